@@ -1,0 +1,64 @@
+# Everything is installed into .venv, once for each state of pyproject.toml and constraints.txt;
+# after that no target touches the network.
+
+PYTHON ?= python3
+VENV   := .venv
+# Tools run as `python -m`, not by their scripts, whose first line breaks when the folder is moved.
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STATE  := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+BASE   := $(VENV)/base-$(STATE)
+DEV    := $(VENV)/dev-$(STATE)
+STAMPS := $(VENV)/base-* $(VENV)/dev-*
+PYTEST := $(PY) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test check bench clean
+
+help:  ## list the targets
+	@echo "make TARGET [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-13s%s\n", $$1, $$2 }'
+
+reproduce: $(BASE)  ## install the base (no torch) and compute Figure 7, the optimal powers and every verdict
+	@echo "Reproducing Figure 7, the optimal powers and the claims of Section 4.1"
+	@$(PY) -m gradpower reproduce
+
+test: $(DEV)  ## install the tools and run all tests
+	@echo "Running the tests and doctests"
+	@$(PYTEST) -n 2
+
+check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
+	@echo "Checking formatting, lint, types and import arrows"
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) $(VENV)/bin/lint-imports --no-logo
+	@$(MAKE) --no-print-directory test
+
+bench: $(DEV)  ## time the fast paths against their targets
+	@echo "Running the benchmarks"
+	@$(PYTEST) benchmarks --benchmark-only
+
+clean:  ## remove .venv and all caches; results stay
+	@echo "Removing $(VENV) and the caches"
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BASE): | $(VENV)/pyvenv.cfg
+	@echo "Installing the base packages into $(VENV) (once, from the network)"
+	@rm -f $(STAMPS)
+	@$(PIP) -e .
+	@touch $@
+
+$(DEV): | $(VENV)/pyvenv.cfg
+	@echo "Installing the base packages and the tools into $(VENV) (once, from the network)"
+	@rm -f $(STAMPS)
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(BASE)
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  echo "gradpower needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another one: make PYTHON=python3.12"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)

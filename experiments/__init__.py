@@ -1,0 +1,1 @@
+"""Recipes, training and sweeps will live here; the room is still empty."""

@@ -1,0 +1,237 @@
+"""The door: `gradpower COMMAND` finds the room that a command lives in and opens only that one.
+
+The overviews (`gradpower`, `gradpower theory`, `--help`, `--version`) are answered from the table below,
+without importing a room. A command is a plain function whose parameters are its flags and docstring its help.
+
+Exit codes: 0 done, 1 the command's own "no" (a claim whose verdict changed), 2 bad input or no place for the
+output, 130 interrupted, 141 nobody left to read the output. Anything else is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from typing import NamedTuple
+
+HELP = ("-h", "--help")
+
+
+class Command(NamedTuple):
+    """Where a command lives, and what the overview says about it."""
+
+    module: str
+    attribute: str
+    help: str
+    example: str
+
+
+COMMANDS = {
+    "reproduce": Command(
+        "figures.commands",
+        "reproduce",
+        "Figure 7, the optimal powers, a phase diagram and the claims of Section 4.1",
+        "gradpower reproduce",
+    ),
+    "figure": Command(
+        "figures.commands",
+        "figure",
+        "draw one figure, with its data beside it",
+        "gradpower figure 7",
+    ),
+    "theory check": Command(
+        "theory.commands",
+        "check",
+        "check every claim: symbolically, numerically and in ball arithmetic",
+        "gradpower theory check --json",
+    ),
+    "theory update": Command(
+        "theory.commands",
+        "update",
+        "the exact expected update of Adam on powered gradients",
+        "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
+    ),
+    "theory optimal-power": Command(
+        "simulate.commands",
+        "optimal_power",
+        "the power with the largest expected update, by four methods",
+        "gradpower theory optimal-power --noise-to-signal 10 --method exact",
+    ),
+    "theory phase-diagram": Command(
+        "figures.commands",
+        "phase_diagram",
+        "the optimal power against noise ratio, noise law and epsilon",
+        "gradpower theory phase-diagram",
+    ),
+    "simulate adam": Command(
+        "simulate.commands",
+        "adam",
+        "Monte Carlo of Adam on powered gradients",
+        "gradpower simulate adam --power 1.2 --noise-to-signal 10 --seed 1",
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after `gradpower`; those of the process by default.
+
+    Examples
+    --------
+    >>> main(["theory", "--help"])
+    usage: gradpower theory COMMAND [FLAGS]
+    ...
+    0
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _answer(words)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _complain("interrupted", code=130)
+    except BrokenPipeError:
+        # The reader is gone; without this, the interpreter's last flush would complain about it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    for name in (" ".join(words[:2]), " ".join(words[:1])):
+        if name in COMMANDS:
+            return _run(name, flags=words[len(name.split()) :])
+    groups = {name.split()[0] for name in COMMANDS}
+    group, rest = (words[0], words[1:]) if words and words[0] in groups else ("", words)
+    if not rest or rest[0] in HELP:
+        print(_overview(group))
+        return 0
+    if words == ["--version"]:
+        from gradpower import __version__
+
+        print(f"gradpower {__version__}")
+        return 0
+    return _complain(_unknown(words))
+
+
+def _overview(group: str) -> str:
+    commands = {name: command for name, command in COMMANDS.items() if name.startswith(group)}
+    width = max(map(len, commands))
+    lines = [f"usage: {' '.join(f'gradpower {group}'.split())} COMMAND [FLAGS]", ""]
+    for name, command in commands.items():
+        lines += [f"  {name:{width}}  {command.help}", f"  {'':{width}}  $ {command.example}"]
+    return "\n".join([*lines, "", "Every command explains its flags: gradpower COMMAND --help"])
+
+
+def _unknown(words: list[str]) -> str:
+    from difflib import get_close_matches
+    from itertools import takewhile
+
+    typed = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2])) or words[0]
+    nearest = get_close_matches(typed, COMMANDS, n=1) or get_close_matches(words[0], COMMANDS, n=1)
+    hint = f" (did you mean '{nearest[0]}'?)" if nearest else ""
+    return f"unknown command '{typed}'{hint}; allowed: {', '.join(COMMANDS)}"
+
+
+def _run(name: str, flags: list[str]) -> int:
+    from importlib import import_module
+
+    from theory.inputs import InputError
+
+    command = COMMANDS[name]
+    function = getattr(import_module(command.module), command.attribute)
+    try:
+        return _parse(function, name, flags)() or 0
+    except (_FlagError, InputError) as error:
+        return _complain(str(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+
+
+class _FlagError(Exception):
+    """The flags were not understood."""
+
+
+def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> Callable[[], int | None]:
+    """Return the call that `flags` describe, not yet made: only errors in the flags are to be reworded."""
+    import functools
+    import io
+
+    import tyro
+
+    @functools.wraps(function)
+    def deferred(*arguments: object, **keywords: object) -> Callable[[], int | None]:
+        return functools.partial(function, *arguments, **keywords)
+
+    prog = f"gradpower {name}"
+    errors = io.StringIO()
+    asks_help = any(flag in HELP for flag in flags)
+    try:
+        with redirect_stderr(errors), _columns(None if asks_help else 10_000):
+            call = tyro.cli(deferred, prog=prog, description=_description(function, name), args=flags)
+    except SystemExit as stop:
+        if stop.code:
+            raise _FlagError(_one_line(errors.getvalue(), prog)) from None
+        return int  # the help is printed, and int() is 0
+    sys.stderr.write(errors.getvalue())
+    return call
+
+
+def _description(function: Callable[..., object], name: str) -> str:
+    """Return the prose of the docstring, up to its first NumPy section, and the table's example."""
+    import inspect
+    import re
+
+    prose = re.split(r"\n\w[\w ]*\n-{3,}\n", inspect.getdoc(function) or COMMANDS[name].help)[0]
+    return f"{prose.strip()}\n\nexample: {COMMANDS[name].example}"
+
+
+@contextmanager
+def _columns(width: int | None) -> Iterator[None]:
+    """Let the terminal seem `width` wide: tyro breaks its messages, and paths in them, to fit it."""
+    before = os.environ.get("COLUMNS")
+    if width:
+        os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["COLUMNS"] = before
+        elif width:
+            del os.environ["COLUMNS"]
+
+
+def _one_line(box: str, prog: str) -> str:
+    """Return tyro's error, a box of sections separated by rules, as one line."""
+    import re
+    from itertools import groupby
+
+    plain = re.sub(r"\x1b\[[\d;]*m", "", box)
+    rows = [row.strip("│ ") for row in plain.splitlines()[1:]]
+    split = groupby(rows, key=lambda row: set(row) <= set("─-╰╯"))
+    message, *notes = [list(section) for is_rule, section in split if not is_rule]
+    text = " ".join(message)
+    if text.startswith("Error parsing "):
+        # Without a note on the flag it comes from a dataclass's own check, which names the argument itself.
+        text = text.removeprefix("Error parsing ") if len(notes) > 1 else text.split(": ", 1)[1]
+    for heading, *entries in notes[:-1]:
+        heading = "expected" if heading == "Argument helptext:" else heading.lower()
+        text += f"; {' '.join([heading, *entries[:1]])}"
+    return f"{text} (see {prog} --help)"
+
+
+def _complain(message: str, code: int = 2) -> int:
+    print(f"gradpower: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

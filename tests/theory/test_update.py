@@ -1,0 +1,199 @@
+"""The exact update against independent computations: enumeration, mpmath, closed forms, scale relations."""
+
+import itertools
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import theory.update
+from theory.inputs import InputError
+from theory.laws import Binary, Uniform, parse_law
+from theory.update import _kernel1, _kernel2, exact_update, limit_update
+
+POWERS = st.floats(0.05, 5)
+LAWS = st.sampled_from(["uniform", "binary", "gaussian", "laplace", "generalized-normal:3", "student-t:4"])
+
+
+def enumerated(power, ratio, beta1, beta2, epsilon, step):
+    """Mean and RMS over all 2^step outcomes of binary noise: no integral, no Laplace transform."""
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=step)))
+    gradient = 1.0 + ratio * signs
+    x = np.sign(gradient) * np.abs(gradient) ** power
+    age = np.arange(step)
+    w = (1 - beta1) * beta1**age / (1 - beta1**step)
+    omega = (1 - beta2) * beta2**age / (1 - beta2**step)
+    m, denominator = x @ w, np.sqrt(x**2 @ omega) + epsilon
+    u = np.divide(m, denominator, out=np.zeros_like(m), where=denominator > 0)  # 0/0 when every g is 0: no step
+    return u.mean(), np.sqrt((u**2).mean())
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("beta2", [0.5, 0.95, 0.999, 0.9999])
+def test_binary_noise_by_enumeration(beta1, beta2):
+    for power, ratio, epsilon, step in itertools.product(
+        (0.05, 0.7, 1.2, 5.0), (0.0, 0.1, 1.0, 3.0, 100.0), (0.0, 1e-12, 1e-4, 0.3), (1, 2, 7, 13)
+    ):
+        update = exact_update(
+            power, 1.0, ratio, Binary(), beta1=beta1, beta2=beta2, epsilon=epsilon, step=step
+        )
+        drift, rms = enumerated(power, ratio, beta1, beta2, epsilon, step)
+        # the enumeration itself cancels to about 1e-16·rms, so the drift is compared on that scale too
+        assert update.drift == pytest.approx(drift, rel=1e-10, abs=1e-13 * rms)
+        assert update.rms == pytest.approx(rms, rel=1e-10)
+
+
+def mp_update(power, ratio, beta1, beta2, epsilon):
+    """The stationary drift under uniform noise in 30 digits: incomplete gammas, explicit sums, mpmath's quad."""
+    p, r = mp.mpf(power), mp.mpf(ratio)
+    edges = ((1 + r, 1), (1 - r, -1))
+
+    def transform(s, extra):
+        """`E x^extra e^{−s x²}`, x = sign(g)|g|^p, from the antiderivative in g on both sides of zero."""
+        a = (extra * p + 1) / (2 * p)
+        total = mp.mpf(0)
+        for g, sign in edges:
+            value = mp.gammainc(a, 0, s * abs(g) ** (2 * p)) * s**-a / (2 * p)
+            total += sign * value * (mp.sign(g) if extra == 0 else 1)
+        return total / (2 * r)
+
+    def integrand(t):
+        s = mp.exp(t)
+        product, numerator = mp.mpf(1), mp.mpf(0)
+        for k in range(terms):
+            omega = (1 - beta2) * mp.mpf(beta2) ** k
+            a = transform(s * omega, 0)
+            product *= a
+            if product < 1e-30:
+                return mp.mpf(0)
+            numerator += (1 - beta1) * mp.mpf(beta1) ** k * transform(s * omega, 1) / a
+        h = 1 / mp.sqrt(mp.pi * s) - epsilon * mp.exp(epsilon**2 * s) * mp.erfc(epsilon * mp.sqrt(s))
+        return s * h * numerator * product
+
+    terms = int(-24 / np.log(max(beta1, beta2)))
+    centre = -2 * p * mp.log(1 + r)  # where s·x² is of order one
+    ends = [-58, -40, -26, -16, -10, -6, -3, -1, 1, 3, 5, 7, 10, 14]
+    return mp.quad(integrand, [centre + end for end in ends], method="gauss-legendre", maxdegree=3)
+
+
+@pytest.mark.parametrize(
+    ("power", "ratio", "beta1", "beta2", "epsilon"),
+    [
+        (1.2, 10, 0.6, 0.5, 0.1),
+        (0.5, 2, 0.5, 0.6, 0.01),
+        (1.0, 0.5, 0.55, 0.5, 0.5),
+        (2.0, 30, 0.3, 0.5, 0.001),
+        (3.5, 1.5, 0.6, 0.6, 0.05),
+        (0.2, 5, 0.0, 0.55, 0.2),
+    ],
+)
+def test_uniform_noise_against_mpmath(power, ratio, beta1, beta2, epsilon):
+    with mp.workdps(20):
+        reference = float(mp_update(power, ratio, beta1, beta2, mp.mpf(epsilon)))
+    update = exact_update(power, 1.0, ratio, Uniform(), beta1=beta1, beta2=beta2, epsilon=epsilon)
+    assert update.drift == pytest.approx(reference, rel=1e-9)
+
+
+def test_deterministic_gradient_is_the_closed_form():
+    """σ = 0: u = μ^p/(μ^p+ε) at every step and for every β (Proposition 4.2's f)."""
+    power = np.array([0.05, 0.5, 1.0, 2.0, 5.0])
+    closed = 1e-3**power / (1e-3**power + 1e-8)
+    for beta1, beta2, step in ((0.0, 0.5, None), (0.9, 0.95, None), (0.99, 0.9999, None), (0.9, 0.95, 3)):
+        update = exact_update(power, 1e-3, 0.0, Uniform(), beta1=beta1, beta2=beta2, step=step)
+        np.testing.assert_allclose(update.drift, closed, rtol=1e-11)
+        np.testing.assert_allclose(update.rms, closed, rtol=1e-11)
+
+
+def test_first_step_is_the_sign():
+    """At t = 1 and ε = 0, u = sign(g): its mean is P(g>0) − P(g<0), its RMS 1, for every power and law."""
+    for name, drift in (("gaussian", mp.erf(0.5 / mp.sqrt(2))), ("laplace", 1 - mp.exp(-mp.sqrt(2) / 2))):
+        update = exact_update([0.3, 1.0, 4.0], 1.0, 2.0, parse_law(name), epsilon=0.0, step=1)
+        np.testing.assert_allclose(update.drift, float(drift), rtol=1e-11)
+        np.testing.assert_allclose(update.rms, 1.0, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["uniform", "gaussian", "laplace", "generalized-normal:0.7", "student-t:12"])
+def test_tends_to_the_limit(name):
+    """β → 1 at fixed ratio: the distance to u∞ falls in proportion to 1 − β2."""
+    law = parse_law(name)
+    limit = limit_update(1.3, 1.0, 4.0, law, epsilon=0.01)
+    gaps = [
+        float(exact_update(1.3, 1.0, 4.0, law, beta1=0.9, beta2=b, epsilon=0.01).drift / limit - 1)
+        for b in (0.99, 0.999, 0.9999)
+    ]
+    assert abs(gaps[2]) < 2e-3
+    assert gaps[1] / gaps[2] == pytest.approx(10, rel=0.1)
+
+
+def test_many_steps_are_stationarity():
+    """Bias correction has died out after 10⁶ steps."""
+    for beta2 in (0.5, 0.95, 0.99):
+        still = exact_update(1.2, 1e-6, 1e-5, Uniform(), beta2=beta2)
+        late = exact_update(1.2, 1e-6, 1e-5, Uniform(), beta2=beta2, step=1_000_000)
+        assert late.drift == pytest.approx(still.drift, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["uniform", "binary", "laplace", "generalized-normal:8", "student-t:3"])
+@pytest.mark.parametrize(("constant", "other"), [("_INTERPOLATE_BELOW", 0.0), ("_STEP", 0.09), ("_FEW", 20)])
+def test_numerical_choices_do_not_show(monkeypatch, name, constant, other):
+    """Interpolated or direct curves, finer trapezoid, few-term sums or moving averages: the same to 1e-10."""
+    settings = [
+        {"power": p, "noise_scale": r, "beta2": b, "step": t, "epsilon": e}
+        for p, r in ((0.05, 0.3), (1.2, 1e4), (5.0, 2.0))
+        for b, t in ((0.6, None), (0.985, None), (0.95, 25), (0.95, 60))
+        for e in (0.0, 1e-2)
+    ]
+    fine = [exact_update(mean=1.0, law=parse_law(name), **s) for s in settings]
+    monkeypatch.setattr(theory.update, constant, other)
+    other_way = [exact_update(mean=1.0, law=parse_law(name), **s) for s in settings]
+    for one, two in zip(fine, other_way, strict=True):
+        assert one.drift == pytest.approx(two.drift, rel=1e-10)
+        assert one.rms == pytest.approx(two.rms, rel=1e-10)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_kernels_against_mpmath(far):
+    """h₁ and h₂ on both sides of the switch to the asymptotic series."""
+    for z in (10.001, 30.0, 1e3) if far else (1e-8, 0.3, 1.0, 5.0, 9.999):
+        with mp.workdps(60):
+            w = mp.mpf(z)
+            erfcx = mp.exp(w**2) * mp.erfc(w)
+            first = 1 / mp.sqrt(mp.pi) - w * erfcx
+            second = (1 + 2 * w**2) * erfcx - 2 * w / mp.sqrt(mp.pi)
+        assert _kernel1(np.array(z)) == pytest.approx(float(first), rel=1e-12)
+        assert _kernel2(np.array(z)) == pytest.approx(float(second), rel=2e-11)
+
+
+@settings(max_examples=40, deadline=None)
+@given(POWERS, LAWS, st.floats(0, 200), st.floats(1e-9, 1e3), st.sampled_from([0.0, 1e-8, 1e-3]))
+def test_scale_relation(power, name, ratio, unit, epsilon):
+    """`u(cμ, cσ, c^p ε) = u(μ, σ, ε)`."""
+    law = parse_law(name)
+    one = exact_update(power, 1.0, ratio, law, epsilon=epsilon)
+    scaled = exact_update(power, unit, unit * ratio, law, epsilon=epsilon * unit**power)
+    assert scaled.drift == pytest.approx(one.drift, rel=1e-10)
+    assert scaled.rms == pytest.approx(one.rms, rel=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(POWERS, LAWS, st.floats(0, 200), st.floats(0, 0.99), st.floats(0.5, 0.999), st.integers(1, 50))
+def test_bounds_that_hold_for_any_update(power, name, ratio, beta1, beta2, step):
+    """0 < drift <= RMS, and by Cauchy–Schwarz u² <= Σ w_k²/ω_k."""
+    update = exact_update(power, 1.0, ratio, parse_law(name), beta1=beta1, beta2=beta2, step=step)
+    age = np.arange(step)
+    w, omega = (b**age * (1 - b) / (1 - b**step) for b in (beta1, beta2))
+    assert 0 < update.drift <= update.rms * (1 + 1e-11)
+    assert update.rms <= np.sqrt((w**2 / omega).sum()) * (1 + 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("power", 0.0), ("power", np.nan), ("mean", 0.0), ("noise_scale", -1.0), ("epsilon", -1e-8)]
+    + [("beta1", 1.0), ("beta2", -0.1), ("step", 0)],
+)
+def test_bad_input_names_the_argument(argument, value):
+    arguments = {"power": 1.0, "mean": 1.0, "noise_scale": 1.0} | {argument: value}
+    with pytest.raises(InputError, match=f"^{argument}: "):
+        exact_update(law=Uniform(), **arguments)

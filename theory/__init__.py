@@ -1,0 +1,26 @@
+"""The theory of the noise example: laws, exact moments and updates, optimal powers, claims.
+
+Everything here is NumPy float64 in and out, free of torch and matplotlib, and imports no other room.
+
+>>> from theory import exact_update, parse_law
+>>> update = exact_update(1.2, mean=1e-6, noise_scale=1e-5, law=parse_law("uniform"))
+>>> f"{update.drift:.6f}"
+'0.172541'
+"""
+
+from theory.laws import NoiseLaw, parse_law
+from theory.moments import PowerMoments, power_moments
+from theory.optimum import OptimalPower, optimal_power
+from theory.update import Update, exact_update, limit_update
+
+__all__ = [
+    "NoiseLaw",
+    "OptimalPower",
+    "PowerMoments",
+    "Update",
+    "exact_update",
+    "limit_update",
+    "optimal_power",
+    "parse_law",
+    "power_moments",
+]

@@ -1,0 +1,79 @@
+"""Validation of what a user may give: one error type, one line each.
+
+Every message names the argument, the value and what is allowed, so that the command line can print it as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+class InputError(ValueError):
+    """A value that a user gave and that is not allowed.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, as in the Python signature.
+    value : object
+        What was given.
+    allowed : str
+        What would have been accepted.
+
+    Examples
+    --------
+    >>> print(InputError("power", -1.0, "a finite number > 0"))
+    power: -1.0 is not allowed; expected a finite number > 0
+    """
+
+    def __init__(self, argument: str, value: object, allowed: str) -> None:
+        self.argument, self.value, self.allowed = argument, value, allowed
+        super().__init__(f"{argument}: {value} is not allowed; expected {allowed}")
+
+
+def _checked(argument: str, value: ArrayLike, allowed: str, test: Callable[[Array], Any]) -> Array:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(argument, value, allowed) from None
+    bad = ~np.broadcast_to(test(array), array.shape)
+    if np.any(bad):
+        raise InputError(argument, float(array[bad].flat[0]), allowed)
+    return array
+
+
+def positive(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as float64 if every entry is finite and > 0."""
+    return _checked(argument, value, "a finite number > 0", lambda a: np.isfinite(a) & (a > 0))
+
+
+def nonnegative(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as float64 if every entry is finite and >= 0."""
+    return _checked(argument, value, "a finite number >= 0", lambda a: np.isfinite(a) & (a >= 0))
+
+
+def decay(argument: str, value: float) -> float:
+    """Return `value` if it is a decay rate of a moving average: a number in [0, 1)."""
+    return float(_checked(argument, value, "a number in [0, 1)", lambda a: (a >= 0) & (a < 1)))
+
+
+def count(argument: str, value: float, minimum: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `minimum`."""
+    if not (math.isfinite(value) and value == int(value) and value >= minimum):
+        raise InputError(argument, value, f"a whole number >= {minimum}")
+    return int(value)
+
+
+def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:
+    """Return `value` = (low, high) if 0 <= low < high, both finite."""
+    low, high = (float(v) for v in value)
+    if not (0 <= low < high < math.inf):
+        raise InputError(argument, f"({low:g}, {high:g})", "two finite numbers 0 <= LOW < HIGH")
+    return low, high

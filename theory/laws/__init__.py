@@ -1,0 +1,65 @@
+"""Noise laws: the standardised ξ in g = μ + σξ, by name.
+
+========================  =====================================================================
+`uniform`                 on [−1, 1]; σ is the half-width, as in Example 4.1
+`binary`                  ±1 with probability ½; σ is the amplitude, as in Example 4.10
+`gaussian`, `laplace`     unit variance; σ is the standard deviation
+`generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace, ∞ uniform in shape
+`student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale
+`empirical:FILE`          samples from a .npy or text file, centred and scaled to unit variance
+========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from theory.inputs import InputError
+from theory.laws.base import NoiseLaw
+from theory.laws.bounded import Binary, Uniform
+from theory.laws.empirical import Empirical
+from theory.laws.generalized_normal import Gaussian, GeneralizedNormal, Laplace
+from theory.laws.student import StudentT
+
+__all__ = [
+    "Binary",
+    "Empirical",
+    "Gaussian",
+    "GeneralizedNormal",
+    "Laplace",
+    "NoiseLaw",
+    "StudentT",
+    "Uniform",
+    "parse_law",
+]
+
+_PLAIN = {"uniform": Uniform, "binary": Binary, "gaussian": Gaussian, "laplace": Laplace}
+_SHAPED = {"generalized-normal": GeneralizedNormal, "student-t": StudentT}
+ALLOWED = "uniform, binary, gaussian, laplace, generalized-normal:SHAPE, student-t:DF or empirical:FILE"
+
+
+def parse_law(name: str | NoiseLaw) -> NoiseLaw:
+    """Return the noise law that `name` spells; a law is returned as it is.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a shape that is not a number > 0, or samples that cannot be read.
+
+    Examples
+    --------
+    >>> parse_law("student-t:5").name
+    'student-t:5'
+    """
+    if isinstance(name, NoiseLaw):
+        return name
+    kind, colon, parameter = name.partition(":")
+    if kind in _PLAIN and not colon:
+        return _PLAIN[kind]()
+    if kind in _SHAPED and parameter:
+        try:
+            shape = float(parameter)
+        except ValueError:
+            raise InputError("law", name, f"{kind}:NUMBER with a finite number > 0") from None
+        return _SHAPED[kind](shape)
+    if kind == "empirical" and parameter:
+        return Empirical.from_file(parameter)
+    raise InputError("law", name, ALLOWED)

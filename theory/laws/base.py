@@ -1,0 +1,146 @@
+"""What a noise law is: sampling, density, score, moments, and quadrature nodes for g = location + scale·ξ."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from theory.inputs import Array, InputError
+from theory.quadrature import LOG_NEGLIGIBLE, FoldedRule, atoms, panel_width, widening_panels
+
+
+class NoiseLaw(ABC):
+    """The law of the standardised noise ξ.
+
+    Attributes
+    ----------
+    name : str
+        The name that `parse_law` understands.
+    symmetric : bool
+        Whether ξ and −ξ have the same law.
+    moment_limit : float
+        `E|ξ|^q` is finite exactly for q below this order.
+    """
+
+    name: str
+    symmetric: bool = True
+    moment_limit: float = math.inf
+
+    @abstractmethod
+    def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+        """Draw independent ξ as a float64 array of shape `size`."""
+
+    @abstractmethod
+    def density(self, noise: Array) -> Array:
+        """Density f(ξ)."""
+
+    @abstractmethod
+    def score(self, noise: Array) -> Array:
+        """Score −f'(ξ)/f(ξ), the transform that maximises the high-noise drift to RMS ratio."""
+
+    @abstractmethod
+    def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
+        """Nodes for g = location + scale·ξ with scale > 0 and max(location, scale) = 1; see `folded_rule`."""
+
+    def folded_rule(self, location: float, scale: float, power: float) -> FoldedRule:
+        """Quadrature nodes for functions of g = location + scale·ξ, smooth in ln|g| at the rate of |g|^{2p}.
+
+        Parameters
+        ----------
+        location, scale : float
+            Non-negative, the larger of the two equal to 1.
+        power : float
+            Largest power p that the nodes must serve.
+        """
+        if scale == 0:
+            return atoms(np.array([location]), np.ones(1))
+        return self.noisy_rule(location, scale, power)
+
+    def signed_moment(self, power: float, location: float, scale: float) -> float:
+        """`E sign(g)|g|^p` for g = location + scale·ξ with scale > 0 and max(location, scale) = 1.
+
+        By quadrature here; laws with a closed form override it.
+        """
+        return self.folded_rule(location, scale, power).signed_moment(power)
+
+    def absolute_moment(self, order: float, location: float, scale: float) -> float:
+        """`E|g|^q`, otherwise as `signed_moment`."""
+        return self.folded_rule(location, scale, order / 2).absolute_moment(order)
+
+    def require_moment(self, order: float) -> None:
+        """Raise InputError unless `E|ξ|^order` is finite."""
+        if order >= self.moment_limit:
+            allowed = f"a law with a finite moment of order {order:g} (this one: only below {self.moment_limit:g})"
+            raise InputError("law", self.name, allowed)
+
+
+class SymmetricDensityLaw(NoiseLaw):
+    """A symmetric unimodal law with a density, by quadrature on both sides of its singular points g = 0 and ξ = 0.
+
+    A subclass gives `log_density`, `log_reflection` and `log_reach`; everything else follows.
+    """
+
+    sharpness: float = 2.0  # rate of the density in ln|ξ|, see `panel_width`
+    smooth: bool = False  # whether f is analytic at its mode, so that the mode need not end a panel
+
+    @abstractmethod
+    def log_density(self, log_noise: Array) -> Array:
+        """`ln f(ξ)` as a function of ln|ξ|."""
+
+    @abstractmethod
+    def log_reflection(self, near: Array, gap: Array) -> Array:
+        """`ln f(near) − ln f(near + gap)`, accurate when the gap is far below `near`.
+
+        `near` and `near + gap` are |ξ| at the node g = x and at its mirror image g = −x.
+        """
+
+    @abstractmethod
+    def log_reach(self, order: float) -> float:
+        """`ln|ξ|` beyond which `|ξ|^order·f` holds less than e^{−LOG_NEGLIGIBLE} of its integral."""
+
+    def density(self, noise: Array) -> Array:
+        """Density f(ξ)."""
+        with np.errstate(divide="ignore"):
+            return np.exp(self.log_density(np.log(np.abs(noise))))
+
+    def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
+        """Three log-graded stretches: towards g = 0, and down and up from ξ = 0."""
+        width = panel_width(power, self.sharpness)
+        reach = self.log_reach(2 * power)
+        stretches = []
+        one_stretch = self.smooth and location <= scale
+        half_way = reach if one_stretch else math.log(location / (2 * scale))
+        if one_stretch or half_way < reach:
+            y, weight = widening_panels(half_way + math.log(scale), width)
+            x = np.exp(y)
+            stretches.append((y, weight * x, np.abs(location - x) / scale))
+        if not one_stretch:
+            stretches.append(self._beside_mode(location, scale, -1, min(half_way, reach), width))
+            stretches.append(self._beside_mode(location, scale, 1, reach, width))
+        y, weight, near = (np.concatenate(part) for part in zip(*stretches, strict=True))
+        density = weight / scale * np.exp(self.log_density(np.log(near)))
+        mirrored = -self.log_reflection(near, 2 * np.minimum(np.exp(y), location) / scale)
+        rule = FoldedRule(y, density * (1 + np.exp(mirrored)), density * -np.expm1(mirrored))
+        return _pruned(rule, power)
+
+    def _beside_mode(
+        self, location: float, scale: float, side: int, log_end: float, width: float
+    ) -> tuple[Array, Array, Array]:
+        """Nodes x = location ± scale·e^w with w up to `log_end`: (ln x, dx, |ξ|)."""
+        w, weight = widening_panels(log_end, width)
+        distance = np.exp(w)
+        return np.log(location + side * scale * distance), weight * scale * distance, distance
+
+
+def _pruned(rule: FoldedRule, power: float) -> FoldedRule:
+    """Drop the nodes that no integrand up to |g|^{2p} can see, and make the even weights sum to 1."""
+    weight = np.exp(np.clip(2 * power * rule.log_magnitude, 0.0, 600.0))
+    floor = math.exp(-LOG_NEGLIGIBLE - 7)
+    keep = np.zeros(rule.even.shape, dtype=bool)
+    for part in (rule.even, rule.odd):
+        for scaled in (part, part * weight):
+            keep |= scaled > floor * scaled.sum()
+    even = rule.even[keep]
+    return FoldedRule(rule.log_magnitude[keep], even / even.sum(), rule.odd[keep])

@@ -1,0 +1,81 @@
+"""Noise given by samples, for instance measured gradient noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from theory.inputs import Array, InputError
+from theory.laws.base import NoiseLaw
+from theory.quadrature import FoldedRule, atoms, compress, panel_width
+
+_COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper
+
+
+class Empirical(NoiseLaw):
+    """ξ uniform over the given samples, centred and divided by their standard deviation.
+
+    Centring and scaling leave the shape alone, so that μ and σ mean the same for every law; the mean and standard
+    deviation of the samples are kept in `mean` and `standard_deviation`.
+
+    Parameters
+    ----------
+    samples : array_like
+        At least two different finite numbers, any shape.
+    name : str
+        How the law is called in results.
+    """
+
+    symmetric = False
+
+    def __init__(self, samples: ArrayLike, name: str = "empirical") -> None:
+        values = np.asarray(samples, dtype=np.float64).ravel()
+        if values.size == 0 or not np.all(np.isfinite(values)):
+            raise InputError("law", name, "samples that are finite numbers, at least two")
+        self.name = name
+        self.mean, self.standard_deviation = float(values.mean()), float(values.std())
+        if not self.standard_deviation > 0:
+            raise InputError("law", name, "samples that are not all equal")
+        self.samples = np.sort((values - self.mean) / self.standard_deviation)
+
+    @classmethod
+    def from_file(cls, path: str) -> Empirical:
+        """Read samples from a .npy file or from text (numbers separated by white space)."""
+        name = f"empirical:{path}"
+        try:
+            if Path(path).suffix == ".npy":
+                return cls(np.load(path, allow_pickle=False), name)
+            return cls(np.array(Path(path).read_text(encoding="utf-8").split(), dtype=np.float64), name)
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise InputError("law", name, f"a readable .npy or text file of numbers ({error})") from None
+
+    def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+        """Draw ξ with replacement."""
+        return generator.choice(self.samples, size)
+
+    def density(self, noise: Array) -> Array:
+        """Raise InputError: atoms have no density."""
+        raise InputError("law", self.name, "a law with a density")
+
+    def score(self, noise: Array) -> Array:
+        """Raise InputError: atoms have no score."""
+        raise InputError("law", self.name, "a law with a density")
+
+    def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
+        """One atom a sample, condensed when there are many."""
+        size = self.samples.size
+        rule = atoms(location + scale * self.samples, np.full(size, 1 / size))
+        return compress(rule, panel_width(power)) if size > _COMPRESS_ABOVE else rule
+
+    def signed_moment(self, power: float, location: float, scale: float) -> float:
+        """The plain sample mean of sign(g)|g|^p."""
+        values = location + scale * self.samples
+        return float(np.mean(np.sign(values) * np.abs(values) ** power))
+
+    def absolute_moment(self, order: float, location: float, scale: float) -> float:
+        """The plain sample mean of |g|^q."""
+        return float(np.mean(np.abs(location + scale * self.samples) ** order))

@@ -1,0 +1,201 @@
+"""The power p that maximises the update: by proposition, in the β → 1 limit, and exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import Chebyshev
+
+from theory.inputs import Array, InputError, interval as checked_interval, nonnegative, positive
+from theory.laws import NoiseLaw, Uniform
+from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update, low_noise_update
+from theory.update import exact_update, limit_update
+
+METHODS = ("proposition", "limit", "exact")
+_DEGREE = 24
+_RESOLVED = 1e-11  # relative size of the last coefficients at which a panel counts as resolved
+_FLAT = 1e-10  # a panel that varies less than this has no maximum that float64 could place
+_LARGEST_SUPPORTED = 10.0
+
+
+@dataclass(frozen=True)
+class OptimalPower:
+    """Where the update is largest, over an interval of powers.
+
+    Attributes
+    ----------
+    power : float
+        The global maximiser; the end of the interval if the supremum sits there.
+    update : float
+        The update there (its limit, at an open end).
+    at_edge : str or None
+        "low" if the supremum sits at the low end (p → 0 for an interval from 0), "high" if at the high end.
+    local_maxima : tuple of float
+        All local maximisers inside the interval, in increasing order.
+    interval : tuple of float
+        The interval searched.
+    method : str
+        How it was computed.
+    bounds : tuple of float or None
+        Proposition 4.3's lower and upper bound on p*, for the method "proposition".
+    """
+
+    power: float
+    update: float
+    at_edge: str | None
+    local_maxima: tuple[float, ...]
+    interval: tuple[float, float]
+    method: str
+    bounds: tuple[float, float] | None = None
+
+
+def optimal_power(
+    mean: float,
+    noise_scale: float,
+    law: NoiseLaw,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+    epsilon: float = 1e-8,
+    method: str = "exact",
+    interval: tuple[float, float] = (0.0, 5.0),
+) -> OptimalPower:
+    """Maximise the update over p: roots of the derivative of its Chebyshev interpolant, and both ends.
+
+    Parameters
+    ----------
+    mean, noise_scale : float
+        μ > 0 and σ >= 0.
+    law : NoiseLaw
+        Law of ξ in g = μ + σξ.
+    beta1, beta2, epsilon : float
+        Adam's settings; the methods "proposition" and "limit" do not use the betas.
+    method : str
+        "proposition" (uniform noise: Proposition 4.2 for σ <= μ, Lambert's W of Proposition 4.3 for σ > μ),
+        "limit" (u∞) or "exact" (finite β, stationary).
+    interval : tuple of float
+        Powers to search, 0 <= low < high <= 10; low = 0 stands for p → 0. In the limit, a law whose moments end at
+        order ν is searched up to ν/2 only, where u∞ falls to 0.
+
+    Returns
+    -------
+    OptimalPower
+        p* to about 1e-9.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range.
+
+    Examples
+    --------
+    >>> from theory.laws import Uniform
+    >>> best = optimal_power(1e-6, 1e-5, Uniform(), method="limit")
+    >>> round(best.power, 6), best.at_edge
+    (1.220458, None)
+    """
+    low, high = checked_interval("interval", interval)
+    if high > _LARGEST_SUPPORTED:
+        raise InputError("interval", f"({low:g}, {high:g})", f"powers up to {_LARGEST_SUPPORTED:g}")
+    positive("mean", mean)
+    nonnegative("noise_scale", noise_scale)
+    if method == "proposition":
+        return _by_proposition(mean, noise_scale, law, epsilon, (low, high))
+    if method == "limit":
+        if noise_scale > 0:
+            high = min(high, 0.5 * law.moment_limit * (1 - 1e-6))
+            low, high = checked_interval("interval", (low, high))
+
+        def update(power: Array) -> Array:
+            return limit_update(power, mean, noise_scale, law, epsilon=epsilon)
+    elif method == "exact":
+
+        def update(power: Array) -> Array:
+            return exact_update(
+                power, mean, noise_scale, law, beta1=beta1, beta2=beta2, epsilon=epsilon
+            ).drift
+    else:
+        raise InputError("method", method, "proposition, limit, exact or monte-carlo")
+    return maximise(update, (low, high), method)
+
+
+def _by_proposition(
+    mean: float, noise_scale: float, law: NoiseLaw, epsilon: float, interval: tuple[float, float]
+) -> OptimalPower:
+    if not isinstance(law, Uniform):
+        raise InputError("law", law.name, "uniform: the propositions are about uniform noise")
+    if noise_scale <= mean:
+        return maximise(lambda p: low_noise_update(p, mean, epsilon=epsilon), interval, "proposition")
+
+    def update(power: Array) -> Array:
+        return high_noise_update(power, mean, noise_scale, epsilon=epsilon)
+
+    log = -math.log(noise_scale)
+    if not 0 < epsilon * log < 1:  # no interior maximum: f is monotone
+        return maximise(update, interval, "proposition")
+    power = high_noise_power(noise_scale, epsilon=epsilon)
+    bounds = high_noise_power_bounds(noise_scale, epsilon=epsilon)
+    if not interval[0] < power < interval[1]:
+        edge = "low" if power <= interval[0] else "high"
+        end = interval[0] if edge == "low" else interval[1]
+        value = float(update(np.array(max(end, 1e-12))))
+        return OptimalPower(end, value, edge, (), interval, "proposition", bounds)
+    return OptimalPower(power, float(update(np.array(power))), None, (power,), interval, "proposition", bounds)
+
+
+def maximise(
+    update: Callable[[Array], Array], interval: tuple[float, float], method: str
+) -> OptimalPower:
+    """All maxima of a smooth function of p on an interval, from its piecewise Chebyshev interpolant.
+
+    Panels are bisected until the last coefficients vanish; the interpolant is of ln u where u > 0, so that panels
+    over which u falls by many orders of magnitude stay accurate.
+    """
+    panels = _resolve(update, *interval, depth=0)
+    maxima: list[tuple[float, float]] = []
+    for panel, positive_values in panels:
+        for power in _critical_points(panel):
+            if not maxima or power - maxima[-1][0] > 1e-6:
+                maxima.append((power, _value(panel, positive_values, power)))
+    low, high = (_value(*panels[i], interval[i]) for i in (0, -1))
+    best = max(maxima, key=lambda pair: pair[1], default=(interval[0], -math.inf))
+    edge = None
+    if low >= max(best[1], high):
+        best, edge = (interval[0], low), "low"
+    elif high > best[1]:
+        best, edge = (interval[1], high), "high"
+    return OptimalPower(*best, edge, tuple(p for p, _ in maxima), interval, method)
+
+
+_Panel = tuple[Chebyshev, bool]  # the interpolant, and whether it is of ln u rather than u
+
+
+def _resolve(update: Callable[[Array], Array], low: float, high: float, depth: int) -> list[_Panel]:
+    nodes = (low + high) / 2 + (high - low) / 2 * np.polynomial.chebyshev.chebpts1(_DEGREE + 1)
+    values = update(nodes)
+    logarithmic = bool(np.all(values > 0))
+    panel = Chebyshev.fit(nodes, np.log(values) if logarithmic else values, _DEGREE, domain=[low, high])
+    tail = np.abs(panel.coef[-3:]).max()
+    if tail <= _RESOLVED * np.abs(panel.coef).max() or depth == 8:
+        return [(panel, logarithmic)]
+    middle = (low + high) / 2
+    return _resolve(update, low, middle, depth + 1) + _resolve(update, middle, high, depth + 1)
+
+
+def _critical_points(panel: Chebyshev) -> list[float]:
+    """Where the derivative vanishes from above; none on a panel flat to rounding."""
+    if np.abs(panel.coef[1:]).sum() < _FLAT:
+        return []
+    low, high = panel.domain
+    slack = 1e-9 * (high - low)
+    roots = panel.deriv().roots()
+    real = np.sort(roots.real[np.abs(roots.imag) < 1e-7 * (high - low)])
+    inside = real[(real >= low - slack) & (real <= high + slack)]
+    return [float(p) for p in inside if panel.deriv(2)(p) < 0]
+
+
+def _value(panel: Chebyshev, logarithmic: bool, power: float) -> float:
+    return float(np.exp(panel(power)) if logarithmic else panel(power))
