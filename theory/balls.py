@@ -1,13 +1,14 @@
-"""Ball arithmetic (python-flint) as a source of certified float64 values.
+"""Ball arithmetic (python-flint): float64 values certain to the last bit, and proofs over whole boxes.
 
-A closed form written once in `arb` serves twice: here it is rounded to a float whose last bit is certain, and in
-the rigorous checks it is evaluated over whole intervals.
+A ball is a midpoint with a radius; every operation returns a ball that contains every possible exact result. A
+closed form evaluated on one number is thus certified, and evaluated on an interval it bounds all values there, so an
+inequality that holds between balls is proved for every point of the box.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flint import arb, ctx
 
@@ -46,3 +47,83 @@ def certified(formula: Callable[[], arb], bits: int = 53) -> float:
     finally:
         ctx.prec = saved
     return math.nan
+
+
+def hull(low: float | arb, high: float | arb) -> arb:
+    """The ball that covers [low, high].
+
+    Examples
+    --------
+    >>> hull(1, 2).contains(arb(1.5))
+    True
+    """
+    return arb(low).union(arb(high))
+
+
+def proved(
+    statement: Callable[..., bool], box: Sequence[tuple[float, float]], most: int = 200_000
+) -> tuple[bool, int]:
+    """Prove a statement over a box by adaptive subdivision.
+
+    Parameters
+    ----------
+    statement : callable
+        Takes one ball a side of the box; True only if the statement is certain for every point in them.
+    box : sequence of (low, high)
+        Sides.
+    most : int
+        Give up after this many boxes.
+
+    Returns
+    -------
+    proved : bool
+        False means 'not proved', not 'false'.
+    boxes : int
+        How many boxes were examined.
+
+    Examples
+    --------
+    >>> proved(lambda x: x * x - x + 1 > 0, [(-10, 10)])[0]
+    True
+    """
+    pending, examined = [tuple((float(low), float(high)) for low, high in box)], 0
+    while pending:
+        current = pending.pop()
+        examined += 1
+        if examined > most:
+            return False, examined
+        if statement(*(hull(low, high) for low, high in current)):
+            continue
+        widths = [(high - low) / (top - bottom) for (low, high), (bottom, top) in zip(current, box, strict=True)]
+        side = widths.index(max(widths))
+        low, high = current[side]
+        middle = (low + high) / 2
+        if not low < middle < high:
+            return False, examined
+        for half in ((low, middle), (middle, high)):
+            pending.append((*current[:side], half, *current[side + 1 :]))
+    return True, examined
+
+
+def enclosed_root(function: Callable[[arb], arb], low: float, high: float, width: float = 1e-13) -> arb:
+    """Enclose a root of `function` between `low` and `high`, where it has opposite signs, by certified bisection.
+
+    Raises
+    ------
+    ArithmeticError
+        If the signs at the ends are not certainly opposite, or precision runs out before `width`.
+    """
+    left, right = arb(low), arb(high)
+    rising = bool(function(right) > 0)
+    if not (function(left) < 0 if rising else function(left) > 0 and function(right) < 0):
+        raise ArithmeticError(f"no certain change of sign on [{low}, {high}]")
+    while float((right - left).upper()) > width:
+        middle = ((left + right) / 2).mid()
+        value = function(middle)
+        if (value < 0) if rising else (value > 0):
+            left = middle
+        elif (value > 0) if rising else (value < 0):
+            right = middle
+        else:
+            raise ArithmeticError(f"sign at {middle} is undecided at {ctx.prec} bits")
+    return left.union(right)

@@ -18,6 +18,7 @@ METHODS = ("proposition", "limit", "exact")
 _DEGREE = 24
 _RESOLVED = 1e-11  # relative size of the last coefficients at which a panel counts as resolved
 _FLAT = 1e-10  # a panel that varies less than this has no maximum that float64 could place
+_DEEPEST = 24  # reached only at a singular end, where each level adds one panel
 _LARGEST_SUPPORTED = 10.0
 
 
@@ -154,7 +155,7 @@ def maximise(
     Panels are bisected until the last coefficients vanish; the interpolant is of ln u where u > 0, so that panels
     over which u falls by many orders of magnitude stay accurate.
     """
-    panels = _resolve(update, *interval, depth=0)
+    panels = _resolve(update, *interval)
     maxima: list[tuple[float, float]] = []
     for panel, positive_values in panels:
         for power in _critical_points(panel):
@@ -173,16 +174,20 @@ def maximise(
 _Panel = tuple[Chebyshev, bool]  # the interpolant, and whether it is of ln u rather than u
 
 
-def _resolve(update: Callable[[Array], Array], low: float, high: float, depth: int) -> list[_Panel]:
+def _resolve(
+    update: Callable[[Array], Array], low: float, high: float, depth: int = 0, parent_tail: float = math.inf
+) -> list[_Panel]:
+    """Bisect until the last coefficients are negligible, or stop falling at the rounding level of `update`."""
     nodes = (low + high) / 2 + (high - low) / 2 * np.polynomial.chebyshev.chebpts1(_DEGREE + 1)
     values = update(nodes)
     logarithmic = bool(np.all(values > 0))
     panel = Chebyshev.fit(nodes, np.log(values) if logarithmic else values, _DEGREE, domain=[low, high])
-    tail = np.abs(panel.coef[-3:]).max()
-    if tail <= _RESOLVED * np.abs(panel.coef).max() or depth == 8:
+    tail = float(np.abs(panel.coef[-3:]).max() / np.abs(panel.coef).max())
+    if tail <= _RESOLVED or (tail < 1e-8 and tail > parent_tail / 2) or depth == _DEEPEST:
         return [(panel, logarithmic)]
     middle = (low + high) / 2
-    return _resolve(update, low, middle, depth + 1) + _resolve(update, middle, high, depth + 1)
+    halves = ((low, middle), (middle, high))
+    return [part for half in halves for part in _resolve(update, *half, depth + 1, tail)]
 
 
 def _critical_points(panel: Chebyshev) -> list[float]:

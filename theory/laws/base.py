@@ -54,7 +54,7 @@ class NoiseLaw(ABC):
         power : float
             Largest power p that the nodes must serve.
         """
-        if scale == 0:
+        if scale < 1e-17:  # then g = location to the last bit
             return atoms(np.array([location]), np.ones(1))
         return self.noisy_rule(location, scale, power)
 

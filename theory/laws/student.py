@@ -51,15 +51,15 @@ class StudentT(SymmetricDensityLaw):
         return (self.degrees + 1) / 2 * np.log1p(relative * (2 * near / size + relative))
 
     def log_reach(self, order: float) -> float:
-        """Power tail: the integral beyond X is X^{−(ν−order)} of the whole.
+        """Power tail: the integral beyond X is X^{−(ν−order)} of the whole, if that moment exists.
 
-        Where the moment does not exist, or barely so, only bounded functions can be asked for; then the reach is
-        long, but such that |ξ|^order stays a float.
+        The update needs no more than 1/ν of the logarithm beyond where ε makes it saturate; e^30 standard deviations
+        are allowed for that. (Moments themselves have a closed form.)
         """
         gap = self.degrees - order
-        rate = gap if gap > 0.25 else min(self.degrees, 0.25)
-        reach = (LOG_NEGLIGIBLE + 4) / rate
-        return math.log(self.width_squared) / 2 + (min(reach, 600 / order) if order > 0 else reach)
+        saturating = 30.0 + LOG_NEGLIGIBLE / self.degrees
+        reach = min((LOG_NEGLIGIBLE + 4) / gap, saturating) if gap > 0 else saturating
+        return math.log(self.width_squared) / 2 + min(reach, 600 / max(order, 1.0))
 
     def score(self, noise: Array) -> Array:
         """`(ν+1)ξ/(c²ν+ξ²)`: it falls back to 0 in the tails, as no sign-power does."""
