@@ -68,7 +68,8 @@ def proved(
     Parameters
     ----------
     statement : callable
-        Takes one ball a side of the box; True only if the statement is certain for every point in them.
+        Takes one ball a side of the box; True only if the statement is certain for every point in them. A
+        ValueError, which flint raises for a series divided by a ball around 0, counts as undecided.
     box : sequence of (low, high)
         Sides.
     most : int
@@ -92,9 +93,14 @@ def proved(
         examined += 1
         if examined > most:
             return False, examined
-        if statement(*(hull(low, high) for low, high in current)):
-            continue
-        widths = [(high - low) / (top - bottom) for (low, high), (bottom, top) in zip(current, box, strict=True)]
+        try:
+            if statement(*(hull(low, high) for low, high in current)):
+                continue
+        except ValueError:
+            pass
+        widths = [
+            (high - low) / (top - bottom) for (low, high), (bottom, top) in zip(current, box, strict=True)
+        ]
         side = widths.index(max(widths))
         low, high = current[side]
         middle = (low + high) / 2

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from theory.inputs import Array, InputError, interval as checked_interval, nonnegative, positive
+from theory.inputs import Array, InputError, nonnegative, positive
+from theory.inputs import interval as checked_interval
 from theory.laws import NoiseLaw, Uniform
 from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update, low_noise_update
 from theory.update import exact_update, limit_update
@@ -144,12 +145,12 @@ def _by_proposition(
         end = interval[0] if edge == "low" else interval[1]
         value = float(update(np.array(max(end, 1e-12))))
         return OptimalPower(end, value, edge, (), interval, "proposition", bounds)
-    return OptimalPower(power, float(update(np.array(power))), None, (power,), interval, "proposition", bounds)
+    return OptimalPower(
+        power, float(update(np.array(power))), None, (power,), interval, "proposition", bounds
+    )
 
 
-def maximise(
-    update: Callable[[Array], Array], interval: tuple[float, float], method: str
-) -> OptimalPower:
+def maximise(update: Callable[[Array], Array], interval: tuple[float, float], method: str) -> OptimalPower:
     """All maxima of a smooth function of p on an interval, from its piecewise Chebyshev interpolant.
 
     Panels are bisected until the last coefficients vanish; the interpolant is of ln u where u > 0, so that panels
@@ -182,7 +183,10 @@ def _resolve(
     values = update(nodes)
     logarithmic = bool(np.all(values > 0))
     panel = Chebyshev.fit(nodes, np.log(values) if logarithmic else values, _DEGREE, domain=[low, high])
-    tail = float(np.abs(panel.coef[-3:]).max() / np.abs(panel.coef).max())
+    size = max(
+        float(np.abs(panel.coef).max()), 0.1 if logarithmic else 0.0
+    )  # ln u itself is only good to 1e-13
+    tail = float(np.abs(panel.coef[-3:]).max()) / size if size > 0 else 0.0
     if tail <= _RESOLVED or (tail < 1e-8 and tail > parent_tail / 2) or depth == _DEEPEST:
         return [(panel, logarithmic)]
     middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Propositions 4.2 and 4.3 as formulas: the leading-order update under uniform noise and the power that maximises it."""
+"""Propositions 4.2 and 4.3 as formulas: the leading-order update under uniform noise, and its best power."""
 
 from __future__ import annotations
 

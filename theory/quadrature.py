@@ -23,7 +23,9 @@ from theory.inputs import Array
 
 PANEL_NODES = 32
 _GAUSS_X, _GAUSS_W = np.polynomial.legendre.leggauss(PANEL_NODES)
-LOG_NEGLIGIBLE = 37.0  # e^{-37} < 2^{-53}: what lies this far down in a logarithm cannot be seen in a float64 sum
+LOG_NEGLIGIBLE = (
+    37.0  # e^{-37} < 2^{-53}: what lies this far down in a logarithm cannot be seen in a float64 sum
+)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import theory.update
+import theory.laplace
 from theory.inputs import InputError
+from theory.laplace import _kernel1, _kernel2
 from theory.laws import Binary, Uniform, parse_law
-from theory.update import _kernel1, _kernel2, exact_update, limit_update
+from theory.update import exact_update, limit_update
 
 POWERS = st.floats(0.05, 5)
 LAWS = st.sampled_from(["uniform", "binary", "gaussian", "laplace", "generalized-normal:3", "student-t:4"])
@@ -26,7 +27,9 @@ def enumerated(power, ratio, beta1, beta2, epsilon, step):
     w = (1 - beta1) * beta1**age / (1 - beta1**step)
     omega = (1 - beta2) * beta2**age / (1 - beta2**step)
     m, denominator = x @ w, np.sqrt(x**2 @ omega) + epsilon
-    u = np.divide(m, denominator, out=np.zeros_like(m), where=denominator > 0)  # 0/0 when every g is 0: no step
+    u = np.divide(
+        m, denominator, out=np.zeros_like(m), where=denominator > 0
+    )  # 0/0 when every g is 0: no step
     return u.mean(), np.sqrt((u**2).mean())
 
 
@@ -146,7 +149,7 @@ def test_numerical_choices_do_not_show(monkeypatch, name, constant, other):
         for e in (0.0, 1e-2)
     ]
     fine = [exact_update(mean=1.0, law=parse_law(name), **s) for s in settings]
-    monkeypatch.setattr(theory.update, constant, other)
+    monkeypatch.setattr(theory.laplace, constant, other)
     other_way = [exact_update(mean=1.0, law=parse_law(name), **s) for s in settings]
     for one, two in zip(fine, other_way, strict=True):
         assert one.drift == pytest.approx(two.drift, rel=1e-10)

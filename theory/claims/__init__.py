@@ -7,7 +7,8 @@ from theory.claims.high_noise import HIGH_NOISE
 from theory.claims.linear_maps import LINEAR_MAPS
 from theory.claims.low_noise import LOW_NOISE
 from theory.claims.noise_shape import NOISE_SHAPE
+from theory.claims.true_update import TRUE_UPDATE
 
 __all__ = ["CLAIMS", "Check", "CheckedClaim", "Claim", "run_claim"]
 
-CLAIMS: tuple[Claim, ...] = (*LOW_NOISE, *HIGH_NOISE, *LINEAR_MAPS, *NOISE_SHAPE)
+CLAIMS: tuple[Claim, ...] = (*LOW_NOISE, *HIGH_NOISE, *TRUE_UPDATE, *LINEAR_MAPS, *NOISE_SHAPE)

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from theory.inputs import InputError
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary, Uniform
@@ -31,8 +33,16 @@ __all__ = [
     "parse_law",
 ]
 
-_PLAIN = {"uniform": Uniform, "binary": Binary, "gaussian": Gaussian, "laplace": Laplace}
-_SHAPED = {"generalized-normal": GeneralizedNormal, "student-t": StudentT}
+_PLAIN: dict[str, Callable[[], NoiseLaw]] = {
+    "uniform": Uniform,
+    "binary": Binary,
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+}
+_SHAPED: dict[str, Callable[[float], NoiseLaw]] = {
+    "generalized-normal": GeneralizedNormal,
+    "student-t": StudentT,
+}
 ALLOWED = "uniform, binary, gaussian, laplace, generalized-normal:SHAPE, student-t:DF or empirical:FILE"
 
 

@@ -72,7 +72,9 @@ class NoiseLaw(ABC):
     def require_moment(self, order: float) -> None:
         """Raise InputError unless `E|ξ|^order` is finite."""
         if order >= self.moment_limit:
-            allowed = f"a law with a finite moment of order {order:g} (this one: only below {self.moment_limit:g})"
+            allowed = (
+                f"a law with a finite moment of order {order:g} (this one: only below {self.moment_limit:g})"
+            )
             raise InputError("law", self.name, allowed)
 
 

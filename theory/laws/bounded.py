@@ -15,7 +15,7 @@ def _two_sided(order: float, ratio: float, sign: int) -> float:
     """`(1+ratio)^order + sign·(1−ratio)^order` for 0 <= ratio <= 1 without cancellation."""
     up = math.exp(order * math.log1p(ratio))
     if sign > 0:
-        return up + (1 - ratio) ** order
+        return up + math.pow(1 - ratio, order)
     return -up * math.expm1(-2 * order * math.atanh(ratio)) if ratio < 1 else up
 
 
@@ -70,7 +70,7 @@ class Binary(NoiseLaw):
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""
-        return 2.0 * generator.integers(0, 2, size) - 1.0
+        return 2.0 * generator.integers(0, 2, size).astype(np.float64) - 1.0
 
     def density(self, noise: Array) -> Array:
         """Raise InputError: two atoms have no density."""

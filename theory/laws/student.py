@@ -33,7 +33,9 @@ class StudentT(SymmetricDensityLaw):
         self.moment_limit = self.degrees
         nu = self.degrees
         self.width_squared = nu - 2 if nu > 2 else nu  # c²ν
-        self._log_peak = float(gammaln((nu + 1) / 2) - gammaln(nu / 2)) - math.log(math.pi * self.width_squared) / 2
+        self._log_peak = (
+            float(gammaln((nu + 1) / 2) - gammaln(nu / 2)) - math.log(math.pi * self.width_squared) / 2
+        )
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""
@@ -81,7 +83,9 @@ class StudentT(SymmetricDensityLaw):
             w = arb(scale) * arb(self.width_squared).sqrt()
             d = arb(location) / w
             a, b, c = (odd - p) / 2, (nu + odd - p) / 2, arb(1 + 2 * odd) / 2
-            series = (d * d / (1 + d * d)).hypgeom_2f1(a, c - b, c) / (1 + d * d) ** a  # Pfaff: argument in [0, 1)
+            series = (d * d / (1 + d * d)).hypgeom_2f1(a, c - b, c) / (
+                1 + d * d
+            ) ** a  # Pfaff: argument in [0, 1)
             gammas = ((p + 1 + odd) / 2).gamma() * b.gamma() / (arb.pi().sqrt() * (nu / 2).gamma())
             return w**p * gammas * series * (2 * d) ** odd
 

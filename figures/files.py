@@ -1,0 +1,29 @@
+"""Files written whole or not at all, into folders that are checked before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from theory.inputs import InputError
+
+
+def require_folder(path: Path) -> None:
+    """Raise InputError unless `path` is, or can become, a folder that can be written."""
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError("output", path, "a folder that can be written, or the name of a new one in such a folder")
+
+
+def write_file(path: Path, content: str | bytes) -> Path:
+    """Write `content` to `path`, whole or not at all, making its folder if need be; return `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,126 @@
+"""One style for all figures, and how a figure is saved.
+
+Ratios are told apart by luminance as well as hue (dark is low noise) and by the marker; laws by the colours of Okabe
+and Ito, the line's dashes and the marker: every figure survives greyscale printing and colour blindness.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tueplots import axes as tue_axes
+from tueplots import figsizes, fontsizes
+
+from figures.files import write_file
+from figures.provenance import comment
+
+Row = Mapping[str, Any]
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), "-")
+_DPI = 200
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Set matplotlib's parameters while a figure is drawn or saved: sizes of a full-width ICML figure."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(fontsizes.icml2024(default_smaller=1) | tue_axes.lines())
+        sevens = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+        matplotlib.rcParams.update(dict.fromkeys(sevens, 7))
+        matplotlib.rcParams.update(
+            {
+                "font.family": "DejaVu Sans",
+                "pdf.fonttype": 42,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "legend.frameon": False,
+                "hatch.linewidth": 0.4,
+            }
+        )
+        yield
+
+
+def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tuple[Figure, Any]:
+    """Return a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes."""
+    width = figsizes.icml2024_full()["figure.figsize"][0]
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def ratio_style(index: int, count: int) -> dict[str, Any]:
+    """Colour and marker of the curve of one noise-to-signal ratio among `count`."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.84, max(count, 2)))
+    return {"color": shades[index], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def law_style(index: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the curve of one noise law."""
+    return {
+        "color": _OKABE_ITO[index % len(_OKABE_ITO)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+        "marker": MARKERS[index % len(MARKERS)],
+    }
+
+
+def letter(axes: Sequence[Axes]) -> None:
+    """Put (a), (b), … before the titles."""
+    for name, axis in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
+        axis.set_title(f"({name}) {axis.get_title(loc='left') or axis.get_title()}", loc="left")
+        axis.set_title("", loc="center")
+
+
+def save(
+    figure: Figure, data: Sequence[Row], origin: Mapping[str, Any], folder: Path, name: str
+) -> tuple[Path, ...]:
+    """Write `name`.pdf, .png and .csv into `folder`, each whole or not at all.
+
+    Without dates and the like: the same data make the same bytes, but for the provenance in the CSV.
+
+    Parameters
+    ----------
+    figure : Figure
+        The picture.
+    data : sequence of mapping
+        One row for each mark that is drawn; missing entries are left blank.
+    origin : mapping
+        From `figures.provenance.provenance`; stands in the first lines of the CSV.
+    folder : Path
+        Made if it does not exist.
+    name : str
+        Name of the files.
+
+    Returns
+    -------
+    tuple of Path
+        The PDF, PNG and CSV.
+    """
+    written = []
+    for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        picture = io.BytesIO()
+        with house_style():
+            figure.savefig(picture, format=suffix, dpi=_DPI, metadata=metadata)
+        written.append(write_file(folder / f"{name}.{suffix}", picture.getvalue()))
+    written.append(write_file(folder / f"{name}.csv", comment(origin) + "\n" + _csv(data)))
+    return tuple(written)
+
+
+def _csv(data: Sequence[Row]) -> str:
+    text = io.StringIO()
+    headings = list(dict.fromkeys(key for row in data for key in row))
+    table = csv.DictWriter(text, headings, restval="", lineterminator="\n")
+    table.writeheader()
+    for row in data:
+        table.writerow({key: f"{value:.12g}" if isinstance(value, float) else value for key, value in row.items()})
+    return text.getvalue()

@@ -1,0 +1,199 @@
+"""Noise laws: moments against mpmath, rules against closed forms, samples against both, and bad names."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from theory.inputs import InputError
+from theory.laws import Empirical, parse_law
+from theory.moments import power_moments
+
+DENSITY_LAWS = ["uniform", "gaussian", "laplace", "generalized-normal:0.6", "generalized-normal:5", "student-t:7"]
+LAWS = [*DENSITY_LAWS, "binary"]
+
+
+def mp_density(name, x):
+    """The standardised density, written out independently in mpmath."""
+    kind, _, parameter = name.partition(":")
+    if kind == "uniform":
+        return mp.mpf(0.5) if abs(x) <= 1 else mp.mpf(0)
+    if kind == "gaussian":
+        return mp.exp(-(x**2) / 2) / mp.sqrt(2 * mp.pi)
+    if kind == "laplace":
+        return mp.exp(-mp.sqrt(2) * abs(x)) / mp.sqrt(2)
+    shape = mp.mpf(parameter)
+    if kind == "generalized-normal":
+        alpha = mp.sqrt(mp.gamma(1 / shape) / mp.gamma(3 / shape))
+        return shape / (2 * alpha * mp.gamma(1 / shape)) * mp.exp(-((abs(x) / alpha) ** shape))
+    width = mp.sqrt(shape - 2)  # √(ν−2): Student-t scaled to unit variance
+    constant = mp.gamma((shape + 1) / 2) / (mp.gamma(shape / 2) * mp.sqrt(mp.pi) * width)
+    return constant * (1 + (x / width) ** 2) ** (-(shape + 1) / 2)
+
+
+def mp_moments(name, power, mean, scale):
+    """E φ_p and E φ_p² by mpmath's quadrature in ξ, split where g or ξ is 0."""
+    limit = 1 if name == "uniform" else mp.inf
+    cuts = sorted({-limit, -mean / scale, 0, mean / scale, limit} | ({-30, -3, 3, 30} if limit > 1 else set()))
+    cuts = [c for c in cuts if abs(c) <= limit]
+
+    def integral(function):
+        return mp.quad(lambda x: function(mean + scale * x) * mp_density(name, x), cuts)
+
+    first = integral(lambda g: mp.sign(g) * abs(g) ** power)
+    return first, integral(lambda g: abs(g) ** (2 * power))
+
+
+@pytest.mark.parametrize("name", DENSITY_LAWS)
+@pytest.mark.parametrize(("power", "mean", "scale"), [(0.3, 1, 0.4), (1.2, 1, 3), (2.7, 1, 20), (1.0, 1, 1)])
+def test_moments_against_mpmath(name, power, mean, scale):
+    with mp.workdps(30):
+        first, second = mp_moments(name, mp.mpf(power), mp.mpf(mean), mp.mpf(scale))
+        rms = mp.sqrt(second)
+    moments = power_moments(power, mean, scale, parse_law(name))
+    # mpmath's own quadrature of |ξ|^0.6-like densities and power tails is the less accurate side
+    assert moments.first == pytest.approx(float(first), rel=2e-9)
+    assert moments.rms == pytest.approx(float(rms), rel=2e-9)
+
+
+@pytest.mark.parametrize("name", ["uniform", "gaussian", "laplace", "student-t:30"])
+def test_quadrature_against_closed_forms(name):
+    """The nodes that the exact update uses, against the laws' closed forms, to 1e-12 and down to μ/σ = 1e-9."""
+    law = parse_law(name)
+    for location, scale in ((1, 1e-9), (1, 1e-3), (1, 0.4), (1, 1), (0.3, 1), (1e-3, 1), (1e-9, 1)):
+        for power in (0.01, 0.4, 1.0, 1.2, 3.0, 10.0):
+            rule = law.folded_rule(location, scale, power)
+            assert rule.even.sum() == pytest.approx(1, abs=1e-13)
+            assert rule.signed_moment(power) == pytest.approx(law.signed_moment(power, location, scale), rel=1e-12)
+            absolute = law.absolute_moment(2 * power, location, scale)
+            assert rule.absolute_moment(2 * power) == pytest.approx(absolute, rel=1e-12)
+
+
+def test_quadrature_law_reduces_to_its_neighbours():
+    """Generalized normal at b = 1 and b = 2, by quadrature, is Laplace and Gaussian, by closed form."""
+    for shape, name in (("1", "laplace"), ("2", "gaussian")):
+        for setting in ((0.3, 1e-6, 1e-5), (2.0, 1.0, 1e-3), (1.5, 1e-9, 1.0)):
+            one = power_moments(*setting, parse_law(f"generalized-normal:{shape}"))
+            two = power_moments(*setting, parse_law(name))
+            assert one.first == pytest.approx(two.first, rel=1e-12)
+            assert one.rms == pytest.approx(two.rms, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_no_cancellation_far_below_the_noise(name):
+    """At μ/σ = 1e-9 the drift is its derivative in μ: E φ_p/μ is the same as at 1e-7, and not 0."""
+    law = parse_law(name)
+    slopes = [law.signed_moment(1.2, location, 1.0) / location for location in (1e-7, 1e-9)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-6)
+    assert slopes[1] > 0.5
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_extreme_scales_neither_underflow_nor_overflow(name):
+    if name.startswith("student"):
+        name = "student-t:40"
+    for unit in (1e-30, 1e3):
+        for power in (0.01, 10.0):
+            moments = power_moments(power, unit, 3 * unit, parse_law(name))
+            scaled = power_moments(power, 1.0, 3.0, parse_law(name))
+            assert moments.first / unit**power == pytest.approx(scaled.first, rel=1e-11)
+            assert moments.rms / unit**power == pytest.approx(scaled.rms, rel=1e-11)
+
+
+@pytest.mark.parametrize("name", [*LAWS, "student-t:1.5"])
+def test_samples_follow_the_law(name):
+    """Sampled E|ξ|^½ and P(g > 0) against the rule, within four standard errors."""
+    law, size = parse_law(name), 200_000
+    draws = law.sample(np.random.default_rng(1), size)
+    rule = law.folded_rule(0.5, 1.0, 1.0)
+    for even, sampled in ((0.5, np.abs(0.5 + draws) ** 0.5), (None, np.sign(0.5 + draws))):
+        exact = rule.absolute_moment(even) if even else rule.signed_moment(1e-12)
+        assert abs(sampled.mean() - exact) < 4 * sampled.std() / np.sqrt(size)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "generalized-normal:3", "student-t:5"])
+def test_density_and_score(name):
+    law, points = parse_law(name), np.array([-2.3, -0.4, 0.7, 1.9])
+    with mp.workdps(30):
+        density = [float(mp_density(name, mp.mpf(float(x)))) for x in points]
+        score = [float(-mp.diff(lambda x: mp.log(mp_density(name, x)), mp.mpf(float(x)))) for x in points]
+    np.testing.assert_allclose(law.density(points), density, rtol=1e-12)
+    np.testing.assert_allclose(law.score(points), score, rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(LAWS), st.floats(0.05, 3), st.floats(1e-3, 1e3), st.floats(1e-6, 1e3))
+def test_moment_inequalities_and_scaling(name, power, ratio, unit):
+    """0 < E φ <= √E φ² (Cauchy–Schwarz), and E φ_p(cg) = c^p E φ_p(g)."""
+    law = parse_law(name)
+    moments, scaled = (power_moments(power, c, c * ratio, law) for c in (1.0, unit))
+    assert 0 < moments.first <= moments.rms * (1 + 1e-12)
+    assert scaled.first == pytest.approx(moments.first * unit**power, rel=1e-10)
+
+
+def test_identity_power():
+    """p = 1: E g = μ for every law, and E g² = μ² + σ² where σ is the standard deviation."""
+    for name in ("gaussian", "laplace", "generalized-normal:3", "student-t:5", "binary"):
+        moments = power_moments(1.0, 2.0, 3.0, parse_law(name))
+        assert moments.first == pytest.approx(2.0, rel=1e-13)
+        assert moments.second == pytest.approx(13.0, rel=1e-12)
+    assert power_moments(1.0, 2.0, 3.0, parse_law("uniform")).second == pytest.approx(4 + 9 / 3, rel=1e-13)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".txt"])
+def test_empirical_law(tmp_path, suffix):
+    samples = np.random.default_rng(0).gamma(2.0, size=5000) * 7 + 3
+    path = tmp_path / f"noise{suffix}"
+    if suffix == ".npy":
+        np.save(path, samples)
+    else:
+        path.write_text("\n".join(map(repr, samples.tolist())))
+    law = parse_law(f"empirical:{path}")
+    assert law.samples.mean() == pytest.approx(0, abs=1e-12)
+    assert law.samples.std() == pytest.approx(1, rel=1e-12)
+    assert (law.mean, law.standard_deviation) == pytest.approx((samples.mean(), samples.std()))
+    direct = 1.0 + 4.0 * law.samples
+    condensed = law.folded_rule(0.25, 1.0, 2.0)
+    assert condensed.even.size < 2000  # 5000 atoms were condensed
+    first, second = np.mean(np.sign(direct) * np.abs(direct) ** 1.3), np.mean(np.abs(direct) ** 3.1)
+    assert condensed.signed_moment(1.3) * 4**1.3 == pytest.approx(first, rel=1e-12)
+    assert condensed.absolute_moment(3.1) * 4**3.1 == pytest.approx(second, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cauchy", "", "uniform:2", "student-t", "student-t:0", "student-t:x", "generalized-normal:-1"]
+    + ["generalized-normal:inf", "empirical:", "empirical:/nowhere/at.all"],
+)
+def test_bad_names_are_one_line(name):
+    with pytest.raises(InputError, match="^law: ") as caught:
+        parse_law(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "1.0 nan", "1.0 apple", "2.0 2.0 2.0"])
+def test_bad_sample_files(tmp_path, content):
+    path = tmp_path / "noise.txt"
+    path.write_text(content)
+    with pytest.raises(InputError, match="^law: empirical:"):
+        parse_law(f"empirical:{path}")
+
+
+def test_pickled_samples_are_refused(tmp_path):
+    path = tmp_path / "noise.npy"
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="^law: "):
+        parse_law(f"empirical:{path}")
+
+
+def test_missing_moments_say_so():
+    law = parse_law("student-t:3")
+    assert power_moments(1.4, 1.0, 1.0, law).rms > 0
+    with pytest.raises(InputError, match="moment of order 3.2"):
+        power_moments(1.6, 1.0, 1.0, law)
+    for other in (parse_law("binary"), Empirical([1.0, 2.0])):
+        with pytest.raises(InputError, match="density"):
+            other.density(np.zeros(1))
+        with pytest.raises(InputError, match="density"):
+            other.score(np.zeros(1))
