@@ -1,7 +1,8 @@
 """Figure 7 with drift/RMS, E u/√(E u²), in place of the mean update u: progress per unit of movement.
 
 A learning rate can make up for the size of an update, not for its noise. Stars mark the power that maximises drift/RMS,
-open diamonds the one that maximises u: where they differ, Figure 7's best power is one of size. All curves are exact.
+triangles the curves that still rise at the last power, open diamonds the power that maximises u: where the two differ,
+Figure 7's best power is one of size. All curves are exact.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Curve:
         """Both optimal powers by name, with drift/RMS there; an edge p → 0 is not a point of the curve."""
         marks = {}
         if not self.flat and self.optimum.at_edge != "low":
-            marks["optimum of drift/RMS"] = (self.optimum.power, self.optimum.update)
+            name = "still rising" if self.optimum.at_edge else "optimum of drift/RMS"
+            marks[name] = (self.optimum.power, self.optimum.update)
         if self.drift_optimum.at_edge != "low":
             power = self.drift_optimum.power
             marks["optimum of u"] = (power, float(self.point.exact(np.array([power])).drift_to_rms[0]))
@@ -98,6 +100,7 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
 
 _MARKS: dict[str, dict[str, Any]] = {
     "optimum of drift/RMS": {"marker": "*", "markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "still rising": {"marker": ">", "markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.6},
     "optimum of u": {"marker": "D", "markersize": 4, "markerfacecolor": "white"},
 }
 
@@ -110,10 +113,10 @@ def draw(curves: Sequence[Curve]) -> Figure:
         for law, (top, bottom) in zip(laws, pairs, strict=True):
             own = [curve for curve in curves if curve.point.law == law]
             for index, curve in enumerate(own):
-                style = ratio_style(index, len(own)) | {"markersize": 2.6, "markevery": (index, 8)}
+                style = ratio_style(index, len(own)) | {"markersize": 2.6, "markevery": (3 * index, 21)}
                 _draw_curve(top, curve, style, 1.0)
                 _draw_curve(bottom, curve, style, curve.optimum.update)
-            top.set_ylim(bottom=min(0.03, *(float(curve.drift_to_rms.min()) for curve in curves)))
+            top.set_ylim(bottom=min(0.5, *(float(curve.drift_to_rms.min()) for curve in curves)))
             bottom.set_ylim(0.55, 1.06)
         marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
         marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")

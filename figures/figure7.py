@@ -3,7 +3,7 @@
 Solid lines are exact at finite β (`theory.exact_update`), thin dashed ones the limit β → 1, markers with 95% error bars a
 Monte Carlo in which all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best
 and the second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
-p = 0.1, 0.2, …, 3. Triangles mark Proposition 4.3's p* on the curves with σ > μ of uniform noise.
+p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves with σ > μ of uniform noise.
 """
 
 from __future__ import annotations
@@ -142,14 +142,14 @@ _MARKS: dict[str, dict[str, Any]] = {
     "optimum": {"marker": "*", "markersize": 8, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.6},
     "best on grid": {"marker": "*", "markersize": 5.5, "linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.8},
     "second best on grid": {"marker": "*", "markersize": 5.5, "linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.8},
-    "proposition": {"marker": "v", "markersize": 4, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "proposition": {"marker": "|", "markersize": 11, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.9},
 }
 _LEGEND: dict[str, dict[str, Any]] = {
     "exact": {},
     "limit β → 1": {"linestyle": "--", "linewidth": 0.7},
     "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
     "exact $p^*$": _MARKS["optimum"],
-    "best two of p = 0.1, 0.2, …": _MARKS["best on grid"],
+    "best two of $p$ = 0.1, 0.2, …": _MARKS["best on grid"],
     "Proposition 4.3": _MARKS["proposition"],
 }
 

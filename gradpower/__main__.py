@@ -41,7 +41,7 @@ COMMANDS = {
         "gradpower figure 7",
     ),
     "theory check": Command(
-        "theory.commands",
+        "theory.claims.commands",
         "check",
         "check every claim: symbolically, numerically and in ball arithmetic",
         "gradpower theory check --json",

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.signal import lfilter
 from scipy.special import erfcx
 
 from theory.inputs import Array
@@ -111,6 +110,8 @@ def _grid(beta2: float) -> tuple[float, int]:
 
 def _average(values: Array, stride: int, rate: float, before: Array) -> Array:
     """`y_i = values_i + rate·y_{i−stride}`; `before` holds `y_{i−stride}` for the first `stride` points."""
+    from scipy.signal import lfilter  # here, because it takes a second to import
+
     head = min(stride, values.size)
     rows = -(-values.size // head)
     padded = np.concatenate([values, np.zeros(rows * head - values.size)]).reshape(rows, head)

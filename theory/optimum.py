@@ -160,7 +160,8 @@ def maximise(update: Callable[[Array], Array], interval: tuple[float, float], me
     maxima: list[tuple[float, float]] = []
     for panel, positive_values in panels:
         for power in _critical_points(panel):
-            if not maxima or power - maxima[-1][0] > 1e-6:
+            inside = interval[0] < power < interval[1]  # a root on the rim belongs to the end
+            if inside and (not maxima or power - maxima[-1][0] > 1e-6):
                 maxima.append((power, _value(panel, positive_values, power)))
     low, high = (_value(*panels[i], interval[i]) for i in (0, -1))
     best = max(maxima, key=lambda pair: pair[1], default=(interval[0], -math.inf))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import sympy as sp
 
+import theory.claims.commands
 import theory.commands
-from theory.claims import CLAIMS, Check, Claim, run_claim
-from theory.claims import high_noise, leading_order, true_update
+from theory.claims import CLAIMS, Check, Claim, high_noise, leading_order, run_claim, true_update
 from theory.claims.high_noise import HIGH_NOISE
 from theory.claims.low_noise import LOW_NOISE, edge_threshold
 from theory.claims.true_update import TRUE_UPDATE, enclosed_maximum, predicted_correction
@@ -126,21 +126,22 @@ def test_edge_threshold_separates():
 
 def test_check_command(capsys, monkeypatch):
     names = ("4.2-supremum", "4.3-theta")
-    assert theory.commands.check(Output(json=True), only=names) == 0
+    assert theory.claims.commands.check(Output(json=True), only=names) == 0
     claims = json.loads(capsys.readouterr().out)["claims"]
     assert [c["id"] for c in claims] == list(names)
     keys = {"id", "statement", "source", "kind", "symbolic", "numeric", "rigorous", "region", "verdict"}
     assert keys <= set(claims[0])
     assert (claims[0]["verdict"], claims[1]["verdict"]) == ("holds", "holds with a condition")
     surprising = replace(fake(), expected="fails")
-    monkeypatch.setattr(theory.commands, "CLAIMS", (surprising,))
-    assert theory.commands.check(Output()) == 1
+    monkeypatch.setattr(theory.claims.commands, "CLAIMS", (surprising,))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert theory.claims.commands.check(Output()) == 1
     assert "expected: fails" in capsys.readouterr().out
 
 
 def test_check_command_refuses_unknown_claims():
-    with pytest.raises(InputError, match="^only: 4.4 is not allowed"):
-        theory.commands.check(Output(), only=("4.4",))
+    with pytest.raises(InputError, match=r"^only: 4.4 is not allowed"):
+        theory.claims.commands.check(Output(), only=("4.4",))
 
 
 def test_update_command(capsys):
@@ -153,5 +154,5 @@ def test_update_command(capsys):
     assert json.loads(capsys.readouterr().out)["limit"] is None
     theory.commands.update(Example(law="student-t:2"), Output(), power=1.2, step=5)
     assert "no limit" in capsys.readouterr().out
-    with pytest.raises(InputError, match="^power: "):
+    with pytest.raises(InputError, match=r"^power: "):
         theory.commands.update(power=-1.0)

@@ -34,7 +34,7 @@ def test_the_noise_level_has_two_spellings():
     ],
 )
 def test_bad_flags_are_named(argument, changes):
-    with pytest.raises(InputError, match=f"^{argument}: "):
+    with pytest.raises(InputError, match=rf"^{argument}: "):
         Example(**changes)
 
 

@@ -10,7 +10,14 @@ from theory.inputs import InputError
 from theory.laws import Empirical, parse_law
 from theory.moments import power_moments
 
-DENSITY_LAWS = ["uniform", "gaussian", "laplace", "generalized-normal:0.6", "generalized-normal:5", "student-t:7"]
+DENSITY_LAWS = [
+    "uniform",
+    "gaussian",
+    "laplace",
+    "generalized-normal:0.6",
+    "generalized-normal:5",
+    "student-t:7",
+]
 LAWS = [*DENSITY_LAWS, "binary"]
 
 
@@ -35,7 +42,9 @@ def mp_density(name, x):
 def mp_moments(name, power, mean, scale):
     """E φ_p and E φ_p² by mpmath's quadrature in ξ, split where g or ξ is 0."""
     limit = 1 if name == "uniform" else mp.inf
-    cuts = sorted({-limit, -mean / scale, 0, mean / scale, limit} | ({-30, -3, 3, 30} if limit > 1 else set()))
+    cuts = sorted(
+        {-limit, -mean / scale, 0, mean / scale, limit} | ({-30, -3, 3, 30} if limit > 1 else set())
+    )
     cuts = [c for c in cuts if abs(c) <= limit]
 
     def integral(function):
@@ -65,7 +74,9 @@ def test_quadrature_against_closed_forms(name):
         for power in (0.01, 0.4, 1.0, 1.2, 3.0, 10.0):
             rule = law.folded_rule(location, scale, power)
             assert rule.even.sum() == pytest.approx(1, abs=1e-13)
-            assert rule.signed_moment(power) == pytest.approx(law.signed_moment(power, location, scale), rel=1e-12)
+            assert rule.signed_moment(power) == pytest.approx(
+                law.signed_moment(power, location, scale), rel=1e-12
+            )
             absolute = law.absolute_moment(2 * power, location, scale)
             assert rule.absolute_moment(2 * power) == pytest.approx(absolute, rel=1e-12)
 
@@ -163,11 +174,21 @@ def test_empirical_law(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     "name",
-    ["cauchy", "", "uniform:2", "student-t", "student-t:0", "student-t:x", "generalized-normal:-1"]
-    + ["generalized-normal:inf", "empirical:", "empirical:/nowhere/at.all"],
+    [
+        "cauchy",
+        "",
+        "uniform:2",
+        "student-t",
+        "student-t:0",
+        "student-t:x",
+        "generalized-normal:-1",
+        "generalized-normal:inf",
+        "empirical:",
+        "empirical:/nowhere/at.all",
+    ],
 )
 def test_bad_names_are_one_line(name):
-    with pytest.raises(InputError, match="^law: ") as caught:
+    with pytest.raises(InputError, match=r"^law: ") as caught:
         parse_law(name)
     assert "\n" not in str(caught.value)
 
@@ -176,14 +197,14 @@ def test_bad_names_are_one_line(name):
 def test_bad_sample_files(tmp_path, content):
     path = tmp_path / "noise.txt"
     path.write_text(content)
-    with pytest.raises(InputError, match="^law: empirical:"):
+    with pytest.raises(InputError, match=r"^law: empirical:"):
         parse_law(f"empirical:{path}")
 
 
 def test_pickled_samples_are_refused(tmp_path):
     path = tmp_path / "noise.npy"
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="^law: "):
+    with pytest.raises(InputError, match=r"^law: "):
         parse_law(f"empirical:{path}")
 
 

@@ -56,7 +56,9 @@ def test_exact_is_the_top_of_the_exact_curve(name):
     assert best.update == pytest.approx(float(exact_update(best.power, 1e-6, 1e-5, law).drift), rel=1e-10)
 
 
-@pytest.mark.parametrize("name", ["uniform", "gaussian", "laplace", "student-t:5", "generalized-normal:4", "binary"])
+@pytest.mark.parametrize(
+    "name", ["uniform", "gaussian", "laplace", "student-t:5", "generalized-normal:4", "binary"]
+)
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 0.999, 1.05, 2.0, 7.0, 300.0])
 def test_global_maximum_beats_a_dense_grid(name, ratio):
     law = parse_law(name)
@@ -84,7 +86,9 @@ def test_two_competing_maxima():
     edge = maximise(lambda p: 2 * np.exp(-5 * p) + np.exp(-((p - 2) ** 2)), (0.0, 5.0), "limit")
     assert edge.at_edge == "low"
     assert edge.local_maxima == pytest.approx((2.0,), abs=1e-3)
-    double = maximise(lambda p: np.exp(-8 * (p - 1) ** 2) + 1.5 * np.exp(-8 * (p - 3) ** 2), (0.0, 5.0), "limit")
+    double = maximise(
+        lambda p: np.exp(-8 * (p - 1) ** 2) + 1.5 * np.exp(-8 * (p - 3) ** 2), (0.0, 5.0), "limit"
+    )
     assert double.local_maxima == pytest.approx((1.0, 3.0), abs=1e-6)
     assert double.power == double.local_maxima[1]
     rising = maximise(lambda p: 1 + p, (0.5, 2.0), "limit")
@@ -137,7 +141,7 @@ def test_moments_that_end_shorten_the_interval():
     ],
 )
 def test_bad_input_names_the_argument(argument, change):
-    with pytest.raises(InputError, match=f"^{argument}: "):
+    with pytest.raises(InputError, match=rf"^{argument}: "):
         optimal_power(**{"mean": 1e-6, "noise_scale": 1e-5, "law": Uniform()} | change)
 
 

@@ -193,10 +193,18 @@ def test_bounds_that_hold_for_any_update(power, name, ratio, beta1, beta2, step)
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("power", 0.0), ("power", np.nan), ("mean", 0.0), ("noise_scale", -1.0), ("epsilon", -1e-8)]
-    + [("beta1", 1.0), ("beta2", -0.1), ("step", 0)],
+    [
+        ("power", 0.0),
+        ("power", np.nan),
+        ("mean", 0.0),
+        ("noise_scale", -1.0),
+        ("epsilon", -1e-08),
+        ("beta1", 1.0),
+        ("beta2", -0.1),
+        ("step", 0),
+    ],
 )
 def test_bad_input_names_the_argument(argument, value):
     arguments = {"power": 1.0, "mean": 1.0, "noise_scale": 1.0} | {argument: value}
-    with pytest.raises(InputError, match=f"^{argument}: "):
+    with pytest.raises(InputError, match=rf"^{argument}: "):
         exact_update(law=Uniform(), **arguments)

@@ -98,8 +98,8 @@ def _all_laws_rigorous() -> Check:
         kurtosis, slope = COUNTEREXAMPLE.kurtosis, COUNTEREXAMPLE.slope(arb(1))
     return Check(
         standing,
-        f"refuted by 99.9 % uniform + 0.1 % Laplace(2): kurtosis {float(kurtosis):.4f}, d ln Q/dp = {float(slope):.4f} > 0 "
-        f"at p = 1, p* = {best.str(12, radius=False)}",
+        f"refuted by 99.9 % uniform + 0.1 % Laplace(2): kurtosis {float(kurtosis):.4f}, "
+        f"d ln Q/dp = {float(slope):.4f} > 0 at p = 1, p* = {best.str(12, radius=False)}",
     )
 
 

@@ -35,7 +35,8 @@ class Arithmetic:
 
 
 SYMBOLS = Arithmetic(
-    *sp.symbols("beta1 beta2", positive=True),
+    sp.Symbol("beta1", positive=True),
+    sp.Symbol("beta2", positive=True),
     root=lambda v: sp.sqrt(sp.factor(v)),
     sign=lambda m: sp.sign(sp.factor(m)),
 )
@@ -144,8 +145,9 @@ def largest_change(update: Callable[[Sequence[Any]], Any]) -> float:
 
 def _numeric(method: Adaptive) -> Check:
     change = largest_change(lambda g: method.update(g, 0.0, FLOATS))
-    detail = f"200 normal and Cauchy steps, c from 1e-6 to 1e6, ε = 0: relative change {'<' if change < 1e-12 else '>='} 1e-12"
-    return Check(change < 1e-12, detail)
+    small = change < 1e-12
+    detail = f"c from 1e-6 to 1e6, ε = 0: relative change {'<' if small else '>='} 1e-12"
+    return Check(small, f"200 normal and Cauchy steps, {detail}")
 
 
 def threshold(method: Adaptive) -> float:

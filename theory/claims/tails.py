@@ -160,8 +160,11 @@ def mixture_slope(power: arb, log_scale: arb, log_odds: arb) -> arb:
 def _curvature_rigorous() -> Check:
     logistic, boxes = proved(lambda x: bool(x / x.sinh() < 1), [(0.05, 50.0)])
     mixed, more = proved(lambda *box: bool(mixture_slope(*box) < 0), [(1.0, 4.0), (0.2, 2.3), (-5.0, 5.0)])
-    detail = f"κ < 1 for the logistic law on [0.05, 50] ({boxes} boxes); slope < 0 for mixtures of two Gaussians, p in [1, 4], scales 1.2 to 10, odds e^(−5) to e^5 ({more} boxes)"
-    return Check(logistic and mixed, detail)
+    detail = "slope < 0 for mixtures of two Gaussians, p in [1, 4], scales 1.2 to 10, odds e^(−5) to e^5"
+    return Check(
+        logistic and mixed,
+        f"κ < 1 for the logistic law on [0.05, 50] ({boxes} boxes); {detail} ({more} boxes)",
+    )
 
 
 def local_criterion(name: str) -> float:
@@ -182,7 +185,7 @@ def _local_symbolic() -> Check:
     gaussian, laplace = (sp.simplify(sp.expand_func(t.subs(B, b))) for b in (2, 1))
     return Check(
         bool(derived and gaussian == 0 and laplace == -sp.Rational(1, 2)),
-        f"T = d ln Q/dp at p = 1, with E|ξ|^q ln|ξ| the derivative of E|ξ|^q; T = {gaussian} for Gaussian, {laplace} for Laplace",
+        f"T = d ln Q/dp at p = 1, as d E|ξ|^q/dq = E|ξ|^q ln|ξ|; Gaussian T = {gaussian}, Laplace {laplace}",
     )
 
 

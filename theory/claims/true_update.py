@@ -94,7 +94,7 @@ def ratio_with_power(power: float, method: str) -> float:
         best = optimal_power(_MEAN, ratio * _MEAN, Uniform(), method=method, interval=(0.5, 2.5))
         return best.power - power
 
-    return float(np.exp(brentq(gap, np.log(1.5), np.log(2000.0), xtol=1e-6)))
+    return float(np.exp(brentq(gap, np.log(1.5), np.log(2000.0), xtol=1e-4)))
 
 
 def _figure_symbolic() -> Check:

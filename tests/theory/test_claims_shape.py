@@ -1,0 +1,179 @@
+"""Linear maps, noise shape, tails, the Gaussian and the update formula: verdicts, mutations, mpmath anchors."""
+
+import mpmath as mp
+import pytest
+import sympy as sp
+from flint import arb, ctx
+
+from theory.claims import (
+    counterexample,
+    damping,
+    every_noise_level,
+    laplace_kernels,
+    linear_maps,
+    noise_shape,
+    tails,
+    update_formula,
+)
+from theory.claims.claim import run_claim
+from theory.laws import Gaussian, parse_law
+from theory.update import limit_update
+
+CLAIMS = (
+    *linear_maps.LINEAR_MAPS,
+    *noise_shape.NOISE_SHAPE,
+    *damping.DAMPING,
+    *tails.TAILS,
+    *counterexample.COUNTEREXAMPLES,
+    *every_noise_level.EVERY_NOISE_LEVEL,
+    *laplace_kernels.LAPLACE_KERNELS,
+    *update_formula.UPDATE_FORMULA,
+)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_every_verdict_is_the_committed_one(claim):
+    checked = run_claim(claim)
+    assert checked.as_expected, checked
+    for check in (checked.symbolic, checked.numeric, checked.rigorous):
+        assert check is None or (check.detail and "\n" not in check.detail)
+
+
+def test_ids_are_unique():
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
+
+
+def test_sgd_is_not_invariant():
+    assert not linear_maps.scale_cancels(lambda gradients: gradients[-1])
+    assert linear_maps.largest_change(lambda gradients: gradients[-1]) > 0.1
+
+
+def test_epsilon_must_be_rescaled_by_the_right_power():
+    assert not linear_maps.scale_moves_into_epsilon(linear_maps.ADAM, 2)
+    assert not linear_maps.scale_moves_into_epsilon(linear_maps.ADAGRAD, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "exact"),
+    [
+        (linear_maps.ADAM, 99e-8),
+        (linear_maps.RMSPROP, 99e-8),
+        (linear_maps.ADAGRAD, 1e-4 * 0.99 / (1 - 0.99**2) ** 0.5),
+    ],
+)
+def test_threshold_of_one_percent(method, exact):
+    assert linear_maps.threshold(method) == pytest.approx(exact, rel=1e-6)
+    assert not linear_maps.shrinks_by_one_percent_at_most(method, 0.9 * exact)[0]
+
+
+def test_integration_by_parts_sees_a_wrong_factor():
+    assert not noise_shape.parts_hold(noise_shape.NORMAL, factor=2)
+
+
+@pytest.mark.parametrize("wrong", [lambda b: b, lambda b: b - 1.1, lambda b: b / 2])
+def test_a_wrong_best_power_is_noticed(wrong):
+    assert not noise_shape.slope_sign_proved(wrong)[0]
+    assert noise_shape.power_errors(wrong, (3.0,), 1e3)[0] > 0.05
+
+
+def test_best_power_by_mpmath():
+    def quality(p):
+        signal = mp.quad(lambda x: p * x ** (p - 1) * mp.exp(-(x**3)), [0, 1, 2, 4])
+        return signal / mp.sqrt(mp.quad(lambda x: x ** (2 * p) * mp.exp(-(x**3)), [0, 1, 2, 4]))
+
+    assert mp.findroot(lambda p: mp.diff(quality, p), 1.9) == pytest.approx(2, abs=1e-8)
+
+
+def test_damping_by_mpmath_and_a_wrong_constant():
+    def size(p):
+        moments = [mp.quad(lambda x, q=q: x**q * mp.npdf(x), [0, 1, 3, 10]) * 2 for q in (p, 2 * p)]
+        return moments[0] / mp.sqrt(moments[1])
+
+    assert size(1.2) / size(1) == pytest.approx(0.93954486, abs=1e-8)
+    assert damping.damping_is(0.94, 2)
+    assert damping.damping_is(0.9395, 4)
+    assert not damping.damping_is(0.95, 2)
+
+
+@pytest.mark.parametrize(("power", "degrees"), [(0.7, 5.0), (1.0, 4.0), (1.5, 9.0)])
+def test_student_slope_by_mpmath(power, degrees):
+    def log_quality(p):
+        def density(x):
+            return (1 + x * x) ** (-(degrees + 1) / 2)
+
+        nodes = [0, 0.1, 1, 10, mp.inf]
+        low = mp.quad(lambda x: p * x ** (p - 1) * density(x), nodes)
+        return mp.log(low) - mp.log(mp.quad(lambda x: x ** (2 * p) * density(x), nodes)) / 2
+
+    assert float(tails.student_slope(arb(power), arb(degrees))) == pytest.approx(
+        mp.diff(log_quality, power), abs=1e-6
+    )
+
+
+def test_counterexample_needs_its_heavy_tail_and_its_flat_bulk():
+    assert not counterexample.survives(counterexample.COUNTEREXAMPLE)
+    pure_laplace = counterexample.UniformWithTail(arb(1), arb(2))
+    pure_uniform = counterexample.UniformWithTail(arb(0), arb(2))
+    assert counterexample.survives(pure_laplace)
+    assert counterexample.survives(pure_uniform)
+    assert float(pure_laplace.slope(arb(1))) == pytest.approx(-0.5)
+    assert float(pure_uniform.kurtosis) == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(("power", "delta"), [(1.0, 0.3), (1.7, 2.0), (4.0, 6.0)])
+def test_gaussian_slope_by_mpmath(power, delta):
+    def log_update(p):
+        odd = mp.hyp1f1((1 - p) / 2, 1.5, -(delta**2) / 2) * mp.gamma(p / 2 + 1) * mp.mpf(2) ** (p / 2)
+        even = mp.hyp1f1(-p, 0.5, -(delta**2) / 2) * mp.gamma(p + 0.5) * mp.mpf(2) ** p
+        return mp.log(odd) - mp.log(even) / 2
+
+    slope = mp.diff(log_update, power)
+    assert float(every_noise_level.gaussian_slope(arb(power), arb(delta))) == pytest.approx(slope, rel=1e-7)
+    step = 1e-5
+    u = limit_update([power - step, power + step], 1.0, 1 / delta, Gaussian(), epsilon=0)
+    assert (u[1] / u[0] - 1) / (2 * step) == pytest.approx(float(slope), rel=1e-5)
+
+
+def test_what_fails_for_light_tails_or_a_wrong_factor():
+    assert not every_noise_level.falls("uniform", (10.0,), [1.0, 1.2])
+    assert not every_noise_level.falls("generalized-normal:4", (10.0,), [1.0, 1.2])
+    assert not every_noise_level.sinh_exceeds(0.05, 10.0, factor=1.1)[0]
+
+
+def test_gaussian_moment_slope_changes_sign():
+    with ctx.workprec(128):
+        assert every_noise_level.moment_slope(arb(1), arb(1e-9), arb(0.69)) < 0
+        assert every_noise_level.moment_slope(arb(1), arb(1e-9), arb(0.70)) > 0
+
+
+def test_a_wrong_kernel_is_noticed():
+    assert not laplace_kernels.is_kernel(laplace_kernels.H1 + laplace_kernels.EPS)
+    assert not laplace_kernels.is_kernel(
+        laplace_kernels.H1.subs(laplace_kernels.EPS, 2 * laplace_kernels.EPS)
+    )
+    with ctx.workprec(128):
+        enclosure = laplace_kernels.kernel_enclosure(arb(2), arb("0.5"), 1).real
+        assert not enclosure.overlaps(1 / (arb(2).sqrt() + arb("0.51")))
+
+
+def test_a_wrong_beta_shows_in_the_enumeration():
+    assert update_formula.enumeration_error(1.2, 10.0, 0.1, beta2=0.96) > 1e-4
+
+
+def test_a_wrong_scale_of_epsilon_is_noticed():
+    assert not update_formula.scale_cancels(sp.Integer(1))
+    assert update_formula.scale_error(lambda power: 1.0) > 1e-2
+
+
+def test_local_criterion_by_mpmath():
+    mean = [mp.quad(lambda x, q=q: mp.exp(-(x**3)) * x**q, [0, 1, 4]) for q in (0, 2)]
+    logs = [mp.quad(lambda x, q=q: mp.exp(-(x**3)) * x**q * mp.log(x), [0, 0.01, 0.2, 1, 4]) for q in (0, 2)]
+    exact = 1 + logs[0] / mean[0] - logs[1] / mean[1]
+    assert tails.local_criterion("generalized-normal:3") == pytest.approx(exact, rel=1e-7)
+
+
+def test_quality_is_bounded_by_the_score():
+    law = parse_law("student-t:5")
+    assert noise_shape.quality(law.score, law) == pytest.approx(
+        (6 / 8 * 5 / 3) ** 0.5, rel=1e-9
+    )  # Fisher information (ν+1)/(ν+3) over the variance (ν−2)/ν
