@@ -89,7 +89,7 @@ def _adam_table(result: dict[str, Any]) -> Table:
     headings = ("power", "drift", "standard_error", "rms")
     columns = {name.replace("_", " "): result[name] for name in headings}
     columns |= {f"{float(level):.0%}": values for level, values in result["quantiles"].items()}
-    table = result_table(title, columns)
+    table = result_table(title, columns, digits=4)
     table.caption = (
         f"{result['trials']} trials of {result['steps']} steps; percentages are quantiles of the update"
     )

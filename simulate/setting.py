@@ -52,7 +52,9 @@ class Setting:
             raise InputError("antithetic", True, f"False for the asymmetric law {self.law.name}")
         if self.antithetic and (self.trials % 2 or self.trials < 4):
             raise InputError("trials", self.trials, "an even number >= 4 for antithetic pairs")
-        window = stationary_window(self.beta1, self.beta2) if self.steps is None else count("steps", self.steps)
+        window = (
+            stationary_window(self.beta1, self.beta2) if self.steps is None else count("steps", self.steps)
+        )
         object.__setattr__(self, "window", window)
 
     @property

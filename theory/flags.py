@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -149,19 +150,26 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def result_table(title: str, columns: Mapping[str, Sequence[Any]]) -> Table:
-    """Return a rich table of `columns` by heading; numbers with five digits."""
-    table = Table(title=title, title_justify="left", caption_justify="left", min_width=min(len(title), 80))
+def result_table(title: str, columns: Mapping[str, Sequence[Any]], digits: int = 6) -> Table:
+    """Return a rich table of `columns` by heading; numbers with so many significant digits."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE,
+        collapse_padding=True,
+        min_width=min(len(title), 80),
+    )
     for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=len(heading) < 8)
+        table.add_column(heading, justify="right")
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*map(_cell, row))
+        table.add_row(*(_cell(value, digits) for value in row))
     return table
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value)) or "none"
+        return ", ".join(_cell(item, digits) for item in value) or "none"
     if value is None:
         return "none"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
