@@ -21,6 +21,7 @@ from figures.style import Row, house_style, ratio_style
 from theory.inputs import Array
 from theory.optimum import OptimalPower
 
+FILE = "drift_to_rms"
 LAWS = ("uniform", "gaussian", "laplace")
 POWERS = np.linspace(0.05, 3.0, 60)
 _FLAT = 1e-6  # curves that vary less have no maximum worth a mark
@@ -83,7 +84,9 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     """Return every drawn mark: law, ratio, series, p and drift/RMS, also over the curve's maximum."""
     table: list[Row] = []
     for curve in curves:
-        drawn = [("exact", *pair) for pair in zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)]
+        drawn = [
+            ("exact", *pair) for pair in zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
+        ]
         for series, power, value in [*drawn, *((name, *pair) for name, pair in curve.marked.items())]:
             table.append(
                 {
@@ -99,7 +102,12 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
 
 
 _MARKS: dict[str, dict[str, Any]] = {
-    "optimum of drift/RMS": {"marker": "*", "markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "optimum of drift/RMS": {
+        "marker": "*",
+        "markersize": 8,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+    },
     "still rising": {"marker": ">", "markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.6},
     "optimum of u": {"marker": "D", "markersize": 4, "markerfacecolor": "white"},
 }
@@ -120,7 +128,7 @@ def draw(curves: Sequence[Curve]) -> Figure:
             bottom.set_ylim(0.55, 1.06)
         marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
         marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
-        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], {"exact": {}} | marks)
+        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], {"exact": {}, **marks})
     return figure
 
 

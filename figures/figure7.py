@@ -1,9 +1,9 @@
 """Figure 7: Adam's mean update u against the power p, one curve a noise-to-signal ratio r = σ/μ (Example 4.1).
 
-Solid lines are exact at finite β (`theory.exact_update`), thin dashed ones the limit β → 1, markers with 95% error bars a
-Monte Carlo in which all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best
-and the second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
-p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves with σ > μ of uniform noise.
+Solid lines are exact at finite β, thin dashed ones the limit β → 1, markers with 95% error bars a Monte Carlo in which
+all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best and the
+second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
+p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves of uniform noise with σ > μ.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from figures.curves import Point, Setting
 from figures.panels import law_columns, ratio_legend
 from figures.style import Row, house_style, ratio_style
 from simulate import simulate_adam
-from simulate.progress import Progress
 from theory.inputs import Array
 from theory.laws import parse_law
 from theory.optimum import OptimalPower
 
+FILE = "figure7"
 LAWS = ("uniform",)
 POWERS = np.linspace(0.05, 3.0, 200)
+_COARSE = np.linspace(0.05, 3.0, 60)  # enough for the narrow panels of several laws
 SIMULATED = np.linspace(0.05, 3.0, 25)
 STARRED = np.arange(1, 31) / 10
 _LAST, _LOWEST = 2.4, 2e-3  # of the axes; beyond their maxima the curves fall by many more orders
@@ -79,10 +80,12 @@ class Curve:
         return marks
 
 
-def compute(setting: Setting, *, powers: Array = POWERS, progress: Progress | None = None) -> list[Curve]:
-    """Return the curves, law by law, in the order of the ratios."""
-    curves = []
-    for law in setting.law or LAWS:
+def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
+    """Return the curves, law by law, in the order of the ratios; by default at `POWERS` for a single law."""
+    curves, laws = [], setting.law or LAWS
+    if powers is None:
+        powers = POWERS if len(laws) == 1 else _COARSE
+    for law in laws:
         trials = simulate_adam(
             SIMULATED,
             setting.mean,
@@ -93,7 +96,6 @@ def compute(setting: Setting, *, powers: Array = POWERS, progress: Progress | No
             epsilon=setting.epsilon,
             trials=setting.trials,
             seed=setting.seed,
-            progress=progress,
         )
         margins = _Z95 * trials.standard_error
         for point, mean, margin in zip(setting.points(law), trials.drift, margins, strict=True):
@@ -126,7 +128,7 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
         }
         for name, (powers, updates, *margins) in series.items():
             for index, (power, update) in enumerate(zip(powers.tolist(), updates.tolist(), strict=True)):
-                row = {
+                row: dict[str, Any] = {
                     "law": curve.point.law,
                     "noise_to_signal": curve.point.noise_to_signal,
                     "series": name,
@@ -134,15 +136,41 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
                     "update": update,
                     "over_maximum": update / curve.optimum.update,
                 }
-                table.append(row | {"margin_95": float(margin[index]) for margin in margins})
+                if margins:
+                    row["margin_95"] = float(margins[0][index])
+                table.append(row)
     return table
 
 
 _MARKS: dict[str, dict[str, Any]] = {
-    "optimum": {"marker": "*", "markersize": 8, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.6},
-    "best on grid": {"marker": "*", "markersize": 5.5, "linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.8},
-    "second best on grid": {"marker": "*", "markersize": 5.5, "linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.8},
-    "proposition": {"marker": "|", "markersize": 11, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.9},
+    "optimum": {
+        "marker": "*",
+        "markersize": 8,
+        "linestyle": "",
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+    },
+    "best on grid": {
+        "marker": "*",
+        "markersize": 5.5,
+        "linestyle": "",
+        "markerfacecolor": "white",
+        "markeredgewidth": 0.8,
+    },
+    "second best on grid": {
+        "marker": "*",
+        "markersize": 5.5,
+        "linestyle": "",
+        "markerfacecolor": "white",
+        "markeredgewidth": 0.8,
+    },
+    "proposition": {
+        "marker": "|",
+        "markersize": 11,
+        "linestyle": "",
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.9,
+    },
 }
 _LEGEND: dict[str, dict[str, Any]] = {
     "exact": {},
@@ -171,7 +199,9 @@ def draw(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
-def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], scale: float, marks: tuple[str, ...]) -> None:
+def _draw_curve(
+    axis: Axes, curve: Curve, style: dict[str, Any], scale: float, marks: tuple[str, ...]
+) -> None:
     color = style["color"]
     axis.plot(curve.powers, curve.exact / scale, color=color)
     axis.plot(curve.powers, curve.limit / scale, color=color, linestyle="--", linewidth=0.7)

@@ -14,7 +14,9 @@ def require_folder(path: Path) -> None:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError("output", path, "a folder that can be written, or the name of a new one in such a folder")
+        raise InputError(
+            "output", path, "a folder that can be written, or the name of a new one in such a folder"
+        )
 
 
 def write_file(path: Path, content: str | bytes) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def law_columns(
     return figure, pairs
 
 
-def ratio_legend(figure: Figure, ratios: Sequence[float], marks: dict[str, dict[str, Any]]) -> None:
+def ratio_legend(figure: Figure, ratios: Sequence[float], marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Put above the axes what the colours (ratios), and below them what the marks mean."""
     curves = []
     for index, ratio in enumerate(ratios):
@@ -74,5 +74,5 @@ def ratio_legend(figure: Figure, ratios: Sequence[float], marks: dict[str, dict[
         curves.append(Line2D([], [], label=label, markersize=4, **ratio_style(index, len(ratios))))
     figure.legend(handles=curves, loc="outside upper center", ncols=len(curves), columnspacing=1.6)
     neutral = {"color": "0.25"}
-    others = [Line2D([], [], label=label, **(neutral | style)) for label, style in marks.items()]
+    others = [Line2D([], [], label=label, **{**neutral, **style}) for label, style in marks.items()]
     figure.legend(handles=others, loc="outside lower center", ncols=len(others), columnspacing=1.2)

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from figures.curves import Point, Setting
 from figures.style import Row, house_style, law_style, letter, new_figure
@@ -21,6 +22,7 @@ from theory.laws import parse_law
 from theory.moments import PowerMoments, power_moments
 from theory.optimum import OptimalPower, maximise
 
+FILE = "phase_diagram"
 LAWS = ("uniform", "generalized-normal:4", "gaussian", "laplace", "student-t:5", "binary")
 RATIOS = np.logspace(-1, 4, 31)
 EPSILONS = np.logspace(-12, -2, 31)
@@ -116,18 +118,25 @@ def draw(diagram: PhaseDiagram) -> Figure:
 
 
 def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
+    legend = []
     for index, law in enumerate(dict.fromkeys(optimum.point.law for optimum in diagram.lines)):
         style = law_style(index)
-        marker = {"marker": style.pop("marker"), "markersize": 4, "markerfacecolor": "white", "clip_on": False}
+        marker = {
+            "marker": style.pop("marker"),
+            "markersize": 4,
+            "markerfacecolor": "white",
+            "clip_on": False,
+        }
         exact = _line(diagram.markers, law)
         axis.plot(*_line(diagram.lines, law), **style)
-        axis.plot(*exact, color=style["color"], linestyle="", **marker)
-        axis.plot([], [], label=law, **style, **(marker if exact[0] else {}))
+        if exact[0]:
+            axis.plot(*exact, color=style["color"], linestyle="", **marker)
+        legend.append(Line2D([], [], label=law, **style, **(marker if exact[0] else {})))
     axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
     axis.set_ylim(bottom=0.0)
     axis.set_title("by noise law")
     axis.set_ylabel("optimal power $p^*$")
-    axis.legend(loc="upper left", handlelength=3.2)
+    axis.legend(handles=legend, loc="upper left", handlelength=3.2)
     axis.text(1, 0.045, "at 0: supremum at $p \\to 0$", transform=axis.transAxes, ha="right", fontsize=7)
     axis.grid(alpha=0.25)
 

@@ -37,10 +37,11 @@ def house_style() -> Iterator[None]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(fontsizes.icml2024(default_smaller=1) | tue_axes.lines())
-        sevens = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
-        matplotlib.rcParams.update(dict.fromkeys(sevens, 7))
         matplotlib.rcParams.update(
             {
+                "xtick.labelsize": 7,
+                "ytick.labelsize": 7,
+                "legend.fontsize": 7,
                 "font.family": "DejaVu Sans",
                 "pdf.fonttype": 42,
                 "axes.spines.top": False,
@@ -106,6 +107,9 @@ def save(
     tuple of Path
         The PDF, PNG and CSV.
     """
+    with house_style():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout just found serves both formats
     written = []
     for suffix, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
         picture = io.BytesIO()
@@ -122,5 +126,7 @@ def _csv(data: Sequence[Row]) -> str:
     table = csv.DictWriter(text, headings, restval="", lineterminator="\n")
     table.writeheader()
     for row in data:
-        table.writerow({key: f"{value:.12g}" if isinstance(value, float) else value for key, value in row.items()})
+        table.writerow(
+            {key: f"{value:.12g}" if isinstance(value, float) else value for key, value in row.items()}
+        )
     return text.getvalue()

@@ -1,0 +1,65 @@
+"""The paper's claims that nothing here has tried to reproduce yet, so that the report can say so."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class OpenClaim(NamedTuple):
+    """A statement of the paper, and where it stands."""
+
+    place: str
+    statement: str
+
+
+OPEN_CLAIMS = (
+    OpenClaim(
+        "Figure 1",
+        "Scaling laws on C4, LLaMA and Qwen2MoE: AdamPower lies below Adam, with a gap that is steady in size.",
+    ),
+    OpenClaim("Figure 2", "LLaMA 0.2B on C4: of several powers the best is 1.2."),
+    OpenClaim(
+        "Figure 3",
+        "LLaMA 66M to 2B, cosine and warm-up-stable-decay schedules, C4 and OpenWebText: p = 1.2 ends lower "
+        "everywhere (2B: by 0.022).",
+    ),
+    OpenClaim(
+        "Figure 4",
+        "Qwen2MoE 0.5B, 1B and 2B: lower everywhere (2B: by 0.028), fewer loss spikes, and the gap grows in the "
+        "stable phase.",
+    ),
+    OpenClaim(
+        "Figure 5",
+        "AdamPower (0.015) and blockwise learning rates (0.030) add up (0.045); MuonPower ends below Muon.",
+    ),
+    OpenClaim(
+        "Figure 6",
+        "LLaMA 0.2B on C4: the best power falls as the batch grows, from above 1 at 512 to below 1 at 8192.",
+    ),
+    OpenClaim(
+        "Section 4.2, Theorem 4.8",
+        "Under the low-noise Assumption 4.6, p < 1, AdagradPower's rate is 2/(p+1) times that of Adagrad in the "
+        "exponent.",
+    ),
+    OpenClaim(
+        "Section 4.2, Theorem 4.11",
+        "Under the high-noise Assumption 4.9, p > 1, AdagradPower's bound is that of Adagrad with a smaller constant.",
+    ),
+    OpenClaim(
+        "Section 4.2, Examples 4.7 and 4.10",
+        "Uniform noise of small ratio satisfies Assumption 4.6 with c = 0.99, two-point noise of large amplitude "
+        "satisfies Assumption 4.9.",
+    ),
+    OpenClaim(
+        "Training time", "The power costs 0.4 % of a step's time (0.7565 s against 0.7534 s, LLaMA 0.25B)."
+    ),
+    OpenClaim("Training set-up", "Clipping before or after the power makes no visible difference."),
+    OpenClaim(
+        "Table of zero-shot scores",
+        "LLaMA 2B: the mean of six tasks rises from 47.72 to 48.26 with the power.",
+    ),
+    OpenClaim(
+        "Table of CIFAR-10 accuracies",
+        "ResNet-34: the best power is below 1 at batch sizes 128 and 64 and is 1 at 32.",
+    ),
+)
