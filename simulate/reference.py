@@ -54,5 +54,8 @@ def reference_updates(setting: Setting) -> Array:
         gradients = (setting.mean + noise_scales * xi for live, noise in chunks for xi in noise[-live:])
         m, v = adam_averages(gradients, powers, setting.beta1, setting.beta2)
         m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
-        blocks.append(m_hat / (np.sqrt(v_hat) + setting.epsilon))
+        scale = np.sqrt(v_hat) + setting.epsilon
+        blocks.append(
+            np.divide(m_hat, scale, out=np.zeros_like(m_hat), where=scale > 0)
+        )  # all g = 0: no step
     return np.concatenate(blocks, axis=-1)[..., : setting.trials]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simulate.noise import CHUNK
-from theory.inputs import Array, InputError, count, decay, nonnegative, positive
+from theory.inputs import Array, InputError, count, decay, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
 
+_LARGEST_RESULT = 5e8  # updates: 4 GB
 _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64
 
 
@@ -40,7 +41,7 @@ class Setting:
         for name, axis in (("powers", self.powers), ("noise_scale", self.noise_scales)):
             if axis.ndim != 1 or axis.size == 0:
                 raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
-        positive("powers", self.powers)
+        power_in_range("power", self.powers)
         positive("mean", self.mean)
         nonnegative("noise_scale", self.noise_scales)
         nonnegative("epsilon", self.epsilon)
@@ -48,6 +49,9 @@ class Setting:
         decay("beta2", self.beta2)
         count("seed", self.seed, minimum=0)
         count("trials", self.trials, minimum=2)
+        most = int(_LARGEST_RESULT / (self.powers.size * self.noise_scales.size))
+        if self.trials > most:
+            raise InputError("trials", self.trials, f"at most {most}: every update is kept, 8 bytes each")
         if self.antithetic and not self.law.symmetric:
             raise InputError("antithetic", True, f"False for the asymmetric law {self.law.name}")
         if self.antithetic and (self.trials % 2 or self.trials < 4):

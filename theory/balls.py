@@ -8,11 +8,23 @@ inequality that holds between balls is proved for every point of the box.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
 
 from flint import arb, ctx
 
 MAX_BITS = 1 << 14
+
+
+_OWNER = RLock()
+
+
+@contextmanager
+def precision(bits: int) -> Iterator[None]:
+    """Work at so many bits. flint's precision belongs to the process, so one thread at a time may set it."""
+    with _OWNER, ctx.workprec(bits):
+        yield
 
 
 def certified(formula: Callable[[], arb], bits: int = 53) -> float:
@@ -35,17 +47,13 @@ def certified(formula: Callable[[], arb], bits: int = 53) -> float:
     >>> certified(lambda: arb(1).exp() - 1)
     1.7182818284590453
     """
-    saved = ctx.prec
-    precision = 96
-    try:
-        while precision <= MAX_BITS:
-            ctx.prec = precision
+    working = 96
+    while working <= MAX_BITS:
+        with precision(working):
             value = formula()
-            if value.is_finite() and (value.rel_accuracy_bits() >= bits or (value.is_exact() and value == 0)):
-                return float(value)
-            precision *= 2
-    finally:
-        ctx.prec = saved
+        if value.is_finite() and (value.rel_accuracy_bits() >= bits or (value.is_exact() and value == 0)):
+            return float(value)
+        working *= 2
     return math.nan
 
 

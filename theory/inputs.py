@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+LARGEST_POWER = 10.0
 
 
 class InputError(ValueError):
@@ -54,26 +55,42 @@ def positive(argument: str, value: ArrayLike) -> Array:
     return _checked(argument, value, "a finite number > 0", lambda a: np.isfinite(a) & (a > 0))
 
 
+def within(argument: str, value: float, low: float, high: float) -> float:
+    """Return `value` if it is a number in [low, high]."""
+    return float(
+        _checked(argument, value, f"a number in [{low:g}, {high:g}]", lambda a: (a >= low) & (a <= high))
+    )
+
+
 def nonnegative(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is finite and >= 0."""
     return _checked(argument, value, "a finite number >= 0", lambda a: np.isfinite(a) & (a >= 0))
 
 
+def power_in_range(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as float64 if every entry is a power that the computations are made for: in (0, 10]."""
+    return _checked(
+        argument, value, f"a number in (0, {LARGEST_POWER:g}]", lambda a: (a > 0) & (a <= LARGEST_POWER)
+    )
+
+
 def decay(argument: str, value: float) -> float:
-    """Return `value` if it is a decay rate of a moving average: a number in [0, 1)."""
-    return float(_checked(argument, value, "a number in [0, 1)", lambda a: (a >= 0) & (a < 1)))
+    """Return `value` if it is a decay rate of a moving average: in [0, 1), and with a memory of at most 10⁶ steps."""
+    allowed = "a number in [0, 1), at most 0.999999"
+    return float(_checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
 
 
 def count(argument: str, value: float, minimum: int = 1) -> int:
     """Return `value` as an int if it is a whole number of at least `minimum`."""
-    if not (math.isfinite(value) and value == int(value) and value >= minimum):
-        raise InputError(argument, value, f"a whole number >= {minimum}")
+    if not (math.isfinite(value) and value == int(value) and minimum <= value <= 2**53):
+        raise InputError(argument, value, f"a whole number >= {minimum}" if value < 2**53 else "at most 2^53")
     return int(value)
 
 
 def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:
-    """Return `value` = (low, high) if 0 <= low < high, both finite."""
+    """Return `value` = (low, high), an interval of powers with an interior: 0 <= low < high <= 10."""
     low, high = (float(v) for v in value)
-    if not (0 <= low < high < math.inf):
-        raise InputError(argument, f"({low:g}, {high:g})", "two finite numbers 0 <= LOW < HIGH")
+    if not (0 <= low < high <= LARGEST_POWER and high - low >= 1e-6):
+        allowed = f"two numbers 0 <= LOW < HIGH <= {LARGEST_POWER:g}, at least 1e-6 apart"
+        raise InputError(argument, f"({low!r}, {high!r})", allowed)
     return low, high

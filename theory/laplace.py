@@ -108,15 +108,45 @@ def _grid(beta2: float) -> tuple[float, int]:
     return float(lag / stride), stride
 
 
-def _average(values: Array, stride: int, rate: float, before: Array) -> Array:
-    """`y_i = values_i + rate·y_{i−stride}`; `before` holds `y_{i−stride}` for the first `stride` points."""
+def _sum_back(values: Array, stride: int, rate: float, step: float, left: float) -> Array:
+    """`Σ_{k<step} rate^k·values_{i−k·stride}` at every grid point i, with values = `left` left of the grid."""
+    return (
+        _all_back(values, stride, rate, left)
+        if np.isinf(step)
+        else _window(values, stride, rate, int(step), left)
+    )
+
+
+def _all_back(values: Array, stride: int, rate: float, left: float) -> Array:
+    """The sum over infinitely many terms, by its recursion `y_i = values_i + rate·y_{i−stride}`."""
     from scipy.signal import lfilter  # here, because it takes a second to import
 
     head = min(stride, values.size)
     rows = -(-values.size // head)
     padded = np.concatenate([values, np.zeros(rows * head - values.size)]).reshape(rows, head)
-    averaged, _ = lfilter([1.0], [1.0, -rate], padded, axis=0, zi=rate * before[None, :head])
-    return np.asarray(averaged).ravel()[: values.size]
+    before = rate * left / (1 - rate) if rate < 1 else 0.0
+    summed, _ = lfilter([1.0], [1.0, -rate], padded, axis=0, zi=np.full((1, head), before))
+    return np.asarray(summed).ravel()[: values.size]
+
+
+def _window(values: Array, stride: int, rate: float, step: int, left: float) -> Array:
+    """The sum over `step` terms, by doubling: differences of infinite sums would cancel under heavy tails."""
+    total, taken = np.zeros_like(values), 0
+    block, size = values, 1  # the sum over `size` terms, and its value left of the grid
+    while True:
+        if step & size:
+            total = total + rate**taken * _shifted(block, taken * stride, left)
+            taken += size
+        if taken == step:
+            return total
+        block = block + rate**size * _shifted(block, size * stride, left)
+        left *= 1 + rate**size
+        size *= 2
+
+
+def _shifted(values: Array, count: int, left: float) -> Array:
+    shift = min(count, values.size)
+    return np.concatenate([np.full(shift, left), values[: values.size - shift]])
 
 
 @dataclass(frozen=True)
@@ -132,8 +162,9 @@ class _Sums:
 def _range(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> tuple[float, float]:
     """From where neither ε nor any term is felt, to where every term has lost all its mass."""
     finite = rule.log_magnitude[np.isfinite(rule.log_magnitude)]
-    start = min(-2 * power * finite.max(), -2 * log_epsilon + np.log(memory.weight2)) - 30.0
-    return start, -2 * power * finite.min() + 6.0 - np.log(max(memory.beta2, 1e-300)) * min(memory.step, _FEW)
+    # the integrand left of the grid is taken as exponential: its error there is √s·s at the terms, √s·√s at ε
+    start = min(-2 * power * finite.max() - 22.0, -2 * log_epsilon + np.log(memory.weight2) - 34.0)
+    return start, -2 * power * finite.min() + 6.0 - np.log(max(memory.beta2, 1e-300)) * memory.step
 
 
 def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory: Memory) -> _Sums:
@@ -169,15 +200,24 @@ def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory
         window = np.concatenate([b[1] for b in blocks])[-int(min(memory.step * stride, 1e9)) :]
         total = min(float(window.sum()) / stride, float(curves.log_a[-1]))
         t = t + spacing * size
-    t, log_a, b, c = np.concatenate(blocks, axis=1)
-    beta1, w, older = memory.beta1, memory.weight1, _older_log_a(log_a, stride)
-    still = np.ones_like(older)
+    t, log_a, b, c = _continued(np.concatenate(blocks, axis=1), spacing)
+    beta1, w = memory.beta1, memory.weight1
     return _Sums(
         t,
-        _truncated(log_a, stride, 1.0, older, memory.step),
-        _truncated(w * b, stride, beta1, w * b[0] / (1 - beta1) * still, memory.step),
-        _truncated(w**2 * c, stride, beta1**2, w**2 * c[0] / (1 - beta1**2) * still, memory.step),
+        _sum_back(log_a, stride, 1.0, memory.step, 0.0),
+        _sum_back(w * b, stride, beta1, memory.step, w * b[0]),
+        _sum_back(w**2 * c, stride, beta1**2, memory.step, w**2 * c[0]),
     )
+
+
+def _continued(curves: Array, spacing: float) -> Array:
+    """Continue t, ln a, B, C by 24 to the left, where ln a falls off geometrically and B and C are constant."""
+    t, log_a = curves[0], curves[1]
+    steps = np.arange(int(24 / spacing), 0, -1)
+    ratio = log_a[0] / log_a[1] if log_a[1] < 0 else 0.0
+    left = np.repeat(curves[:, :1], steps.size, axis=1)
+    left[0], left[1] = t[0] - spacing * steps, log_a[0] * ratio**steps
+    return np.concatenate([left, curves], axis=1)
 
 
 def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> tuple[float, float]:
@@ -190,25 +230,6 @@ def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory
     square = (sums.variance + sums.first**2) * _kernel2(z) * np.exp(log_s + sums.log_product)
     spacing = sums.t[1] - sums.t[0]
     return spacing * _trapezoid(drift, spacing / 2), float(np.sqrt(spacing * _trapezoid(square, spacing)))
-
-
-def _older_log_a(log_a: Array, stride: int) -> Array:
-    """`Σ_{j≥1} ln a` at the points t − j·ln(1/β2) left of the grid, where ln a falls off geometrically."""
-    head = log_a[: min(stride, log_a.size)]
-    if log_a[0] == 0:
-        return 0 * head
-    ratio = (log_a[0] / log_a[1]) ** stride
-    return np.asarray(head * ratio / (1 - ratio))
-
-
-def _truncated(values: Array, stride: int, rate: float, before: Array, step: float) -> Array:
-    """The average of `_average` over the last `step` terms only."""
-    full = _average(values, stride, rate, before)
-    if np.isinf(step):
-        return full
-    shift = min(int(step) * stride, full.size)
-    older = before[0] if rate < 1 else 0.0
-    return np.asarray(full - rate**step * np.concatenate([np.full(shift, older), full[: full.size - shift]]))
 
 
 def _trapezoid(values: Array, growth: float) -> float:

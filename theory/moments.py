@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, nonnegative, positive
+from theory.inputs import Array, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
 
 
@@ -63,17 +63,25 @@ def power_moments(power: ArrayLike, mean: ArrayLike, noise_scale: ArrayLike, law
     >>> m.first.tolist(), m.second.round(12).tolist()
     ([1.0, 1.25], [1.083333333333, 2.439732142857])
     """
+    unit, moments = unit_moments(power, mean, noise_scale, law)
+    scale = unit ** np.asarray(power, dtype=np.float64)
+    return PowerMoments(scale * moments.first, scale * moments.rms)
+
+
+def unit_moments(
+    power: ArrayLike, mean: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw
+) -> tuple[Array, PowerMoments]:
+    """The unit max(μ, σ) and the moments of φ_p(g/unit), which neither over- nor underflow; see `power_moments`."""
     p, mu, sigma = np.broadcast_arrays(
-        positive("power", power), positive("mean", mean), nonnegative("noise_scale", noise_scale)
+        power_in_range("power", power), positive("mean", mean), nonnegative("noise_scale", noise_scale)
     )
-    first, rms = np.empty(p.shape), np.empty(p.shape)
+    unit = np.maximum(mu, sigma)
+    first, rms = np.ones(p.shape), np.ones(p.shape)
     for index in np.ndindex(p.shape):
-        exponent = float(p[index])
-        unit = max(mu[index], sigma[index])
-        first[index] = rms[index] = unit**exponent
         if sigma[index] > 0:
-            location, scale = float(mu[index] / unit), float(sigma[index] / unit)
+            exponent = float(p[index])
+            location, scale = float(mu[index] / unit[index]), float(sigma[index] / unit[index])
             law.require_moment(2 * exponent)
-            first[index] *= law.signed_moment(exponent, location, scale)
-            rms[index] *= law.absolute_moment(2 * exponent, location, scale) ** 0.5
-    return PowerMoments(first, rms)
+            first[index] = law.signed_moment(exponent, location, scale)
+            rms[index] = law.absolute_moment(2 * exponent, location, scale) ** 0.5
+    return unit, PowerMoments(first, rms)

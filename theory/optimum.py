@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import Chebyshev
@@ -18,9 +19,8 @@ from theory.update import exact_update, limit_update
 METHODS = ("proposition", "limit", "exact")
 _DEGREE = 24
 _RESOLVED = 1e-11  # relative size of the last coefficients at which a panel counts as resolved
-_FLAT = 1e-10  # a panel that varies less than this has no maximum that float64 could place
+_NOISE = 1e-12  # relative rounding of u: a maximum that stands out less is none
 _DEEPEST = 24  # reached only at a singular end, where each level adds one panel
-_LARGEST_SUPPORTED = 10.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,6 @@ def optimal_power(
     (1.220458, None)
     """
     low, high = checked_interval("interval", interval)
-    if high > _LARGEST_SUPPORTED:
-        raise InputError("interval", f"({low:g}, {high:g})", f"powers up to {_LARGEST_SUPPORTED:g}")
     positive("mean", mean)
     nonnegative("noise_scale", noise_scale)
     if method == "proposition":
@@ -109,7 +107,8 @@ def optimal_power(
     if method == "limit":
         if noise_scale > 0:
             high = min(high, 0.5 * law.moment_limit * (1 - 1e-6))
-            low, high = checked_interval("interval", (low, high))
+            if high - low < 1e-6:
+                law.require_moment(2 * low)
 
         def update(power: Array) -> Array:
             return limit_update(power, mean, noise_scale, law, epsilon=epsilon)
@@ -157,20 +156,31 @@ def maximise(update: Callable[[Array], Array], interval: tuple[float, float], me
     over which u falls by many orders of magnitude stay accurate.
     """
     panels = _resolve(update, *interval)
-    maxima: list[tuple[float, float]] = []
-    for panel, positive_values in panels:
-        for power in _critical_points(panel):
-            inside = interval[0] < power < interval[1]  # a root on the rim belongs to the end
-            if inside and (not maxima or power - maxima[-1][0] > 1e-6):
-                maxima.append((power, _value(panel, positive_values, power)))
-    low, high = (_value(*panels[i], interval[i]) for i in (0, -1))
-    best = max(maxima, key=lambda pair: pair[1], default=(interval[0], -math.inf))
-    edge = None
-    if low >= max(best[1], high):
-        best, edge = (interval[0], low), "low"
-    elif high > best[1]:
-        best, edge = (interval[1], high), "high"
-    return OptimalPower(*best, edge, tuple(p for p, _ in maxima), interval, method)
+    ends = [(end, _value(*panels[i], end)) for i, end in zip((0, -1), interval, strict=True)]
+    inside = [
+        (power, _value(panel, logarithmic, power))
+        for panel, logarithmic in panels
+        for power in _critical_points(panel, interval)
+    ]
+    points = _above_noise([ends[0], *inside, ends[1]])
+    maxima = [b for a, b, c in zip(points, points[1:], points[2:], strict=False) if a[1] < b[1] > c[1]]
+    best = max([*ends, *maxima], key=lambda point: point[1])  # the low end if all are equal
+    edge = {ends[0]: "low", ends[1]: "high"}.get(best)
+    return OptimalPower(*best, edge, tuple(power for power, _ in maxima), interval, method)
+
+
+def _above_noise(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Remove neighbouring maxima and minima that differ by rounding only; the two ends stay."""
+    points = list(points)
+    while len(points) > 2:
+        gaps = [abs(a[1] - b[1]) / (max(abs(a[1]), abs(b[1])) or 1.0) for a, b in pairwise(points)]
+        closest = gaps.index(min(gaps))
+        if gaps[closest] > _NOISE:
+            break
+        points = [
+            p for i, p in enumerate(points) if i not in (closest, closest + 1) or i in (0, len(points) - 1)
+        ]
+    return points
 
 
 _Panel = tuple[Chebyshev, bool]  # the interpolant, and whether it is of ln u rather than u
@@ -184,9 +194,7 @@ def _resolve(
     values = update(nodes)
     logarithmic = bool(np.all(values > 0))
     panel = Chebyshev.fit(nodes, np.log(values) if logarithmic else values, _DEGREE, domain=[low, high])
-    size = max(
-        float(np.abs(panel.coef).max()), 0.1 if logarithmic else 0.0
-    )  # ln u itself is only good to 1e-13
+    size = max(float(np.abs(panel.coef).max()), 0.1 if logarithmic else 0.0)  # ln u is only good to 1e-13
     tail = float(np.abs(panel.coef[-3:]).max()) / size if size > 0 else 0.0
     if tail <= _RESOLVED or (tail < 1e-8 and tail > parent_tail / 2) or depth == _DEEPEST:
         return [(panel, logarithmic)]
@@ -195,16 +203,16 @@ def _resolve(
     return [part for half in halves for part in _resolve(update, *half, depth + 1, tail)]
 
 
-def _critical_points(panel: Chebyshev) -> list[float]:
-    """Where the derivative vanishes from above; none on a panel flat to rounding."""
-    if np.abs(panel.coef[1:]).sum() < _FLAT:
-        return []
+def _critical_points(panel: Chebyshev, interval: tuple[float, float]) -> list[float]:
+    """Where the derivative vanishes inside the interval; none on the panel that shrank onto a singular end."""
     low, high = panel.domain
+    if high - low < 2 * (interval[1] - interval[0]) / 2**_DEEPEST or not np.any(panel.coef[1:]):
+        return []
     slack = 1e-9 * (high - low)
     roots = panel.deriv().roots()
     real = np.sort(roots.real[np.abs(roots.imag) < 1e-7 * (high - low)])
-    inside = real[(real >= low - slack) & (real <= high + slack)]
-    return [float(p) for p in inside if panel.deriv(2)(p) < 0]
+    real = real[(real >= low - slack) & (real <= high + slack)]
+    return [float(p) for p in real if interval[0] < p < interval[1]]
 
 
 def _value(panel: Chebyshev, logarithmic: bool, power: float) -> float:

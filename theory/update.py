@@ -10,10 +10,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, count, decay, nonnegative, positive
+from theory.inputs import Array, InputError, count, decay, nonnegative, positive, power_in_range
 from theory.laplace import Memory, integrate
 from theory.laws import NoiseLaw
-from theory.moments import power_moments
+from theory.moments import unit_moments
 from theory.quadrature import FoldedRule
 
 
@@ -35,7 +35,8 @@ class Update:
     @property
     def drift_to_rms(self) -> Array:
         """`E u/√(E u²)`: progress per unit of movement."""
-        return self.drift / self.rms
+        with np.errstate(invalid="ignore"):  # 0/0 when both are below the range of float64
+            return np.asarray(self.drift / self.rms)
 
 
 def limit_update(
@@ -66,8 +67,10 @@ def limit_update(
     >>> float(limit_update(1.2, 1e-6, 0.0, Uniform()).round(6))
     0.863193
     """
-    moments = power_moments(power, mean, noise_scale, law)
-    return moments.first / (moments.rms + nonnegative("epsilon", epsilon))
+    unit, moments = unit_moments(power, mean, noise_scale, law)
+    with np.errstate(over="ignore"):
+        scaled_epsilon = nonnegative("epsilon", epsilon) * unit ** -np.asarray(power, dtype=np.float64)
+    return moments.first / (moments.rms + scaled_epsilon)
 
 
 def exact_update(
@@ -88,7 +91,8 @@ def exact_update(
     power, mean, noise_scale, epsilon : array_like
         p > 0, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
     law : NoiseLaw
-        Law of ξ in g = μ + σξ. No moment need exist: the update is bounded.
+        Law of ξ in g = μ + σξ. No moment of g need exist: at a finite step, and at stationarity if β1² < β2, the
+        update is bounded. If not, and under power-law tails, its own moments can be infinite (`update_moment`).
     beta1, beta2 : float
         Decay rates in [0, 1).
     step : int, optional
@@ -102,7 +106,7 @@ def exact_update(
     Raises
     ------
     InputError
-        For arguments out of range.
+        For arguments out of range, or if E|u| is infinite.
 
     Examples
     --------
@@ -117,11 +121,16 @@ def exact_update(
         np.inf if step is None else count("step", step),
     )
     p, mu, sigma, eps = np.broadcast_arrays(
-        positive("power", power),
+        power_in_range("power", power),
         positive("mean", mean),
         nonnegative("noise_scale", noise_scale),
         nonnegative("epsilon", epsilon),
     )
+    order = update_moment(law, p[sigma > 0].max(initial=0.0), memory) if np.isinf(memory.step) else np.inf
+    if order <= 1:
+        raise InputError(
+            "law", law.name, "one whose tails leave the mean of u finite at these β (or a finite step)"
+        )
 
     def one(index: tuple[int, ...]) -> tuple[float, float]:
         unit = float(max(mu[index], sigma[index]))
@@ -132,10 +141,25 @@ def exact_update(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         values = np.array(list(pool.map(one, np.ndindex(p.shape)))).reshape((*p.shape, 2))
-    return Update(values[..., 0], values[..., 1])
+    return Update(values[..., 0], values[..., 1] if order > 2 else np.full(p.shape, np.inf))
 
 
-@lru_cache(maxsize=256)
+def update_moment(law: NoiseLaw, power: float, memory: Memory) -> float:
+    """Order below which the stationary update has finite moments, `ν/(2p)·ln β2/ln(√β2/β1)`, or infinity.
+
+    A value x that is alone large enough to dominate v, k steps later, makes |u| = w_k/√ω_k ∝ (β1/√β2)^k. Under tails
+    P(|g| > x) ∝ x^{−ν} that has a probability ∝ β2^{kν/(2p)}, so E|u|^n is a geometric series in
+    (β1/√β2)^n·β2^{ν/(2p)}.
+    """
+    growth = (
+        np.log(memory.beta1) - np.log(memory.beta2) / 2 if memory.beta2 > 0 and memory.beta1 > 0 else -np.inf
+    )
+    if not (growth > 0 and np.isfinite(law.moment_limit) and power > 0):
+        return float(np.inf)
+    return float(-law.moment_limit / (2 * power) * np.log(memory.beta2) / growth)
+
+
+@lru_cache(maxsize=64)
 def _rule(law: NoiseLaw, location: float, scale: float, power: float) -> FoldedRule:
     return law.folded_rule(location, scale, power)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import errno
-import importlib.util
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -261,9 +260,6 @@ raise SystemExit(door.main([]))
 @pytest.mark.parametrize("name", door.COMMANDS)
 def test_examples_use_flags_that_exist(capsys, name):
     command = door.COMMANDS[name]
-    room = command.module.split(".")[0]
-    if not (importlib.util.find_spec(room) and importlib.util.find_spec(command.module)):
-        pytest.skip(f"{command.module} is not written yet")
     assert door.main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theory.inputs import InputError
-from theory.laws import Uniform, parse_law
+from theory.laws import Empirical, Uniform, parse_law
 from theory.optimum import maximise, optimal_power
 from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
 from theory.update import exact_update, limit_update
@@ -150,3 +150,19 @@ def test_closed_form_refuses_where_it_does_not_apply(sigma, epsilon):
     for function in (high_noise_power, high_noise_power_bounds):
         with pytest.raises(InputError, match=r"Proposition 4\.3 needs"):
             function(sigma, epsilon=epsilon)
+
+
+def test_rounding_makes_no_maxima():
+    """A singular end (binary, p → 0) and a curve flat to rounding give no local maxima of their own."""
+    binary = optimal_power(1e-6, 1e-5, parse_law("binary"), method="limit")
+    assert len(binary.local_maxima) == 1
+    assert binary.power == pytest.approx(1.36479355, abs=1e-6)
+    two_points = Empirical([-1.0] * 99 + [99.0])
+    flat = optimal_power(1.0, 100.0, two_points, method="limit", interval=(0.0, 10.0), epsilon=0.0)
+    assert flat.local_maxima == ()
+    assert flat.update == pytest.approx(0.1, rel=1e-12)
+
+
+def test_interval_beyond_the_moments_names_the_law():
+    with pytest.raises(InputError, match=r"^law: student-t:1\.5 .* moment of order 4"):
+        optimal_power(1.0, 1.0, parse_law("student-t:1.5"), method="limit", interval=(2.0, 4.0))

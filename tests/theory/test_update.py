@@ -208,3 +208,60 @@ def test_bad_input_names_the_argument(argument, value):
     arguments = {"power": 1.0, "mean": 1.0, "noise_scale": 1.0} | {argument: value}
     with pytest.raises(InputError, match=rf"^{argument}: "):
         exact_update(law=Uniform(), **arguments)
+
+
+def quadrature_first_step(law, power, location, scale, epsilon):
+    """E u and E u² at t = 1, u = x/(|x| + ε), by plain quadrature in ξ over the density: no folding, no log grid."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    zero, reach = -location / scale, 60.0
+    inner = np.linspace(0.0, 1.0, 14)[1:] ** 6  # graded towards the kinks at ξ = 0 and g = 0
+    cuts = {c + s * reach * k for c in (0.0, zero) for s in (-1, 1) for k in inner} | {0.0, zero}
+    edges = np.array(sorted(cuts))
+    half, centre = np.diff(edges)[:, None] / 2, (edges[:-1] + edges[1:])[:, None] / 2
+    xi = centre + half * nodes
+    mass = law.density(xi) * half * weights
+    x = np.sign(location + scale * xi) * np.abs(location + scale * xi) ** power
+    u = x / (np.abs(x) + epsilon)
+    return (mass * u).sum(), np.sqrt((mass * u**2).sum())
+
+
+@pytest.mark.parametrize("shape", [1.5, 4, 8, 20])
+@pytest.mark.parametrize(
+    ("power", "ratio"), [(1.2, 0.5), (1.2, 1.0), (5.0, 1.0), (1.2, 2.0), (1.2, 10.0), (0.3, 100.0)]
+)
+def test_generalized_normal_first_step_by_plain_quadrature(shape, power, ratio):
+    law = parse_law(f"generalized-normal:{shape}")
+    update = exact_update(power, 1.0, ratio, law, epsilon=0.7, step=1)
+    drift, rms = quadrature_first_step(law, power, 1.0, ratio, 0.7)
+    assert update.drift == pytest.approx(drift, rel=1e-8, abs=1e-12)
+    assert update.rms == pytest.approx(rms, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["student-t:1.5", "student-t:3", "generalized-normal:0.3", "binary"])
+@pytest.mark.parametrize(("beta1", "beta2"), [(0.99, 0.5), (0.9, 0.5), (0.99, 0.95)])
+def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1, beta2):
+    """Where old terms outweigh new ones, t = 33 and 70: sums by doubling against the terms one by one."""
+    law = parse_law(name)
+    settings = [(2.0, 1.0, 0.0, 70), (5.0, 1e4, 1e-4, 33)]
+
+    def updates():
+        results = [
+            exact_update(p, 1.0, r, law, beta1=beta1, beta2=beta2, epsilon=e, step=t)
+            for p, r, e, t in settings
+        ]
+        return np.array([[u.drift, u.rms] for u in results])
+
+    by_doubling = updates()
+    monkeypatch.setattr(theory.laplace, "_FEW", 100)
+    np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)
+
+
+def test_infinite_moments_of_the_update_say_so():
+    """β1² > β2 and power-law tails: E u² is infinite, then E|u| too; never under light tails or at a finite step."""
+    heavy = {"beta1": 0.99, "beta2": 0.5}
+    assert exact_update(2.0, 1.0, 1.0, parse_law("student-t:3"), **heavy).rms == np.inf
+    with pytest.raises(InputError, match=r"mean of u finite"):
+        exact_update(2.0, 1.0, 1.0, parse_law("student-t:1"), **heavy)
+    assert np.isfinite(exact_update(2.0, 1.0, 1.0, parse_law("student-t:1"), step=40, **heavy).rms)
+    assert np.isfinite(exact_update(2.0, 1.0, 1.0, parse_law("laplace"), **heavy).rms)
+    assert np.isfinite(exact_update(2.0, 1.0, 1.0, parse_law("student-t:1")).rms)

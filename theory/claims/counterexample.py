@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 
 import sympy as sp
-from flint import arb, ctx
+from flint import arb
 
-from theory.balls import enclosed_root
+from theory.balls import enclosed_root, precision
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import P, X
 from theory.claims.tails import quality_slope
@@ -92,7 +92,7 @@ def _all_laws_numeric() -> Check:
 
 
 def _all_laws_rigorous() -> Check:
-    with ctx.workprec(128):
+    with precision(128):
         standing = survives(COUNTEREXAMPLE)
         best = enclosed_root(COUNTEREXAMPLE.slope, 1.0, 3.0)
         kurtosis, slope = COUNTEREXAMPLE.kurtosis, COUNTEREXAMPLE.slope(arb(1))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import sympy as sp
-from flint import arb, ctx
+from flint import arb
 
+from theory.balls import precision
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import NORMAL, B, P, X, mean
 from theory.laws import NoiseLaw, parse_law
@@ -51,7 +52,7 @@ def _damping_numeric() -> Check:
 
 
 def _damping_rigorous() -> Check:
-    with ctx.workprec(128):
+    with precision(128):
         value = _damping(arb(12) / 10)
         narrow = float(value.rad()) < 1e-12
     return Check(

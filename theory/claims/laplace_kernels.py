@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import mpmath as mp
 import sympy as sp
-from flint import acb, arb, ctx
+from flint import acb, arb
 
+from theory.balls import precision
 from theory.claims.claim import Check, Claim
 
 S, V, EPS = sp.symbols("s v epsilon", positive=True)
@@ -90,7 +91,7 @@ def kernel_enclosure(v: arb, epsilon: arb, order: int, reach: float = 8.0) -> ac
 
 def _kernel_rigorous() -> Check:
     passed, radius = True, 0.0
-    with ctx.workprec(128):
+    with precision(128):
         for v, epsilon, order in itertools.product(("0.1", "1", "30"), ("0.001", "0.5", "3"), (1, 2)):
             enclosure = kernel_enclosure(arb(v), arb(epsilon), order).real
             exact = 1 / (arb(v).sqrt() + arb(epsilon)) ** order

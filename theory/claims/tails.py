@@ -17,10 +17,10 @@ from collections.abc import Callable
 
 import numpy as np
 import sympy as sp
-from flint import arb, ctx
+from flint import arb
 from scipy.integrate import quad
 
-from theory.balls import enclosed_root, proved
+from theory.balls import enclosed_root, precision, proved
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import (
     BELL_SHAPES,
@@ -70,7 +70,7 @@ def _student_numeric() -> Check:
 
 def _student_rigorous() -> Check:
     rising, boxes = trigamma_positive(0.01, 60.0)
-    with ctx.workprec(128):
+    with precision(128):
         best = enclosed_root(lambda p: student_slope(p, arb(5)), 0.1, 1.0)
     ends = [student_slope(arb(1), arb(nu)) < 0 for nu in (2.01, 3.0, 1e3, 1e6)]
     detail = f"ψ' > 0 on [0.01, 60] ({boxes} boxes): the slope is negative; ν = 5: p* = {best.str(12, radius=False)}"

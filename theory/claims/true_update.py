@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import sympy as sp
-from flint import arb, arb_series, ctx
+from flint import arb, arb_series
 from scipy.optimize import brentq
 
-from theory.balls import enclosed_root, proved
+from theory.balls import enclosed_root, precision, proved
 from theory.claims.claim import Check, Claim
 from theory.laws import Uniform, parse_law
 from theory.optimum import optimal_power
@@ -32,8 +32,7 @@ def update_series(power: arb, ratio: float) -> arb_series:
 
 def enclosed_maximum(ratio: float) -> tuple[arb, bool, int]:
     """Enclose p*, and prove that u∞ rises before it and falls after it on the whole span: (p*, proved, boxes)."""
-    saved, ctx.prec = ctx.prec, 128
-    try:
+    with precision(128):
         root = enclosed_root(lambda p: update_series(p, ratio)[1], 0.8, 2.5)
         middle = float(root.mid())
         parts = (
@@ -42,8 +41,6 @@ def enclosed_maximum(ratio: float) -> tuple[arb, bool, int]:
             (lambda p: bool(update_series(p, ratio)[1] < 0), (middle + 0.05, _SPAN[1])),
         )
         outcomes = [proved(statement, [side]) for statement, side in parts]
-    finally:
-        ctx.prec = saved
     return root, all(done for done, _ in outcomes), sum(boxes for _, boxes in outcomes)
 
 
@@ -125,7 +122,7 @@ def _figure_region() -> str:
     limit = [ratio_with_power(p, "limit") for p in (1.0, 2.0)]
     exact = [ratio_with_power(p, "exact") for p in (1.0, 2.0)]
     return (
-        f"uniform noise (Gaussian noise never has p* > 1), {exact[0]:.2f} < σ/μ < {exact[1]:.0f} at β = (0.9, 0.95) "
+        f"uniform noise (Gaussian noise has p* < 1 here), {exact[0]:.2f} < σ/μ < {exact[1]:.0f} at β = (0.9, 0.95) "
         f"({limit[0]:.2f} and {limit[1]:.0f} in the limit), μ = 1e-6, ε = 1e-8; at r = 2 it is below 1"
     )
 

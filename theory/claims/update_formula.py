@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 import sympy as sp
-from flint import acb, arb, ctx
+from flint import acb, arb
 
+from theory.balls import precision
 from theory.claims.claim import Check, Claim
 from theory.laws import parse_law
 from theory.update import exact_update, limit_update
@@ -136,7 +137,7 @@ def _ball_weights(beta: str, steps: int) -> list[arb]:
 
 def _update_rigorous() -> Check:
     passed, radius = True, 0.0
-    with ctx.workprec(128):
+    with precision(128):
         w, omega = _ball_weights("0.9", 3), _ball_weights("0.95", 3)
         for low, epsilon in itertools.product(("-0.8", "-0.3", "0.5"), ("0", "0.01", "0.5")):
             settings = ((arb(low), arb("1.2")), w, omega, arb(epsilon))

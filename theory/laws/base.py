@@ -113,7 +113,9 @@ class SymmetricDensityLaw(NoiseLaw):
         reach = self.log_reach(2 * power)
         stretches = []
         one_stretch = self.smooth and location <= scale
-        half_way = reach if one_stretch else math.log(location / (2 * scale))
+        half_way = (
+            math.log(location / scale + math.exp(reach)) if one_stretch else math.log(location / (2 * scale))
+        )
         if one_stretch or half_way < reach:
             y, weight = widening_panels(half_way + math.log(scale), width)
             x = np.exp(y)
@@ -145,4 +147,6 @@ def _pruned(rule: FoldedRule, power: float) -> FoldedRule:
         for scaled in (part, part * weight):
             keep |= scaled > floor * scaled.sum()
     even = rule.even[keep]
+    if abs(even.sum() - 1) > 1e-9:
+        raise ArithmeticError(f"the quadrature nodes hold a mass of {even.sum()}, not 1")
     return FoldedRule(rule.log_magnitude[keep], even / even.sum(), rule.odd[keep])

@@ -31,14 +31,17 @@ class Empirical(NoiseLaw):
     symmetric = False
 
     def __init__(self, samples: ArrayLike, name: str = "empirical") -> None:
-        values = np.asarray(samples, dtype=np.float64).ravel()
-        if values.size == 0 or not np.all(np.isfinite(values)):
-            raise InputError("law", name, "samples that are finite numbers, at least two")
-        self.name = name
-        self.mean, self.standard_deviation = float(values.mean()), float(values.std())
-        if not self.standard_deviation > 0:
+        given = np.asarray(samples)
+        if given.size == 0 or given.dtype.kind not in "fiu" or not np.all(np.isfinite(given)):
+            raise InputError("law", name, "samples that are finite real numbers, at least two")
+        values = given.astype(np.float64).ravel()
+        if np.ptp(values / 2) == 0:
             raise InputError("law", name, "samples that are not all equal")
-        self.samples = np.sort((values - self.mean) / self.standard_deviation)
+        self.name = name
+        largest = float(np.abs(values).max())  # out of the way of under- and overflow
+        scaled = values / largest
+        self.mean, self.standard_deviation = largest * float(scaled.mean()), largest * float(scaled.std())
+        self.samples = np.sort((scaled - scaled.mean()) / scaled.std())
 
     @classmethod
     def from_file(cls, path: str) -> Empirical:

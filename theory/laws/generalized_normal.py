@@ -9,7 +9,7 @@ from flint import arb
 from scipy.special import gammainccinv, gammaln
 
 from theory.balls import certified
-from theory.inputs import Array, positive
+from theory.inputs import Array, within
 from theory.laws.base import SymmetricDensityLaw
 from theory.quadrature import LOG_NEGLIGIBLE
 
@@ -20,11 +20,11 @@ class GeneralizedNormal(SymmetricDensityLaw):
     Parameters
     ----------
     shape : float
-        b > 0. The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
+        b in [0.1, 100]. The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
     """
 
     def __init__(self, shape: float) -> None:
-        self.shape = float(positive("law", shape))
+        self.shape = within("law", shape, 0.1, 100.0)
         self.name = f"generalized-normal:{self.shape:g}"
         self.sharpness = max(1.0, self.shape)
         self.smooth = self.shape % 2 == 0

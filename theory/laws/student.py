@@ -9,7 +9,7 @@ from flint import arb
 from scipy.special import gammaln
 
 from theory.balls import certified
-from theory.inputs import Array, positive
+from theory.inputs import Array, within
 from theory.laws.base import SymmetricDensityLaw
 from theory.quadrature import LOG_NEGLIGIBLE
 
@@ -22,13 +22,13 @@ class StudentT(SymmetricDensityLaw):
     Parameters
     ----------
     degrees : float
-        ν > 0. `E|ξ|^q` is finite for q < ν only.
+        ν in [0.1, 1e6]. `E|ξ|^q` is finite for q < ν only.
     """
 
     smooth = True
 
     def __init__(self, degrees: float) -> None:
-        self.degrees = float(positive("law", degrees))
+        self.degrees = within("law", degrees, 0.1, 1e6)
         self.name = f"student-t:{self.degrees:g}"
         self.moment_limit = self.degrees
         nu = self.degrees
