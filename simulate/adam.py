@@ -201,7 +201,8 @@ def _run_block(
     m, v = block_averages(setting, source, clock.tick)
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
-    u = np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
+    with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
+        u = np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
     return u, truncation_bound(setting, x_rms, m, v)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from theory.flags import Example, ExampleFlags, Output, OutputFlags, result_table
-from theory.inputs import count, positive
+from theory.inputs import count, power_in_range
 from theory.update import exact_update, limit_update
 
 _FIGURE_7 = Example()
@@ -35,7 +37,7 @@ def update(
     --------
     $ gradpower theory update --power 1.2 --noise-to-signal 10 --json
     """
-    positive("power", power)
+    power_in_range("power", power)
     if step is not None:
         count("step", step)
     law, setting = example.noise_law, (power, example.mean, example.sigma)
@@ -49,10 +51,11 @@ def update(
         "update_to_rms": float(exact.drift_to_rms),
         "limit": float(limit_update(*setting, law, epsilon=example.epsilon)) if exists else None,
     }
-    title = (
-        f"Adam's update on sign(g)|g|^{power:g}, {example.law} noise, σ/μ = {example.sigma / example.mean:g}"
-    )
+    notes = [] if exists else [f"no limit β → 1: {law.name} has no moment of order 2p = {2 * power:g}"]
+    if np.isinf(exact.rms):
+        notes.append(f"the RMS is infinite: the tails of {law.name} are too heavy for these β")
+    ratio = f"σ/μ = {example.sigma / example.mean:g}"
+    title = f"Adam's update on sign(g)|g|^{power:g}, {example.law} noise, {ratio}"
     table = result_table(title, {name.replace("_", " "): [value] for name, value in values.items()})
-    if not exists:
-        table.caption = f"no limit β → 1: {law.name} has no moment of order 2p = {2 * power:g}"
-    output.show({**values, "power": power, "step": step, **example.inputs()}, table)
+    table.caption = "\n".join(notes)
+    output.show({**values, "notes": notes, "power": power, "step": step, **example.inputs()}, table)

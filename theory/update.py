@@ -35,7 +35,7 @@ class Update:
     @property
     def drift_to_rms(self) -> Array:
         """`E u/√(E u²)`: progress per unit of movement."""
-        with np.errstate(invalid="ignore"):  # 0/0 when both are below the range of float64
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 when both are below the range of float64
             return np.asarray(self.drift / self.rms)
 
 
@@ -136,8 +136,12 @@ def exact_update(
         unit = float(max(mu[index], sigma[index]))
         exponent = float(p[index])
         rule = _rule(law, float(mu[index]) / unit, float(sigma[index]) / unit, _round_up(exponent))
-        log_epsilon = np.log(eps[index]) - exponent * np.log(unit) if eps[index] > 0 else -np.inf
-        return integrate(rule, exponent, float(log_epsilon), memory)
+        log_epsilon = float(np.log(eps[index]) - exponent * np.log(unit)) if eps[index] > 0 else -np.inf
+        # with ε this far above √v the update is m/ε to the last bit, so a larger ε only divides it further
+        largest = min(log_epsilon, 300.0)
+        drift, rms = integrate(rule, exponent, largest, memory)
+        share = np.exp(largest - log_epsilon) if log_epsilon > largest else 1.0
+        return drift * share, rms * share
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         values = np.array(list(pool.map(one, np.ndindex(p.shape)))).reshape((*p.shape, 2))

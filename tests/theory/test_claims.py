@@ -152,6 +152,10 @@ def test_update_command(capsys):
     assert {"rms", "power", "mean", "noise_scale", "law", "beta1", "beta2", "epsilon"} <= set(result)
     theory.commands.update(Example(law="student-t:2"), Output(json=True), power=1.2)
     assert json.loads(capsys.readouterr().out)["limit"] is None
+    theory.commands.update(Example(law="student-t:3", beta1=0.99, beta2=0.5), Output(json=True), power=2.0)
+    result = json.loads(capsys.readouterr().out)
+    assert result["rms"] is None
+    assert len(result["notes"]) == 2
     theory.commands.update(Example(law="student-t:2"), Output(), power=1.2, step=5)
     assert "no limit" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"^power: "):

@@ -12,6 +12,7 @@ import theory.laplace
 from theory.inputs import InputError
 from theory.laplace import _kernel1, _kernel2
 from theory.laws import Binary, Uniform, parse_law
+from theory.moments import power_moments
 from theory.update import exact_update, limit_update
 
 POWERS = st.floats(0.05, 5)
@@ -254,6 +255,15 @@ def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1, beta2
     by_doubling = updates()
     monkeypatch.setattr(theory.laplace, "_FEW", 100)
     np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)
+
+
+def test_epsilon_far_above_everything():
+    """ε ≫ √v: u = m/ε, so the drift is E φ_p/ε, down to 1e-290."""
+    for power, mean in ((1.0, 1e-3), (2.0, 1e-100), (9.0, 1e-30)):
+        update = exact_update(power, mean, 3 * mean, Uniform(), epsilon=1e9)
+        first = power_moments(power, 1.0, 3.0, Uniform()).first * mean**power / 1e9
+        assert update.drift == pytest.approx(float(first), rel=1e-10)
+    assert exact_update(2.0, 1e-300, 1e-299, Uniform()).drift == 0
 
 
 def test_infinite_moments_of_the_update_say_so():
