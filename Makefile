@@ -37,7 +37,7 @@ check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
 
 bench: $(DEV)  ## time the fast paths against their targets
 	@echo "Running the benchmarks"
-	@$(PYTEST) benchmarks --benchmark-only
+	@for file in benchmarks/test_*.py; do $(PYTEST) $$file --benchmark-only || failed=1; done; test -z "$$failed"
 
 clean:  ## remove .venv and all caches; results stay
 	@echo "Removing $(VENV) and the caches"

@@ -112,7 +112,7 @@ class SymmetricDensityLaw(NoiseLaw):
         width = panel_width(power, self.sharpness)
         reach = self.log_reach(2 * power)
         stretches = []
-        one_stretch = self.smooth and location <= scale
+        one_stretch = location == 0 or (self.smooth and location <= scale)
         half_way = (
             math.log(location / scale + math.exp(reach)) if one_stretch else math.log(location / (2 * scale))
         )

@@ -20,11 +20,11 @@ class GeneralizedNormal(SymmetricDensityLaw):
     Parameters
     ----------
     shape : float
-        b in [0.1, 100]. The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
+        b in [0.2, 100]. The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
     """
 
     def __init__(self, shape: float) -> None:
-        self.shape = within("law", shape, 0.1, 100.0)
+        self.shape = within("law", shape, 0.2, 100.0)
         self.name = f"generalized-normal:{self.shape:g}"
         self.sharpness = max(1.0, self.shape)
         self.smooth = self.shape % 2 == 0
