@@ -134,7 +134,7 @@ def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
         legend.append(Line2D([], [], label=law, **style, **(marker if exact[0] else {})))
     axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
     axis.set_ylim(bottom=0.0)
-    axis.set_title("by noise law")
+    axis.set_title("by noise law (lines: limit, markers: exact)")
     axis.set_ylabel("optimal power $p^*$")
     axis.legend(handles=legend, loc="upper left", handlelength=3.2)
     axis.text(1, 0.045, "at 0: supremum at $p \\to 0$", transform=axis.transAxes, ha="right", fontsize=7)

@@ -11,6 +11,7 @@ from figures.curves import Point
 from figures.open_claims import OPEN_CLAIMS
 from figures.report import power_columns, report
 from figures.results import SCHEMA, dump, load, results
+from theory.claims import CLAIMS
 from theory.inputs import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +135,13 @@ def test_other_files_are_refused(tmp_path, text):
         path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"^results: "):
         load(path)
+
+
+def test_committed_claims_are_those_of_the_registry():
+    """A claim that was added, dropped, reworded or re-judged since makes the committed page stale."""
+    fields = ("id", "statement", "place", "source", "kind", "expected", "paper_value")
+    committed = json.loads(RESULTS.read_text(encoding="utf-8"))["claims"]
+    assert [[record[name] for name in fields] for record in committed] == [
+        [getattr(claim, name) for name in fields] for claim in CLAIMS
+    ]
+    assert all(record["verdict"] == record["expected"] for record in committed)

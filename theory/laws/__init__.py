@@ -4,8 +4,9 @@
 `uniform`                 on [−1, 1]; σ is the half-width, as in Example 4.1
 `binary`                  ±1 with probability ½; σ is the amplitude, as in Example 4.10
 `gaussian`, `laplace`     unit variance; σ is the standard deviation
-`generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace, ∞ uniform in shape
-`student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale
+`generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace; 0.2 <= B <= 100
+`student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale;
+                          0.1 <= DF <= 1e6
 `empirical:FILE`          samples from a .npy or text file, centred and scaled to unit variance
 ========================  =====================================================================
 """
