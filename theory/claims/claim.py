@@ -70,6 +70,23 @@ class Claim:
     paper_value: str = ""
 
 
+def our_claim(
+    id: str,  # noqa: A002  (the field's own name)
+    statement: str,
+    kind: Kind,
+    symbolic: Callable[[], Check],
+    numeric: Callable[[], Check],
+    rigorous: Callable[[], Check] | None = None,
+    region: Callable[[], str] | None = None,
+    *,
+    expected: Verdict = "holds",
+) -> Claim:
+    """Return a claim that is ours, beyond the paper; the fields are those of `Claim`."""
+    return Claim(
+        id, statement, "beyond the paper", "ours", kind, expected, symbolic, numeric, rigorous, region
+    )
+
+
 @dataclass(frozen=True)
 class CheckedClaim:
     """A claim with the outcomes of its checks."""

@@ -18,14 +18,12 @@ all p >= 1 at all δ > 0. The same holds where D is concave in y, for then y·D'
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import sympy as sp
 from flint import arb
 
 from theory.balls import precision, proved
-from theory.claims.claim import Check, Claim
+from theory.claims.claim import Check, Claim, our_claim
 from theory.laws import Gaussian, parse_law
 from theory.optimum import optimal_power
 from theory.update import limit_update
@@ -240,35 +238,32 @@ def _epsilon_region() -> str:
     )
 
 
-def _claim(name: str, statement: str, expected: str, *checks: Callable[..., object]) -> Claim:
-    return Claim(name, statement, "beyond the paper", "ours", "upper", expected, *checks)  # type: ignore[arg-type]
-
-
 EVERY_NOISE_LEVEL: tuple[Claim, ...] = (
-    _claim(
+    our_claim(
         "gaussian-power",
         "For Gaussian noise p* <= 1 at every noise level (β → 1, ε → 0): u∞ falls strictly with p for p >= 1.",
-        "holds",
+        "upper",
         _gaussian_symbolic,
         _gaussian_numeric,
         _gaussian_rigorous,
     ),
-    _claim(
+    our_claim(
         "heavy-tails-power",
         "The same at every noise level for density ∝ e^(−|x|^b) with 1 <= b <= 2 and for Student-t noise with ν > 2 "
         "(up to p = ν/2, where u∞ ends).",
-        "holds",
+        "upper",
         _heavy_symbolic,
         _heavy_numeric,
         _heavy_rigorous,
     ),
-    _claim(
+    our_claim(
         "gaussian-power-epsilon",
         "For Gaussian noise ε > 0 lowers p* further, so that p* <= 1 stays true.",
-        "holds with a condition",
+        "upper",
         _epsilon_symbolic,
         _epsilon_numeric,
         _epsilon_rigorous,
         _epsilon_region,
+        expected="holds with a condition",
     ),
 )

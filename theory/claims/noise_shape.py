@@ -23,7 +23,7 @@ from flint import arb
 from scipy.integrate import quad
 
 from theory.balls import proved
-from theory.claims.claim import Check, Claim, Kind
+from theory.claims.claim import Check, Claim, our_claim
 from theory.inputs import Array
 from theory.laws import NoiseLaw, parse_law
 from theory.optimum import optimal_power
@@ -211,22 +211,8 @@ def _uniform_numeric() -> Check:
     return Check(error < 1e-5 and edge == "high" and 1 < inner < 10, detail)
 
 
-def _claim(name: str, statement: str, kind: Kind, *checks: Callable[[], Check]) -> Claim:
-    return Claim(
-        id=name,
-        statement=statement,
-        place="beyond the paper",
-        source="ours",
-        kind=kind,
-        expected="holds",
-        symbolic=checks[0],
-        numeric=checks[1],
-        rigorous=checks[2] if len(checks) > 2 else None,
-    )
-
-
 NOISE_SHAPE: tuple[Claim, ...] = (
-    _claim(
+    our_claim(
         "score-law",
         "At high noise and ε → 0 the update is (μ/σ)·E[φ'(ξ)]/√E[φ(ξ)²] <= (μ/σ)·√(Fisher information), with equality "
         "for the score φ = −f'/f.",
@@ -235,7 +221,7 @@ NOISE_SHAPE: tuple[Claim, ...] = (
         _score_numeric,
         _score_rigorous,
     ),
-    _claim(
+    our_claim(
         "generalized-normal-power",
         "For noise of density ∝ e^(−|x|^b) the best power at high noise as ε → 0 is p* = b − 1, and the only local "
         "maximum (p → 0 for b <= 1).",
@@ -244,7 +230,7 @@ NOISE_SHAPE: tuple[Claim, ...] = (
         _power_numeric,
         _power_rigorous,
     ),
-    _claim(
+    our_claim(
         "uniform-unbounded",
         "For uniform noise (b → ∞) the high-noise update as ε → 0 is (μ/σ)·√(2p+1), without maximum: only ε stops p*.",
         "asymptotic",

@@ -21,7 +21,7 @@ from flint import arb
 from scipy.integrate import quad
 
 from theory.balls import enclosed_root, precision, proved
-from theory.claims.claim import Check, Claim
+from theory.claims.claim import Check, Claim, our_claim
 from theory.claims.noise_shape import (
     BELL_SHAPES,
     NORMAL,
@@ -212,36 +212,29 @@ def _local_rigorous() -> Check:
     )
 
 
-def _claim(name: str, statement: str, kind: str, expected: str, *checks: Callable[[], Check]) -> Claim:
-    return Claim(name, statement, "beyond the paper", "ours", kind, expected, *checks)  # type: ignore[arg-type]
-
-
 TAILS: tuple[Claim, ...] = (
-    _claim(
+    our_claim(
         "student-t-power",
         "For Student-t noise p* < 1 at high noise as ε → 0, for every ν: the update falls with p for all p >= 1.",
         "upper",
-        "holds",
         _student_symbolic,
         _student_numeric,
         _student_rigorous,
     ),
-    _claim(
+    our_claim(
         "curvature-criterion",
         "At high noise as ε → 0, p* <= 1 if −ln f is concave in ξ² (Laplace, Student-t, logistic, every mixture of "
         "centred Gaussians), and p* >= 1 if it is convex and f unimodal (e^(−|x|^b) with b >= 2).",
         "upper",
-        "holds",
         _curvature_symbolic,
         _curvature_numeric,
         _curvature_rigorous,
     ),
-    _claim(
+    our_claim(
         "local-criterion",
         "At high noise as ε → 0, raising p above 1 helps exactly if T = 1 + E ln|ξ| − E[ξ² ln|ξ|]/E ξ² > 0; "
         "for the Gaussian T = 0.",
         "equality",
-        "holds",
         _local_symbolic,
         _local_numeric,
         _local_rigorous,

@@ -14,7 +14,7 @@ import sympy as sp
 from flint import acb, arb
 
 from theory.balls import precision
-from theory.claims.claim import Check, Claim
+from theory.claims.claim import Check, Claim, our_claim
 from theory.laws import parse_law
 from theory.update import exact_update, limit_update
 
@@ -192,30 +192,20 @@ def _scale_numeric() -> Check:
     return Check(error < 1e-10, f"{detail}{'<' if error < 1e-10 else '>='} 1e-10")
 
 
-def _claim(
-    name: str,
-    statement: str,
-    symbolic: Callable[[], Check],
-    numeric: Callable[[], Check],
-    rigorous: Callable[[], Check] | None = None,
-) -> Claim:
-    return Claim(
-        name, statement, "beyond the paper", "ours", "equality", "holds", symbolic, numeric, rigorous
-    )
-
-
 UPDATE_FORMULA: tuple[Claim, ...] = (
-    _claim(
+    our_claim(
         "exact-update",
         "At any β the mean and mean square of Adam's update are one-dimensional integrals of products over the steps: "
         "E u = ∫ h₁ Σ_k w_k B_k Π_j a_j ds.",
+        "equality",
         _update_symbolic,
         _update_numeric,
         _update_rigorous,
     ),
-    _claim(
+    our_claim(
         "scale-relation",
         "The update depends on scale through ε only: u(cμ, cσ, c^p·ε) = u(μ, σ, ε).",
+        "equality",
         _scale_symbolic,
         _scale_numeric,
     ),
