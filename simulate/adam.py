@@ -188,6 +188,8 @@ def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Arr
         except BaseException:
             clock.stopped = True
             pool.shutdown(cancel_futures=True)
+            if clock.cause is not None:
+                raise clock.cause from None
             raise
     joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
     if not np.all(np.isfinite(joined)):
@@ -212,10 +214,15 @@ class _Clock:
     def __init__(self, total: int, progress: Progress) -> None:
         self.done, self.total, self.progress = 0, total, progress
         self.stopped, self.lock = False, Lock()
+        self.cause: BaseException | None = None  # what the report raised, in whichever thread
 
     def tick(self) -> None:
         with self.lock:
             if self.stopped:
                 raise InterruptedError("the simulation was stopped")
             self.done += 1
-            self.progress(self.done, self.total)
+            try:
+                self.progress(self.done, self.total)
+            except BaseException as error:
+                self.stopped, self.cause = True, error
+                raise
