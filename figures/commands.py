@@ -35,7 +35,6 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Name = Literal["7", "drift-to-rms", "phase-diagram"]
 
 _FIGURE_7 = Setting()
-_HERE = Path()
 _REPRODUCTION = Path("reproduction")
 
 
@@ -70,7 +69,7 @@ _MODULES: dict[str, FigureModule] = {
 def figure(
     name: Annotated[Name, tyro.conf.Positional],
     setting: SettingFlags = _FIGURE_7,
-    output: Path = _HERE,
+    output: Path = _REPRODUCTION,
     json: Flag = False,
 ) -> None:
     """Draw one figure as PDF and PNG, with its data as CSV.
@@ -100,7 +99,7 @@ def figure(
 
 def phase_diagram(
     setting: SettingFlags = _FIGURE_7,
-    output: Path = _HERE,
+    output: Path = _REPRODUCTION,
     json: Flag = False,
 ) -> None:
     """Compute and draw the optimal power against noise ratio, noise law and ε.
@@ -108,7 +107,7 @@ def phase_diagram(
     Parameters
     ----------
     setting
-        The laws of the lines, and the noise ratios of the exact markers on them.
+        The laws of the lines; the noise ratios of the table and of the exact markers, which alone use the betas.
     output
         Folder for the files.
     json
@@ -123,7 +122,13 @@ def phase_diagram(
         say("computing optimal powers")
         table, origin, written = _make("phase-diagram", setting, "gradpower theory phase-diagram", output)
     if not json:
-        lines = [row for row in table if row["panel"] == "law" and row["method"] == "limit"]
+        lines = [
+            row
+            for row in table
+            if row["panel"] == "law"
+            and row["method"] == "limit"
+            and row["noise_to_signal"] in setting.noise_to_signal
+        ]
         columns: dict[str, list[Any]] = {"σ/μ": [f"{r:.3g}" for r in dict.fromkeys(_ratios(lines))]}
         for law in dict.fromkeys(row["law"] for row in lines):
             columns[law] = [_shown(row) for row in lines if row["law"] == law]

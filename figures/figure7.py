@@ -176,7 +176,7 @@ _LEGEND: dict[str, dict[str, Any]] = {
     "exact": {},
     "limit β → 1": {"linestyle": "--", "linewidth": 0.7},
     "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
-    "exact $p^*$": _MARKS["optimum"],
+    "exact $p$*": _MARKS["optimum"],
     "best two of $p$ = 0.1, 0.2, …": _MARKS["best on grid"],
     "Proposition 4.3": _MARKS["proposition"],
 }
@@ -186,7 +186,7 @@ def draw(curves: Sequence[Curve]) -> Figure:
     """Draw u against p, and each curve over its maximum, in columns by law."""
     laws = list(dict.fromkeys(curve.point.law for curve in curves))
     with house_style():
-        figure, pairs = law_columns(laws, "mean update $u$", "$u\\,/\\,u(p^*)$", _LAST)
+        figure, pairs = law_columns(laws, "mean update $u$", "$u\\,/\\,u(p$*)", _LAST)
         for law, (top, bottom) in zip(laws, pairs, strict=True):
             own = [curve for curve in curves if curve.point.law == law]
             for index, curve in enumerate(own):

@@ -71,7 +71,9 @@ def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSIL
     """Return the optimal powers; the exact ones at the setting's ratios, for uniform, Gaussian and Laplace noise."""
     laws = setting.law or LAWS
     dense = replace(setting, noise_to_signal=tuple(ratios.tolist()))
-    lines = [Optimum(p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in dense.points(law)]
+    own = [ratio for ratio in setting.noise_to_signal if ratio > 0]
+    along = replace(setting, noise_to_signal=tuple(np.union1d(ratios, own).tolist()))
+    lines = [Optimum(p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in along.points(law)]
     sparse = [point for law in laws if law in _EXACT_LAWS for point in setting.points(law)]
     # A logarithmic axis has no room for r = 0, where the supremum sits at p → 0 in any case.
     markers = [Optimum(p, "exact", p.optimum()) for p in sparse if p.noise_to_signal > 0]
@@ -135,7 +137,7 @@ def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
     axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
     axis.set_ylim(bottom=0.0)
     axis.set_title("by noise law (lines: limit, markers: exact)")
-    axis.set_ylabel("optimal power $p^*$")
+    axis.set_ylabel("optimal power $p$*")
     axis.legend(handles=legend, loc="upper left", handlelength=3.2)
     axis.text(1, 0.045, "at 0: supremum at $p \\to 0$", transform=axis.transAxes, ha="right", fontsize=7)
     axis.grid(alpha=0.25)
@@ -170,5 +172,5 @@ def _draw_map(figure: Figure, axis: Axes, optima: list[list[Optimum]]) -> None:
     axis.annotate(label, _WORKING_POINT, (5, 5), textcoords="offset points", color="white", fontsize=7)
     axis.text(0.3, 1e-7, "supremum at $p \\to 0$", rotation=90, ha="center", va="center", fontsize=7)
     axis.set_ylabel("Adam's $\\epsilon$")
-    axis.set_title(f"by $\\epsilon$, {_MAP_LAW} noise; thick: $p^* = 1$")
-    figure.colorbar(mesh, ax=axis, label="optimal power $p^*$", pad=0.02)
+    axis.set_title(f"by $\\epsilon$, {_MAP_LAW} noise; thick: $p$* = 1")
+    figure.colorbar(mesh, ax=axis, label="optimal power $p$*", pad=0.02)

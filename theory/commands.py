@@ -29,7 +29,7 @@ def update(
     output
         Where the result goes.
     power
-        Power p > 0.
+        Power p in (0, 10].
     step
         Step t >= 1 with bias correction; stationarity if not given.
 

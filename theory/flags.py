@@ -41,9 +41,9 @@ class Example:
     law: str = "uniform"
     """Law of ξ: uniform, binary, gaussian, laplace, generalized-normal:B, student-t:DF or empirical:FILE."""
     beta1: float = 0.9
-    """Decay rate of Adam's first average, in [0, 1)."""
+    """Decay rate of Adam's first average, in [0, 0.999999]."""
     beta2: float = 0.95
-    """Decay rate of Adam's second average, in [0, 1)."""
+    """Decay rate of Adam's second average, in [0, 0.999999]."""
     epsilon: float = 1e-8
     """Adam's ε >= 0, on the powered scale."""
 

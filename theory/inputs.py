@@ -55,11 +55,11 @@ def positive(argument: str, value: ArrayLike) -> Array:
     return _checked(argument, value, "a finite number > 0", lambda a: np.isfinite(a) & (a > 0))
 
 
-def within(argument: str, value: float, low: float, high: float) -> float:
-    """Return `value` if it is a number in [low, high]."""
-    return float(
-        _checked(argument, value, f"a number in [{low:g}, {high:g}]", lambda a: (a >= low) & (a <= high))
-    )
+def shape_of(kind: str, value: float, low: float, high: float) -> float:
+    """Return `value` if it is a shape in [low, high] for the law `kind`."""
+    if not low <= value <= high:
+        raise InputError("law", f"{kind}:{value:g}", f"{kind}:NUMBER with a number in [{low:g}, {high:g}]")
+    return float(value)
 
 
 def nonnegative(argument: str, value: ArrayLike) -> Array:
@@ -76,7 +76,7 @@ def power_in_range(argument: str, value: ArrayLike) -> Array:
 
 def decay(argument: str, value: float) -> float:
     """Return `value` if it is a decay rate of a moving average: in [0, 1), and with a memory of at most 10⁶ steps."""
-    allowed = "a number in [0, 1), at most 0.999999"
+    allowed = "a number in [0, 1), for this computation at most 0.999999"
     return float(_checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
 
 

@@ -82,9 +82,12 @@ def test_json_is_one_object_on_stdout(tmp_path, capsys):
 
 
 def test_phase_diagram_prints_a_table(tmp_path, capsys):
-    commands.phase_diagram(Setting(law=("uniform",), noise_to_signal=(10.0,)), tmp_path)
-    captured = capsys.readouterr().out
-    assert "→ 0" in captured
+    commands.phase_diagram(Setting(law=("uniform",), noise_to_signal=(0.5, 10.0)), tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line and line[0] in ("0.5", "10")] == [
+        ["0.5", "→", "0"],
+        ["10", "1.2205"],
+    ]
     assert names(tmp_path) == [f"phase_diagram_uniform.{suffix}" for suffix in ("csv", "pdf", "png")]
 
 

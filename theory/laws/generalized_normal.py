@@ -9,7 +9,7 @@ from flint import arb
 from scipy.special import gammainccinv, gammaln
 
 from theory.balls import certified
-from theory.inputs import Array, within
+from theory.inputs import Array, shape_of
 from theory.laws.base import SymmetricDensityLaw
 from theory.quadrature import LOG_NEGLIGIBLE
 
@@ -24,7 +24,7 @@ class GeneralizedNormal(SymmetricDensityLaw):
     """
 
     def __init__(self, shape: float) -> None:
-        self.shape = within("law", shape, 0.2, 100.0)
+        self.shape = shape_of("generalized-normal", shape, 0.2, 100.0)
         self.name = f"generalized-normal:{self.shape:g}"
         self.sharpness = max(1.0, self.shape)
         self.smooth = self.shape % 2 == 0

@@ -9,7 +9,7 @@ from flint import arb
 from scipy.special import gammaln
 
 from theory.balls import certified
-from theory.inputs import Array, within
+from theory.inputs import Array, shape_of
 from theory.laws.base import SymmetricDensityLaw
 from theory.quadrature import LOG_NEGLIGIBLE
 
@@ -28,7 +28,7 @@ class StudentT(SymmetricDensityLaw):
     smooth = True
 
     def __init__(self, degrees: float) -> None:
-        self.degrees = within("law", degrees, 0.1, 1e6)
+        self.degrees = shape_of("student-t", degrees, 0.1, 1e6)
         self.name = f"student-t:{self.degrees:g}"
         self.moment_limit = self.degrees
         nu = self.degrees
