@@ -31,9 +31,7 @@ from theory.inputs import Array
 from theory.quadrature import FoldedRule
 
 _STEP = 0.2  # trapezoid spacing in ln s: error about e^{−π²/0.2} = e^{−49}
-_INTERPOLATE_BELOW = (
-    0.03  # ln(1/β2) under which ln a, B, C are interpolated onto the grid instead of summed there
-)
+_INTERPOLATE_BELOW = 0.03  # grid spacing under which ln a, B and C are interpolated onto the grid
 _NODES = 16
 _FEW = 32  # up to this step the terms are summed one by one
 _GONE = -60.0  # e^{G} below this cannot be seen

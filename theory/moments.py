@@ -42,7 +42,7 @@ def power_moments(power: ArrayLike, mean: ArrayLike, noise_scale: ArrayLike, law
     Parameters
     ----------
     power, mean, noise_scale : array_like
-        p > 0, μ > 0, σ >= 0; broadcast against each other.
+        0 < p <= 10, μ > 0, σ >= 0; broadcast against each other.
     law : NoiseLaw
         Law of ξ.
 

@@ -47,7 +47,7 @@ def limit_update(
     Parameters
     ----------
     power, mean, noise_scale, epsilon : array_like
-        p > 0, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
+        0 < p <= 10, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
     law : NoiseLaw
         Law of ξ in g = μ + σξ.
 
@@ -84,17 +84,17 @@ def exact_update(
     epsilon: ArrayLike = 1e-8,
     step: int | None = None,
 ) -> Update:
-    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`theory.laplace`), to about 1e-11.
+    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`theory.laplace`), to about 1e-11 for σ/μ <= 1e4.
 
     Parameters
     ----------
     power, mean, noise_scale, epsilon : array_like
-        p > 0, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
+        0 < p <= 10, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
     law : NoiseLaw
         Law of ξ in g = μ + σξ. No moment of g need exist: at a finite step, and at stationarity if β1² < β2, the
         update is bounded. If not, and under power-law tails, its own moments can be infinite (`update_moment`).
     beta1, beta2 : float
-        Decay rates in [0, 1).
+        Decay rates in [0, 0.999999].
     step : int, optional
         The step t >= 1, with Adam's bias corrections; stationarity if not given.
 
@@ -126,30 +126,29 @@ def exact_update(
         nonnegative("noise_scale", noise_scale),
         nonnegative("epsilon", epsilon),
     )
-    order = update_moment(law, p[sigma > 0].max(initial=0.0), memory) if np.isinf(memory.step) else np.inf
-    if order <= 1:
-        raise InputError(
-            "law", law.name, "one whose tails leave the mean of u finite at these β (or a finite step)"
-        )
 
     def one(index: tuple[int, ...]) -> tuple[float, float]:
         unit = float(max(mu[index], sigma[index]))
         exponent = float(p[index])
+        order = update_moment(law, exponent, memory) if sigma[index] > 0 else np.inf
+        if order <= 1:
+            allowed = "one whose tails leave the mean of u finite at these β (or a finite step)"
+            raise InputError("law", law.name, allowed)
         rule = _rule(law, float(mu[index]) / unit, float(sigma[index]) / unit, _round_up(exponent))
         log_epsilon = float(np.log(eps[index]) - exponent * np.log(unit)) if eps[index] > 0 else -np.inf
         # with ε this far above √v the update is m/ε to the last bit, so a larger ε only divides it further
         largest = min(log_epsilon, 300.0)
         drift, rms = integrate(rule, exponent, largest, memory)
         share = np.exp(largest - log_epsilon) if log_epsilon > largest else 1.0
-        return drift * share, rms * share
+        return drift * share, rms * share if order > 2 else np.inf
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         values = np.array(list(pool.map(one, np.ndindex(p.shape)))).reshape((*p.shape, 2))
-    return Update(values[..., 0], values[..., 1] if order > 2 else np.full(p.shape, np.inf))
+    return Update(values[..., 0], values[..., 1])
 
 
 def update_moment(law: NoiseLaw, power: float, memory: Memory) -> float:
-    """Order below which the stationary update has finite moments, `ν/(2p)·ln β2/ln(√β2/β1)`, or infinity.
+    """Order below which the update has finite moments: at stationarity `ν/(2p)·ln β2/ln(√β2/β1)`, or infinity.
 
     A value x that is alone large enough to dominate v, k steps later, makes |u| = w_k/√ω_k ∝ (β1/√β2)^k. Under tails
     P(|g| > x) ∝ x^{−ν} that has a probability ∝ β2^{kν/(2p)}, so E|u|^n is a geometric series in
@@ -158,7 +157,7 @@ def update_moment(law: NoiseLaw, power: float, memory: Memory) -> float:
     growth = (
         np.log(memory.beta1) - np.log(memory.beta2) / 2 if memory.beta2 > 0 and memory.beta1 > 0 else -np.inf
     )
-    if not (growth > 0 and np.isfinite(law.moment_limit) and power > 0):
+    if not (growth > 0 and np.isfinite(law.moment_limit) and np.isinf(memory.step)):
         return float(np.inf)
     return float(-law.moment_limit / (2 * power) * np.log(memory.beta2) / growth)
 
