@@ -64,11 +64,35 @@ COMMANDS = {
         "the optimal power against noise ratio, noise law and epsilon",
         "gradpower theory phase-diagram",
     ),
+    "theory bound": Command(
+        "theory.convergence_commands",
+        "bound",
+        "a convergence bound of Section 4.2, term by term",
+        "gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99",
+    ),
+    "theory assumptions": Command(
+        "theory.convergence_commands",
+        "assumptions",
+        "the best constants of Assumptions 4.6 and 4.9 for a noise law",
+        "gradpower theory assumptions --law binary --power 0.5 1.2 3",
+    ),
+    "theory measured-assumptions": Command(
+        "theory.assumption_commands",
+        "measured_assumptions",
+        "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
+        "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",
+    ),
     "simulate adam": Command(
         "simulate.commands",
         "adam",
         "Monte Carlo of Adam on powered gradients",
         "gradpower simulate adam --power 1.2 --noise-to-signal 10 --seed 1",
+    ),
+    "simulate adagrad": Command(
+        "simulate.adagrad_commands",
+        "adagrad",
+        "Adagrad on powered gradients of test problems, against the convergence theorems",
+        "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
     ),
 }
 

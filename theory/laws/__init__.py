@@ -7,6 +7,9 @@
 `generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace; 0.2 <= B <= 100
 `student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale;
                           0.1 <= DF <= 1e6
+`two-point:Q`             √((1−Q)/Q) with probability Q, −√(Q/(1−Q)) otherwise: skewed noise of unit variance;
+                          0.001 <= Q <= 0.999
+`sparse:Q`                ±1/√Q with probability Q/2 each, else 0: unit variance; 0.001 <= Q <= 1
 `empirical:FILE`          samples from a .npy or text file, centred and scaled to unit variance
 ========================  =====================================================================
 """
@@ -20,7 +23,9 @@ from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary, Uniform
 from theory.laws.empirical import Empirical
 from theory.laws.generalized_normal import Gaussian, GeneralizedNormal, Laplace
+from theory.laws.sparse import Sparse
 from theory.laws.student import StudentT
+from theory.laws.two_point import TwoPoint
 
 __all__ = [
     "Binary",
@@ -29,7 +34,9 @@ __all__ = [
     "GeneralizedNormal",
     "Laplace",
     "NoiseLaw",
+    "Sparse",
     "StudentT",
+    "TwoPoint",
     "Uniform",
     "parse_law",
 ]
@@ -42,9 +49,14 @@ _PLAIN: dict[str, Callable[[], NoiseLaw]] = {
 }
 _SHAPED: dict[str, Callable[[float], NoiseLaw]] = {
     "generalized-normal": GeneralizedNormal,
+    "sparse": Sparse,
     "student-t": StudentT,
+    "two-point": TwoPoint,
 }
-ALLOWED = "uniform, binary, gaussian, laplace, generalized-normal:SHAPE, student-t:DF or empirical:FILE"
+ALLOWED = (
+    "uniform, binary, gaussian, laplace, generalized-normal:SHAPE, student-t:DF, two-point:Q, sparse:Q or "
+    "empirical:FILE"
+)
 
 
 def parse_law(name: str | NoiseLaw) -> NoiseLaw:

@@ -22,11 +22,20 @@ class NoiseLaw(ABC):
         Whether ξ and −ξ have the same law.
     moment_limit : float
         `E|ξ|^q` is finite exactly for q below this order.
+    reach : float
+        `sup|ξ|`, infinite if the noise is unbounded.
     """
 
     name: str
     symmetric: bool = True
     moment_limit: float = math.inf
+    reach: float = math.inf
+
+    def reflected(self) -> NoiseLaw:
+        """Return the law of −ξ: this one if it is symmetric; laws that are not override it."""
+        if not self.symmetric:
+            raise NotImplementedError(f"{type(self).__name__} does not say what the law of −ξ is")
+        return self
 
     @abstractmethod
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
@@ -66,7 +75,7 @@ class NoiseLaw(ABC):
         return self.folded_rule(location, scale, power).signed_moment(power)
 
     def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`E|g|^q`, otherwise as `signed_moment`."""
+        """`E|g|^q`, q > −1, otherwise as `signed_moment`; q < 0 needs a law with a density."""
         return self.folded_rule(location, scale, order / 2).absolute_moment(order)
 
     def require_moment(self, order: float) -> None:
@@ -110,30 +119,45 @@ class SymmetricDensityLaw(NoiseLaw):
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Three log-graded stretches: towards g = 0, and down and up from ξ = 0."""
         width = panel_width(power, self.sharpness)
-        reach = self.log_reach(2 * power)
+        reach, half_way, one_stretch = self._division(location, scale, power)
         stretches = []
-        one_stretch = location == 0 or (self.smooth and location <= scale)
-        half_way = (
-            math.log(location / scale + math.exp(reach)) if one_stretch else math.log(location / (2 * scale))
-        )
         if one_stretch or half_way < reach:
             y, weight = widening_panels(half_way + math.log(scale), width)
             x = np.exp(y)
             stretches.append((y, weight * x, np.abs(location - x) / scale))
         if not one_stretch:
-            stretches.append(self._beside_mode(location, scale, -1, min(half_way, reach), width))
-            stretches.append(self._beside_mode(location, scale, 1, reach, width))
+            # at a negative power the mass beside the mode falls off only within the distance of g = 0
+            turn = min(math.log(location / scale), 0.0) if power < 0 else 0.0
+            stretches.append(self._beside_mode(location, scale, -1, min(half_way, reach), width, turn))
+            stretches.append(self._beside_mode(location, scale, 1, reach, width, turn))
         y, weight, near = (np.concatenate(part) for part in zip(*stretches, strict=True))
         density = weight / scale * np.exp(self.log_density(np.log(near)))
         mirrored = -self.log_reflection(near, 2 * np.minimum(np.exp(y), location) / scale)
         rule = FoldedRule(y, density * (1 + np.exp(mirrored)), density * -np.expm1(mirrored))
         return _pruned(rule, power)
 
+    def absolute_moment(self, order: float, location: float, scale: float) -> float:
+        """`E|g|^q` by the nodes; for −1 < q < 0 also what lies below them, where the density of |g| is constant."""
+        moment = super().absolute_moment(order, location, scale)
+        if order >= 0 or scale < 1e-17:
+            return moment
+        half_way = self._division(location, scale, order / 2)[1]
+        log_lowest = min(half_way + math.log(scale), 0.0) - LOG_NEGLIGIBLE
+        density = 2 * float(self.density(np.array(location / scale))) / scale
+        return moment + density * math.exp((order + 1) * log_lowest) / (order + 1)
+
+    def _division(self, location: float, scale: float, power: float) -> tuple[float, float, bool]:
+        """`ln|ξ|` at the reach and at the end of the stretch towards g = 0, and whether that stretch is all."""
+        reach = self.log_reach(max(2 * power, 0.0))
+        if location == 0 or (self.smooth and location <= scale):
+            return reach, math.log(location / scale + math.exp(reach)), True
+        return reach, math.log(location / (2 * scale)), False
+
     def _beside_mode(
-        self, location: float, scale: float, side: int, log_end: float, width: float
+        self, location: float, scale: float, side: int, log_end: float, width: float, turn: float
     ) -> tuple[Array, Array, Array]:
         """Nodes x = location ± scale·e^w with w up to `log_end`: (ln x, dx, |ξ|)."""
-        w, weight = widening_panels(log_end, width)
+        w, weight = widening_panels(log_end, width, turn)
         distance = np.exp(w)
         return np.log(location + side * scale * distance), weight * scale * distance, distance
 

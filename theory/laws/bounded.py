@@ -23,6 +23,7 @@ class Uniform(NoiseLaw):
     """ξ uniform on [−1, 1]; σ is the half-width (Example 4.1)."""
 
     name = "uniform"
+    reach = 1.0
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""
@@ -67,6 +68,7 @@ class Binary(NoiseLaw):
     """ξ = ±1 with probability ½; σ is the amplitude (Example 4.10)."""
 
     name = "binary"
+    reach = 1.0
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""

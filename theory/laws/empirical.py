@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from theory.inputs import Array, InputError
 from theory.laws.base import NoiseLaw
 from theory.quadrature import FoldedRule, atoms, compress, panel_width
 
+_REFLECTED = "reflected "
 _COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper
 
 
@@ -42,6 +44,7 @@ class Empirical(NoiseLaw):
         scaled = values / largest
         self.mean, self.standard_deviation = largest * float(scaled.mean()), largest * float(scaled.std())
         self.samples = np.sort((scaled - scaled.mean()) / scaled.std())
+        self.reach = float(np.abs(self.samples).max())
 
     @classmethod
     def from_file(cls, path: str) -> Empirical:
@@ -55,6 +58,15 @@ class Empirical(NoiseLaw):
             raise
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise InputError("law", name, f"a readable .npy or text file of numbers ({error})") from None
+
+    def reflected(self) -> Empirical:
+        """The samples negated, under the name "reflected …"; twice reflected it is the first law again."""
+        mirror = copy(self)
+        mirror.name = (
+            self.name.removeprefix(_REFLECTED) if self.name.startswith(_REFLECTED) else _REFLECTED + self.name
+        )
+        mirror.samples, mirror.mean = -self.samples[::-1], -self.mean
+        return mirror
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ with replacement."""

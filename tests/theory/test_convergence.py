@@ -1,0 +1,224 @@
+"""The bounds of Section 4.2, the lemma behind them and the assumptions' constants, against independent computation."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from theory.alignment import (
+    alignment,
+    contraction,
+    high_noise_alignment,
+    largest_bound_to_noise,
+    largest_noise_to_signal,
+    low_noise_alignment,
+)
+from theory.convergence import (
+    adagrad_bound,
+    enlarged_gradient_bound,
+    high_noise_bound,
+    log_sum_bound,
+    low_noise_bound,
+    second_moment_bound,
+)
+from theory.descent import descent
+from theory.inputs import InputError
+from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
+from theory.relative_noise import relative_noise_bound
+
+COMMON = {"gap": 0.7, "learning_rate": 0.3, "smoothness": 5.0, "epsilon": 1e-6, "dimension": 7}
+LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25", "two-point:0.2")
+
+
+@pytest.mark.parametrize("steps", [1, 1000, 1e6])
+def test_bounds_are_the_printed_formulas(steps):
+    r, c, p, gap, eta, smooth, eps, d = 2.5, 0.6, 0.4, 0.7, 0.3, 5.0, 1e-6, 7
+    log, root = d * math.log(1 + steps * r ** (2 * p) / eps), math.sqrt(steps)
+    low = low_noise_bound(steps, p, alignment=c, gradient_bound=r, **COMMON)
+    assert low.start == pytest.approx(2 * r**p * gap / (c * eta * root))
+    assert low.variance == pytest.approx(4 * r ** (p + 1) / c**2 * log / root)
+    assert low.curvature == pytest.approx(eta * r**p * smooth / c * log / root)
+    q, s = 1.7, 2.2
+    rho, log = r ** (q - 1) / s, d * math.log(1 + steps * r ** (2 * q) / eps)
+    high = high_noise_bound(steps, q, alignment=s, gradient_bound=r, **COMMON)
+    assert high.start == pytest.approx(2 * r * rho * gap / (eta * root))
+    assert high.variance == pytest.approx(4 * r**2 * rho**2 * log / root)
+    assert high.curvature == pytest.approx(eta * r * smooth * rho * log / root)
+    assert high.total == pytest.approx(float(high.start + high.variance + high.curvature))
+
+
+def test_bounds_broadcast():
+    bound = low_noise_bound(
+        [[1.0], [10.0]], [0.2, 0.5, 1.0], alignment=0.9, gradient_bound=2, **(COMMON | {"dimension": 1})
+    )
+    assert bound.total.shape == (2, 3) == bound.start.shape
+    single = low_noise_bound(10, 0.5, alignment=0.9, gradient_bound=2, **(COMMON | {"dimension": 1}))
+    assert bound.total[1, 1] == pytest.approx(float(single.total))
+
+
+def test_second_moment_bound_is_theorem_4_11_with_b():
+    with_r = high_noise_bound(1e4, 1.0, alignment=0.8, gradient_bound=3.0, **COMMON)
+    without = second_moment_bound(1e4, alignment=0.8, second_moment=9.0, **COMMON)
+    assert without.total == pytest.approx(float(with_r.total), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gap": -1}, "gap: -1.0"),
+        ({"learning_rate": 0}, "learning_rate: 0.0"),
+        ({"epsilon": 0}, "epsilon: 0.0"),
+        ({"dimension": 0.5}, "dimension: 0.5"),
+        ({"gradient_bound": math.nan}, "gradient_bound: nan"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    with pytest.raises(InputError, match=message):
+        adagrad_bound(10, **({"gradient_bound": 1.0} | COMMON | change))
+
+
+def test_powers_outside_a_theorem_are_refused():
+    with pytest.raises(InputError, match="Theorem 4.8"):
+        low_noise_bound(10, 1.2, alignment=1, gradient_bound=1, **COMMON)
+    with pytest.raises(InputError, match="steps"):
+        adagrad_bound(0.5, gradient_bound=1, **COMMON)
+    with pytest.raises(InputError, match="p <= 1"):
+        relative_noise_bound(10, 1.2, alignment=1, largest_factor=1, gradient_bound=1, **COMMON)
+
+
+def test_log_sum_bound_is_approached_by_many_small_terms():
+    terms = np.full(100_000, 1e-4)
+    share = np.sum(terms / (1 + np.cumsum(terms))) / log_sum_bound(terms.sum(), 1.0)
+    assert 0.9999 < share < 1
+
+
+@pytest.mark.parametrize("power", [0.3, 1.0, 4.0])
+def test_enlarged_bound_covers_epsilon(power):
+    r = enlarged_gradient_bound(2.0, power, 0.3)
+    assert r ** (2 * power) == pytest.approx(2.0 ** (2 * power) + 0.3)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("power", [0.4, 1.2, 3.0])
+def test_alignment_against_monte_carlo(name, power):
+    law = parse_law(name)
+    noise = law.sample(np.random.default_rng(5), 400_000)
+    for ratio in (0.2, 3.0):
+        g = 1 + ratio * noise
+        values = np.sign(g) * np.abs(g) ** power
+        error = values.std() / math.sqrt(values.size)
+        assert abs(values.mean() - float(alignment(power, ratio, law))) < 4.5 * error
+
+
+def test_alignment_against_mpmath():
+    with mp.workdps(30):
+        p, r = mp.mpf("0.3"), mp.mpf(2)
+        density = lambda x: mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)  # noqa: E731
+        exact = mp.quad(
+            lambda x: mp.sign(1 + r * x) * abs(1 + r * x) ** p * density(x), [-mp.inf, -0.5, 0, mp.inf]
+        )
+    assert float(alignment(0.3, 2.0, Gaussian())) == pytest.approx(float(exact), rel=1e-10)
+
+
+def test_alignment_for_a_negative_gradient_is_that_of_reflected_noise():
+    law = parse_law("two-point:0.2")
+    noise = law.sample(np.random.default_rng(1), 400_000)
+    g = -1 + 0.8 * noise
+    values = -np.sign(g) * np.abs(g) ** 0.5  # G·φ_p(g) with G = −1
+    assert float(alignment(0.5, 0.8, law.reflected())) == pytest.approx(values.mean(), abs=0.005)
+    both = [float(alignment(0.5, 0.8, side)) for side in (law, law.reflected())]
+    assert float(low_noise_alignment(0.5, 0.8, law)) <= min(both) + 1e-12
+
+
+@pytest.mark.parametrize("power", [0.2, 0.5, 0.8])
+def test_largest_ratio_is_where_the_constant_is_reached(power):
+    for name in ("uniform", "gaussian", "two-point:0.3"):
+        law = parse_law(name)
+        ratio = largest_noise_to_signal(power, 0.95, law)
+        assert float(low_noise_alignment(power, ratio, law)) == pytest.approx(0.95, abs=1e-6)
+        assert float(low_noise_alignment(power, 1.05 * ratio, law)) < 0.95
+
+
+def test_sparse_noise_keeps_a_constant_whatever_its_size():
+    law = parse_law("sparse:0.25")
+    assert largest_noise_to_signal(0.5, 0.7, law) == math.inf
+    assert float(low_noise_alignment(0.5, 1e6, law)) == pytest.approx(0.75, abs=1e-3)
+
+
+@pytest.mark.parametrize(("power", "reach"), [(1.2, 3.0), (1.5, 0.7), (0.5, 2.0), (3.0, 5.0)])
+def test_high_noise_constant_is_the_least_slope(power, reach):
+    for law in (Binary(), Uniform(), Gaussian()):
+
+        def slope(x, law=law):
+            return float(x ** (power - 1) * alignment(power, 1 / x, law))
+
+        dense = min(slope(x) for x in np.linspace(1e-3, reach, 4001))
+        refined = minimize_scalar(slope, bounds=(1e-4, reach), method="bounded").fun
+        found = float(high_noise_alignment(power, 2.0, 2 * reach, law)) / 2 ** (power - 1)
+        assert found <= min(dense, refined) * (1 + 1e-9)
+        assert found >= min(dense, refined) * (1 - 1e-4)
+
+
+def test_skewed_noise_has_no_high_noise_constant():
+    assert float(high_noise_alignment(1.5, 1.0, 1.0, parse_law("two-point:0.2"))) == -math.inf
+    assert float(high_noise_alignment(1.0, 1.0, 1.0, parse_law("two-point:0.2"))) == 1.0
+    skewed = Empirical([0.0, 0.0, 0.0, 1.0])
+    assert float(contraction(1.5, 2 * skewed.reach, skewed)) == math.inf
+
+
+def test_contraction_of_two_point_noise():
+    for power in (3, 5):
+        ratio = 1.01 ** (1 / (power - 1))
+        assert largest_bound_to_noise(power, 1.01 / power, Binary()) == pytest.approx(ratio, rel=1e-9)
+        assert float(contraction(power, ratio, Binary())) == pytest.approx(1.01 / power, rel=1e-6)
+    assert math.isnan(largest_bound_to_noise(2.0, 1.0, Uniform()))
+    assert math.isnan(largest_bound_to_noise(2.0, 1.0, Gaussian()))
+    with pytest.raises(InputError, match="bound_to_noise"):
+        contraction(2.0, 0.9, Uniform())
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_descent_against_monte_carlo(name):
+    law, g, v, p, sigma, eps = parse_law(name), 0.3, 0.8, 1.4, 0.9, 1e-3
+    step = descent(g, v, p, sigma, law, eps)
+    samples = g + sigma * law.sample(np.random.default_rng(2), 400_000)
+    psi = np.sign(samples) * np.abs(samples) ** p
+    for exact, values in (
+        (step.progress, g * psi / np.sqrt(v + psi**2 + eps)),
+        (step.penalty, psi**2 / (v + psi**2 + eps)),
+    ):
+        assert abs(values.mean() - exact) < 4.5 * values.std() / math.sqrt(values.size)
+    mean_square = float(np.mean(psi**2))
+    assert step.root_moment**2 == pytest.approx(mean_square, rel=0.1)
+    assert step.square == pytest.approx(g**2 / math.sqrt(v + step.root_moment**2 + eps))
+
+
+def test_lemma_c1_fails_for_a_constant_that_is_too_large():
+    """With s four times too large and a large v the penalty cannot make up for it: the lemma needs its assumption."""
+    step = descent(0.1, 1e8, 1.0, 1.0, Uniform(), 1e-8)
+    assert step.high_noise_slack(1.0) > 0
+    assert step.high_noise_slack(4.0) < 0
+    low = descent(1.0, 1e8, 0.5, 0.3, Uniform(), 1e-8)
+    assert low.low_noise_slack(float(alignment(0.5, 0.3, Uniform())), 1.3) > 0
+    assert low.low_noise_slack(4.0, 1.3) < 0
+
+
+def test_relative_noise_bound_solves_its_equation():
+    t, p, c, kappa, r = 1e6, 0.5, 0.9, 1.3, 2.0
+    found = float(relative_noise_bound(t, p, alignment=c, largest_factor=kappa, gradient_bound=r, **COMMON))
+    a = kappa**p * t ** ((1 - p) / (2 * (p + 1)))
+    y, eta = found * t ** (1 / (p + 1)), 0.3
+    root = math.sqrt(1e-6)
+    right = (root / a) ** (1 / p) + 4 * a / (c * eta) * (
+        0.7 / 7 + 2 * (2 * eta * r / c + eta**2 * 5 / 2) * math.log(1 + a * y**p / root)
+    )
+    assert y == pytest.approx(right, rel=1e-9)
+
+
+def test_relative_noise_bound_falls_like_the_root_of_t():
+    kw = {"alignment": 0.9, "largest_factor": 1.3, "gradient_bound": 2.0} | COMMON
+    for power in (0.2, 0.5, 1.0):
+        early, late = relative_noise_bound([1e20, 1e24], power, **kw)
+        assert math.log10(early / late) / 4 == pytest.approx(0.5, abs=0.03)

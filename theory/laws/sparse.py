@@ -1,0 +1,68 @@
+"""Noise that is mostly absent: 0 with probability 1 − Q, else one of two opposite values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from theory.inputs import Array, InputError, shape_of
+from theory.laws.base import NoiseLaw
+from theory.laws.bounded import Binary
+from theory.quadrature import FoldedRule, atoms
+
+_BINARY = Binary()
+Moment = Callable[[float, float, float], float]
+
+
+class Sparse(NoiseLaw):
+    """ξ = ±1/√Q with probability Q/2 each, and 0 otherwise: unit variance; binary noise at Q = 1.
+
+    The simplest additive noise under which Assumption 4.6 holds: however small the gradient, it comes through
+    undisturbed with probability 1 − Q.
+
+    Parameters
+    ----------
+    probability : float
+        Q in [0.001, 1], the probability of any noise.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = shape_of("sparse", probability, 0.001, 1.0)
+        self.name = f"sparse:{self.probability:g}"
+        self.reach = 1 / math.sqrt(self.probability)
+
+    def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+        """Draw ξ."""
+        position = generator.random(size)
+        sign = np.where(position < self.probability / 2, -self.reach, self.reach)
+        return np.where(position < self.probability, sign, 0.0)
+
+    def density(self, noise: Array) -> Array:
+        """Raise InputError: three atoms have no density."""
+        raise InputError("law", self.name, "a law with a density")
+
+    def score(self, noise: Array) -> Array:
+        """Raise InputError: three atoms have no score."""
+        raise InputError("law", self.name, "a law with a density")
+
+    def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
+        """Three atoms."""
+        jump, q = scale * self.reach, self.probability
+        values = np.array([location + jump, location - jump, location])
+        return atoms(values, np.array([q / 2, q / 2, 1 - q]))
+
+    def signed_moment(self, power: float, location: float, scale: float) -> float:
+        """`Q/2·[(μ+σa)^p + φ_p(μ−σa)] + (1−Q)·μ^p`, a = 1/√Q."""
+        return self._mixture(_BINARY.signed_moment, power, location, scale)
+
+    def absolute_moment(self, order: float, location: float, scale: float) -> float:
+        """`Q/2·[(μ+σa)^q + |μ−σa|^q] + (1−Q)·μ^q`."""
+        return self._mixture(_BINARY.absolute_moment, order, location, scale)
+
+    def _mixture(self, moment: Moment, order: float, location: float, scale: float) -> float:
+        jump, q = scale * self.reach, self.probability
+        unit = max(location, jump)
+        noisy = unit**order * moment(order, location / unit, jump / unit)
+        return float(q * noisy + ((1 - q) * location**order if q < 1 else 0.0))
