@@ -20,6 +20,7 @@ from theory.inputs import Array, InputError, nonnegative, power_in_range
 from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
 from theory.laws.base import SymmetricDensityLaw
 
+_VANISHING = 1e-290  # |G|/σ that counts as 0: quadrature nodes nearer to g = 0 would underflow
 _SEARCHED = 257  # gradients at which the slope is tried under discrete noise
 
 
@@ -50,6 +51,8 @@ def at_each(
         size, scale = abs(float(mean[index])), float(sigma[index])
         unit, back = max(size, scale), mean[index] < 0
         inside = (size / unit, scale / unit) if unit > 0 else (0.0, 0.0)
+        if inside[0] < _VANISHING:
+            inside = (0.0, inside[1])
         point = ScaledGradient(-1.0 if back else 1.0, unit, *inside, turned if back else law)
         result[index] = evaluate(float(p[index]), point)
     return result
@@ -155,12 +158,15 @@ def effective_smoothness(
     >>> effective_smoothness(0.5, 0.01, [0.0, 1.0], parse_law("binary")).tolist()
     [5.0, inf]
     """
-    largest = nonnegative("largest_gradient", largest_gradient)
-
-    def at(power: float, g: ScaledGradient) -> float:
-        return _largest_slope(power, g.unit * g.scale, g.unit * g.location, g.law)
-
-    return at_each(at, power, largest, nonnegative("noise_scale", noise_scale), law)
+    p, sigma, largest = np.broadcast_arrays(
+        power_in_range("power", power),
+        nonnegative("noise_scale", noise_scale),
+        nonnegative("largest_gradient", largest_gradient),
+    )
+    result = np.empty(p.shape)
+    for index in np.ndindex(p.shape):
+        result[index] = _largest_slope(float(p[index]), float(sigma[index]), float(largest[index]), law)
+    return result
 
 
 def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:

@@ -69,7 +69,7 @@ def _gradient_correlation(power: float, g: ScaledGradient) -> float:
 def _covariance(one: float, other: float, g: ScaledGradient) -> float:
     """`Cov(φ_one(g), φ_other(g))` in the unit: E|g|^{one+other} − E φ_one·E φ_other, unless that cancels."""
     g.law.require_moment(max(one + other, 2 * one, 2 * other))
-    if g.scale < _BARELY_NOISY:
+    if g.scale < _BARELY_NOISY and g.law.moment_limit > 2:
         return one * other * g.scale**2 * g.law.absolute_moment(2.0, 0.0, 1.0)
     symmetric = g.location == 0 and g.law.symmetric
     first, second = (

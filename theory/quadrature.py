@@ -87,10 +87,10 @@ def graded_panels(low: float, high: float, width: float) -> tuple[Array, Array]:
     return (centre + half * _GAUSS_X).ravel(), (half * _GAUSS_W).ravel()
 
 
-def widening_panels(high: float, width: float) -> tuple[Array, Array]:
-    """Panels from −∞ to `high`: graded below 0, and of equal width above, where mass need not grow like e^y."""
-    parts = [graded_panels(-math.inf, min(high, 0.0), width)]
-    edges = np.linspace(0.0, high, math.ceil(max(high, 0.0) / width) + 1)
+def widening_panels(high: float, width: float, turn: float = 0.0) -> tuple[Array, Array]:
+    """Panels from −∞ to `high`: graded below `turn`, and of equal width above, where mass need not grow like e^y."""
+    parts = [graded_panels(-math.inf, min(high, turn), width)]
+    edges = np.linspace(turn, high, math.ceil(max(high - turn, 0.0) / width) + 1)
     parts += [graded_panels(low, top, width) for low, top in pairwise(edges)]
     nodes, weights = zip(*parts, strict=True)
     return np.concatenate(nodes), np.concatenate(weights)
