@@ -31,7 +31,7 @@ COMMANDS = {
     "reproduce": Command(
         "figures.commands",
         "reproduce",
-        "Figure 7, the optimal powers, a phase diagram and the claims of Section 4.1",
+        "Figure 7, the optimal powers, a phase diagram and the claims of Section 4",
         "gradpower reproduce",
     ),
     "figure": Command(

@@ -1,4 +1,4 @@
-"""Monte Carlo of Adam on powered noisy gradients: many trials, powers and noise scales in one call.
+"""Monte Carlo of Adam on powered noisy gradients, and of Adagrad on test problems.
 
 >>> from simulate import simulate_adam
 >>> from theory.laws import parse_law
@@ -7,6 +7,7 @@
 ['0.17', '0.17', '0.16']
 """
 
+from simulate.adagrad import AdagradRuns, simulate_adagrad
 from simulate.adam import AdamTrials, simulate_adam
 
-__all__ = ["AdamTrials", "simulate_adam"]
+__all__ = ["AdagradRuns", "AdamTrials", "simulate_adagrad", "simulate_adam"]

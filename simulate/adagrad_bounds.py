@@ -1,0 +1,177 @@
+"""Which theorem speaks of an arm of the simulation, and its bound with every constant that goes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from simulate.descent import Descent
+from theory.alignment import high_noise_alignment, low_noise_alignment
+from theory.convergence import (
+    Bound,
+    adagrad_bound,
+    enlarged_gradient_bound,
+    high_noise_bound,
+    low_noise_bound,
+)
+from theory.inputs import InputError
+
+Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
+
+
+@dataclass(frozen=True)
+class ArmBound:
+    """A theorem's bound on the averages of one arm, or the reason why there is none.
+
+    Attributes
+    ----------
+    theorem : str
+        "4.5", "4.8", "4.11" or "none".
+    note : str
+        Why none, or in which sense; may be empty.
+    alignment : float
+        c of Assumption 4.6 or s of Assumption 4.9; 1 for Theorem 4.5, NaN without a theorem.
+    gradient_bound : float
+        R, enlarged by ε as the proofs need it.
+    bound : Bound or None
+        Over the checkpoints.
+    """
+
+    theorem: str
+    note: str
+    alignment: float = np.nan
+    gradient_bound: float = np.nan
+    bound: Bound | None = None
+
+    @property
+    def average(self) -> str:
+        """Name of the curve that the theorem bounds."""
+        return "mean_power" if self.theorem == "4.8" else "mean_square"
+
+
+def arm_bound(
+    descent: Descent,
+    noise_to_signal: float,
+    power: float,
+    learning_rate: float,
+    *,
+    theorem: Theorem = "auto",
+    gradient_bound: float | None = None,
+) -> ArmBound:
+    """Return the bound that Section 4.2 proves for an arm.
+
+    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative noise, or under none; 4.11 for p ≠ 1
+    under additive noise (its proof holds for p < 1 as well).
+
+    Parameters
+    ----------
+    descent : Descent
+        The simulation.
+    noise_to_signal, power, learning_rate : float
+        The arm.
+    theorem : str
+        A theorem by number instead of the automatic choice, or "none".
+    gradient_bound : float, optional
+        Bound on |g_i| to take instead of the one that the problem and the law give.
+
+    Raises
+    ------
+    InputError
+        For a theorem that does not speak of such an arm.
+
+    Examples
+    --------
+    >>> from simulate.descent import build_descent
+    >>> from simulate.problems import parse_problem
+    >>> from theory.laws import parse_law
+    >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
+    >>> arm_bound(descent, 1.0, 1.0, 0.1).note
+    'outside Assumption 4.4: gradients have no bound'
+    """
+    chosen, note = _choice(descent, noise_to_signal, power, theorem)
+    if chosen == "none":
+        return ArmBound(chosen, note)
+    largest = _largest_noisy_gradient(descent, noise_to_signal) if gradient_bound is None else gradient_bound
+    if not np.isfinite(largest):
+        return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
+    alignment = _alignment(descent, noise_to_signal, power, chosen, largest)
+    if not alignment > 0:
+        assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
+        return ArmBound(
+            "none", f"Assumption {assumption} fails: the best {name} is {alignment:.3g}", alignment
+        )
+    constants = {
+        "gap": descent.problem.start_value - descent.problem.minimum,
+        "learning_rate": learning_rate,
+        "smoothness": descent.problem.smoothness,
+        "gradient_bound": float(enlarged_gradient_bound(largest, power, descent.epsilon)),
+        "epsilon": descent.epsilon,
+        "dimension": descent.problem.dimension,
+    }
+    steps = np.array(descent.checkpoints, dtype=np.float64)
+    if chosen == "4.5":
+        bound = adagrad_bound(steps, **constants)
+    else:
+        powered = low_noise_bound if chosen == "4.8" else high_noise_bound
+        bound = powered(steps, power, alignment=alignment, **constants)
+    return ArmBound(chosen, note, alignment, constants["gradient_bound"], bound)
+
+
+def _choice(descent: Descent, noise_to_signal: float, power: float, theorem: Theorem) -> tuple[str, str]:
+    """The theorem, and a note on it."""
+    if theorem == "none":
+        return "none", "none asked for"
+    if descent.epsilon == 0:
+        return "none", "the bounds are infinite for ε = 0"
+    proportional = descent.noise == "multiplicative" or noise_to_signal == 0
+    if theorem != "auto":
+        _require_range(theorem, power, proportional)
+        return theorem, ""
+    if power == 1:
+        return "4.5", ""
+    if not proportional:
+        return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
+    if power < 1:
+        return "4.8", ""
+    kind = "multiplicative noise" if noise_to_signal else "no noise"
+    return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
+
+
+def _require_range(theorem: str, power: float, proportional: bool) -> None:
+    allowed, holds = {
+        "4.5": ("p = 1", power == 1),
+        "4.8": ("p <= 1", power <= 1),
+        "4.11": ("p > 1", power > 1),
+    }[theorem]
+    if not holds:
+        raise InputError("power", power, f"{allowed} for Theorem {theorem}")
+    if power != 1 and proportional != (theorem == "4.8"):
+        kind = "multiplicative noise" if theorem == "4.8" else "additive noise of positive scale"
+        raise InputError(
+            "theorem", theorem, f"{kind} with it: else its assumption fails near stationary points"
+        )
+
+
+def _largest_noisy_gradient(descent: Descent, noise_to_signal: float) -> float:
+    """sup|g_i| over points, coordinates and noise."""
+    problem = descent.problem
+    noise = noise_to_signal * descent.law.reach if noise_to_signal else 0.0
+    if descent.noise == "multiplicative":
+        return float(np.max(problem.largest_gradient * (1 + noise)))
+    return float(np.max(problem.largest_gradient + problem.gradient_scale * noise))
+
+
+def _alignment(descent: Descent, noise_to_signal: float, power: float, theorem: str, largest: float) -> float:
+    if theorem == "4.5":
+        return 1.0
+    if theorem == "4.8":
+        return float(low_noise_alignment(power, noise_to_signal, descent.law))
+    problem = descent.problem
+    scale = noise_to_signal * problem.gradient_scale
+    # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
+    ratios = np.round(np.minimum(problem.largest_gradient, largest) / scale, 12)
+    distinct, coordinate = np.unique(ratios, return_inverse=True)
+    unit = high_noise_alignment(power, 1.0, distinct, descent.law)
+    return float(np.min(scale ** (power - 1) * unit[coordinate]))

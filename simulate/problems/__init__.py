@@ -1,0 +1,68 @@
+"""Test problems for Adagrad on powered gradients, by name, with the constants of Section 4.2.
+
+==================  ===================================================================================
+`geman-mcclure`     1-D, non-convex, bounded gradients
+`separable:D`       D copies of it with curvatures from 1 down to 10⁻³
+`river-valley`      2-D, steep walls and a gentle, bending river
+`logistic:D`        logistic regression with a non-convex regulariser; its minimum is bounded, not known
+`quadratic:D`       the noisy quadratic; gradients without bound, outside the theorems
+`plateau`           1-D, started where the gradient is tiny
+`pseudo-huber`      1-D, convex, started where the gradient is nearly at its bound
+==================  ===================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulate.problems.base import Problem
+from simulate.problems.logistic import Logistic
+from simulate.problems.one_dimensional import Plateau, PseudoHuber
+from simulate.problems.quadratic import Quadratic
+from simulate.problems.river_valley import RiverValley
+from simulate.problems.separable import GemanMcClure, Separable
+from theory.inputs import InputError
+
+__all__ = ["PROBLEMS", "Problem", "parse_problem"]
+
+_PLAIN: dict[str, Callable[[], Problem]] = {
+    "geman-mcclure": GemanMcClure,
+    "river-valley": RiverValley,
+    "plateau": Plateau,
+    "pseudo-huber": PseudoHuber,
+}
+# With the default and the largest dimension.
+_SIZED: dict[str, tuple[Callable[[int], Problem], int, int]] = {
+    "separable": (Separable, 64, 10_000),
+    "logistic": (Logistic, 20, 500),
+    "quadratic": (Quadratic, 64, 10_000),
+}
+PROBLEMS = (*_PLAIN, *(f"{kind}:{default}" for kind, (_, default, _) in _SIZED.items()))
+ALLOWED = ", ".join(_PLAIN) + ", " + " or ".join(f"{kind}:D" for kind in _SIZED)
+
+
+def parse_problem(name: str | Problem) -> Problem:
+    """Return the problem that `name` spells, of its default dimension where none is given.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, or a dimension out of range.
+
+    Examples
+    --------
+    >>> parse_problem("separable:8").dimension, parse_problem("logistic").name
+    (8, 'logistic:20')
+    """
+    if isinstance(name, Problem):
+        return name
+    kind, colon, size = name.partition(":")
+    if kind in _PLAIN and not colon:
+        return _PLAIN[kind]()
+    if kind not in _SIZED:
+        raise InputError("problem", name, ALLOWED)
+    build, default, largest = _SIZED[kind]
+    dimension = default if not colon else int(size) if size.isdecimal() and size.isascii() else 0
+    if not 1 <= dimension <= largest:
+        raise InputError("problem", name, f"{kind}:D with a whole number D from 1 to {largest}")
+    return build(dimension)

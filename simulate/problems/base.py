@@ -1,0 +1,92 @@
+"""What a test problem is: an objective F with every constant that the convergence theorems ask for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from numba import float64, njit, types, void
+
+from theory.inputs import Array
+
+GRADIENT_TYPE = types.FunctionType(void(float64[:, ::1], float64[:, ::1], float64[:, ::1]))
+"""Of a compiled gradient: (θ, parameters, result), θ and result of shape (dimension, lanes)."""
+
+
+class Problem(ABC):
+    """A smooth objective F with its start and its constants (Assumption 4.4).
+
+    Attributes
+    ----------
+    name : str
+        The name that `parse_problem` understands.
+    dimension : int
+        d.
+    start : ndarray
+        θ_0, shape (d,).
+    minimum : float
+        F*, or a lower bound on F.
+    minimum_is_exact : bool
+        Which of the two it is.
+    smoothness : float
+        L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring.
+    largest_gradient : ndarray
+        sup over all θ of |∂_iF(θ)|, or an upper bound on it, shape (d,); infinite where there is none.
+    parameters : ndarray
+        What the compiled gradient needs, 2-D.
+    """
+
+    name: str
+    start: Array
+    minimum: float = 0.0
+    minimum_is_exact: bool = True
+    smoothness: float
+    largest_gradient: Array
+    parameters: Array
+
+    @abstractmethod
+    def value(self, theta: Array) -> Array:
+        """F(θ) for θ of shape (d, ...), shape (...)."""
+
+    @staticmethod
+    @abstractmethod
+    def fill_gradient(theta: Array, parameters: Array, gradient: Array) -> None:
+        """Write ∇F(θ) into `gradient`, both of shape (d, lanes): the one place that states it, to be compiled."""
+
+    @property
+    def dimension(self) -> int:
+        """Number d of coordinates."""
+        return self.start.size
+
+    @property
+    def start_value(self) -> float:
+        """F(θ_0)."""
+        return float(self.value(self.start))
+
+    @cached_property
+    def gradient_scale(self) -> Array:
+        """What a noise-to-signal ratio refers to: sup|∂_iF| where it is finite, else |∂_iF(θ_0)|."""
+        first = np.abs(self.gradient(self.start))
+        return np.where(np.isfinite(self.largest_gradient), self.largest_gradient, first)
+
+    @property
+    def compiled_gradient(self) -> Callable[[Array, Array, Array], None]:
+        """`fill_gradient`, compiled."""
+        compiled: Callable[[Array, Array, Array], None] = _compiled(self.fill_gradient)
+        return compiled
+
+    def gradient(self, theta: Array) -> Array:
+        """∇F(θ) for θ of shape (d, ...), same shape."""
+        lanes = np.ascontiguousarray(theta, dtype=np.float64).reshape(self.dimension, -1)
+        result = np.empty_like(lanes)
+        self.compiled_gradient(lanes, self.parameters, result)
+        return result.reshape(np.shape(theta))
+
+
+@cache
+def _compiled(gradient: Callable[[Array, Array, Array], None]) -> Any:
+    # One signature and no other, so that the simulation takes all gradients through one type of pointer.
+    return njit(GRADIENT_TYPE.signature, nogil=True, cache=True, error_model="numpy")(gradient)
