@@ -7,22 +7,18 @@
 5. `extremes`: in which instance does p ≠ 1 help most, and in which does it hurt most?
 6. `unbounded`: what happens without a bound on the gradients?
 
-Each study is a function of a `Size` and a progress callback that returns rows of plain numbers.
+Each study is a module with a function `run` of a `Size` and a progress callback, which returns rows of plain numbers.
 """
 
-from simulate.studies.bounds import bounds
-from simulate.studies.extremes import extremes
-from simulate.studies.gains import gains
-from simulate.studies.rates import rates
+from simulate.studies import bounds, extremes, gains, rates, unbounded
 from simulate.studies.size import FULL, QUICK, Row, Size, Study
-from simulate.studies.unbounded import unbounded
 
 __all__ = ["FULL", "QUICK", "STUDIES", "Row", "Size", "Study"]
 
 STUDIES: dict[str, Study] = {
-    "bounds": bounds,
-    "rates": rates,
-    "gains": gains,
-    "extremes": extremes,
-    "unbounded": unbounded,
+    "bounds": bounds.run,
+    "rates": rates.run,
+    "gains": gains.run,
+    "extremes": extremes.run,
+    "unbounded": unbounded.run,
 }

@@ -36,7 +36,7 @@ REGIMES = (
 )
 
 
-def bounds(size: Size, progress: Progress) -> list[Row]:
+def run(size: Size, progress: Progress) -> list[Row]:
     """Measured averages against their bounds.
 
     Returns

@@ -62,7 +62,7 @@ def compare(instance: Instance, steps: int, seeds: int, seed: int) -> tuple[Rati
     return paired_ratio(*judged), float(rates[index[0]]), float(rates[index[1]])
 
 
-def extremes(size: Size, progress: Progress) -> list[Row]:
+def run(size: Size, progress: Progress) -> list[Row]:
     """Search by differential evolution, and judge what it finds on fresh runs.
 
     Returns

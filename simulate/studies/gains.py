@@ -24,7 +24,7 @@ PROBLEMS = {"pseudo-huber": (0.3, 1.0, 3.0, 10.0, 30.0), "river-valley": (3.0, 1
 _ADAGRAD = POWERS.index(1.0)
 
 
-def gains(size: Size, progress: Progress) -> list[Row]:
+def run(size: Size, progress: Progress) -> list[Row]:
     """Averages of ‖∇F‖² for every power over those of Adagrad, below 1 where the power gains.
 
     Returns
@@ -118,5 +118,10 @@ def speed_up(steps: Array, curve: Array, reference: Array) -> float:
     """
     if curve[-1] > reference[-1]:
         return 1 / speed_up(steps, reference, curve)
-    log_time = np.interp(-np.log(reference[-1]), -np.log(np.minimum.accumulate(curve)), np.log(steps))
-    return float(steps[-1] / np.exp(log_time))
+    above = np.flatnonzero(curve > reference[-1])
+    if above.size == 0:
+        return float(steps[-1] / steps[0])
+    k = int(above[-1])  # the last checkpoint above; the level is crossed before the next
+    log_low, log_high = np.log(curve[[k + 1, k]])
+    share = (log_high - np.log(reference[-1])) / (log_high - log_low)
+    return float(steps[-1] / np.exp(np.log(steps[k]) + share * np.log(steps[k + 1] / steps[k])))

@@ -38,7 +38,7 @@ NOISES = (
 )
 
 
-def rates(size: Size, progress: Progress) -> list[Row]:
+def run(size: Size, progress: Progress) -> list[Row]:
     """Exponents of `(1/T)Σ‖∇F‖²` and of `((1/T)Σ‖∇F‖_{p+1}^{p+1})^{2/(p+1)}` over the last two decades.
 
     Returns

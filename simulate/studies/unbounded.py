@@ -25,7 +25,7 @@ PROBLEMS = ("pseudo-huber", "geman-mcclure", "quadratic:4")
 RATES = (0.1, 1.0, 10.0)
 
 
-def unbounded(size: Size, progress: Progress) -> list[Row]:
+def run(size: Size, progress: Progress) -> list[Row]:
     """Measured averages, the bound without R where there is one, and how the largest gradient grows.
 
     Returns

@@ -1,0 +1,110 @@
+"""The studies at their smallest size, and the statistics they rest on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from simulate.adagrad import run_descent
+from simulate.descent import build_descent
+from simulate.problems import parse_problem
+from simulate.studies import QUICK, STUDIES, bounds, extremes, gains, unbounded
+from simulate.studies.bounds import compared
+from simulate.studies.extremes import LAWS, Instance, compare, decoded
+from simulate.studies.gains import speed_up
+from simulate.studies.tuning import best_rates, paired_ratio
+from theory.laws import parse_law
+from theory.powered_noise import high_noise_quality
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_gives_plain_rows_and_the_same_ones_again(name):
+    reports = []
+    first = STUDIES[name](QUICK, lambda done, total: reports.append((done, total)))
+    assert json.loads(json.dumps(first)) == first
+    assert first == STUDIES[name](QUICK, lambda done, total: None)
+    assert reports[-1][0] <= reports[-1][1]
+    assert reports == sorted(reports)
+
+
+def test_no_bound_is_violated_even_in_short_runs():
+    for study in (bounds, unbounded):
+        assert not any(row.get("violated") for row in study.run(QUICK, lambda done, total: None))
+
+
+def test_a_bound_too_small_is_violated(monkeypatch):
+    """A million million times less than the theorem says is less than what is measured, beyond chance."""
+    descent = build_descent(
+        parse_problem("pseudo-huber"), 1.0, 1.0, 0.3, parse_law("uniform"), steps=200, seeds=8
+    )
+    runs = run_descent(descent)
+    assert not compared(descent, runs, 10)[0]["violated"]
+    right = bounds.arm_bound
+
+    def shrunk(*arguments):
+        arm = right(*arguments)
+        tiny = type(arm.bound)(
+            *(term / 1e12 for term in (arm.bound.start, arm.bound.variance, arm.bound.curvature))
+        )
+        return type(arm)(arm.theorem, arm.note, arm.alignment, arm.gradient_bound, tiny)
+
+    monkeypatch.setattr(bounds, "arm_bound", shrunk)
+    assert compared(descent, runs, 10)[0]["violated"]
+
+
+def test_paired_ratio_covers_as_often_as_it_says():
+    generator, covered, trials = np.random.default_rng(3), 0, 2000
+    for _ in range(trials):
+        common = generator.normal(1.0, 0.3, 24)
+        a, b = 2 * common + generator.normal(0, 0.05, 24), common + generator.normal(0, 0.05, 24)
+        ratio = paired_ratio(a, b)
+        covered += ratio.low <= 2.0 <= ratio.high
+    assert abs(covered / trials - 0.95) < 0.02
+
+
+def test_rates_are_judged_on_other_runs_than_those_that_chose_them():
+    final = np.array([[[1.0, 1.0, 9.0, 9.0], [2.0, 2.0, 3.0, 3.0]]])
+    index, judged = best_rates(final)
+    assert index.tolist() == [0]
+    assert judged.tolist() == [[9.0, 9.0]]
+
+
+def test_speed_up_of_one_for_the_same_curve():
+    steps = np.array([1.0, 10.0, 100.0])
+    curve = steps**-0.5
+    assert speed_up(steps, curve, curve) == pytest.approx(1.0)
+
+
+def test_gain_over_adagrad_is_that_of_drift_over_rms_under_binary_noise():
+    """A small true run of question 3, against theory."""
+    descent = build_descent(
+        parse_problem("pseudo-huber"), [1.0, 2.0], [5.0], 3.0, parse_law("binary"), steps=30_000, seeds=32
+    )
+    final = run_descent(descent).mean_square[0, :, 0, :, -1]
+    ratio = paired_ratio(final[1], final[0])
+    law = parse_law("binary")
+    expected = float(high_noise_quality(1.0, law) / high_noise_quality(2.0, law))
+    assert ratio.value == pytest.approx(expected, rel=0.1)
+    assert ratio.high < 1
+
+
+def test_adagrad_against_itself_is_one():
+    rows = [row for row in gains.run(QUICK, lambda done, total: None) if row["power"] == 1.0]
+    assert rows
+    assert all(row["tuned"] == row["shared"] == 1.0 for row in rows)
+
+
+def test_search_points_are_instances():
+    point = np.array([1.0, len(LAWS["any"]) - 1, np.log(2.0), 1.5])
+    assert decoded(point, LAWS["any"]) == Instance("river-valley", "two-point:0.2", pytest.approx(2.0), 1.5)
+    ratio, rate, adagrad_rate = compare(Instance("pseudo-huber", "uniform", 1.0, 1.0), 50, 4, 0)
+    assert ratio.value == 1.0
+    assert rate == adagrad_rate
+
+
+def test_the_larger_set_of_laws_is_at_least_as_extreme():
+    rows = extremes.run(QUICK, lambda done, total: None)
+    found = {(row["laws"], row["goal"]): row for row in rows if row["steps"] == QUICK.search_steps}
+    assert set(found) == {(laws, goal) for laws in LAWS for goal in ("helps most", "hurts most")}
