@@ -34,6 +34,12 @@ COMMANDS = {
         "Figure 7, the optimal powers, a phase diagram and the claims of Section 4",
         "gradpower reproduce",
     ),
+    "convergence": Command(
+        "figures.convergence_commands",
+        "convergence",
+        "six questions about the convergence theorems, answered by simulation",
+        "gradpower convergence",
+    ),
     "figure": Command(
         "figures.commands",
         "figure",
@@ -93,6 +99,12 @@ COMMANDS = {
         "adagrad",
         "Adagrad on powered gradients of test problems, against the convergence theorems",
         "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
+    ),
+    "simulate assumptions": Command(
+        "simulate.problem_assumptions",
+        "assumptions",
+        "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
+        "gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10",
     ),
 }
 

@@ -8,7 +8,11 @@ from typing import Literal
 import numpy as np
 
 from simulate.descent import Descent
-from theory.alignment import high_noise_alignment, low_noise_alignment
+from simulate.problem_assumptions import (
+    high_noise_constant,
+    largest_noisy_gradient,
+    low_noise_constant,
+)
 from theory.convergence import (
     Bound,
     adagrad_bound,
@@ -93,10 +97,15 @@ def arm_bound(
     chosen, note = _choice(descent, noise_to_signal, power, theorem)
     if chosen == "none":
         return ArmBound(chosen, note)
-    largest = _largest_noisy_gradient(descent, noise_to_signal) if gradient_bound is None else gradient_bound
+    largest = gradient_bound
+    if largest is None:
+        largest = largest_noisy_gradient(descent.problem, noise_to_signal, descent.law, descent.noise)
     if not np.isfinite(largest):
         return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
-    alignment = _alignment(descent, noise_to_signal, power, chosen, largest)
+    alignment = 1.0
+    if chosen != "4.5":
+        constant = low_noise_constant if chosen == "4.8" else high_noise_constant
+        alignment = constant(descent.problem, power, noise_to_signal, descent.law, descent.noise)
     if not alignment > 0:
         assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
         return ArmBound(
@@ -152,26 +161,3 @@ def _require_range(theorem: str, power: float, proportional: bool) -> None:
         raise InputError(
             "theorem", theorem, f"{kind} with it: else its assumption fails near stationary points"
         )
-
-
-def _largest_noisy_gradient(descent: Descent, noise_to_signal: float) -> float:
-    """sup|g_i| over points, coordinates and noise."""
-    problem = descent.problem
-    noise = noise_to_signal * descent.law.reach if noise_to_signal else 0.0
-    if descent.noise == "multiplicative":
-        return float(np.max(problem.largest_gradient * (1 + noise)))
-    return float(np.max(problem.largest_gradient + problem.gradient_scale * noise))
-
-
-def _alignment(descent: Descent, noise_to_signal: float, power: float, theorem: str, largest: float) -> float:
-    if theorem == "4.5":
-        return 1.0
-    if theorem == "4.8":
-        return float(low_noise_alignment(power, noise_to_signal, descent.law))
-    problem = descent.problem
-    scale = noise_to_signal * problem.gradient_scale
-    # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
-    ratios = np.round(np.minimum(problem.largest_gradient, largest) / scale, 12)
-    distinct, coordinate = np.unique(ratios, return_inverse=True)
-    unit = high_noise_alignment(power, 1.0, distinct, descent.law)
-    return float(np.min(scale ** (power - 1) * unit[coordinate]))

@@ -173,7 +173,9 @@ def _least_slope(power: float, reach: float, law: NoiseLaw) -> float:
     if not law.symmetric and abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12:
         return -math.inf
     low = min(_SMALLEST, reach / 2)
-    return _smallest(_slope, power, low, reach, law)
+    least = _smallest(_slope, power, low, reach, law)
+    # An atom at ξ = 0 approaches the limit x → 0 as slowly as x^{p−1}.
+    return min(least, power * law.absolute_moment(power - 1, 0.0, 1.0)) if power > 1 else least
 
 
 def contraction(power: ArrayLike, bound_to_noise: ArrayLike, law: NoiseLaw) -> Array:

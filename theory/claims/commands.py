@@ -64,7 +64,7 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
 def claims_table(checked: list[CheckedClaim]) -> Table:
     """The verdicts as a rich table; what a check found is told where it failed or found a condition."""
     table = Table(
-        title="Claims of Section 4.1 and beyond", title_justify="left", caption_justify="left", box=SIMPLE
+        title="Claims of Section 4 and beyond", title_justify="left", caption_justify="left", box=SIMPLE
     )
     table.caption = (
         "symbolic, numeric and ball-arithmetic check: ✓ passed, ✗ failed, – nothing of that kind to prove"
