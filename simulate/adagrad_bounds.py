@@ -66,8 +66,8 @@ def arm_bound(
 ) -> ArmBound:
     """Return the bound that Section 4.2 proves for an arm.
 
-    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative noise, or under none; 4.11 for p ≠ 1
-    under additive noise (its proof holds for p < 1 as well).
+    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for
+    p ≠ 1 under other additive noise (its proof holds for p < 1 as well).
 
     Parameters
     ----------
@@ -134,21 +134,25 @@ def _choice(descent: Descent, noise_to_signal: float, power: float, theorem: The
         return "none", "none asked for"
     if descent.epsilon == 0:
         return "none", "the bounds are infinite for ε = 0"
-    proportional = descent.noise == "multiplicative" or noise_to_signal == 0
+    fading = descent.noise == "multiplicative" or noise_to_signal == 0
+    low = fading or (
+        power < 1
+        and low_noise_constant(descent.problem, power, noise_to_signal, descent.law, descent.noise) > 0
+    )
     if theorem != "auto":
-        _require_range(theorem, power, proportional)
+        _require_range(theorem, power, low, fading)
         return theorem, ""
     if power == 1:
         return "4.5", ""
-    if not proportional:
-        return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
-    if power < 1:
+    if power < 1 and low:
         return "4.8", ""
+    if not fading:
+        return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
     kind = "multiplicative noise" if noise_to_signal else "no noise"
     return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
 
 
-def _require_range(theorem: str, power: float, proportional: bool) -> None:
+def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
     allowed, holds = {
         "4.5": ("p = 1", power == 1),
         "4.8": ("p <= 1", power <= 1),
@@ -156,8 +160,7 @@ def _require_range(theorem: str, power: float, proportional: bool) -> None:
     }[theorem]
     if not holds:
         raise InputError("power", power, f"{allowed} for Theorem {theorem}")
-    if power != 1 and proportional != (theorem == "4.8"):
-        kind = "multiplicative noise" if theorem == "4.8" else "additive noise of positive scale"
-        raise InputError(
-            "theorem", theorem, f"{kind} with it: else its assumption fails near stationary points"
-        )
+    if theorem == "4.8" and power < 1 and not low:
+        raise InputError("theorem", theorem, "noise that fades with the gradient, or is sparse: else c = 0")
+    if theorem == "4.11" and fading:
+        raise InputError("theorem", theorem, "additive noise of positive scale: else s = 0")

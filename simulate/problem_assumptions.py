@@ -12,7 +12,7 @@ from simulate.problems import Problem, parse_problem
 from theory.alignment import high_noise_alignment, low_noise_alignment
 from theory.flags import Output, OutputFlags, result_table
 from theory.inputs import nonnegative, power_in_range
-from theory.laws import Empirical, NoiseLaw, Sparse, parse_law
+from theory.laws import NoiseLaw, Sparse, parse_law
 
 _TABLE = Output()
 
@@ -35,20 +35,13 @@ def largest_noisy_gradient(
     return float(np.max(problem.largest_gradient + scale * reach))
 
 
-def atom_at_zero(law: NoiseLaw) -> float:
-    """The probability that ξ is exactly 0: how often the gradient comes through undisturbed."""
-    if isinstance(law, Sparse):
-        return 1 - law.probability
-    return float(np.mean(law.samples == 0)) if isinstance(law, Empirical) else 0.0
-
-
 def low_noise_constant(
     problem: Problem, power: float, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
 ) -> float:
     """The best c of Assumption 4.6 over all coordinates and points of a problem, p < 1; not positive if it fails.
 
-    Under additive noise some |∂_iF| are arbitrarily small: c is the limit of a_p(r) as r → ∞, the weight of the atom at
-    ξ = 0, or lower where skewed noise turns E φ_p against the gradient.
+    Under additive noise some |∂_iF| are arbitrarily small, and c is the limit of a_p(r) as r → ∞: for symmetric noise
+    the probability that ξ is exactly 0, which only sparse noise has. Skewed noise turns E φ_p against small gradients.
 
     Examples
     --------
@@ -63,9 +56,9 @@ def low_noise_constant(
         return 1.0
     if noise == "multiplicative":
         return float(low_noise_alignment(power, noise_to_signal, law))
-    if not law.symmetric and abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12:
-        return -math.inf
-    return atom_at_zero(law)
+    if not law.symmetric:
+        return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
+    return 1 - law.probability if isinstance(law, Sparse) else 0.0
 
 
 def high_noise_constant(

@@ -31,6 +31,7 @@ class Regime(NamedTuple):
 
 REGIMES = (
     Regime("multiplicative", "uniform", (0.0, 0.3, 0.9), (0.25, 0.5, 0.75, 1.0)),
+    Regime("additive", "sparse:0.25", (1.0,), (0.25, 0.5, 0.75, 1.0)),
     Regime("additive", "uniform", (0.1, 1.0, 10.0), (0.5, 1.0, 1.2, 2.0)),
     Regime("additive", "binary", (1.0, 10.0, 100.0), (1.0, 1.2, 2.0, 3.0)),
 )

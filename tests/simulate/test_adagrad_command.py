@@ -231,7 +231,7 @@ def test_table(capsys):
         (["--theorem", "4.8", "--power", "1.5"], "expected p <= 1 for Theorem 4.8"),
         (
             ["--theorem", "4.8", "--power", "0.5"],
-            "theorem: 4.8 is not allowed; expected multiplicative noise",
+            "theorem: 4.8 is not allowed; expected noise that fades",
         ),
         (["--theorem", "4.11", "--power", "0.5"], "expected p > 1 for Theorem 4.11"),
         (["--theorem", "4.11", "--power", "2", "--noise", "multiplicative"], "theorem: 4.11 is not allowed"),
