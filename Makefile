@@ -13,15 +13,19 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test check bench clean
+.PHONY: help reproduce convergence test check bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-13s%s\n", $$1, $$2 }'
 
 reproduce: $(BASE)  ## install the base (no torch) and compute Figure 7, the optimal powers and every verdict
-	@echo "Reproducing Figure 7, the optimal powers and the claims of Section 4.1"
+	@echo "Reproducing Figure 7, the optimal powers and the claims of Section 4"
 	@$(PY) -m gradpower reproduce
+
+convergence: $(BASE)  ## answer six questions about the convergence theorems by simulation (minutes)
+	@echo "Studying the convergence theorems of Section 4.2"
+	@$(PY) -m gradpower convergence
 
 test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"

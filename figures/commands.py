@@ -22,7 +22,7 @@ from figures.files import require_folder, write_file
 from figures.optima import LAWS, optimal_powers
 from figures.provenance import checkout, provenance
 from figures.report import power_columns, report
-from figures.results import dump, results
+from figures.results import committed, dump, results
 from figures.style import Row, save
 from theory.flags import jsonable, result_table
 from theory.inputs import InputError
@@ -137,7 +137,7 @@ def phase_diagram(
 
 
 def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
-    """Compute Figure 7, its relatives, the optimal powers, and a verdict on every claim of Section 4.1.
+    """Compute Figure 7, its relatives, the optimal powers, and a verdict on every claim of Section 4.
 
     Figures, the data behind them, results and the report `paper_repro.md` go into one folder. The exit code is 1 if
     a verdict differs from the committed one.
@@ -147,7 +147,7 @@ def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
     output
         Folder for the files; made if need be, and its files of an earlier run overwritten.
     update
-        Also refresh the checkout's own results/section_4_1.json, paper_repro.md and docs/figure7.png.
+        Also refresh the checkout's own results/theory.json, paper_repro.md and docs/figure7.png.
 
     Examples
     --------
@@ -157,18 +157,18 @@ def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
     from theory.claims.commands import as_record, claims_table
 
     require_folder(output)
-    root = _root() if update else None
+    root = checkout_to_refresh() if update else None
     beside = replace(_FIGURE_7, law=LAWS)
     written, powers, checked = _compute(beside, output)
     origin = provenance("gradpower reproduce", beside.config(LAWS))
-    content = results(origin, powers, [as_record(item) for item in checked])
+    content = results("theory", origin, optimal_powers=powers, claims=[as_record(item) for item in checked])
     written += _write_results(content, output)
     console = Console()
     console.print(claims_table(checked))
     console.print(result_table("Optimal powers", power_columns(powers)))
     if root:
         written += _refresh(content, output, root)
-    _tell(written)
+    tell(written)
     return 0 if all(item.as_expected for item in checked) else 1
 
 
@@ -193,16 +193,16 @@ def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[Row], list
 
 def _write_results(content: dict[str, Any], folder: Path) -> list[Path]:
     return [
-        write_file(folder / "section_4_1.json", dump(content)),
-        write_file(folder / "paper_repro.md", report(content)),
+        write_file(folder / "theory.json", dump(content)),
+        write_file(folder / "paper_repro.md", report(content, committed("convergence", folder))),
     ]
 
 
 def _refresh(content: dict[str, Any], output: Path, root: Path) -> list[Path]:
     """Write the committed results, report and picture."""
     return [
-        write_file(root / "results" / "section_4_1.json", dump(content)),
-        write_file(root / "paper_repro.md", report(content)),
+        write_file(root / "results" / "theory.json", dump(content)),
+        write_file(root / "paper_repro.md", report(content, committed("convergence", root / "results"))),
         write_file(root / "docs" / "figure7.png", (output / "figure7.png").read_bytes()),
     ]
 
@@ -239,10 +239,11 @@ def _command(command: str, setting: Setting) -> str:
 def _show(table: Sequence[Row], origin: dict[str, Any], written: Sequence[Path], as_json: bool) -> None:
     if as_json:
         print(dumps(jsonable({"rows": list(table), **origin}), ensure_ascii=False, allow_nan=False))
-    _tell(written, file=sys.stderr if as_json else sys.stdout)
+    tell(written, file=sys.stderr if as_json else sys.stdout)
 
 
-def _tell(written: Sequence[Path], file: Any = None) -> None:
+def tell(written: Sequence[Path], file: Any = None) -> None:
+    """Name the files that were written."""
     for path in written:
         print(f"wrote {path}", file=file)
 
@@ -255,7 +256,8 @@ def _shown(row: Row) -> str:
     return "→ 0" if row["at_edge"] == "low" else f"{row['optimal_power']:.4f}"
 
 
-def _root() -> Path:
+def checkout_to_refresh() -> Path:
+    """Return the root of the checkout whose committed files `--update` refreshes, or raise InputError."""
     root = checkout()
     if root is None:
         raise InputError(

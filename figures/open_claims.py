@@ -37,20 +37,6 @@ OPEN_CLAIMS = (
         "LLaMA 0.2B on C4: the best power falls as the batch grows, from above 1 at 512 to below 1 at 8192.",
     ),
     OpenClaim(
-        "Section 4.2, Theorem 4.8",
-        "Under the low-noise Assumption 4.6, p < 1, AdagradPower's rate is 2/(p+1) times that of Adagrad in the "
-        "exponent.",
-    ),
-    OpenClaim(
-        "Section 4.2, Theorem 4.11",
-        "Under the high-noise Assumption 4.9, p > 1, AdagradPower's bound is that of Adagrad with a smaller constant.",
-    ),
-    OpenClaim(
-        "Section 4.2, Examples 4.7 and 4.10",
-        "Uniform noise of small ratio satisfies Assumption 4.6 with c = 0.99, two-point noise of large amplitude "
-        "satisfies Assumption 4.9.",
-    ),
-    OpenClaim(
         "Training time", "The power costs 0.4 % of a step's time (0.7565 s against 0.7534 s, LLaMA 0.25B)."
     ),
     OpenClaim("Training set-up", "Clipping before or after the power makes no visible difference."),

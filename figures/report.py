@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from figures.convergence_report import convergence_parts
+from figures.markdown import markdown_table
 from figures.open_claims import OPEN_CLAIMS
 
 _INTRODUCTION = """# What was reproduced
 
 The paper is GradPower (arXiv 2505.24275): raise every gradient entry to a signed power, `sign(g)·|g|^p`, before an
-unchanged optimizer sees it. This page is written by `gradpower reproduce`, from numbers computed by the same run
-(`results/section_4_1.json`); nothing on it is typed by hand but the statements. It covers Section 4.1 with Figure 7,
-and Appendix B.1. **Stated by** says who makes a claim: "paper" claims are put in our words, their formulas rebuilt from
-the paper's text; "ours" are derived here and are not the paper's. What has not been tried is listed at the end."""
+unchanged optimizer sees it. This page is written by `gradpower reproduce` (`results/theory.json`: Section 4.1,
+Figure 7, the claims) and `gradpower convergence` (`results/convergence.json`: Section 4.2), from the numbers that
+these runs computed; nothing on it is typed by hand but the statements. **Stated by** says who makes a claim:
+"paper" claims are put in our words, their formulas rebuilt from the paper's text; "ours" are derived here and are
+not the paper's. What has not been tried is listed at the end."""
 
 _POWERS = """## Optimal powers
 
@@ -32,22 +35,23 @@ The mean update grows with its size, which a learning rate can make up for. Drif
 the progress per unit of movement. The powers that maximise the two (both exact; ours, the paper looks at u only):"""
 
 
-def report(results: Mapping[str, Any]) -> str:
+def report(theory: Mapping[str, Any], convergence: Mapping[str, Any] | None = None) -> str:
     """Return the text of `paper_repro.md`.
 
     Parameters
     ----------
-    results : mapping
-        Content of the result file, see `figures.results`.
+    theory, convergence : mapping
+        Contents of the result files, see `figures.results`; without the second its part says how to make it.
     """
-    powers, claims = results["optimal_powers"], results["claims"]
+    powers, claims = theory["optimal_powers"], theory["claims"]
     parts = [
         _INTRODUCTION,
-        _POWERS.format(setting=_setting(results["provenance"]["config"])),
+        _POWERS.format(setting=_setting(theory["provenance"]["config"])),
         power_table(powers),
         _figure_7(powers),
         _RMS,
         _drift_table(powers),
+        *convergence_parts(convergence),
         *_claim_parts(claims),
         *_open_parts(),
     ]
@@ -73,7 +77,7 @@ def power_columns(powers: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 def power_table(powers: Sequence[Mapping[str, Any]]) -> str:
     """Return the optimal powers as a Markdown table."""
     columns = power_columns(powers)
-    return _markdown(list(columns), list(zip(*columns.values(), strict=True)))
+    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)))
 
 
 def _setting(config: Mapping[str, Any]) -> str:
@@ -123,7 +127,7 @@ def _figure_7(powers: Sequence[Mapping[str, Any]]) -> str:
             "`gradpower figure 7` draws it; `gradpower figure 7 --law uniform gaussian laplace` puts other noise\n"
             "beside it. The paper's seven ratios could not be recovered from its text, so the counts below are those\n"
             "of our ratios and need not be the paper's; the kinds of curve must.",
-            _markdown(["curves with", "the paper's", "our ratios σ/μ (exact, uniform noise)"], table),
+            markdown_table(["curves with", "the paper's", "our ratios σ/μ (exact, uniform noise)"], table),
             f"Verdict: {verdict}. For which ratios 1 < p* < 2 holds is computed below (claim `figure-7-range`).",
         ]
     )
@@ -139,7 +143,7 @@ def _drift_table(powers: Sequence[Mapping[str, Any]]) -> str:
         table.append((f"{ratio:g}", *map(_power, cells)))
     headings = [f"{law}, {quantity}" for law in laws for quantity in ("u", "drift/RMS")]
     text = "Without noise drift/RMS is 1 whatever the power. >= 3: it still rises at the last power of the search."
-    return _markdown(["σ/μ", *headings], table) + "\n\n" + text
+    return markdown_table(["σ/μ", *headings], table) + "\n\n" + text
 
 
 def _claim_parts(claims: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -164,7 +168,7 @@ def _claim_parts(claims: Sequence[Mapping[str, Any]]) -> list[str]:
         for claim in claims
     ]
     headings = ["claim", "place", "stated by", "symbolic", "numeric", "rigorous", "verdict"]
-    overview = _markdown(headings, table)
+    overview = markdown_table(headings, table)
     return ["## Claims", summary + " " + method, overview, *map(_claim, claims)]
 
 
@@ -200,10 +204,5 @@ def _open_parts() -> list[str]:
     return [
         "## Not yet reproduced",
         "The paper's other claims, in our words. Nothing here speaks for or against them.",
-        _markdown(["where", "claim", "verdict"], table),
+        markdown_table(["where", "claim", "verdict"], table),
     ]
-
-
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

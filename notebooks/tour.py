@@ -114,6 +114,6 @@ figure7.draw(
 # %% [markdown]
 # ## What next
 #
-# - `gradpower theory check` verifies every claim of Section 4.1, symbolically, numerically and in ball arithmetic.
+# - `gradpower theory check` verifies every claim of Section 4, symbolically, numerically and in ball arithmetic.
 # - `gradpower figure drift-to-rms` asks whether the best power improves the direction, or only the size, of the update.
 # - Try it: which noise law would make $p = 1.2$ the best power for all large ratios, whatever $\varepsilon$?

@@ -94,7 +94,7 @@ def test_phase_diagram_prints_a_table(tmp_path, capsys):
 def test_reproduce_writes_everything_and_refreshes_the_checkout(tmp_path, capsys, quick_reproduction):
     root, _ = quick_reproduction
     assert commands.reproduce(tmp_path / "out", update=True) == 0
-    assert {"figure7.pdf", "drift_to_rms.csv", "section_4_1.json", "paper_repro.md"} <= set(
+    assert {"figure7.pdf", "drift_to_rms.csv", "theory.json", "paper_repro.md"} <= set(
         names(tmp_path / "out")
     )
     assert names(root) == ["docs", "paper_repro.md", "results"]
@@ -103,7 +103,7 @@ def test_reproduce_writes_everything_and_refreshes_the_checkout(tmp_path, capsys
     printed = capsys.readouterr().out
     assert QUICK.id in printed
     assert "Optimal powers" in printed
-    assert str(root / "results" / "section_4_1.json") in printed
+    assert str(root / "results" / "theory.json") in printed
 
 
 def test_reproduce_leaves_the_checkout_alone_unless_asked(tmp_path, quick_reproduction):

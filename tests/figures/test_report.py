@@ -10,12 +10,13 @@ import pytest
 from figures.curves import Point
 from figures.open_claims import OPEN_CLAIMS
 from figures.report import power_columns, report
-from figures.results import SCHEMA, dump, load, results
+from figures.results import dump, load, results, schema
 from theory.claims import CLAIMS
 from theory.inputs import InputError
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "results" / "section_4_1.json"
+RESULTS = ROOT / "results" / "theory.json"
+CONVERGENCE = ROOT / "results" / "convergence.json"
 
 CLAIM = {
     "id": "4.3-unique",
@@ -50,17 +51,18 @@ POWERS = [
     for ratio, power in ((0.1, 0.0), (2.0, 0.918), (10.0, 1.2158))
 ]
 CONFIG = {"mean": 1e-6, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8}
-CONTENT = results({"config": CONFIG}, POWERS, [CLAIM])
+CONTENT = results("theory", {"config": CONFIG}, optimal_powers=POWERS, claims=[CLAIM])
 
 
 def test_the_committed_report_is_fresh():
-    assert report(load(RESULTS)) == (ROOT / "paper_repro.md").read_text(encoding="utf-8"), (
-        "paper_repro.md is stale: run `gradpower reproduce --update`"
+    fresh = report(load(RESULTS, "theory"), load(CONVERGENCE, "convergence"))
+    assert fresh == (ROOT / "paper_repro.md").read_text(encoding="utf-8"), (
+        "paper_repro.md is stale: run `gradpower reproduce --update` or `gradpower convergence --update`"
     )
 
 
 def test_committed_optimal_powers_are_what_is_computed():
-    committed = load(RESULTS)
+    committed = load(RESULTS, "theory")
     config = committed["provenance"]["config"]
     adam = {name: config[name] for name in ("beta1", "beta2", "epsilon")}
     for row in committed["optimal_powers"]:
@@ -74,14 +76,14 @@ def test_committed_optimal_powers_are_what_is_computed():
 
 
 def test_simulated_intervals_hold_the_exact_powers():
-    for row in load(RESULTS)["optimal_powers"]:
+    for row in load(RESULTS, "theory")["optimal_powers"]:
         if row["monte_carlo"] and "power_interval" in row["monte_carlo"]:
             low, high = row["monte_carlo"]["power_interval"]
             assert low <= row["exact"]["power"] <= high
 
 
 def test_the_committed_results_name_no_place_of_a_machine():
-    for file in (RESULTS, ROOT / "paper_repro.md"):
+    for file in (RESULTS, CONVERGENCE, ROOT / "paper_repro.md"):
         text = file.read_text(encoding="utf-8")
         assert str(ROOT) not in text
         assert str(Path.home()) not in text or str(Path.home()) == "/"
@@ -124,8 +126,8 @@ def test_the_last_bits_do_not_reach_the_report():
 def test_results_survive_the_file(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(dump(CONTENT), encoding="utf-8")
-    assert load(path) == json.loads(dump(CONTENT))
-    assert load(path)["schema"] == SCHEMA
+    assert load(path, "theory") == json.loads(dump(CONTENT))
+    assert load(path, "theory")["schema"] == schema("theory")
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"schema": {"name": "other", "version": 1}}'])
@@ -134,7 +136,7 @@ def test_other_files_are_refused(tmp_path, text):
     if text is not None:
         path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"^results: "):
-        load(path)
+        load(path, "theory")
 
 
 def test_committed_claims_are_those_of_the_registry():

@@ -1,0 +1,129 @@
+"""Section 4.2 in the report: verdicts follow from the rows, and the command keeps what is done."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from figures import convergence_commands as commands
+from figures.convergence_report import answers, convergence_parts, table_of_answers
+from figures.results import load, results
+from gradpower.__main__ import main
+from simulate.studies import QUICK, STUDIES
+
+
+@pytest.fixture(scope="module")
+def content():
+    studies = {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
+    config = {"seeds": 4, "steps": 300, "long_steps": 1000}
+    return results("convergence", {"config": config}, studies=studies)
+
+
+def test_there_is_an_answer_to_each_question(content):
+    found = answers(content)
+    assert len(found) == 6
+    for answer in found:
+        assert answer.rows
+        assert all(len(row) == len(answer.headings) for row in answer.rows)
+    text = "\n\n".join(convergence_parts(content))
+    assert all(f"### {number}. " in text for number in range(1, 7))
+    assert table_of_answers(found).row_count == 6
+
+
+def test_without_results_the_report_says_how_to_make_them():
+    assert "gradpower convergence" in "".join(convergence_parts(None))
+
+
+def test_a_violated_bound_is_the_headline(content):
+    changed = copy.deepcopy(content)
+    row = next(row for row in changed["studies"]["bounds"] if "slack" in row)
+    row["violated"] = True
+    assert answers(changed)[0].verdict.startswith("1 bounds are violated")
+    changed["studies"]["unbounded"][0]["violated"] = True
+    assert "is violated in 1 of" in answers(changed)[5].verdict
+
+
+def test_a_reversed_gain_is_told(content):
+    changed = copy.deepcopy(content)
+    for row in changed["studies"]["gains"]:
+        if row["law"] == "uniform" and row["power"] == 1.2:
+            row.update(shared=1.5, shared_low=1.4, shared_high=1.6)
+    assert "uniform 1.500" in answers(changed)[2].verdict.split("loss")[1]
+
+
+@pytest.fixture
+def quick_studies(monkeypatch):
+    """Count how often each study runs, without running it."""
+    calls = []
+    quick = {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
+
+    def counted(name):
+        def study(size, progress):
+            calls.append(name)
+            return quick[name]
+
+        return study
+
+    monkeypatch.setattr(commands, "STUDIES", {name: counted(name) for name in STUDIES})
+    return calls
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, quick_studies):
+    whole = commands.STUDIES["gains"]
+
+    def interrupted(size, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.STUDIES, "gains", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        commands.convergence(tmp_path, quick=True)
+    assert quick_studies == ["bounds", "rates"]
+    monkeypatch.setitem(commands.STUDIES, "gains", whole)
+    assert commands.convergence(tmp_path, quick=True) == 0
+    assert quick_studies == list(STUDIES)
+    assert not (tmp_path / "unfinished").exists()
+
+
+def test_studies_of_other_code_are_not_taken(tmp_path, monkeypatch, quick_studies):
+    commands._studies(QUICK, tmp_path)
+    commands._studies(QUICK, tmp_path)
+    assert quick_studies == list(STUDIES)
+    monkeypatch.setattr(commands, "_code", lambda: "other")
+    commands._studies(QUICK, tmp_path)
+    assert quick_studies == 2 * list(STUDIES)
+
+
+def test_convergence_writes_results_report_and_pictures(tmp_path, monkeypatch, capsys, quick_studies):
+    root = tmp_path / "checkout"
+    (root / "results").mkdir(parents=True)
+    monkeypatch.setattr(commands, "checkout_to_refresh", lambda: root)
+    monkeypatch.setattr(commands, "FULL", QUICK)
+    assert commands.convergence(tmp_path / "out", update=True) == 0
+    printed = capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    stems = {"convergence_bounds", "convergence_exponents", "convergence_slack", "convergence_gain"}
+    assert {f"{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")} <= names
+    assert load(root / "results" / "convergence.json", "convergence") == json.loads(
+        (tmp_path / "out" / "convergence.json").read_text(encoding="utf-8")
+    )
+    assert str(root / "docs" / "convergence_gain.png") in printed
+
+
+def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, quick_studies):
+    def violated(size, progress):
+        rows = copy.deepcopy(STUDIES["bounds"](QUICK, progress))
+        rows[0]["violated"] = True
+        return rows
+
+    monkeypatch.setitem(commands.STUDIES, "bounds", violated)
+    assert commands.convergence(tmp_path, quick=True) == 1
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, quick_studies):
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["convergence", "--output", str(file)]) == 2
+    assert "output: " in capsys.readouterr().err
+    assert quick_studies == []
