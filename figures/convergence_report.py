@@ -139,7 +139,7 @@ def _rates(rows: Sequence[Row]) -> Answer:
 
 def _spread(rows: Sequence[Row]) -> float:
     """The largest change of an exponent by the power, within a problem and noise."""
-    changes = []
+    changes: list[float] = []
     for problem, noise in _several(rows, "problem", "noise"):
         own = [row["exponent"] for row in _where(rows, problem=problem, noise=noise)]
         changes.append(max(own) - min(own))

@@ -159,7 +159,7 @@ def _additive_numeric() -> Check:
     vanish = all(values[-1] < 2e-3 for values in dense.values())
     shown = ", ".join(f"{values[-1]:.1e} {law}" for law, values in dense.items())
     return Check(
-        vanish and sparse[-1] > 0.75,
+        vanish and bool(sparse[-1] > 0.75),
         f"p = ½, σ/|∇_iF| = 10⁶: c <= {shown}; but {sparse[-1]:.4f} for noise absent three times in four (sparse:0.25)",
     )
 
