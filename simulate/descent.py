@@ -19,6 +19,8 @@ _CHUNK = 2048  # coordinates × steps whose noise is drawn at once: 256 KiB
 _LONGEST_CHUNK = 256  # steps
 _A_DECADE = 8  # checkpoints
 _LARGEST_STATE = 2.5e8  # numbers: 2 GB
+_SMALLEST_POWER = 1e-4  # below, |g|^p of the smallest float64 would not be told from that of 0
+_LARGEST_SCALE = 1e12  # beyond, squares leave float64 after some steps
 _FORMAT = b"adagrad 1"  # to be changed with the numbers that a setting leads to
 
 
@@ -48,9 +50,7 @@ class Descent:
             axis = getattr(self, name)
             if axis.ndim != 1 or axis.size == 0:
                 raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
-        power_in_range("powers", self.powers)
-        positive("learning_rates", self.learning_rates)
-        nonnegative("noise_to_signal", self.noise_to_signal)
+        self._require_ranges()
         nonnegative("epsilon", self.epsilon)
         count("steps", self.steps)
         count("seeds", self.seeds, minimum=2)
@@ -66,6 +66,16 @@ class Descent:
         if size > _LARGEST_STATE:
             fewer = "fewer arms, seeds or coordinates: 2 GB of state at most"
             raise InputError("seeds", self.seeds, fewer)
+
+    def _require_ranges(self) -> None:
+        power_in_range("powers", self.powers)
+        if np.any(self.powers < _SMALLEST_POWER):
+            raise InputError("powers", float(self.powers.min()), f"numbers in [{_SMALLEST_POWER:g}, 10]")
+        positive("learning_rates", self.learning_rates)
+        nonnegative("noise_to_signal", self.noise_to_signal)
+        for name in ("learning_rates", "noise_to_signal"):
+            if (largest := float(getattr(self, name).max())) > _LARGEST_SCALE:
+                raise InputError(name, largest, f"numbers up to {_LARGEST_SCALE:g}")
 
     @property
     def shape(self) -> tuple[int, int, int]:

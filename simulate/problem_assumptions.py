@@ -9,7 +9,7 @@ import numpy as np
 
 from simulate.descent import NoiseKind
 from simulate.problems import Problem, parse_problem
-from theory.alignment import high_noise_alignment, low_noise_alignment
+from theory.alignment import alignment, high_noise_alignment
 from theory.flags import Output, OutputFlags, result_table
 from theory.inputs import nonnegative, power_in_range
 from theory.laws import NoiseLaw, Sparse, parse_law
@@ -52,10 +52,10 @@ def low_noise_constant(
     >>> round(low_noise_constant(problem, 0.5, 0.3, Uniform(), "multiplicative"), 4)
     0.9962
     """
-    if noise_to_signal == 0:
+    if noise_to_signal == 0 or power == 1:
         return 1.0
-    if noise == "multiplicative":
-        return float(low_noise_alignment(power, noise_to_signal, law))
+    if noise == "multiplicative":  # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
+        return float(alignment(power, noise_to_signal, law))
     if not law.symmetric:
         return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
     return 1 - law.probability if isinstance(law, Sparse) else 0.0
@@ -81,7 +81,8 @@ def high_noise_constant(
         return 0.0
     sigma = noise_to_signal * problem.gradient_scale
     # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
-    distinct, coordinate = np.unique(np.round(problem.largest_gradient / sigma, 12), return_inverse=True)
+    ratios = [float(f"{ratio:.12g}") for ratio in problem.largest_gradient / sigma]
+    distinct, coordinate = np.unique(ratios, return_inverse=True)
     unit = high_noise_alignment(power, 1.0, distinct, law)
     return float(np.min(sigma ** (power - 1) * unit[coordinate]))
 

@@ -170,8 +170,10 @@ def _least_slope(power: float, reach: float, law: NoiseLaw) -> float:
     if power == 1:
         return 1.0
     law.require_moment(power)
-    if not law.symmetric and abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12:
-        return -math.inf
+    if not law.symmetric:
+        skew, size = (moment(power, 0.0, 1.0) for moment in (law.signed_moment, law.absolute_moment))
+        if abs(skew) > 1e-12 * size:
+            return -math.inf
     low = min(_SMALLEST, reach / 2)
     least = _smallest(_slope, power, low, reach, law)
     # An atom at ξ = 0 approaches the limit x → 0 as slowly as x^{p−1}.
@@ -235,19 +237,14 @@ def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> flo
     if p >= 1 or c >= 1:
         name, value = ("power", p) if p >= 1 else ("constant", c)
         raise InputError(name, value, "a number in (0, 1)")
-    crossings = []
-    for side in _both_signs(law):
 
-        def excess(ratio: float, side: NoiseLaw = side) -> float:
-            return _alignment(p, ratio, side) - c
+    def excess(log_ratio: float) -> float:
+        return float(low_noise_alignment(p, math.exp(log_ratio), law)) - c
 
-        grid = np.geomspace(_SMALLEST, _LARGEST, _POINTS)
-        below = np.flatnonzero([excess(ratio) < 0 for ratio in grid])
-        if below.size:
-            first = int(below[0])
-            low = grid[first - 1] if first else 0.0
-            crossings.append(float(brentq(excess, low, grid[first], xtol=1e-14)))
-    return min(crossings, default=math.inf)
+    low, high = math.log(_SMALLEST), math.log(_LARGEST)
+    if excess(high) >= 0:
+        return math.inf
+    return math.exp(brentq(excess, low, high, xtol=1e-14))
 
 
 def largest_bound_to_noise(power: float, target: float, law: NoiseLaw) -> float:

@@ -137,6 +137,8 @@ def verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> str:
     positive lower bound. The assumptions themselves ask for the same constant at every θ.
     """
     size, level = estimates.mean.size, f"at {100 * estimates.confidence:g} %"
+    if estimates.method == "student":
+        level += " (large samples)"
     if one.power == 1:
         return "holds with constant 1, whatever the samples: φ_1 is the identity"
     name = "Assumption 4.6" if one.power < 1 else "Assumption 4.9 (C1)"

@@ -219,8 +219,8 @@ def second_moment_bound(
     0.78
     """
     square, s = positive("second_moment", second_moment), positive("alignment", alignment)
-    root, t = np.sqrt(square), positive("steps", steps)
-    outer = np.sqrt(square + nonnegative("epsilon", epsilon) / t)
+    root, t = np.sqrt(square), nonnegative("steps", steps)
+    outer = np.sqrt(square + nonnegative("epsilon", epsilon) / np.maximum(t, 1))
     return _bound(t, root, s, 2 * root / s, gap, learning_rate, smoothness, epsilon, dimension, outer)
 
 
@@ -241,7 +241,7 @@ def _bound(
     outer: Array | None = None,
 ) -> Bound:
     """The bound that all theorems share: `scale` is R^p, `variance` the factor of the penalty in Lemma C.1 (2·…)."""
-    t, d = positive("steps", steps), positive("dimension", dimension)
+    t, d = nonnegative("steps", steps), nonnegative("dimension", dimension)
     for name, value in (("steps", t), ("dimension", d)):
         if np.any(value < 1):
             raise InputError(name, float(np.min(value)), "a number >= 1")
@@ -290,10 +290,11 @@ def enlarged_gradient_bound(largest: ArrayLike, power: ArrayLike, epsilon: Array
 
     Examples
     --------
-    >>> float(enlarged_gradient_bound(3.0, 1.0, 16.0))
+    >>> float(enlarged_gradient_bound(3.0, 1.0, 16.0).round(12))
     5.0
     """
     p, g = power_in_range("power", power), positive("largest", largest)
-    # In units of g, so that |g|^{2p} does not overflow.
-    with np.errstate(over="ignore"):
-        return np.asarray(g * np.exp(np.log1p(nonnegative("epsilon", epsilon) * g ** (-2 * p)) / (2 * p)))
+    with np.errstate(divide="ignore"):  # ε = 0 has the logarithm −∞
+        log_epsilon = np.log(nonnegative("epsilon", epsilon))
+    # In logarithms, as |g|^{2p} over- and underflows.
+    return np.asarray(np.exp(np.logaddexp(2 * p * np.log(g), log_epsilon) / (2 * p)))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from theory.convergence import Bound, adagrad_bound, high_noise_bound, low_noise_bound
 from theory.flags import Output, OutputFlags, result_table
-from theory.inputs import InputError, power_in_range
+from theory.inputs import InputError, nonnegative, power_in_range
 from theory.laws import NoiseLaw, parse_law
 
 _TABLE = Output()
@@ -126,7 +126,12 @@ def assumptions(
     $ gradpower theory assumptions --law binary --power 0.5 1.2 3
     """
     noise, powers = parse_law(law), power_in_range("power", power)
+    nonnegative("noise_to_signal", noise_to_signal)
+    if not 0 < constant < 1:
+        raise InputError("constant", constant, "a number between 0 and 1")
     ratio = 1.01 * noise.reach if bound_to_noise is None else bound_to_noise
+    if not ratio >= noise.reach and math.isfinite(noise.reach):
+        raise InputError("bound_to_noise", ratio, f"at least sup|ξ| = {noise.reach:g}")
     rows = [_constants(float(p), noise, noise_to_signal, ratio, constant) for p in powers]
     result = {
         "law": law,

@@ -64,7 +64,8 @@ class GradientSamples:
             raise InputError("samples", f"shape {samples.shape}", allowed)
         if self.gradient is not None:
             object.__setattr__(self, "gradient", _full_gradient(self.gradient, samples.shape[1]))
-        self.largest  # noqa: B018  (reads and checks every sample)
+        if not np.any(self.largest):  # reads and checks every sample
+            raise InputError("samples", "an array of zeros", "gradients that are not all 0")
 
     @classmethod
     def read(cls, path: Path, gradient: Path | None = None, array: str | None = None) -> GradientSamples:

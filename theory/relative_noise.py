@@ -1,8 +1,9 @@
 """Beyond the paper: where noise fades with the gradient, Adagrad is fast already (a bound for every p <= 1).
 
-Assumption 4.6 with a noise law of fixed shape means noise in proportion to the gradient: g = G(1 + rξ) with
-|1 + rξ| <= κ, so that `G·E φ_p(g) = c·|G|^{p+1}`, c = a_p(r). Theorem 4.8 divides by `R^p·√T`, its bound on the
-preconditioner √(v+ε). Here that is wasteful: v itself stays small. For each coordinate let
+Assumption 4.6 with a noise law of fixed shape means noise in proportion to the gradient: g = G(1 + rξ) with |1 +
+rξ| <= κ, so that `G·E φ_p(g) = c·|G|^{p+1}`, c = a_p(r), positive for every symmetric ξ. Theorem 4.8 divides by
+`R^p·√T`, its bound on the preconditioner √(v+ε). Here that is wasteful: v itself stays small. For each coordinate
+let
 
     y = (Σ_{t<T} |G_t|^{p+1})^{1/(p+1)},    A = κ^p·T^{(1−p)/(2(p+1))}.
 
@@ -13,8 +14,8 @@ preconditioner √(v+ε). Here that is wasteful: v itself stays small. For each 
 4. By Jensen the mean Y of E y over the d coordinates obeys
    `Y <= y₀ + (4A/(cη))·[(F₀−F*)/d + 2·(2ηR/c + η²L/2)·ln(1 + A·Y^p/√ε)]`, so Y is at most the fixed point.
 
-As `A·T^{−1/(p+1)} = κ^p/√T`, the time average `(1/T·Σ|G|^{p+1})^{1/(p+1)}` falls like ln T/√T, its square like ln²T/T:
-for p = 1, Adagrad, as for every smaller p. The gain 2/(p+1) in the exponent is one of bounds, not of methods.
+As `A·T^{−1/(p+1)} = κ^p/√T`, the expected `(1/T·Σ|G|^{p+1})^{1/(p+1)}` falls at least like ln T/√T, its square like
+ln²T/T: for p = 1, Adagrad, as for every smaller p. The gain 2/(p+1) in the exponent is one of bounds.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def relative_noise_bound(
 
 
 def _fixed_point(constant: Array, factor: Array, inside: Array, power: Array) -> Array:
-    """The positive Y = constant + factor·ln(1 + inside·Y^p), one as the right-hand side is concave; from below."""
-    y = np.asarray(constant + 0 * factor)
+    """The positive Y = constant + factor·ln(1 + inside·Y^p), one as the right-hand side is concave, by iteration."""
+    y = np.asarray(constant + factor)  # not from 0, where the iteration would stay if the constant underflows
     for _ in range(_ROUNDS):
         y, before = constant + factor * np.log1p(inside * y**power), y
         if np.allclose(y, before, rtol=1e-14, atol=0):

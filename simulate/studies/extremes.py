@@ -1,15 +1,19 @@
-"""Question 5: the instance in which a power p ≠ 1 helps most over Adagrad, and the one in which it hurts most."""
+"""Question 5: the instances in which a power p ≠ 1 helps most over Adagrad, and in which it hurts most.
+
+A grid over problems, laws, noise ratios and powers, then `scipy.optimize.minimize` (Nelder–Mead over ln r and p) from
+its best points, then the verdict on fresh runs.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, partial
-from itertools import count
+from functools import cache
+from itertools import product
 
 import numpy as np
-from scipy.optimize import differential_evolution
+from scipy.optimize import minimize
 
 from simulate.adagrad import simulate_adagrad
 from simulate.problems import parse_problem
@@ -23,7 +27,10 @@ SYMMETRIC = ("binary", "uniform", "generalized-normal:4", "gaussian", "laplace",
 LAWS = {"symmetric": SYMMETRIC, "any": (*SYMMETRIC, "two-point:0.2")}
 POWERS = (0.25, 3.0)
 RATIOS = (0.1, 30.0)
-_RATES = (0.03, 1000.0)
+_POWER_GRID = (0.25, 0.5, 0.75, 1.2, 1.5, 2.0, 3.0)
+_RATIO_GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_RATES = (2.0**-10, 2.0**14)
+_STARTS = 3  # pairs of problem and law from which the search goes on
 _SEED = 11
 _FRESH = 12  # another stream for the verdict on what the search found
 
@@ -38,98 +45,130 @@ class Instance:
     power: float
 
 
-def decoded(point: np.ndarray, laws: tuple[str, ...]) -> Instance:
-    """The instance at a point of the search: indices of problem and law, ln r, p."""
-    problem, law, log_ratio, power = point.tolist()
-    return Instance(PROBLEMS[round(problem)], laws[round(law)], float(np.exp(log_ratio)), power)
+@dataclass(frozen=True)
+class Comparison:
+    """Average of ‖∇F‖² at power p over Adagrad's, each at its best learning rate; and these, for several powers."""
+
+    ratios: list[Ratio]
+    rates: list[float]
+    adagrad_rate: float
 
 
-def compare(instance: Instance, steps: int, seeds: int, seed: int) -> tuple[Ratio, float, float]:
-    """Average of ‖∇F‖² at power p over Adagrad's, both at their best learning rates; and these."""
-    rates = learning_rates(*_RATES, 1)
+def compare(
+    problem: str, law: str, ratio: float, powers: Sequence[float], steps: int, seeds: int, seed: int
+) -> Comparison:
+    """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
+    grid = learning_rates(*_RATES, 1)
     runs = simulate_adagrad(
-        parse_problem(instance.problem),
-        [instance.power, 1.0],
-        rates,
-        instance.noise_to_signal,
-        parse_law(instance.law),
+        parse_problem(problem),
+        [1.0, *powers],
+        grid,
+        ratio,
+        parse_law(law),
         steps=steps,
         seeds=2 * seeds,
         seed=seed,
         checkpoints=[steps],
     )
     index, judged = best_rates(runs.mean_square[0, :, :, :, -1])
-    return paired_ratio(*judged), float(rates[index[0]]), float(rates[index[1]])
+    adagrad, *others = (float(grid[i]) for i in index)
+    return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
 
 
 def run(size: Size, progress: Progress) -> list[Row]:
-    """Search by differential evolution, and judge what it finds on fresh runs.
+    """Search, and judge what is found on fresh runs.
 
     Returns
     -------
     list of dict
-        A row a set of laws ("symmetric", "any") and goal ("helps most", "hurts most"): problem, law, noise_to_signal,
-        power, how many instances were tried, and on fresh runs of T and of 10·T steps the ratio of the averages of
-        ‖∇F‖² with its interval, and both learning rates.
+        A row a set of laws ("symmetric", "any"), goal ("helps most", "hurts most") and T: problem, law,
+        noise_to_signal, power; on fresh runs the ratio of the averages of ‖∇F‖² with its interval, and both learning
+        rates; `at_edge`, which of p, r and the rates lie at an end of what is searched.
     """
+    pairs = list(product(PROBLEMS, LAWS["any"]))
+    grid: list[tuple[float, Instance]] = []
+    for done, (problem, law) in enumerate(pairs):
+        powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
+        for ratio in _RATIO_GRID:
+            found = compare(problem, law, ratio, powers, size.search_steps, size.seeds // 2, _SEED)
+            grid += [
+                (entry.value, Instance(problem, law, ratio, power))
+                for power, entry in zip(powers, found.ratios, strict=True)
+            ]
+        progress(done + 1, len(pairs) + 4)
     rows: list[Row] = []
-    known: dict[int, Instance] = {}
-    generations = size.search_rounds + 1
-    for name, laws in LAWS.items():
-        for goal, sign in (("helps most", 1), ("hurts most", -1)):
-            start = len(rows) // 2 * generations
-            report = partial(_report, progress, count(start + 1), 4 * generations)
-            # Every instance of the smaller set of laws is one of the larger: the search goes on from the best.
-            best, tried = _search(laws, sign, size, report, known.get(sign))
-            known[sign] = best
-            for steps in (size.search_steps, 10 * size.search_steps):
-                ratio, rate, adagrad_rate = compare(best, steps, 2 * size.seeds, _FRESH)
-                rows.append(
-                    {
-                        "laws": name,
-                        "goal": goal,
-                        **asdict(best),
-                        "steps": steps,
-                        "ratio": ratio.value,
-                        "ratio_low": ratio.low,
-                        "ratio_high": ratio.high,
-                        "learning_rate": rate,
-                        "adagrad_rate": adagrad_rate,
-                        "tried": tried,
-                    }
-                )
+    for done, ((name, laws), (goal, sign)) in enumerate(
+        product(LAWS.items(), (("helps most", 1), ("hurts most", -1)))
+    ):
+        best = _search(
+            [(sign * math.log(value), point) for value, point in grid if point.law in laws], sign, size
+        )
+        for steps in (size.search_steps, 10 * size.search_steps):
+            rows.append({"laws": name, "goal": goal} | _judged(best, steps, 2 * size.seeds))
+        progress(len(pairs) + done + 1, len(pairs) + 4)
     return rows
 
 
-def _report(progress: Progress, counter: count[int], total: int, *_: object, **__: object) -> None:
-    progress(min(next(counter), total), total)
+def _search(grid: Sequence[tuple[float, Instance]], sign: int, size: Size) -> Instance:
+    """The best instance near the best grid points of the best pairs of problem and law; small values are good."""
+    starts: dict[tuple[str, str], tuple[float, Instance]] = {}
+    for value, point in sorted(grid, key=lambda entry: entry[0]):
+        starts.setdefault((point.problem, point.law), (value, point))
+    refined = [_refined(value, point, sign, size) for value, point in list(starts.values())[:_STARTS]]
+    return min(refined, key=lambda entry: entry[0])[1]
 
 
-def _encoded(instance: Instance, laws: tuple[str, ...]) -> list[float]:
-    """The inverse of `decoded`."""
-    indices = [PROBLEMS.index(instance.problem), laws.index(instance.law)]
-    return [*indices, math.log(instance.noise_to_signal), instance.power]
+def _refined(value: float, start: Instance, sign: int, size: Size) -> tuple[float, Instance]:
+    """Nelder–Mead from a grid point, within the box."""
 
-
-def _search(
-    laws: tuple[str, ...], sign: int, size: Size, report: Callable[..., None], known: Instance | None
-) -> tuple[Instance, int]:
-    """The instance with the smallest ratio (sign 1) or the largest (−1), and how many were tried."""
+    def instance(point: np.ndarray) -> Instance:
+        return Instance(start.problem, start.law, float(np.exp(point[0])), float(point[1]))
 
     @cache
-    def objective(instance: Instance) -> float:
-        return sign * math.log(compare(instance, size.search_steps, size.seeds // 2, _SEED)[0].value)
+    def objective(candidate: Instance) -> float:
+        ratio = candidate.noise_to_signal
+        found = compare(
+            candidate.problem,
+            candidate.law,
+            ratio,
+            [candidate.power],
+            size.search_steps,
+            size.seeds // 2,
+            _SEED,
+        )
+        return sign * math.log(found.ratios[0].value)
 
-    found = differential_evolution(
-        lambda point: objective(decoded(point, laws)),
-        [(0, len(PROBLEMS) - 1), (0, len(laws) - 1), tuple(np.log(RATIOS)), POWERS],
-        integrality=[True, True, False, False],
-        popsize=size.search_crowd,
-        maxiter=size.search_rounds,
-        seed=_SEED,
-        polish=False,
-        tol=0.0,
-        callback=report,
-        x0=None if known is None else _encoded(known, laws),
+    found = minimize(
+        lambda point: objective(instance(point)),
+        [math.log(start.noise_to_signal), start.power],
+        method="Nelder-Mead",
+        bounds=[(math.log(RATIOS[0]), math.log(RATIOS[1])), POWERS],
+        options={"maxfev": size.search_rounds, "xatol": 0.01, "fatol": 0.005},
     )
-    return decoded(found.x, laws), objective.cache_info().misses
+    return min((value, start), (float(found.fun), instance(found.x)), key=lambda entry: entry[0])
+
+
+def _judged(best: Instance, steps: int, seeds: int) -> Row:
+    found = compare(best.problem, best.law, best.noise_to_signal, [best.power], steps, seeds, _FRESH)
+    ratio, rate = found.ratios[0], found.rates[0]
+    edges = {
+        "p": _at_end(best.power, POWERS),
+        "r": _at_end(best.noise_to_signal, RATIOS),
+        "η": _at_end(rate, _RATES),
+        "Adagrad's η": _at_end(found.adagrad_rate, _RATES),
+    }
+    return {
+        **asdict(best),
+        "steps": steps,
+        "ratio": ratio.value,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "learning_rate": rate,
+        "adagrad_rate": found.adagrad_rate,
+        "at_edge": [name for name, edge in edges.items() if edge],
+    }
+
+
+def _at_end(value: float, ends: tuple[float, float]) -> bool:
+    """Whether a value lies within 2 % of an end of its range."""
+    return value <= 1.02 * ends[0] or value >= ends[1] / 1.02

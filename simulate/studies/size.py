@@ -25,8 +25,8 @@ class Size:
         Independent runs of each arm.
     rates_per_octave : int
         Learning rates tried a factor 2; the best one is sought on this grid.
-    search_steps, search_rounds, search_crowd : int
-        T, generations and candidates of the search for extremes.
+    search_steps, search_rounds : int
+        T of the search for extremes, and instances tried from each of its starts.
     """
 
     steps: int
@@ -35,7 +35,6 @@ class Size:
     rates_per_octave: int
     search_steps: int
     search_rounds: int
-    search_crowd: int
 
 
 FULL = Size(
@@ -44,8 +43,7 @@ FULL = Size(
     seeds=32,
     rates_per_octave=2,
     search_steps=3_000,
-    search_rounds=16,
-    search_crowd=10,
+    search_rounds=40,
 )
 QUICK = Size(
     steps=300,
@@ -53,6 +51,5 @@ QUICK = Size(
     seeds=4,
     rates_per_octave=1,
     search_steps=100,
-    search_rounds=1,
-    search_crowd=5,
+    search_rounds=3,
 )

@@ -34,7 +34,7 @@ def run(size: Size, progress: Progress) -> list[Row]:
         A row an arm: `measured`, the mean of (1/T)Σ‖∇F‖² with its standard error and exponent; `absolute`, the square
         of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` (`theory.convergence.second_moment_bound`) bounds, with
         `slack` and `violated`; `largest_gradient`, the largest |g_i| seen in all runs. For the noisy quadratic, whose
-        ∇F has no bound, the largest |∂_iF| on the path stands in for it (`bound_is_proved` is false).
+        ∇F has no bound, the largest |g_i| seen stands in for it (`bound_is_proved` is false).
     """
     plans, rows = list(product(PROBLEMS, LAWS)), []
     tests = len(plans) * len(POWERS) * len(RATIOS) * len(RATES)

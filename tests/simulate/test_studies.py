@@ -12,7 +12,7 @@ from simulate.descent import build_descent
 from simulate.problems import parse_problem
 from simulate.studies import QUICK, STUDIES, bounds, extremes, gains, unbounded
 from simulate.studies.bounds import compared
-from simulate.studies.extremes import LAWS, Instance, compare, decoded
+from simulate.studies.extremes import LAWS, compare
 from simulate.studies.gains import speed_up
 from simulate.studies.tuning import best_rates, paired_ratio
 from theory.laws import parse_law
@@ -96,15 +96,23 @@ def test_adagrad_against_itself_is_one():
     assert all(row["tuned"] == row["shared"] == 1.0 for row in rows)
 
 
-def test_search_points_are_instances():
-    point = np.array([1.0, len(LAWS["any"]) - 1, np.log(2.0), 1.5])
-    assert decoded(point, LAWS["any"]) == Instance("river-valley", "two-point:0.2", pytest.approx(2.0), 1.5)
-    ratio, rate, adagrad_rate = compare(Instance("pseudo-huber", "uniform", 1.0, 1.0), 50, 4, 0)
-    assert ratio.value == 1.0
-    assert rate == adagrad_rate
+def test_adagrad_compared_with_itself_is_one():
+    found = compare("pseudo-huber", "uniform", 1.0, [1.0], 50, 4, 0)
+    assert found.ratios[0].value == 1.0
+    assert found.rates == [found.adagrad_rate]
 
 
 def test_the_larger_set_of_laws_is_at_least_as_extreme():
+    """On the runs of the search, for which the extremes are the smallest and largest ratios found."""
     rows = extremes.run(QUICK, lambda done, total: None)
     found = {(row["laws"], row["goal"]): row for row in rows if row["steps"] == QUICK.search_steps}
     assert set(found) == {(laws, goal) for laws in LAWS for goal in ("helps most", "hurts most")}
+
+    def again(laws, goal):
+        row = found[laws, goal]
+        steps, seeds = QUICK.search_steps, QUICK.seeds // 2
+        where = row["problem"], row["law"], row["noise_to_signal"], [row["power"]]
+        return compare(*where, steps, seeds, extremes._SEED).ratios[0].value
+
+    assert again("any", "helps most") <= again("symmetric", "helps most")
+    assert again("any", "hurts most") >= again("symmetric", "hurts most")

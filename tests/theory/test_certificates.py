@@ -116,11 +116,21 @@ def test_bounds_from_the_command_line(capsys):
     result = json.loads(capsys.readouterr().out)
     total = np.array(result["start"]) + result["variance"] + result["curvature"]
     np.testing.assert_allclose(result["bound"], total)
-    for bad in (
-        "--theorem 4.8 --power 1.5",
-        "--theorem 4.5 --power 2",
-        "--theorem 4.5 --alignment 0.5",
-        "--steps 0.5",
-    ):
-        assert main(["theory", "bound", *bad.split()]) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "bound --theorem 4.8 --power 1.5",
+        "bound --theorem 4.5 --power 2",
+        "bound --theorem 4.5 --alignment 0.5",
+        "bound --steps 0.5",
+        "bound --steps 0",
+        "assumptions --power 1.2 --constant 5",
+        "assumptions --power 1.2 --noise-to-signal -1",
+        "assumptions --power 0.5 --bound-to-noise 0.5",
+    ],
+)
+def test_bad_input_is_one_line(capsys, flags):
+    assert main(["theory", *flags.split()]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

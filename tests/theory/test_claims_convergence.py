@@ -30,6 +30,16 @@ def test_verdict_is_the_committed_one(claim):
         assert check is None or (check.detail and "\n" not in check.detail and type(check.passed) is bool)
 
 
+def test_every_check_of_a_claim_that_fails_refutes_it():
+    failing = [claim for claim in CLAIMS if claim.expected == "fails"]
+    assert failing
+    for claim in failing:
+        checked = run_claim(claim)
+        assert not any(
+            check.passed for check in (checked.symbolic, checked.numeric, checked.rigorous) if check
+        )
+
+
 def test_young_needs_its_shares():
     """With a tenth of the two shares the inequality fails for some law."""
     assert convergence_lemmas.least_young_remainder() > 0
@@ -126,6 +136,7 @@ def test_sum_is_not_certain_for_a_step_too_long():
 
 
 def test_constants_of_the_bound_without_r_follow_the_law():
-    uniform = beyond_theorems.bound_ratios(parse_law("uniform"), (2.0,))
-    laplace = beyond_theorems.bound_ratios(parse_law("laplace"), (2.0,))
+    uniform, uniform_variance = beyond_theorems.bound_ratios(parse_law("uniform"), (2.0,))
+    laplace, _ = beyond_theorems.bound_ratios(parse_law("laplace"), (2.0,))
     assert uniform[0] < 1 < laplace[0]
+    assert uniform_variance[0] == pytest.approx(uniform[0] ** 2, rel=1e-2)

@@ -103,7 +103,9 @@ def test_skewed_noise_that_contradicts_is_found():
     assert low.contradicting == [0, 1, 2, 3]
     assert high.contradicting == []
     assert low.minimum.upper < 0
-    assert verdict(estimates, low) == "Assumption 4.6 contradicted by 4 of 5 coordinates at 95 %"
+    assert (
+        verdict(estimates, low) == "Assumption 4.6 contradicted by 4 of 5 coordinates at 95 % (large samples)"
+    )
     bounded = estimate(samples, (0.5,), gradient_bound=9.0)
     assert bounded.powers[0].contradicting == [0, 1, 2]  # R is far above the fourth one's gradients
 
@@ -248,10 +250,13 @@ def test_the_table_tells_the_verdicts(tmp_path, capsys, flags):
 
 
 def test_results_without_any_resolved_coordinate_are_still_json(tmp_path, capsys):
-    np.save(tmp_path / "g.npy", np.zeros((10, 3)))
+    np.save(tmp_path / "g.npy", np.tile([[1.0], [-1.0]], (5, 3)))
     assert main([*COMMAND, str(tmp_path / "g.npy"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["resolved"] == 0
     assert result["samples_to_resolve"]["0.9"] is None
-    estimates = estimate(np.zeros((10, 3)))
-    assert measured_result(estimates, noise_shape(GradientSamples(np.zeros((10, 3)))))["resolved"] == 0
+    estimates = estimate(np.tile([[1.0], [-1.0]], (5, 3)))
+    assert (
+        measured_result(estimates, noise_shape(GradientSamples(np.tile([[1.0], [-1.0]], (5, 3)))))["resolved"]
+        == 0
+    )

@@ -153,3 +153,8 @@ def test_arrays_are_named(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             GradientSamples.read(tmp_path / path, array=array)
+
+
+def test_samples_that_are_all_zero_are_refused():
+    with pytest.raises(InputError, match="not all 0"):
+        GradientSamples(np.zeros((10, 3)))

@@ -186,7 +186,7 @@ def _descent_numeric() -> Check:
     return Check(
         worst >= 0,
         f"{cases} cases over {len(LAWS)} laws, exact by quadrature: progress exceeds the bound, even with √(E ψ²) for "
-        f"R^p, by {worst:.3f}·s·G²/√b or more",
+        f"R^p, by {worst:.3f}·s·G²/√b or more: none of them needs the s/2 in place of s",
     )
 
 

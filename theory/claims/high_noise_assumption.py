@@ -242,8 +242,9 @@ HIGH_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.9-unimodal",
-        "No symmetric unimodal bounded noise satisfies (C2) for any p > 1, the uniform noise of Example 4.1 "
-        "included: ρ > 1.",
+        "No symmetric unimodal bounded noise of fixed scale satisfies (C2) for any p > 1 where gradients come "
+        "near 0, the "
+        "uniform noise of Example 4.1 included: ρ > 1.",
         "lower",
         _unimodal_symbolic,
         _unimodal_numeric,
@@ -251,8 +252,9 @@ HIGH_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.9-unbounded",
-        "Gaussian and heavier noise has (C1), s = σ^(p−1)·p·E|ξ|^(p−1), but no R, so (C2) and Theorem 4.11 say "
-        "nothing.",
+        "Gaussian, Laplace and Student noise with a moment of order p > 1 has (C1), s = σ^(p−1)·p·E|ξ|^(p−1), "
+        "but no R, "
+        "so (C2) and Theorem 4.11 say nothing.",
         "equality",
         _unbounded_symbolic,
         _unbounded_numeric,

@@ -143,8 +143,10 @@ def _additive_symbolic() -> Check:
     leading = [sp.limit(closed.subs(P, p) * RATIO ** (1 - p), RATIO, sp.oo) for p in (sp.Rational(1, 2),)]
     return Check(
         limits == [0, 0, 0] and leading == [1],
-        "a_p(r) = p·E|ξ|^(p−1)·r^(p−1)·(1+o(1)) → 0 as r = σ/|∇_iF| → ∞: no c > 0 serves near a stationary point; an "
-        "atom of weight w at ξ = 0 keeps a_p >= w",
+        "uniform noise: a_p(r) = r^(p−1)·(1+o(1)) → 0 as r = σ/|∇_iF| → ∞, p·E|ξ|^(p−1) times that for every "
+        "law where it "
+        "is finite: no c > 0 serves near a stationary point; under symmetric noise an atom of weight w at 0 "
+        "keeps a_p >= w",
     )
 
 
@@ -160,7 +162,8 @@ def _additive_numeric() -> Check:
     shown = ", ".join(f"{values[-1]:.1e} {law}" for law, values in dense.items())
     return Check(
         vanish and bool(sparse[-1] > 0.75),
-        f"p = ½, σ/|∇_iF| = 10⁶: c <= {shown}; but {sparse[-1]:.4f} for noise absent three times in four (sparse:0.25)",
+        f"p = ½, σ/|∇_iF| = 10⁶: c <= {shown}; but {sparse[-1]:.4f} for noise absent three times in four "
+        "(sparse:0.25)",
     )
 
 
@@ -237,8 +240,8 @@ LOW_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.6-additive",
-        "Noise of fixed scale whose law has no atom at 0 violates Assumption 4.6 for every c > 0, as ∇_iF → 0; sparse "
-        "noise satisfies it, however large.",
+        "Symmetric noise of fixed scale without an atom at 0 violates Assumption 4.6 for every c > 0, as ∇_iF → 0; "
+        "sparse noise satisfies it, however large.",
         "upper",
         _additive_symbolic,
         _additive_numeric,
