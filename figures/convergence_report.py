@@ -53,6 +53,8 @@ def convergence_parts(results: Mapping[str, Any] | None) -> list[str]:
         f"({size['long_steps']:g} for exponents; fewer in many dimensions); ± and [ ] are 95% intervals over runs. "
         "`gradpower simulate adagrad` runs any single arm. The tables are excerpts of `results/convergence.json`."
     )
+    if "--quick" in results["provenance"].get("command", ""):
+        introduction = f"**A try-out of a few seconds: these numbers mean nothing.** {introduction}"
     parts = [heading, introduction]
     for number, answer in enumerate(answers(results), start=1):
         parts += [

@@ -9,7 +9,7 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> st
     r"""Return a table; bars within cells are escaped.
 
     >>> print(markdown_table(["p", "|u|"], [["1", "0.5"]]))
-    | p | \\|u\\| |
+    | p | \|u\| |
     | --- | --- |
     | 1 | 0.5 |
     """

@@ -32,6 +32,12 @@ def test_there_is_an_answer_to_each_question(content):
     assert table_of_answers(found).row_count == 6
 
 
+def test_a_try_out_is_marked_as_one(content):
+    origin = {**content["provenance"], "command": "gradpower convergence --quick"}
+    assert "mean nothing" in convergence_parts({**content, "provenance": origin})[1]
+    assert "mean nothing" not in convergence_parts(content)[1]
+
+
 def test_without_results_the_report_says_how_to_make_them():
     assert "gradpower convergence" in "".join(convergence_parts(None))
 
