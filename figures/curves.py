@@ -1,4 +1,4 @@
-"""The noise example behind every figure: which laws and ratios, and their exact curves, computed once a session."""
+"""The noise example behind every figure: which laws and ratios, and their exact curves, computed once a process."""
 
 from __future__ import annotations
 
