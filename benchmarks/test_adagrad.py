@@ -22,7 +22,7 @@ from theory.laws import parse_law
 POWERS, RATES, RATIOS = np.linspace(0.5, 2.0, 16), [0.01, 0.1, 0.3, 1.0], [0.5, 3.0]
 TARGET = 20  # times the plain loop, on two cores
 # Times the twin, which an idle machine exceeds by about two: two powers, a root and four divisions a step leave no
-# room for 20, as NumPy's own power is vectorised; the logistic problem spends its time in the gradient, which both share.
+# room for 20, as NumPy has a vectorised power; the logistic problem spends its time in the gradient, which both share.
 FLOOR = {"geman-mcclure": 5, "separable:64": 3, "pseudo-huber": 5, "logistic:20": 2}
 
 
