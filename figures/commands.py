@@ -15,7 +15,7 @@ import tyro
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from figures import distortion, drift_to_rms, figure7
+from figures import drift_to_rms, figure7
 from figures import phase_diagram as phases
 from figures.curves import Setting
 from figures.files import require_folder, write_file
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SettingFlags = Annotated[Setting, tyro.conf.arg(name="")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-Name = Literal["7", "drift-to-rms", "phase-diagram", "distortion"]
+Name = Literal["7", "drift-to-rms", "phase-diagram"]
 
 _FIGURE_7 = Setting()
 _REPRODUCTION = Path("reproduction")
@@ -63,7 +63,6 @@ _MODULES: dict[str, FigureModule] = {
     "7": figure7,
     "drift-to-rms": drift_to_rms,
     "phase-diagram": phases,
-    "distortion": distortion,
 }
 
 
@@ -79,7 +78,7 @@ def figure(
     ----------
     name
         7: the mean update against the power; drift-to-rms: the same for drift/RMS; phase-diagram: the optimal power
-        against noise ratio, noise law and ε; distortion: what the power does to gradients, without any optimizer.
+        against noise ratio, noise law and ε.
     setting
         The curves.
     output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,8 @@ from rich.console import Console
 
 from figures import assumptions, convergence_bounds, distortion, exponents, slack, speed_up
 from figures.commands import checkout_to_refresh, tell
-from figures.convergence_report import answers, table_of_answers
+from figures.convergence_answers import answers
+from figures.convergence_report import table_of_answers
 from figures.curves import Setting
 from figures.files import require_folder, write_file
 from figures.provenance import provenance
@@ -43,7 +45,7 @@ def convergence(output: Path = _REPRODUCTION, quick: Flag = False, update: Flag 
     output
         Folder for the files; made if need be, and its files of an earlier run overwritten.
     quick
-        A try-out of a few seconds, whose numbers mean nothing.
+        A try-out of a few seconds, whose numbers mean nothing; its files go to the folder "quick" within the output.
     update
         Also refresh the checkout's own results/convergence.json, paper_repro.md and pictures in docs.
 
@@ -51,9 +53,12 @@ def convergence(output: Path = _REPRODUCTION, quick: Flag = False, update: Flag 
     --------
     $ gradpower convergence
     """
+    output = output / "quick" if quick else output
     require_folder(output)
     root = checkout_to_refresh() if update and not quick else None
     size = QUICK if quick else FULL
+    if quick:
+        print("a try-out: its numbers mean nothing", file=sys.stderr)
     studies = _studies(size, output / "unfinished")
     origin = provenance("gradpower convergence" + " --quick" * quick, asdict(size))
     content = results("convergence", origin, studies=studies)
@@ -84,8 +89,13 @@ def _studies(size: Size, folder: Path) -> Studies:
         path = folder / f"{name}.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if kept.get("mark") != mark:
-            with progress_bar(f"study of {name}") as progress:
-                kept = {"mark": mark, "rows": study(size, progress or (lambda done, total: None))}
+            try:
+                with progress_bar(f"study of {name}") as progress:
+                    kept = {"mark": mark, "rows": study(size, progress or (lambda done, total: None))}
+            except KeyboardInterrupt:
+                if done:
+                    print(f"{', '.join(done)} kept in {folder}: the same command goes on", file=sys.stderr)
+                raise
             write_file(path, json.dumps(kept))
         done[name] = kept["rows"]
     return done

@@ -148,7 +148,13 @@ def _row(
         return row | {"holds": "4.4" if math.isfinite(bound) else "no", "because": "p = 1 is Adagrad"}
     if power < 1:
         c = row["c"] = low_noise_constant(problem, power, ratio, law, noise)
-        because = "" if c > 0 else "noise outweighs small gradients" if c == 0 else "skewed noise turns E φ_p"
+        because = (
+            ""
+            if c > 0
+            else "noise outweighs small gradients"
+            if c == 0
+            else "skewed noise turns E φ_p against ∇F"
+        )
         return row | {"holds": "4.6" if c > 0 else "no", "because": because}
     s = row["s"] = high_noise_constant(problem, power, ratio, law, noise)
     rho = row["rho"] = bound ** (power - 1) / s if s > 0 else math.inf
@@ -156,5 +162,5 @@ def _row(
     if s > 0:
         because = "" if gains else "(C1) only: ρ > 1"
     else:
-        because = "φ_p flattens small gradients" if s == 0 else "skewed noise turns E φ_p"
+        because = "φ_p flattens small gradients" if s == 0 else "skewed noise turns E φ_p against ∇F"
     return row | {"holds": "4.9" if gains else "no", "because": because}

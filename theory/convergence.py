@@ -246,6 +246,9 @@ def _bound(
         if np.any(value < 1):
             raise InputError(name, float(np.min(value)), "a number >= 1")
     eta, curvature = positive("learning_rate", learning_rate), nonnegative("smoothness", smoothness)
+    if outer is None and np.any(scale**2 * (1 + 1e-9) < np.asarray(epsilon)):
+        allowed = "R with |g_i|^{2p} + ε <= R^{2p}, so that R^{2p} exceeds ε"
+        raise InputError("gradient_bound", f"R^p = {float(np.min(scale)):g}", allowed)
     logarithm = d * log_sum_bound(t * scale**2, positive("epsilon", epsilon))
     front = 2 * (scale if outer is None else outer) / (alignment * np.sqrt(t))
     terms = (

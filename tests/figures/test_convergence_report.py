@@ -8,7 +8,8 @@ import json
 import pytest
 
 from figures import convergence_commands as commands
-from figures.convergence_report import answers, convergence_parts, table_of_answers
+from figures.convergence_answers import answers
+from figures.convergence_report import convergence_parts, table_of_answers
 from figures.results import load, results
 from gradpower.__main__ import main
 from simulate.studies import QUICK, STUDIES

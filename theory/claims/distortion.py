@@ -182,7 +182,7 @@ def _stalling_symbolic() -> Check:
     first = sp.simplify(sp.diff(power_of, X) + (P + 1) * (SIGMA - X) ** P) == 0
     detail = (
         "d E|ξ−m|^(p+1)/dm = −(p+1)·E φ_p(ξ−m), strictly convex; two points: m_p = sinh(λ(1−1/p))/cosh(λ/p), λ = "
-        "½·ln((1−Q)/Q); p → 0 the lower point (the median), p = 1 the mean, p → ∞ the mid-range"
+        "½·ln((1−Q)/Q); p → 0 the likelier point (the median), p = 1 the mean, p → ∞ the mid-range"
     )
     return Check(bool(solved and all(limits) and convex and first), detail)
 
