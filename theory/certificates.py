@@ -181,7 +181,7 @@ def _both_signs(aligned: Callable[[arb, int], arb], c: float, best: float, r: fl
                     side = "positive" if sign == 1 else "negative"
                     return _refuted(c, best, 1 / ratio, f"a_p < {c:g} for a {side} gradient")
             return _by_numbers(c, best, r)
-    return _proved(c, best, f"every ratio up to {r:g} and both signs ({boxes} boxes)")
+    return _proved(c, best, f"every ratio up to {r:g} and both signs (boxes: {boxes})")
 
 
 def high_noise_certificate(
@@ -227,7 +227,7 @@ def high_noise_certificate(
         if reach > low:
             far, more = proved(lambda x: bool(mean(arb(p), x) >= s * x), [(low, reach)], _MOST_BOXES)
     if near and far:
-        return _proved(s, best, f"every |∇F| up to {reach:g}σ ({boxes + more} boxes)")
+        return _proved(s, best, f"every |∇F| up to {reach:g}σ (boxes: {boxes + more})")
     return _by_numbers(s, best, None)
 
 
