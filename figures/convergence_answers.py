@@ -76,8 +76,8 @@ def _bounds(rows: Sequence[Row]) -> Answer:
     )
     return Answer(
         "Do the bounds hold wherever the assumptions do, and how loose are they?",
-        f"{held} in {len(bounded)} arms over {len(_several(bounded, 'problem'))} problems, but most of them hold for "
-        f"nothing: only {len(telling_slack)} lie below the largest value that the average can take at all, "
+        f"{held} in {len(bounded)} arms over {len(_several(bounded, 'problem'))} problems, but most of them hold "
+        f"for nothing: only {len(telling_slack)} lie below the largest value that the average can take at all, "
         f"sup‖∇F‖²; {size}.",
         [
             "theorem",
@@ -142,20 +142,16 @@ def _rates(rows: Sequence[Row]) -> Answer:
     return Answer(
         "Low noise: does the exponent move from 1/2 towards 1/(p+1), or was Adagrad fast already?",
         f"{headline}. The exponent of ((1/T)Σ‖∇F‖_{{p+1}}^{{p+1}})^(2/(p+1)), the quantity of Theorem 4.8: "
-        "without noise or "
-        f"with relative noise {_range(adagrad)} for Adagrad, not the 1/2 of its bound, and {_range(fast)} for "
-        "every power "
-        f"(in the common measure ‖∇F‖² p < 1 has {_range(squares)}, no faster than Adagrad); under noise of "
-        "fixed size with "
-        f"a density the power changes it by {spread:.2f} at most; under sparse noise, where the gradient often comes "
-        f"through undisturbed, it is 1/(p+1) to within {sparse:.2f}.",
+        f"without noise or with relative noise {_range(adagrad)} for Adagrad, not the 1/2 of its bound, and "
+        f"{_range(fast)} for every power (in the common measure ‖∇F‖² p < 1 has {_range(squares)}, no faster than "
+        f"Adagrad); under noise of fixed size with a density the power changes it by {spread:.2f} at most; under "
+        f"sparse noise, where the gradient often comes through undisturbed, it is 1/(p+1) to within {sparse:.2f}.",
         ["problem", "noise", "4.6 holds", *(f"p = {p:g}" for p in powers)],
         [*table, theorem],
         "Exponents with their noise ratios r: "
         + ", ".join(f"{noise} {r:g}" for noise, r in ratios)
         + "; ± is "
-        "over runs, "
-        "the drift between decades (`docs/convergence_exponents.png`) is larger.",
+        "over runs, the drift between decades (`docs/convergence_exponents.png`) is larger.",
     )
 
 
@@ -203,11 +199,9 @@ def _gains(rows: Sequence[Row]) -> Answer:
     return Answer(
         "High noise: is the gain the predicted constant, and for which laws does it reverse?",
         f"At p = {_PAPER_POWER:g} and σ = {_HIGH:g}·max|∇F| the average of ‖∇F‖² over Adagrad's is: gain "
-        f"{gain or 'none'}; "
-        f"loss {loss or 'none'}; neither, within error: {even or 'none'}. Theorem 4.11's ρ {points}"
-        "does not exist for unbounded noise. Q(1)/Q(p), the inverse gain in drift "
-        "over RMS of "
-        f"Section 4.1, is off by {median(off):.1%} in the median over laws and powers, {max(off):.0%} at worst.",
+        f"{gain or 'none'}; loss {loss or 'none'}; neither, within error: {even or 'none'}. Theorem 4.11's ρ "
+        f"{points}does not exist for unbounded noise. Q(1)/Q(p), the inverse gain in drift over RMS of Section "
+        f"4.1, is off by {median(off):.1%} in the median over laws and powers, {max(off):.0%} at worst.",
         ["law", "average over Adagrad's", *(f"p = {p:g}" for p in powers)],
         table,
         f"On {_GAIN_PROBLEM}, σ = {_HIGH:g}·max|∇F|, at Adagrad's best learning rate for every power; below 1 a "
@@ -238,16 +232,12 @@ def _tuned(rows: Sequence[Row]) -> Answer:
     headline = "Nearly all" if moved < 0.2 * most else "Part of it"
     return Answer(
         "At the best step size of each power, not at a shared one, what is left?",
-        f"{headline}: at p = {_PAPER_POWER:g}, where ratios differ from 1 by up to {most:.3f}, tuning moves "
-        f"them by {moved:.3f} "
-        f"at most (in {same} of {len(paper)} settings both powers have the same best point of the grid of "
-        "learning rates, "
-        f"two an octave), at p = 2 by {at_two:.0%} at most. What the power changes is the signal-to-noise ratio "
-        "of the update, "
-        f"not its size. Over {len(off)} settings with σ >= 3·max|∇F| the tuned ratio differs from Q(1)/Q(p) by "
-        f"{median(off):.1%} in the median and {max(off):.0%} at worst, by more than its error in {outside}: Q "
-        "is the leading "
-        "order, for T → ∞.",
+        f"{headline}: at p = {_PAPER_POWER:g}, where ratios differ from 1 by up to {most:.3f}, tuning moves them "
+        f"by {moved:.3f} at most (in {same} of {len(paper)} settings both powers have the same best point of the "
+        f"grid of learning rates, two an octave), at p = 2 by {at_two:.0%} at most. What the power changes is the "
+        f"signal-to-noise ratio of the update, not its size. Over {len(off)} settings with σ >= 3·max|∇F| the "
+        f"tuned ratio differs from Q(1)/Q(p) by {median(off):.1%} in the median and {max(off):.0%} at worst, by "
+        f"more than its error in {outside}: Q is the leading order, for T → ∞.",
         ["problem", "law", "σ/max∇F", "p = 0.5", f"p = {_PAPER_POWER:g}", "p = 2"],
         table,
     )
@@ -273,10 +263,8 @@ def _extremes(rows: Sequence[Row]) -> Answer:
     return Answer(
         "In which instance does p ≠ 1 help most, in which does it hurt most?",
         f"The search found as most helpful {helps}; as most harmful under symmetric noise {hurts}, and with "
-        "skewed noise "
-        f"allowed {_instance(last['any', 'hurts most'])}. A power at the end of its range (last column) says "
-        "that the "
-        "extreme lies beyond; a search proves no optimum.",
+        f"skewed noise allowed {_instance(last['any', 'hurts most'])}. A power at the end of its range (last "
+        "column) says that the extreme lies beyond; a search proves no optimum.",
         [
             "laws",
             "goal",
@@ -327,9 +315,9 @@ def _unbounded(rows: Sequence[Row]) -> Answer:
     )
     return Answer(
         "What happens without a bound on the gradients?",
-        f"No theorem of the paper speaks, but nothing breaks: every step is at most η. {held}{size}; on the "
-        "noisy quadratic, "
-        "where ∇F has no bound either, the largest |g| seen stands in for sup|∇F|, and nothing is proved.",
+        f"No theorem of the paper speaks, but nothing breaks: every step is at most η. {held}{size}; on the noisy "
+        "quadratic, where ∇F has no bound either, the largest |g| seen stands in for sup|∇F|, and nothing is "
+        "proved.",
         [
             "problem",
             "law",

@@ -32,12 +32,11 @@ def convergence_parts(results: Mapping[str, Any] | None) -> list[str]:
     size = results["provenance"]["config"]
     introduction = (
         "AdagradPower simulated against Theorems 4.5, 4.8 and 4.11, whose statements, lemmas, assumptions and "
-        "examples "
-        f"are among the claims below. `gradpower convergence` repeats all of it: {size['seeds']} runs an arm "
-        "(twice as "
-        f"many where learning rates are tuned, half to tune and half to judge), T = {size['steps']:g} "
-        f"({size['long_steps']:g} for exponents; fewer in many dimensions); ± and [ ] are 95% intervals over runs. "
-        "`gradpower simulate adagrad` runs any single arm. The tables are excerpts of `results/convergence.json`."
+        f"examples are among the claims below. `gradpower convergence` repeats all of it: {size['seeds']} runs an "
+        "arm (twice as many where learning rates are tuned, half to tune and half to judge), T = "
+        f"{size['steps']:g} ({size['long_steps']:g} for exponents; fewer in many dimensions); ± and [ ] are 95% "
+        "intervals over runs. `gradpower simulate adagrad` runs any single arm. The tables are excerpts of "
+        "`results/convergence.json`."
     )
     if "--quick" in results["provenance"].get("command", ""):
         introduction = f"**A try-out of a few seconds: these numbers mean nothing.** {introduction}"

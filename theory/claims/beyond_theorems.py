@@ -44,8 +44,8 @@ def _relative_symbolic() -> Check:
     return Check(
         bool(rate and hoelder and half and concave),
         "A·T^(−1/(p+1)) = κ^p/√T for every p: the exponent of the squares is 1 whatever p; Hölder, "
-        "y^{p+1}/(Ay^p+√ε) >= "
-        "(y−y₀)/2A from A·y₀^p = √ε on, and Jensen's concavity are as stated in theory.relative_noise",
+        "y^{p+1}/(Ay^p+√ε) >= (y−y₀)/2A from A·y₀^p = √ε on, and Jensen's concavity are as stated in "
+        "theory.relative_noise",
     )
 
 
@@ -83,9 +83,8 @@ def _relative_numeric() -> Check:
     return Check(
         worst <= 1 and against < 0,
         f"{cases} settings, T <= {STEPS}, all outcomes of two-point noise, skewed and with 1+rξ < 0 among them: "
-        "at most "
-        f"{worst:.3f} of the bound (a test of consistency); c > 0 is needed: {against:.3f} for two-point:0.2, r "
-        "= 5, p = ½",
+        f"at most {worst:.3f} of the bound (a test of consistency); c > 0 is needed: {against:.3f} for "
+        "two-point:0.2, r = 5, p = ½",
     )
 
 
@@ -109,8 +108,7 @@ def _slower_symbolic() -> Check:
     return Check(
         not adagrad > sp.Rational(1, 2),
         "refuted: without noise Assumption 4.6 holds with c = 1 for every p, and the bound of claim "
-        "`relative-noise` on "
-        f"Adagrad, p = 1, has the exponent {adagrad} in ‖∇F‖², up to ln T",
+        f"`relative-noise` on Adagrad, p = 1, has the exponent {adagrad} in ‖∇F‖², up to ln T",
     )
 
 
@@ -120,8 +118,7 @@ def _slower_numeric() -> Check:
     return Check(
         abs(found[0.5] / found[1.0] - 4 / 3) < 0.1,
         f"refuted: no noise, c = 1, exponent of (mean |∇F|^(p+1))^(2/(p+1)): {shown}; the claim asks for 1.333 "
-        "between "
-        "the last two",
+        "between the last two",
     )
 
 
@@ -145,8 +142,7 @@ def _slower_rigorous() -> Check:
     return Check(
         not bool(total < 100),
         f"refuted: Adagrad on θ²/2 without noise, η = ½: Σ‖∇F‖² over all t is below {float(total.upper()):.4f}, "
-        "so that "
-        "the average falls like 1/T, twice the exponent of its bound",
+        "so that the average falls like 1/T, twice the exponent of its bound",
     )
 
 
@@ -162,8 +158,7 @@ def _second_symbolic() -> Check:
     return Check(
         bool(same and split),
         "Theorem 4.11 with R^p → B; E ln(1+v/ε) <= ln(1+TB²/ε) (Jensen), (E|G|)² <= E[G²/√(ṽ+ε)]·√(TB²+ε) "
-        "(Cauchy–Schwarz, "
-        "Jensen), and Lemma C.1 with √(E φ_p²) <= B",
+        "(Cauchy–Schwarz, Jensen), and Lemma C.1 with √(E φ_p²) <= B",
     )
 
 
@@ -250,9 +245,8 @@ def _constant_numeric() -> Check:
         rows.append(f"{', '.join(f'{value:.3f}' for value in at_best_rate)} {name}")
     return Check(
         passed,
-        f"σ/|∇F| = 1000, p = 0.5, 1.2, 2 over p = 1, start and curvature: {'; '.join(rows)}: Q(1)/Q(p) to 0.2 "
-        "%, and the "
-        "variance term its square",
+        f"σ/|∇F| = 1000, p = 0.5, 1.2, 2 over p = 1, start and curvature: {'; '.join(rows)}: Q(1)/Q(p) to 0.2 %, "
+        "and the variance term its square",
     )
 
 
@@ -268,8 +262,7 @@ BEYOND_THEOREMS: tuple[Claim, ...] = (
     our_claim(
         "4.8-faster",
         "The paper's 'faster', read as a statement about Adagrad itself and not its bound: wherever Assumption "
-        "4.6 holds "
-        "Adagrad has the exponent 1/2 in ‖∇F‖², so that AdagradPower's is 2/(p+1) times Adagrad's.",
+        "4.6 holds Adagrad has the exponent 1/2 in ‖∇F‖², so that AdagradPower's is 2/(p+1) times Adagrad's.",
         "lower",
         _slower_symbolic,
         _slower_numeric,
@@ -278,8 +271,8 @@ BEYOND_THEOREMS: tuple[Claim, ...] = (
     ),
     our_claim(
         "second-moment",
-        "Without R, with B² >= E φ_p² and (C1): (1/T)ΣΣ_i(E|∇_iF|)² is below Theorem 4.11's bound with "
-        "√(B²+ε/T), B for R^p.",
+        "Without R, with B² >= E φ_p² and (C1): (1/T)ΣΣ_i(E|∇_iF|)² is below Theorem 4.11's bound with √(B²+ε/T), "
+        "B for R^p.",
         "upper",
         _second_symbolic,
         _second_numeric,
@@ -287,9 +280,8 @@ BEYOND_THEOREMS: tuple[Claim, ...] = (
     our_claim(
         "noise-constant",
         "At high noise and equal logarithms the bound without R (claim second-moment) has Q(1)/Q(p) times "
-        "Adagrad's start and "
-        "curvature terms at "
-        "the best η, and the square of that times its variance term; for uniform noise √(3/(2p+1)), where ρ > 1.",
+        "Adagrad's start and curvature terms at the best η, and the square of that times its variance term; for "
+        "uniform noise √(3/(2p+1)), where ρ > 1.",
         "asymptotic",
         _constant_symbolic,
         _constant_numeric,

@@ -58,8 +58,8 @@ def _young_symbolic() -> Check:
     passed = square and difference == 0 and sp.simplify(first) == 0 and second == 0 and all(bounded)
     return Check(
         bool(passed),
-        "λx²/2 + y²/(2λ) − xy = (λx−y)²/(2λ); with λ = s√b/2 and s√b/(2e) each of the two parts costs s·G²/(4√b) and "
-        "(√e/s)·ψ²/a at most: s·G²/(2√b) + (2√e/s)·E[ψ²/a] together",
+        "λx²/2 + y²/(2λ) − xy = (λx−y)²/(2λ); with λ = s√b/2 and s√b/(2e) each of the two parts costs s·G²/(4√b) "
+        "and (√e/s)·ψ²/a at most: s·G²/(2√b) + (2√e/s)·E[ψ²/a] together",
     )
 
 
@@ -88,8 +88,8 @@ def _young_numeric() -> Check:
     least = least_young_remainder()
     return Check(
         least >= 0,
-        f"200 000 three-point laws, scales from 1e-9 to 1e9: the bound exceeds E|Gψ(1/√a − 1/√b)|, by {least:.0%} of "
-        "itself at least",
+        f"200 000 three-point laws, scales from 1e-9 to 1e9: the bound exceeds E|Gψ(1/√a − 1/√b)|, by {least:.0%} "
+        "of itself at least",
     )
 
 
@@ -115,8 +115,8 @@ def _log_sum_symbolic() -> Check:
     passed = excess.subs(x, 0) == 0 and slope == 0 and sp.simplify(sp.expand_log(term, force=True)) == 0
     return Check(
         bool(passed),
-        "with x = a_t/(ε+b_t): x <= −ln(1−x) = ln((ε+b_t)/(ε+b_{t−1})), as the difference is 0 at x = 0 and grows with "
-        "slope x/(1−x); the logarithms telescope to ln(1 + b_T/ε)",
+        "with x = a_t/(ε+b_t): x <= −ln(1−x) = ln((ε+b_t)/(ε+b_{t−1})), as the difference is 0 at x = 0 and grows "
+        "with slope x/(1−x); the logarithms telescope to ln(1 + b_T/ε)",
     )
 
 
@@ -176,8 +176,8 @@ def _descent_symbolic() -> Check:
     guaranteed = sp.simplify(weight * r ** (1 - p) * G ** (p + 1) - c * G ** (p + 1))
     return Check(
         bool(half == 0 and penalty == 0 and guaranteed == 0),
-        "(C1): s·G²/√b less Young's s·G²/(2√b) leaves (s/2)·G²/√b and the penalty (2√e/s)·E[ψ²/a], √e <= R^p; under "
-        "Assumption 4.6 the weight c/R^{1−p} for s leaves (c/2)·|G|^{p+1}/√b and the penalty (2R/c)·E[ψ²/a]",
+        "(C1): s·G²/√b less Young's s·G²/(2√b) leaves (s/2)·G²/√b and the penalty (2√e/s)·E[ψ²/a], √e <= R^p; "
+        "under Assumption 4.6 the weight c/R^{1−p} for s leaves (c/2)·|G|^{p+1}/√b and the penalty (2R/c)·E[ψ²/a]",
     )
 
 
@@ -185,8 +185,8 @@ def _descent_numeric() -> Check:
     worst, cases = least_descent_slack()
     return Check(
         worst >= 0,
-        f"{cases} cases over {len(LAWS)} laws, exact by quadrature: progress exceeds the bound, even with √(E ψ²) for "
-        f"R^p, by {worst:.3f}·s·G²/√b or more: none of them needs the s/2 in place of s",
+        f"{cases} cases over {len(LAWS)} laws, exact by quadrature: progress exceeds the bound, even with √(E ψ²) "
+        f"for R^p, by {worst:.3f}·s·G²/√b or more: none of them needs the s/2 in place of s",
     )
 
 

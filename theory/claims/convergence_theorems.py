@@ -72,8 +72,8 @@ def _assembly(theorem: str) -> Check:
     difference = sp.simplify(sp.expand(assembled(printed.penalty).subs(fixed) - printed.bound))
     return Check(
         difference == 0,
-        f"[F₀−F* + (η·{str(printed.penalty).replace('**', '^')} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T) is the printed "
-        "bound; the last step takes √(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
+        f"[F₀−F* + (η·{str(printed.penalty).replace('**', '^')} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T) is the "
+        "printed bound; the last step takes √(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
     )
 
 
@@ -170,8 +170,9 @@ def _enumeration(theorem: str) -> Check:
     worst, count = largest_share(theorem)
     return Check(
         worst <= 1,
-        f"{count} settings, F = θ²/(1+θ²), T <= {STEPS}, all 2^{STEPS} outcomes of binary noise, ε up to 1e4, with "
-        f"R^2p = max|φ_p|² + ε: at most {worst:.3f} of the bound (a test of consistency, not of its constants)",
+        f"{count} settings, F = θ²/(1+θ²), T <= {STEPS}, all 2^{STEPS} outcomes of binary noise, ε up to 1e4, "
+        f"with R^2p = max|φ_p|² + ε: at most {worst:.3f} of the bound (a test of consistency, not of its "
+        "constants)",
     )
 
 
@@ -192,17 +193,15 @@ def _printed_fails() -> Check:
         shown = printed_excess(100.0, 10.0)
     return Check(
         bool(shown > 0),
-        "with |g| <= R alone it fails: F = θ²/2, θ_0 = R = 1, T = 1, η = 10, ε = 100: E‖∇F‖² exceeds the "
-        "printed bound "
-        f"by {float(shown):.4f}, certainly",
+        "with |g| <= R alone it fails: F = θ²/2, θ_0 = R = 1, T = 1, η = 10, ε = 100: E‖∇F‖² exceeds the printed "
+        f"bound by {float(shown):.4f}, certainly",
     )
 
 
 def _condition() -> str:
     return (
-        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε). With |g_i| <= R as printed it can fail, at "
-        "T = 1 "
-        f"and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
+        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε). With |g_i| <= R as printed it can fail, at T "
+        f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
     )
 
 
@@ -296,8 +295,8 @@ CONVERGENCE_THEOREMS: tuple[Claim, ...] = (
     ),
     _theorem(
         "4.8",
-        "Under Assumption 4.6: (1/T)ΣE‖∇F‖_{p+1}^{p+1} <= "
-        "2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² + ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T.",
+        "Under Assumption 4.6: (1/T)ΣE‖∇F‖_{p+1}^{p+1} <= 2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² + "
+        "ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T.",
         None,
     ),
     _theorem(

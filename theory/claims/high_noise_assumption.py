@@ -30,9 +30,8 @@ def _example_symbolic() -> Check:
     general = sp.simplify(series - (P + P * (P - 1) * (P - 2) / 6 * X**2)) == 0
     return Check(
         bool(passed and general),
-        "E φ_p/G is a polynomial in (G/a)² with constant term p·a^(p−1) and no negative coefficient for p = 3, "
-        "5, 7, 9: "
-        "s = p·a^(p−1), so ρ = (R/a)^(p−1)/p <= 1.01/p iff R/a <= 1.01^(1/(p−1))",
+        "E φ_p/G is a polynomial in (G/a)² with constant term p·a^(p−1) and no negative coefficient for p = 3, 5, "
+        "7, 9: s = p·a^(p−1), so ρ = (R/a)^(p−1)/p <= 1.01/p iff R/a <= 1.01^(1/(p−1))",
     )
 
 
@@ -79,8 +78,8 @@ def _powers_symbolic() -> Check:
     signs = [sp.sign(third.subs(P, sp.Rational(p))) for p in ("6/5", "2", "5/2")]
     return Check(
         bool(same and signs == [-1, 0, 1]),
-        "E φ_p/G = a^(p−1)·[p + p(p−1)(p−2)/6·x² + …], x = |G|/a: s = p·a^(p−1) at p = 2 and above, and less "
-        "for 1 < p < 2",
+        "E φ_p/G = a^(p−1)·[p + p(p−1)(p−2)/6·x² + …], x = |G|/a: s = p·a^(p−1) at p = 2 and above, and less for "
+        "1 < p < 2",
     )
 
 
@@ -150,8 +149,7 @@ def _unimodal_symbolic() -> Check:
     return Check(
         moment == 0,
         "a symmetric unimodal law is a mixture of uniforms on [−u, u], u <= M: p·E|ξ|^(p−1) = E u^(p−1) <= "
-        "M^(p−1), and "
-        "s <= σ^(p−1)·p·E|ξ|^(p−1) (the limit |G| → 0), while R > σM: ρ > 1",
+        "M^(p−1), and s <= σ^(p−1)·p·E|ξ|^(p−1) (the limit |G| → 0), while R > σM: ρ > 1",
     )
 
 
@@ -165,8 +163,8 @@ def _unimodal_numeric() -> Check:
     return Check(
         least >= 1 - 1e-9 and measured > 1 and peaked < 1,
         f"4 unimodal laws, p from 1.1 to 5: ρ >= {least:.4f} as |∇F| → 0, >= {measured:.4f} at R = "
-        "1.001·σ·sup|ξ|; the "
-        f"arcsine law, with its peaks at the ends, has {peaked:.4f} at p = 1.2, two-point noise {1 / 1.2:.4f}",
+        f"1.001·σ·sup|ξ|; the arcsine law, with its peaks at the ends, has {peaked:.4f} at p = 1.2, two-point "
+        f"noise {1 / 1.2:.4f}",
     )
 
 
@@ -194,8 +192,8 @@ def _unbounded_symbolic() -> Check:
     return Check(
         form == 0,
         "R = ∞, so (C2) has no meaning; (C1) holds: for Gaussian noise E φ_p/G = σ^(p−1)·p·E|ξ|^(p−1)·₁F₁(−a; "
-        "3/2; −z), "
-        "a = (p−1)/2, z = G²/2σ², with slope (2a/3)·₁F₁(1−a; 5/2; −z) = (2a/3)·e^(−z)·₁F₁(3/2+a; 5/2; z) > 0",
+        "3/2; −z), a = (p−1)/2, z = G²/2σ², with slope (2a/3)·₁F₁(1−a; 5/2; −z) = (2a/3)·e^(−z)·₁F₁(3/2+a; 5/2; "
+        "z) > 0",
     )
 
 
@@ -233,8 +231,8 @@ HIGH_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.10-other-powers",
-        "Two-point noise: s = p·a^(p−1) for every p >= 2, odd or not, but s < p·a^(p−1) for 1 < p < 2, the "
-        "powers in use.",
+        "Two-point noise: s = p·a^(p−1) for every p >= 2, odd or not, but s < p·a^(p−1) for 1 < p < 2, the powers "
+        "in use.",
         "equality",
         _powers_symbolic,
         _powers_numeric,
@@ -243,8 +241,7 @@ HIGH_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     our_claim(
         "4.9-unimodal",
         "No symmetric unimodal bounded noise of fixed scale satisfies (C2) for any p > 1 where gradients come "
-        "near 0, the "
-        "uniform noise of Example 4.1 included: ρ > 1.",
+        "near 0, the uniform noise of Example 4.1 included: ρ > 1.",
         "lower",
         _unimodal_symbolic,
         _unimodal_numeric,
@@ -252,9 +249,8 @@ HIGH_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.9-unbounded",
-        "Gaussian, Laplace and Student noise with a moment of order p > 1 has (C1), s = σ^(p−1)·p·E|ξ|^(p−1), "
-        "but no R, "
-        "so (C2) and Theorem 4.11 say nothing.",
+        "Gaussian, Laplace and Student noise with a moment of order p > 1 has (C1), s = σ^(p−1)·p·E|ξ|^(p−1), but "
+        "no R, so (C2) and Theorem 4.11 say nothing.",
         "equality",
         _unbounded_symbolic,
         _unbounded_numeric,

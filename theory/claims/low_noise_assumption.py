@@ -98,8 +98,8 @@ def _laws_symbolic() -> Check:
     )
     return Check(
         same == 0 and beyond == 0,
-        "da_p/dr is the mean of (pu/2)·[(1+ru)^(p−1) − |1−ru|^(p−1)] over u = |ξ|: negative for p < 1, positive for "
-        "p > 1, as 1+ru > |1−ru|",
+        "da_p/dr is the mean of (pu/2)·[(1+ru)^(p−1) − |1−ru|^(p−1)] over u = |ξ|: negative for p < 1, positive "
+        "for p > 1, as 1+ru > |1−ru|",
     )
 
 
@@ -128,7 +128,7 @@ def _laws_rigorous() -> Check:
     above, more = proved(falls, [(1.001, 1000.0)])
     return Check(
         below and above,
-        f"(1+ru)^(p−1) < |1−ru|^(p−1) for every p < 1, ru from 0.001 to 1000, not within 0.001 of 1 "
+        "(1+ru)^(p−1) < |1−ru|^(p−1) for every p < 1, ru from 0.001 to 1000, not within 0.001 of 1 "
         f"({boxes + more} boxes)",
     )
 
@@ -143,10 +143,9 @@ def _additive_symbolic() -> Check:
     leading = [sp.limit(closed.subs(P, p) * RATIO ** (1 - p), RATIO, sp.oo) for p in (sp.Rational(1, 2),)]
     return Check(
         limits == [0, 0, 0] and leading == [1],
-        "uniform noise: a_p(r) = r^(p−1)·(1+o(1)) → 0 as r = σ/|∇_iF| → ∞, p·E|ξ|^(p−1) times that for every "
-        "law where it "
-        "is finite: no c > 0 serves near a stationary point; under symmetric noise an atom of weight w at 0 "
-        "keeps a_p >= w",
+        "uniform noise: a_p(r) = r^(p−1)·(1+o(1)) → 0 as r = σ/|∇_iF| → ∞, p·E|ξ|^(p−1) times that for every law "
+        "where it is finite: no c > 0 serves near a stationary point; under symmetric noise an atom of weight w "
+        "at 0 keeps a_p >= w",
     )
 
 
@@ -240,8 +239,8 @@ LOW_NOISE_ASSUMPTION: tuple[Claim, ...] = (
     ),
     our_claim(
         "4.6-additive",
-        "Symmetric noise of fixed scale without an atom at 0 violates Assumption 4.6 for every c > 0, as ∇_iF → 0; "
-        "sparse noise satisfies it, however large.",
+        "Symmetric noise of fixed scale without an atom at 0 violates Assumption 4.6 for every c > 0, as ∇_iF → "
+        "0; sparse noise satisfies it, however large.",
         "upper",
         _additive_symbolic,
         _additive_numeric,
