@@ -20,14 +20,11 @@ from matplotlib.lines import Line2D
 
 from figures.style import Row, house_style, letter, new_figure, ratio_style
 from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import arm_bound
+from simulate.adagrad_bounds import arm_bound, unbounded_arm_bound
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import parse_problem
-from theory.alignment import high_noise_alignment
-from theory.convergence import second_moment_bound
 from theory.inputs import Array
 from theory.laws import parse_law
-from theory.moments import power_moments
 from theory.relative_noise import relative_noise_bound
 
 FILE = "convergence_bounds"
@@ -128,17 +125,8 @@ def _unbounded(descent: Descent, runs: AdagradRuns, index: int) -> Iterator[Curv
     mean, error = runs.over_seeds(runs.mean_absolute[0, index, 0])
     low, high = np.maximum(mean - _ERRORS * error, 0.0), mean + _ERRORS * error
     yield Curve("unbounded", "measured", power, steps, mean**2, low**2, high**2)
-    problem, largest = descent.problem, float(descent.problem.largest_gradient[0])
-    sigma = float(descent.noise_to_signal[0] * problem.gradient_scale[0])
-    bound = second_moment_bound(
-        steps,
-        alignment=high_noise_alignment(power, sigma, largest, descent.law),
-        second_moment=power_moments(power, largest, sigma, descent.law).second,  # E|G+σξ|^2p grows with |G|
-        gap=problem.start_value - problem.minimum,
-        learning_rate=float(descent.learning_rates[0]),
-        smoothness=problem.smoothness,
-        epsilon=descent.epsilon,
-    )
+    ratio, rate = float(descent.noise_to_signal[0]), float(descent.learning_rates[0])
+    bound = unbounded_arm_bound(descent, ratio, power, rate, descent.problem.largest_gradient, steps)
     yield Curve("unbounded", "second-moment bound", power, steps, bound.total)
 
 

@@ -87,7 +87,7 @@ def _studies(size: Size, folder: Path) -> Studies:
     mark = {"size": asdict(size), "code": _code()}
     for name, study in STUDIES.items():
         path = folder / f"{name}.json"
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        kept = _kept(path)
         if kept.get("mark") != mark:
             try:
                 with progress_bar(f"study of {name}") as progress:
@@ -99,6 +99,15 @@ def _studies(size: Size, folder: Path) -> Studies:
             write_file(path, json.dumps(kept))
         done[name] = kept["rows"]
     return done
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What an interrupted run has left in a file; nothing if it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _code() -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student_t
 
 from simulate.descent import Descent
 from simulate.problem_assumptions import (
@@ -13,14 +15,17 @@ from simulate.problem_assumptions import (
     largest_noisy_gradient,
     low_noise_constant,
 )
+from theory.alignment import high_noise_alignment
 from theory.convergence import (
     Bound,
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
     low_noise_bound,
+    second_moment_bound,
 )
-from theory.inputs import InputError
+from theory.inputs import Array, InputError
+from theory.moments import power_moments
 
 Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
 
@@ -126,6 +131,63 @@ def arm_bound(
         powered = low_noise_bound if chosen == "4.8" else high_noise_bound
         bound = powered(steps, power, alignment=alignment, **constants)
     return ArmBound(chosen, note, alignment, constants["gradient_bound"], bound)
+
+
+def unbounded_arm_bound(
+    descent: Descent,
+    noise_to_signal: float,
+    power: float,
+    learning_rate: float,
+    largest: Array,
+    steps: ArrayLike,
+) -> Bound:
+    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.convergence.second_moment_bound`.
+
+    Parameters
+    ----------
+    descent : Descent
+        The simulation, with additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|.
+    noise_to_signal, power, learning_rate : float
+        The arm.
+    largest : ndarray
+        Largest |∂_iF| for which the bound is to hold, shape (d,).
+    steps : array_like
+        T.
+
+    Examples
+    --------
+    >>> from simulate.descent import build_descent
+    >>> from simulate.problems import parse_problem
+    >>> from theory.laws import parse_law
+    >>> problem = parse_problem("pseudo-huber")
+    >>> descent = build_descent(problem, 1.0, 5.0, 10.0, parse_law("gaussian"), steps=100)
+    >>> bound = unbounded_arm_bound(descent, 10.0, 1.0, 5.0, problem.largest_gradient, [1e4, 1e6])
+    >>> bound.total.round(1).tolist()
+    [150.5, 17.1]
+    """
+    problem, law = descent.problem, descent.law
+    sigma = noise_to_signal * problem.gradient_scale
+    return second_moment_bound(
+        steps,
+        alignment=float(np.min(high_noise_alignment(power, sigma, largest, law))),
+        second_moment=float(np.max(power_moments(power, largest, sigma, law).second)),
+        gap=problem.start_value - problem.minimum,
+        learning_rate=learning_rate,
+        smoothness=problem.smoothness,
+        epsilon=descent.epsilon,
+        dimension=problem.dimension,
+    )
+
+
+def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, confidence: float) -> Array:
+    """One-sided Student bounds below true means; `tests` of them hold together with the confidence (Bonferroni).
+
+    Examples
+    --------
+    >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1, confidence=0.95).round(4).tolist()
+    [0.8247]
+    """
+    return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
 
 
 def _choice(descent: Descent, noise_to_signal: float, power: float, theorem: Theorem) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from scipy.stats import t as student_t
 
 from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound
+from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound, least_mean
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import parse_problem
 from simulate.progress import progress_bar
@@ -199,11 +199,10 @@ def _violations(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Checkpoints where a mean, less its error, exceeds the bound; `confidence` holds for all comparisons together."""
     bounded = [arm for arm in result["arms"] if arm["bound"]]
     tests = max(1, len(bounded) * result["steps"].size)
-    quantile = student_t.isf((1 - result["confidence"]) / tests, result["seeds"] - 1)
     found = []
     for arm in bounded:
-        mean = arm["curves"][arm["average"]]
-        lowest = mean - quantile * arm["curves"][f"{arm['average']}_standard_error"]
+        mean, error = (arm["curves"][arm["average"] + suffix] for suffix in ("", "_standard_error"))
+        lowest = least_mean(mean, error, result["seeds"], tests=tests, confidence=result["confidence"])
         for k in np.flatnonzero(lowest > arm["bound"]["total"]):
             where = {name: arm[name] for name in ("noise_to_signal", "power", "learning_rate", "theorem")}
             found.append(

@@ -5,18 +5,15 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from scipy.stats import t as student_t
 
 from simulate.adagrad import AdagradRuns, run_descent
+from simulate.adagrad_bounds import least_mean, unbounded_arm_bound
 from simulate.descent import Descent, build_descent
 from simulate.problems import parse_problem
 from simulate.rates import fitted_exponent
 from simulate.studies.size import Progress, Row, Size
 from simulate.studies.tuning import CONFIDENCE
-from theory.alignment import high_noise_alignment
-from theory.convergence import Bound, second_moment_bound
 from theory.laws import parse_law
-from theory.moments import power_moments
 
 LAWS = ("gaussian", "laplace", "student-t:7")
 POWERS = (0.5, 1.0, 1.2, 2.0)
@@ -48,7 +45,6 @@ def run(size: Size, progress: Progress) -> list[Row]:
 
 
 def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
-    quantile = float(student_t.isf((1 - CONFIDENCE) / tests, descent.seeds - 1))
     grid = [
         list(enumerate(axis.tolist()))
         for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
@@ -59,9 +55,10 @@ def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
         exponent = fitted_exponent(runs.steps, runs.mean_square[i, j, k])
         absolute, spread = runs.over_seeds(runs.mean_absolute[i, j, k])
         seen = float(runs.largest_gradient[i, j, k].max())
-        bound = _bound(descent, ratio, power, rate, seen)
-        total = float(bound.total)
-        lowest = max(float(absolute[-1] - quantile * spread[-1]), 0.0) ** 2 / descent.problem.dimension
+        largest = np.minimum(descent.problem.largest_gradient, seen)
+        total = float(unbounded_arm_bound(descent, ratio, power, rate, largest, descent.steps).total)
+        least = least_mean(absolute[-1], spread[-1], descent.seeds, tests=tests, confidence=CONFIDENCE)
+        lowest = max(float(least), 0.0) ** 2 / descent.problem.dimension
         rows.append(
             {
                 "problem": descent.problem.name,
@@ -83,23 +80,3 @@ def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
             }
         )
     return rows
-
-
-def _bound(descent: Descent, ratio: float, power: float, rate: float, seen: float) -> Bound:
-    """The bound without R: s and B² over all |∂_iF| up to their bound, or up to the largest |g_i| seen."""
-    problem, law = descent.problem, descent.law
-    largest = np.minimum(problem.largest_gradient, seen)
-    sigma = ratio * problem.gradient_scale
-    s = float(np.min(high_noise_alignment(power, sigma, largest, law)))
-    # E|G+σξ|^{2p} grows with |G| and σ: the worst coordinate has both largest.
-    second = float(np.max(power_moments(power, largest, sigma, law).second))
-    return second_moment_bound(
-        descent.steps,
-        alignment=s,
-        second_moment=second,
-        gap=problem.start_value - problem.minimum,
-        learning_rate=rate,
-        smoothness=problem.smoothness,
-        epsilon=descent.epsilon,
-        dimension=problem.dimension,
-    )

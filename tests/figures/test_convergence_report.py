@@ -93,6 +93,13 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, quick_studies):
     assert not (tmp_path / "unfinished").exists()
 
 
+def test_a_damaged_file_of_an_interrupted_run_is_not_taken(tmp_path, quick_studies):
+    commands._studies(QUICK, tmp_path)
+    (tmp_path / "gains.json").write_text('{"mark": ', encoding="utf-8")
+    commands._studies(QUICK, tmp_path)
+    assert quick_studies == [*STUDIES, "gains"]
+
+
 def test_studies_of_other_code_are_not_taken(tmp_path, monkeypatch, quick_studies):
     commands._studies(QUICK, tmp_path)
     commands._studies(QUICK, tmp_path)
