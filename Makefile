@@ -55,9 +55,9 @@ $(BASE): | $(VENV)/pyvenv.cfg
 	@touch $@
 
 $(DEV): | $(VENV)/pyvenv.cfg
-	@echo "Installing the base packages and the tools into $(VENV) (once, from the network)"
+	@echo "Installing everything, PyTorch included, and the tools into $(VENV) (once, from the network)"
 	@rm -f $(STAMPS)
-	@$(PIP) -e '.[dev]'
+	@$(PIP) -e '.[train,dev]'
 	@touch $@ $(BASE)
 
 $(VENV)/pyvenv.cfg:
