@@ -1,0 +1,124 @@
+"""Clipping of the global gradient norm before or after the power, as a setting of the optimizer.
+
+The authors' code clips first; a training loop (or the Hugging Face Trainer's `max_grad_norm`) that clips before
+`optimizer.step()` does the same. The other order needs the powered gradient, which only the optimizer has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradpower.inputs import real, refusal
+
+ORDERS = ("clip_then_power", "power_then_clip")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clipping of the global gradient norm, and its place relative to the power.
+
+    With c(n) = min(1, max_norm/(n + 1e-6)), torch's clipping factor, the base optimizer receives
+    φ_p(c(‖g‖)·g) for "clip_then_power" and c(‖φ_p(g)‖)·φ_p(g) for "power_then_clip"; the norm runs over all
+    parameters of all groups. `.grad` is left as it is.
+
+    Parameters
+    ----------
+    order : str
+        "clip_then_power" or "power_then_clip".
+    max_norm : float
+        Largest norm, > 0. At equal `max_norm` the two orders clip differently: ‖φ_p(g)‖ has another scale.
+    norm_type : float
+        Order of the norm, > 0; 2 by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed.
+
+    Examples
+    --------
+    >>> Clip("power_then_clip", 1.0)
+    Clip(order='power_then_clip', max_norm=1.0, norm_type=2.0)
+    """
+
+    order: str
+    max_norm: float
+    norm_type: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise refusal("order", self.order, " or ".join(map(repr, ORDERS)), ValueError)
+        for name in ("max_norm", "norm_type"):
+            value = real(name, getattr(self, name), "a finite number > 0", low=0, open_low=True)
+            object.__setattr__(self, name, value)
+
+    def factor(self, norm: Tensor) -> Tensor:
+        """Return c(norm) = min(1, max_norm/(norm + 1e-6)), a 0-dimensional tensor; NaN if the norm is.
+
+        Examples
+        --------
+        >>> clip_then_power(1.0).factor(torch.tensor(4.0))
+        tensor(0.2500)
+        """
+        return torch.clamp(self.max_norm / (norm + 1e-6), max=1.0)
+
+
+def clip_then_power(max_norm: float, *, norm_type: float = 2.0) -> Clip:
+    """Return the setting that clips the raw gradient first: x = φ_p(c(‖g‖)·g), as the authors' code does.
+
+    Parameters
+    ----------
+    max_norm, norm_type : float
+        As in `Clip`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Clip`.
+
+    Examples
+    --------
+    >>> from gradpower import AdamWPower
+    >>> weight = torch.nn.Parameter(torch.zeros(2))
+    >>> optimizer = AdamWPower([weight], lr=0.1, power=1.2, clip=clip_then_power(1.0))
+    """
+    return Clip("clip_then_power", max_norm, norm_type)
+
+
+def power_then_clip(max_norm: float, *, norm_type: float = 2.0) -> Clip:
+    """Return the setting that clips the powered gradient: x = c(‖φ_p(g)‖)·φ_p(g).
+
+    Parameters
+    ----------
+    max_norm, norm_type : float
+        As in `Clip`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Clip`.
+
+    Examples
+    --------
+    >>> power_then_clip(1.0).order
+    'power_then_clip'
+    """
+    return Clip("power_then_clip", max_norm, norm_type)
+
+
+def global_norm(parts: Iterable[Sequence[Tensor]], norm_type: float) -> Tensor | None:
+    """Return the norm over all tensors of all `parts`, one part in memory at a time; None if there are none."""
+    norms = []
+    for tensors in parts:
+        if tensors:
+            norm = torch.nn.utils.get_total_norm(tensors, norm_type)
+            # Shards of one tensor lie on several ranks; their norms are summed across them here.
+            norms.append(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    if not norms:
+        return None
+    total: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]), norm_type)
+    return total

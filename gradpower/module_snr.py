@@ -1,0 +1,379 @@
+"""The signal-to-noise ratio of each module's gradient, from micro-batches or from Adam's moments.
+
+With g_k = μ + e_k the independent micro-batch gradients of a module: signal S = ‖μ‖², noise N = tr Cov(g_k),
+SNR = √(S/N). MoLS (arXiv 2605.05794) scales learning rates by such ratios; how it estimates them is not known to us,
+and the estimators here are our own (`gradpower.module_scaling`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gradpower.inputs import real, refusal
+from gradpower.names import match_parameters
+
+Modules = Mapping[str, Sequence[Tensor]]
+_FEWEST = 4  # samples, below which the spread says nothing about the error
+
+
+@dataclass(frozen=True)
+class ModuleSNR:
+    """Signal-to-noise ratio of one module's gradient.
+
+    Attributes
+    ----------
+    name : str
+        The module.
+    signal : float
+        Unbiased estimate of ‖E g‖²; negative where noise hides the signal.
+    noise : float
+        Estimate of tr Cov(g) > 0.
+    standard_error : float
+        Of the squared SNR `signal/noise`: the root of an estimate near 0 has no useful one.
+    samples : int
+        Independent pieces that the standard error rests on: micro-batches, or blocks of coordinates.
+    parameters : int
+        Coordinates of the module.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, or the noise not positive.
+
+    Examples
+    --------
+    >>> head = ModuleSNR("head", signal=0.04, noise=4.0, standard_error=0.001, samples=32, parameters=1000)
+    >>> round(head.snr, 3), head.resolved
+    (0.1, True)
+    """
+
+    name: str
+    signal: float
+    noise: float
+    standard_error: float
+    samples: int
+    parameters: int
+
+    def __post_init__(self) -> None:
+        real(f"signal of module {self.name}", self.signal, "a finite number")
+        real(f"noise of module {self.name}", self.noise, "a finite number > 0", low=0, open_low=True)
+        real(f"standard_error of module {self.name}", self.standard_error, "a finite number >= 0", low=0)
+
+    @property
+    def squared(self) -> float:
+        """`signal/noise`, not clipped."""
+        return self.signal / self.noise
+
+    @property
+    def snr(self) -> float:
+        """`√max(0, signal/noise)`."""
+        return math.sqrt(max(0.0, self.squared))
+
+    @property
+    def resolved(self) -> bool:
+        """Whether `signal/noise` is more than two standard errors above 0."""
+        return self.squared > 2 * self.standard_error
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0."""
+        half = _student_quantile((1 + level) / 2, self.samples - 2) * self.standard_error
+        return math.sqrt(max(0.0, self.squared - half)), math.sqrt(max(0.0, self.squared + half))
+
+
+def _student_quantile(probability: float, degrees: int) -> float:
+    """Student's quantile by its expansion in 1/degrees, to 0.02 at 5 degrees and 0.25 at 2."""
+    z, n = NormalDist().inv_cdf(probability), degrees
+    first, second = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z
+    third = 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
+    return z + first / (4 * n) + second / (96 * n**2) + third / (384 * n**3)
+
+
+def group_names(optimizer: Optimizer) -> list[str]:
+    """Return the name of every parameter group: its "name" key, or else its index.
+
+    Examples
+    --------
+    >>> weight, bias = torch.nn.Linear(2, 2).parameters()
+    >>> group_names(torch.optim.SGD([{"params": [weight], "name": "mlp"}, {"params": [bias]}], lr=1.0))
+    ['mlp', '1']
+    """
+    return [str(group.get("name", index)) for index, group in enumerate(optimizer.param_groups)]
+
+
+def modules_of(optimizer: Optimizer) -> dict[str, list[Tensor]]:
+    """Return the parameters of an optimizer by the "name" of their group, as `SNRMeter` wants them.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Groups without a name are called by their index; groups of one name are one module.
+
+    Examples
+    --------
+    >>> weight, bias = torch.nn.Linear(2, 2).parameters()
+    >>> modules = modules_of(torch.optim.SGD([{"params": [weight], "name": "mlp"}, {"params": [bias]}], lr=1.0))
+    >>> {name: len(parameters) for name, parameters in modules.items()}
+    {'mlp': 1, '1': 1}
+    """
+    modules: dict[str, list[Tensor]] = {}
+    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
+        modules.setdefault(name, []).extend(group["params"])
+    return modules
+
+
+def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[str, list[Tensor]]:
+    """Sort the trainable parameters of a model into modules, each into the first whose pattern is found in its name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a pattern is no regular expression or gets no parameter, or a parameter no pattern.
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 2))
+    >>> modules = modules_by_pattern(net, {"embedding": "^0", "head": "."})
+    >>> {name: len(params) for name, params in modules.items()}
+    {'embedding': 1, 'head': 2}
+    """
+    owned, others = match_parameters(model, {f"pattern of module {n!r}": p for n, p in patterns.items()})
+    if others:
+        raise refusal("patterns", f"none for {', '.join(others)}", "one for every parameter", ValueError)
+    return {name: list(parameters) for name, parameters in zip(patterns, owned, strict=True)}
+
+
+class SNRMeter:
+    """The SNR of each module, from micro-batch gradients as they come.
+
+    Call `update` after each backward pass of equally large, independent micro-batches at fixed parameters.
+
+    Parameters
+    ----------
+    modules : mapping of str to parameters
+        See `modules_of` and `modules_by_pattern`.
+    accumulate : bool
+        False: gradients are zeroed before each micro-batch, so that `.grad` is its gradient. True: `.grad` adds up, and
+        the meter takes differences.
+
+    Raises
+    ------
+    ValueError
+        For a module without parameters, or complex parameters.
+
+    Notes
+    -----
+    With ḡ_j the mean of the first j of K gradients, each new one gives two numbers:
+
+        z_k = ‖g_k − ḡ_{k−1}‖²·(k−1)/k,  E z_k = N;        h_k = ⟨ḡ_{k−1}, g_k⟩,  E h_k = S.
+
+    The mean of the z_k is the sample variance `N̂ = Σ‖g_k − ḡ‖²/(K−1)`, and `Ŝ = ‖ḡ‖² − N̂/K`: both are unbiased.
+
+    The error of Ŝ/N̂ = ‖ḡ‖²/N̂ − 1/K is that of first order. `Var(‖ḡ‖²) = 4a/K + 2b/K²`, a = μᵀΣμ, b = tr Σ², for
+    Gaussian noise; Var(N̂) comes from the spread of the z_k, which are uncorrelated then. As E (h_k − S)² =
+    a + (a+b)/(k−1), the h_k give a, b >= 0 by Gaussian maximum likelihood. μᵀe and ‖e‖² are taken as uncorrelated:
+    where noisier micro-batches have more signal, too (gradients that differ by a factor), the error bar is too wide,
+    up to threefold.
+
+    Memory: one copy of the parameters (float32 at least), two with `accumulate`, a temporary of the largest parameter.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.zeros(100))
+    >>> generator, meter = torch.Generator().manual_seed(0), SNRMeter({"layer": [weight]})
+    >>> for _ in range(32):
+    ...     weight.grad = 0.5 + torch.randn(100, generator=generator)
+    ...     meter.update()
+    >>> low, high = meter.snrs()["layer"].interval()
+    >>> low < 0.5 < high < 0.6
+    True
+    """
+
+    def __init__(self, modules: Modules, *, accumulate: bool = False) -> None:
+        self.modules = {name: list(parameters) for name, parameters in modules.items()}
+        self.accumulate = accumulate
+        self.updates = 0
+        self._means: dict[str, list[Tensor]] = {}
+        self._totals: dict[str, list[Tensor]] = {}
+        self._products: dict[str, list[float]] = {name: [] for name in self.modules}
+        self._deviations: dict[str, list[float]] = {name: [] for name in self.modules}
+        for name, parameters in self.modules.items():
+            if not parameters or any(p.is_complex() for p in parameters):
+                raise refusal("modules", name, "modules of one or more real parameters", ValueError)
+            self._means[name] = [_zeros(p) for p in parameters]
+            self._totals[name] = [_zeros(p) for p in parameters] if accumulate else []
+
+    @torch.no_grad()
+    def update(self, *, zeroed: bool = False) -> None:
+        """Take in the gradient of one more micro-batch; a missing `.grad` counts as zero.
+
+        Parameters
+        ----------
+        zeroed : bool
+            With `accumulate`: whether gradients were zeroed since the last call, as after a step of the optimizer.
+        """
+        self.updates += 1
+        k = self.updates
+        for name, parameters in self.modules.items():
+            product = deviation = 0.0
+            for index, (p, mean) in enumerate(zip(parameters, self._means[name], strict=True)):
+                innovation = self._gradient(name, index, p, zeroed).sub_(mean)
+                squared_mean, cross = (
+                    mean.square().sum(dtype=torch.float64),
+                    (mean * innovation).sum(dtype=torch.float64),
+                )
+                product += float(squared_mean + cross)
+                deviation += float(innovation.square().sum(dtype=torch.float64)) * (k - 1) / k
+                mean.add_(innovation, alpha=1 / k)
+            if k > 1:
+                self._products[name].append(product)
+                self._deviations[name].append(deviation)
+
+    def _gradient(self, name: str, index: int, p: Tensor, zeroed: bool) -> Tensor:
+        """Return the micro-batch gradient of one parameter, in memory that may be written to."""
+        gradient = torch.zeros_like(self._means[name][index])
+        if p.grad is not None:
+            gradient += p.grad.to_dense() if p.grad.layout != torch.strided else p.grad
+        if not self.accumulate:
+            return gradient
+        total = self._totals[name][index]
+        before = torch.zeros_like(total) if zeroed else total.clone()
+        total.copy_(gradient)
+        return gradient.sub_(before)
+
+    def snrs(self) -> dict[str, ModuleSNR]:
+        """Return the SNR of each module so far.
+
+        Raises
+        ------
+        ValueError
+            After fewer than 4 micro-batches, or if the gradients of a module do not vary or are not finite.
+        """
+        if self.updates < _FEWEST:
+            raise refusal("updates", self.updates, f"at least {_FEWEST} micro-batches", ValueError)
+        return {name: self._snr(name) for name in self.modules}
+
+    def _snr(self, name: str) -> ModuleSNR:
+        k = self.updates
+        products = torch.tensor(self._products[name], dtype=torch.float64)
+        deviations = torch.tensor(self._deviations[name], dtype=torch.float64)
+        squared_mean = sum(float(mean.square().sum(dtype=torch.float64)) for mean in self._means[name])
+        noise = float(deviations.mean())
+        real(f"noise of module {name}", noise, "gradients that are finite and vary", low=0, open_low=True)
+        signal = squared_mean - noise / k
+        a, b = _signal_variances(products - signal)
+        ratio = squared_mean / noise
+        variance = 4 * a / k + 2 * b / k**2 + ratio**2 * float(deviations.var()) / (k - 1)
+        parameters = sum(p.numel() for p in self.modules[name])
+        return ModuleSNR(name, signal, noise, math.sqrt(variance) / noise, k, parameters)
+
+
+def _zeros(p: Tensor) -> Tensor:
+    return torch.zeros_like(p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
+
+
+def _signal_variances(residuals: Tensor) -> tuple[float, float]:
+    """Fit a, b >= 0 to residuals h_k − S of variance a + (a+b)/(k−1), k = 2, …, K."""
+    past = torch.arange(1, len(residuals) + 1, dtype=torch.float64)
+    shares = torch.cat([torch.zeros(1), torch.logspace(-4, 4, 81)]).double() / len(past)  # a/b
+    shapes = shares[:, None] * (1 + 1 / past) + 1 / past
+    b = (residuals.square() / shapes).mean(1)
+    misfit = len(past) * b.log() + shapes.log().sum(1)
+    best = int(misfit.argmin())
+    return float(shares[best] * b[best]), float(b[best])
+
+
+def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, ModuleSNR]:
+    """The SNR of each group's gradient, from the moments that Adam keeps.
+
+    For i.i.d. gradients of mean μ_i and variance σ_i² in coordinate i, after t steps the bias-corrected moments have
+
+        E v̂ = μ² + σ²,   E m̂² = μ² + κσ²,   κ = Σ_k w_k² = (1−β1)(1+β1^t)/((1+β1)(1−β1^t)),   w_k = (1−β1)β1^k/(1−β1^t),
+
+    so that signal = Σ_i (m̂² − κv̂)/(1−κ) and noise = Σ_i (v̂ − m̂²)/(1−κ) are unbiased. The noise is that of a whole
+    step's gradient, a micro-batch's divided by their number. Of a powered optimizer the moments, and so this SNR, are
+    those of φ_p(g). Gradients that drift within Adam's memory count as noise.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered or not.
+    blocks : int
+        Each module is cut into about so many runs of neighbouring coordinates.
+
+    Returns
+    -------
+    dict of str to ModuleSNR
+        By group name (`group_names`). The standard error comes from the spread over blocks. It takes blocks as
+        independent: what all coordinates of a module have in common in their noise is not covered.
+
+    Raises
+    ------
+    ValueError
+        If a parameter has no such moments or fewer than 2 steps, a module has fewer than 4 coordinates, or its
+        moments show no noise (E m̂² > E v̂, under strong drift).
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.zeros(4000))
+    >>> generator, optimizer = torch.Generator().manual_seed(0), torch.optim.AdamW([weight])
+    >>> for _ in range(50):
+    ...     weight.grad = 0.5 + torch.randn(4000, generator=generator)
+    ...     optimizer.step()
+    >>> round(snr_from_adam(optimizer)["0"].snr, 1)
+    0.5
+    """
+    if blocks < _FEWEST:
+        raise refusal("blocks", blocks, f"an integer >= {_FEWEST}", ValueError)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
+        groups.setdefault(name, []).append(group)
+    return {name: _snr_of_moments(optimizer, name, parts, blocks) for name, parts in groups.items()}
+
+
+def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[dict[str, Any]], blocks: int) -> ModuleSNR:
+    count = sum(p.numel() for group in groups for p in group["params"])
+    if count < _FEWEST:
+        raise refusal(f"parameters of group {name}", count, f"{_FEWEST} coordinates or more", ValueError)
+    length = max(1, count // blocks)
+    sums = [
+        torch.stack([block.sum(dtype=torch.float64) for block in torch.split(part, length)]).cpu()
+        for group in groups
+        for p in group["params"]
+        for part in _from_moments(optimizer.state.get(p, {}), group, name)
+    ]
+    signals, noises = torch.cat(sums[::2]), torch.cat(sums[1::2])
+    signal, noise = float(signals.sum()), float(noises.sum())
+    real(f"noise of group {name}", noise, "moments that show noise > 0", low=0, open_low=True)
+    residuals = signals - signal / noise * noises
+    n = len(residuals)
+    error = math.sqrt(n / (n - 1) * float(residuals.square().sum())) / noise
+    return ModuleSNR(name, signal, noise, error, n, count)
+
+
+def _from_moments(state: dict[str, Any], group: dict[str, Any], name: str) -> tuple[Tensor, Tensor]:
+    """Return the signal and the noise of every coordinate of a parameter."""
+    missing = [key for key in ("exp_avg", "exp_avg_sq", "step") if key not in state]
+    steps = 0 if missing else int(state["step"])
+    if missing or steps < 2:
+        shown = f"no {missing[0]}" if missing else f"step {steps}"
+        raise refusal(
+            f"state of a parameter of group {name}", shown, "Adam's moments after 2 or more steps", ValueError
+        )
+    beta1, beta2 = (float(beta) for beta in group["betas"])
+    kappa = (1 - beta1) * (1 + beta1**steps) / ((1 + beta1) * (1 - beta1**steps))
+    first, second = (_wide(state[key]).flatten() for key in ("exp_avg", "exp_avg_sq"))
+    first_squared = (first / (1 - beta1**steps)).square()
+    second = second / (1 - beta2**steps)
+    return (first_squared - kappa * second) / (1 - kappa), (second - first_squared) / (1 - kappa)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,0 +1,295 @@
+import copy
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gradpower.combined import CombinedOptimizer
+from gradpower.muon import MuonAdamWPower, StackedMuon, StackedMuonPower, muon_groups
+from gradpower.optimizers import AdamWPower
+from gradpower.powered_optimizer import powered
+from tests.gradpower.models import (
+    Net,
+    equal,
+    generator,
+    llama,
+    normal,
+    powered_optimizer,
+    qwen,
+    train,
+    weights,
+)
+
+MOONLIGHT = {"adjust_lr_fn": "match_rms_adamw"}
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(6, 4), (4, 6), (5, 5)])
+@pytest.mark.parametrize("adjust_lr_fn", ["original", "match_rms_adamw"])
+def test_stack_equals_separate_matrices(rows, columns, adjust_lr_fn):
+    options = {"lr": 0.02, "weight_decay": 0.1, "adjust_lr_fn": adjust_lr_fn}
+    stack = nn.Parameter(normal(3, rows, columns, seed=0))
+    matrices = [nn.Parameter(m.clone()) for m in stack.detach()]
+    stacked, separate = StackedMuon([stack], **options), torch.optim.Muon(matrices, **options)
+    for step in range(20):
+        stack.grad = normal(3, rows, columns, seed=1 + step)
+        for p, g in zip(matrices, stack.grad, strict=True):
+            p.grad = g.clone()
+        stacked.step()
+        separate.step()
+    assert torch.equal(stack, torch.stack(matrices))
+    momenta = [separate.state[p]["momentum_buffer"] for p in matrices]
+    assert torch.equal(stacked.state[stack]["momentum_buffer"], torch.stack(momenta))
+
+
+def test_deeper_and_transposed_stacks():
+    # Strided memory, as a transposed parameter has it, can only be updated through views.
+    dense = nn.Parameter(normal(2, 3, 4, 5, seed=0))
+    strided = nn.Parameter(dense.detach().permute(1, 3, 0, 2).contiguous().permute(2, 0, 3, 1))
+    matrices = [nn.Parameter(m.clone()) for m in dense.detach().flatten(0, 1)]
+    assert not strided.is_contiguous()
+    optimizers = [StackedMuon([dense]), StackedMuon([strided]), torch.optim.Muon(matrices)]
+    for step in range(5):
+        dense.grad = normal(2, 3, 4, 5, seed=1 + step)
+        strided.grad = dense.grad.clone()
+        for p, g in zip(matrices, dense.grad.flatten(0, 1), strict=True):
+            p.grad = g.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert torch.equal(dense.flatten(0, 1), torch.stack(matrices))
+    assert torch.allclose(strided, dense, atol=1e-6)
+
+
+def test_matrices_equal_torchs():
+    first, second = (nn.Parameter(normal(6, 4, seed=0)) for _ in range(2))
+    ours, torchs = StackedMuon([first], 0.02, 0.1, 0.9), torch.optim.Muon([second], 0.02, 0.1, 0.9)
+    assert ours.defaults == torchs.defaults
+    for step in range(20):
+        first.grad = normal(6, 4, seed=1 + step)
+        second.grad = first.grad.clone()
+        ours.step()
+        torchs.step()
+    assert torch.equal(first, second)
+
+
+def newton_schulz(singular_values: np.ndarray, steps: int = 5) -> np.ndarray:
+    s = singular_values / np.sqrt((singular_values**2).sum())
+    for _ in range(steps):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return s
+
+
+def test_update_of_each_expert_is_nearly_orthogonal():
+    stack = nn.Parameter(normal(4, 6, 9, seed=0))
+    before = stack.detach().double().numpy().copy()
+    # Experts with gradients of very different sizes: one norm for the stack would leave the small ones behind.
+    gradients = normal(4, 6, 9, seed=1) * torch.tensor([1.0, 1e-2, 1e-4, 10.0])[:, None, None]
+    stack.grad = gradients.clone()
+    StackedMuon([stack], lr=0.5, weight_decay=0.0, **MOONLIGHT).step()
+    updates = (before - stack.detach().double().numpy()) / (0.5 * 0.2 * np.sqrt(9))
+    for update, gradient in zip(updates, gradients.double().numpy(), strict=True):
+        expected = np.sort(newton_schulz(np.linalg.svd(gradient, compute_uv=False)))
+        values = np.sort(np.linalg.svd(update, compute_uv=False))
+        assert np.allclose(values, expected, atol=0.03)  # torch iterates in bfloat16
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+        # The directions are the gradient's own: U'V'ᵀ with U and V of the gradient.
+        u, _, vt = np.linalg.svd(gradient, full_matrices=False)
+        assert np.allclose(u.T @ update @ vt.T, np.diag(np.diag(u.T @ update @ vt.T)), atol=0.05)
+
+
+def test_stack_survives_checkpoint_copy_and_pickle():
+    def step(p: nn.Parameter, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        p.grad = normal(*p.shape, seed=seed)
+        optimizer.step()
+
+    stack = nn.Parameter(normal(3, 4, 5, seed=0))
+    optimizer = StackedMuon([stack], lr=0.02)
+    step(stack, optimizer, 1)
+    loaded = nn.Parameter(stack.detach().clone())
+    resumed = StackedMuon([loaded], lr=0.5)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for duplicate in [resumed, copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))]:
+        (p,) = duplicate.param_groups[0]["params"]
+        step(p, duplicate, 2)
+        with pytest.raises(ValueError, match="2 or more dimensions"):
+            duplicate.add_param_group({"params": [nn.Parameter(torch.zeros(3))]})
+        assert len(duplicate.param_groups) == 1
+        assert type(duplicate) is StackedMuon
+    step(stack, optimizer, 2)
+    assert torch.equal(loaded, stack)
+    assert torch.equal(copy.deepcopy(optimizer).param_groups[0]["params"][0], stack)
+
+
+def test_stack_refusals():
+    matrix = nn.Parameter(torch.zeros(2, 2))
+    with pytest.raises(ValueError, match=r"params: 'a parameter of shape \(2,\)' is not allowed"):
+        StackedMuon([matrix, nn.Parameter(torch.zeros(2))])
+    with pytest.raises(ValueError, match="empty parameter list"):
+        StackedMuon([])
+    with pytest.raises(TypeError, match="iterable of Tensors"):
+        StackedMuon(matrix)
+    with pytest.raises(ValueError, match="Learning rate"):
+        StackedMuon([matrix], lr=-1)
+    with pytest.raises(ValueError, match="Adjust learning rate function"):
+        StackedMuon([matrix], adjust_lr_fn="other")
+
+
+def test_signatures_are_shown():
+    assert list(inspect.signature(StackedMuon).parameters) == list(
+        inspect.signature(torch.optim.Muon).parameters
+    )
+    assert {"ns_steps", "power"} <= set(inspect.signature(StackedMuonPower).parameters)
+
+
+def test_powered_stack():
+    # φ_p by hand on the gradient of the plain optimizer.
+    first, second = (nn.Parameter(normal(3, 4, 5, seed=0)) for _ in range(2))
+    ours, plain = StackedMuonPower([first], lr=0.02, power=1.3), StackedMuon([second], lr=0.02)
+    for step in range(5):
+        first.grad = normal(3, 4, 5, seed=1 + step)
+        second.grad = first.grad.sign() * first.grad.abs() ** 1.3
+        ours.step()
+        plain.step()
+    assert torch.allclose(first, second, atol=1e-4)
+    assert (first - normal(3, 4, 5, seed=0)).abs().max() > 1e-2
+    assert powered(StackedMuon) is StackedMuonPower
+    assert pickle.loads(pickle.dumps(StackedMuonPower)) is StackedMuonPower
+
+
+def split(model: nn.Module, **options: object) -> dict[str, set[str]]:
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {g["algorithm"]: {names[id(p)] for p in g["params"]} for g in muon_groups(model, **options)}
+
+
+def test_split_of_llama():
+    model = llama()
+    parts = split(model)
+    assert parts["adamw"] == {n for n, p in model.named_parameters() if p.ndim == 1} | {
+        "model.embed_tokens.weight",
+        "lm_head.weight",
+    }
+    assert parts["muon"] == set(dict(model.named_parameters())) - parts["adamw"]
+    assert len(parts["muon"]) == 14
+
+
+def test_split_of_qwen():
+    model = qwen()
+    parts = split(model)
+    assert "model.layers.1.mlp.experts.gate_up_proj" in parts["muon"]
+    assert "model.layers.1.mlp.shared_expert.down_proj.weight" in parts["muon"]
+    assert "model.layers.1.mlp.gate.weight" in parts["adamw"]
+    assert "model.layers.1.mlp.shared_expert_gate.weight" in parts["adamw"]
+    assert "model.layers.1.self_attn.q_proj.bias" in parts["adamw"]
+    assert parts["muon"] | parts["adamw"] == set(dict(model.named_parameters()))
+    assert not parts["muon"] & parts["adamw"]
+    asked = split(model, adamw_patterns=["embed_tokens", "lm_head"])
+    assert asked["muon"] - parts["muon"] == {
+        f"model.layers.{i}.mlp.{name}.weight" for i in (0, 1) for name in ("gate", "shared_expert_gate")
+    }
+
+
+def test_split_of_tied_frozen_and_wrapped_models():
+    model = qwen(tied=True)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    model.model.layers[0].mlp.experts.down_proj.requires_grad_(False)
+    model.model.norm.weight.requires_grad_(False)
+    wrapped = nn.Module()
+    wrapped.module = model
+    groups = muon_groups(wrapped)
+    owned = [id(p) for group in groups for p in group["params"]]
+    assert len(owned) == len(set(owned))
+    assert set(owned) == {id(p) for p in model.parameters() if p.requires_grad}
+    assert any(p is model.lm_head.weight for p in groups[1]["params"])
+
+
+def test_split_refusals_and_options():
+    model = Net()
+    with pytest.raises(ValueError, match=r"adamw_patterns\[1\]: 'router' is not allowed"):
+        muon_groups(model, adamw_patterns=["embed", "router"])
+    with pytest.raises(TypeError, match="adamw_patterns: 'embed'"):
+        muon_groups(model, adamw_patterns="embed")
+    with pytest.raises(ValueError, match=r"adamw_patterns\[0\]: '\('"):
+        muon_groups(model, adamw_patterns=["("])
+    with pytest.raises(ValueError, match=r"model: 'Net' .* matrix"):
+        muon_groups(model, adamw_patterns=["."])
+    muon, adamw = muon_groups(model, muon={"power": 1.5}, adamw={"lr": 3e-4, "weight_decay": 0.0})
+    optimizer = MuonAdamWPower([adamw, muon], lr=1e-3, power=1.2)
+    chosen = [(g["algorithm"], g["power"], g["lr"], g["weight_decay"]) for g in optimizer.param_groups]
+    assert chosen == [("muon", 1.5, 1e-3, 0.1), ("adamw", 1.2, 3e-4, 0.0)]
+    # The biases of several experts are a matrix in memory only.
+    model.experts_bias = nn.Parameter(torch.zeros(3, 6))
+    assert "experts_bias" in split(model)["adamw"]
+
+
+def test_combination_equals_separate_optimizers():
+    model, twin = Net(), Net()
+    combined = powered_optimizer(model, power=1.3, momentum=0.9, eps=1e-6)
+    muon, adamw = muon_groups(twin)
+    both = {"lr": 1e-2, "weight_decay": 0.1, "power": 1.3}
+    separate = [
+        StackedMuonPower(muon["params"], momentum=0.9, **both, **MOONLIGHT),
+        AdamWPower(adamw["params"], betas=(0.9, 0.95), eps=1e-6, **both),
+    ]
+    train(model, combined, 0, 6)
+    for step in range(6):
+        twin.zero_grad()
+        twin.loss(step).backward()
+        for optimizer in separate:
+            optimizer.step()
+    assert equal(weights(model), weights(twin))
+
+
+def test_power_one_is_the_baseline():
+    model, twin = Net(), Net()
+    train(model, powered_optimizer(model, power=1.0), 0, 6)
+    muon, adamw = muon_groups(twin)
+    stack = torch.optim.AdamW(adamw["params"], lr=1e-2, weight_decay=0.1, betas=(0.9, 0.95))
+    train(twin, CombinedOptimizer(StackedMuon(muon["params"], lr=1e-2, **MOONLIGHT), stack), 0, 6)
+    assert equal(weights(model), weights(twin))
+
+
+def test_update_rule_of_moonlight():
+    # W ← W − η(0.2·√max(A, B)·O + λW), with O from the momentum as in the docstring, one step from torch's zeropower.
+    w = nn.Parameter(normal(8, 3, seed=0))
+    before, g = w.detach().clone(), normal(8, 3, seed=1)
+    optimizer = MuonAdamWPower([{"params": [w], "algorithm": "muon"}], lr=0.01, power=1.2)
+    w.grad = g.clone()
+    optimizer.step()
+    x = (g.sign() * g.abs() ** 1.2).double().numpy()
+    u, s, vt = np.linalg.svd(x, full_matrices=False)  # Nesterov's first step is a multiple of x
+    expected = (
+        before.double().numpy() * (1 - 0.01 * 0.1)
+        - 0.01 * 0.2 * np.sqrt(8) * u @ np.diag(newton_schulz(s)) @ vt
+    )
+    assert np.allclose(w.detach().double().numpy(), expected, atol=0.01 * 0.2 * np.sqrt(8) * 0.03)
+
+
+def test_powered_pair_refusals():
+    matrix = nn.Parameter(torch.zeros(2, 2))
+    with pytest.raises(TypeError, match=r"params: 'Parameter' .* muon_groups"):
+        MuonAdamWPower([matrix], power=1.2)
+    with pytest.raises(ValueError, match="algorithm of a parameter group: 'missing'"):
+        MuonAdamWPower([{"params": [matrix]}], power=1.2)
+    with pytest.raises(ValueError, match="params: 'an empty list'"):
+        MuonAdamWPower([], power=1.2)
+    with pytest.raises(ValueError, match="power: -1"):
+        MuonAdamWPower([{"params": [matrix], "algorithm": "muon"}], power=-1)
+
+
+def test_every_weight_of_a_mixture_of_experts_moves():
+    model = qwen()
+    optimizer = MuonAdamWPower(muon_groups(model), lr=1e-3, power=1.2)
+    ids = torch.randint(0, 40, (4, 16), generator=generator(0))
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.1
+    experts = model.model.layers[0].mlp.experts.gate_up_proj
+    assert optimizer.state[experts]["momentum_buffer"].shape == experts.shape == (4, 16, 16)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gradpower
+
+PACKAGE = Path(gradpower.__file__).parent
+ALLOWED = {"torch", "gradpower", "triton"} | set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", gradpower.__all__)
+def test_public_names_are_documented_with_an_example(name):
+    text = inspect.getdoc(getattr(gradpower, name)) or ""
+    if name != "PoweredOptimizer":  # not for use on its own
+        assert ">>> " in text, "no example"
+    assert "Examples\n--------" in text or name == "PoweredOptimizer"
+
+
+@pytest.mark.parametrize("name", [n for n in gradpower.__all__ if inspect.isclass(getattr(gradpower, n))])
+def test_public_methods_are_documented(name):
+    own = vars(getattr(gradpower, name))
+    for attribute, value in own.items():
+        if not attribute.startswith("_") and (callable(value) or isinstance(value, property)):
+            assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_names_are_not_those_of_modules():
+    # `import gradpower.x` binds the module x in the package, which would hide a function of that name.
+    assert not {path.stem for path in PACKAGE.glob("*.py")} & set(gradpower.__all__)
+
+
+def test_the_package_alone_asks_for_no_torch():
+    code = "import sys, gradpower; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_torch_is_the_only_dependency(path):
+    if path.name == "__main__.py":
+        pytest.skip("the door opens the other rooms")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        assert all(name.split(".")[0] in ALLOWED for name in names), names
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(AttributeError, match="AdamXPower"):
+        gradpower.AdamXPower  # noqa: B018
+    assert set(gradpower.__all__) <= set(dir(gradpower))
