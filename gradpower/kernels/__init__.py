@@ -1,0 +1,1 @@
+"""Compiled kernels: one pass over memory for a whole optimizer step."""

@@ -1,0 +1,498 @@
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from gradpower.kernels import adamw_cpu
+from gradpower.kernels.adamw_cpu import adamw_power_, available, reason, supports
+
+BASE = {
+    "power": 1.2,
+    "offset": 0.0,
+    "lr": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "weight_decay": 0.1,
+    "epsilon": 1e-8,
+    "maximize": False,
+    "decoupled": True,
+    "gradient_scale": 1.0,
+    "powered_scale": 1.0,
+}
+TINY = float(np.finfo(np.float32).tiny)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _fresh(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("GRADPOWER_CACHE_DIR", str(cache))
+    adamw_cpu._kernel.cache_clear()
+    yield
+    adamw_cpu._kernel.cache_clear()
+
+
+@pytest.fixture
+def kernel() -> None:
+    if not available():
+        pytest.skip(reason())
+
+
+@pytest.fixture(params=["as compiled for this machine", "portable"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both forms of the power: the one that the machine gets, and the one for every machine."""
+    if not available():
+        pytest.skip(reason())
+    if request.param == "portable":
+        monkeypatch.setenv("CC", f"{os.environ.get('CC', 'cc')} -DGRADPOWER_PORTABLE")
+        adamw_cpu._kernel.cache_clear()
+        assert available(), reason()
+    return request.param
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def tensors(*shapes: tuple[int, ...], seed: int = 0, step: float = 4.0) -> SimpleNamespace:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(scale: float) -> list[Tensor]:
+        return [scale * torch.randn(shape, generator=generator) for shape in shapes]
+
+    return SimpleNamespace(
+        p=normal(1.0),
+        g=[g * g.abs() for g in normal(0.05)],
+        m=normal(1e-3),
+        v=[v.square() for v in normal(1e-3)],
+        t=[torch.tensor(step) for _ in shapes],
+    )
+
+
+def clone(state: SimpleNamespace) -> SimpleNamespace:
+    return SimpleNamespace(**{name: [x.clone() for x in value] for name, value in vars(state).items()})
+
+
+def take_step(state: SimpleNamespace, **options: float | bool) -> SimpleNamespace:
+    adamw_power_(state.p, state.g, state.m, state.v, state.t, **{**BASE, **options})
+    return state
+
+
+def powered(g: Tensor, power: float, **options: float | bool) -> Tensor:
+    """The powered gradient itself: m where beta1 = 0; 10·m at beta1 = 0.9 where 0·∞ is in the way."""
+
+    def mean(beta1: float) -> Tensor:
+        state = tensors(tuple(g.shape))
+        state.g, state.m = [g], [torch.zeros_like(g)]
+        return take_step(state, power=power, beta1=beta1, weight_decay=0.0, **options).m[0]
+
+    x = mean(0.0)
+    return torch.where(x.isnan(), mean(0.9) / 0.1, x)
+
+
+def reference(p, g, m, v, step, options):
+    """The same step in float64, from the formulas."""
+    o = SimpleNamespace(**{**BASE, **options})
+    p, g, m, v = (np.asarray(x, dtype=np.float64) for x in (p, g, m, v))
+    g = o.gradient_scale * (-g if o.maximize else g)
+    x = o.powered_scale * np.sign(g) * (np.abs(g) + o.offset) ** o.power
+    if o.decoupled:
+        p = p * (1 - o.lr * o.weight_decay)
+    else:
+        x = x + o.weight_decay * p
+    m = o.beta1 * m + (1 - o.beta1) * x
+    v = o.beta2 * v + (1 - o.beta2) * x**2
+    rate = o.lr / (1 - o.beta1**step)
+    return p - rate * m / (np.sqrt(v) / np.sqrt(1 - o.beta2**step) + o.epsilon), m, v
+
+
+OPTIONS = [
+    {},
+    {"power": 0.5, "offset": 1e-8},
+    {"power": 2.0, "maximize": True},
+    {"power": 3.3, "weight_decay": 0.0, "epsilon": 1e-12},
+    {"power": 6.0, "epsilon": 1e-12},
+    {"decoupled": False},
+    {"decoupled": False, "maximize": True, "offset": 1e-3},
+    {"gradient_scale": 0.3, "powered_scale": 1.7},
+    {"gradient_scale": 1 / 65536, "maximize": True, "powered_scale": 0.01, "power": 0.7},
+    {"beta1": 0.0, "beta2": 0.0},
+    {"beta1": 0.3, "beta2": 0.999},
+    {"lr": 0.0},
+    {"power": 1.0},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_step_is_the_formula(form, options):
+    before = tensors((), (0,), (1,), (7,), (1000,), (31, 33))
+    after = take_step(clone(before), **options)
+    for i in range(6):
+        p, m, v = reference(before.p[i], before.g[i], before.m[i], before.v[i], 5, options)
+        size = np.abs(m) + np.abs(before.m[i].numpy()) + 1e-30
+        assert np.all(np.abs(after.m[i].numpy() - m) <= 6e-7 * size)
+        np.testing.assert_allclose(after.v[i].numpy(), v, rtol=1e-6, atol=1e-38)
+        moved = np.abs(p - before.p[i].numpy()).max(initial=0)
+        np.testing.assert_allclose(after.p[i].numpy(), p, rtol=2e-7, atol=2e-6 * moved)
+        assert after.t[i].item() == 5
+        assert torch.equal(after.g[i], before.g[i])
+
+
+def test_long_tensors_and_many_steps(form, two_threads):
+    state, other = tensors((100_003,), (7,), (40_001,), step=0.0), None
+    other = clone(state)
+    expected = [[x.double().numpy() for x in state.p], *([[np.zeros(x.numel()) for x in state.p]] * 2)]
+    for x in (*state.m, *state.v):
+        x.zero_()
+    for step in range(1, 6):
+        state.g = [g / step for g in other.g]
+        take_step(state)
+        rows = [reference(*row, step, {}) for row in zip(expected[0], state.g, *expected[1:], strict=True)]
+        expected = [list(column) for column in zip(*rows, strict=True)]
+    for i in range(3):
+        np.testing.assert_allclose(state.p[i].numpy(), expected[0][i], rtol=8e-7, atol=1e-7)
+        np.testing.assert_allclose(state.v[i].numpy(), expected[2][i], rtol=3e-6, atol=1e-38)
+
+
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_step_is_that_of_torch_on_powered_gradients(form, decoupled):
+    before = tensors((1000,), (64, 33))
+    after, twin = take_step(clone(before), decoupled=decoupled), clone(before)
+    x = [(g.sign().double() * g.double().abs() ** 1.2).float() for g in twin.g]
+    torch._foreach_add_(twin.t, 1)
+    fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
+    numbers = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "eps": 1e-8}
+    fused(twin.p, x, twin.m, twin.v, [], twin.t, amsgrad=False, maximize=False, **numbers)
+    for i in range(2):
+        moved = (twin.p[i] - before.p[i]).abs().max().item()
+        torch.testing.assert_close(after.p[i], twin.p[i], rtol=3e-7, atol=1e-6 * moved)
+        torch.testing.assert_close(after.m[i], twin.m[i], rtol=5e-7, atol=3e-10)
+        torch.testing.assert_close(after.v[i], twin.v[i], rtol=1e-6, atol=1e-38)
+
+
+@pytest.mark.parametrize("power", [0.1, 0.3, 0.5, 0.9, 1.0, 1.2, 1.7, 2.0, 2.7, 3.3, 3.9, 4.0])
+def test_power_is_accurate_to_float32(form, power):
+    exponents = np.random.default_rng(0).uniform(np.log2(1e-30), np.log2(1e30), 1 << 18)
+    octave = np.exp2(np.arange(-99.0, 99.0))[:, None] * np.linspace(0.999999, 2.000001, 513)
+    sizes = np.concatenate([np.exp2(exponents), octave.ravel()]).astype(np.float32)
+    sizes.sort()  # a sixteen with one huge gradient takes the portable form as a whole
+    exact = sizes.astype(np.float64) ** power
+    x = powered(torch.from_numpy(sizes), power).double().numpy()
+    normal = (exact >= TINY * (1 + 1e-6)) & (exact <= np.finfo(np.float32).max)
+    assert normal.sum() > 50_000
+    assert np.abs(x[normal] / exact[normal] - 1).max() <= 3e-7
+    assert np.all(x[exact > 1.0001 * 2.0**128] == np.inf)
+    assert np.all(x[exact < 0.7 * TINY] == 0)
+
+
+def test_large_powers_are_accurate_in_proportion(form):
+    sizes = torch.logspace(-6, 6, 20_001, dtype=torch.float64).float()
+    exact = sizes.double() ** 8
+    normal = (exact > TINY) & (exact < 3.4e38)
+    assert (powered(sizes, 8.0).double() / exact - 1)[normal].abs().max() <= 6e-7
+    assert powered(torch.tensor([0.5, 1.0, 2.0, -2.0]), 1e4).tolist() == [
+        0,
+        pytest.approx(1),
+        np.inf,
+        -np.inf,
+    ]
+
+
+@pytest.mark.parametrize("power", [0.5, 1.2, 3.0, 5.0])
+def test_special_gradients(form, power):
+    g = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-40, -1e-45, 1.0, -4.0] + [2.0] * 16)
+    m = torch.zeros_like(g)
+    state = SimpleNamespace(
+        p=[torch.ones_like(g)], g=[g], m=[m], v=[torch.zeros_like(g)], t=[torch.tensor(0.0)]
+    )
+    take_step(state, power=power, weight_decay=0.0)
+    x, p = (m / 0.1).tolist(), state.p[0]
+    assert x[:4] == [0, 0, torch.inf, -torch.inf]
+    assert np.isnan(x[4])
+    assert x[5:7] == [0, 0]
+    assert x[7:9] == pytest.approx([1, -(4**power)], rel=1e-6)
+    assert p[[0, 1, 5, 6]].tolist() == [1, 1, 1, 1]
+    assert p[2:5].isnan().all()
+    assert torch.allclose(p[7:9], torch.tensor([0.999, 1.001]))
+    assert (m[9:] == m[9]).all()
+
+
+def test_offset_keeps_zero_at_zero(form):
+    g = torch.tensor([0.0, -0.0, 1e-8, -1e-8])
+    for scale in (1.0, 0.0):
+        x = powered(g, 0.5, offset=1e-8, gradient_scale=scale)
+        expected = torch.tensor([0, 0, 2e-8, -2e-8]).sign() * (scale * g.abs() + 1e-8).sqrt() * bool(scale)
+        torch.testing.assert_close(x, expected, rtol=3e-7, atol=0)
+
+
+@pytest.mark.parametrize("scale", [0.0, torch.nan, torch.inf, -2.0, 1e-30])
+def test_unusual_powered_scales_multiply(form, scale):
+    x = powered(torch.tensor([3.0, -0.5, 100.0]), 2.0, powered_scale=scale)
+    expected = (scale * torch.tensor([9.0, -0.25, 1e4], dtype=torch.float64)).float()
+    torch.testing.assert_close(x, expected, rtol=4e-7, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("scale", [0.0, torch.nan, torch.inf, 3e38, 1e-37])
+def test_unusual_gradient_scales_multiply(form, scale):
+    g = torch.tensor([3.0, -0.5, 100.0])
+    scaled = g * scale
+    expected = (scaled.sign() * scaled.double().abs() ** 0.5).float()
+    torch.testing.assert_close(
+        powered(g, 0.5, gradient_scale=scale), expected, rtol=4e-7, atol=0, equal_nan=True
+    )
+
+
+def test_flushing_of_subnormals_changes_no_zero(form):
+    if not torch.set_flush_denormal(True):
+        pytest.skip("the processor does not flush subnormals")
+    try:
+        x = powered(torch.tensor([0.0, -0.0, 1.0] * 6), 0.5, offset=1e-8)
+    finally:
+        torch.set_flush_denormal(False)
+    assert x[:3].tolist() == [0, 0, pytest.approx(1)]
+
+
+@pytest.mark.parametrize("sizes", [(100_003,), (50_000, 3, 0, 70_001, 16_385, 1), (999,) * 101])
+def test_threads_and_neighbours_change_no_bit(form, sizes):
+    before, results = tensors(*((n,) for n in sizes)), []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(take_step(clone(before)))
+    finally:
+        torch.set_num_threads(threads)
+    alone = clone(before)
+    for i in range(len(sizes)):
+        take_step(SimpleNamespace(**{name: value[i : i + 1] for name, value in vars(alone).items()}))
+    for other in (*results[1:], alone):
+        for name in ("p", "m", "v"):
+            assert all(map(torch.equal, getattr(results[0], name), getattr(other, name)))
+
+
+def test_dense_layouts(kernel):
+    plain = tensors((2, 3, 4, 5), (6, 7))
+    strided = clone(plain)
+    for name in ("p", "g", "m", "v"):
+        image, matrix = getattr(strided, name)
+        setattr(strided, name, [image.contiguous(memory_format=torch.channels_last), matrix.T.contiguous().T])
+    strides = [x.stride() for x in strided.p]
+    assert supports(strided.p, strided.g)
+    assert not supports(strided.p, plain.g)
+    take_step(strided)
+    assert [x.stride() for x in strided.p] == strides
+    for expected, found in zip(take_step(plain).p, strided.p, strict=True):
+        torch.testing.assert_close(found, expected, rtol=2e-7, atol=0)
+
+
+def test_supports():
+    p = torch.zeros(4, 6)
+
+    class Marked(Tensor):
+        pass
+
+    assert supports([], [])
+    assert supports([Parameter(p), p[:, :1]][:1], [p])
+    assert supports([torch.zeros(())], [torch.zeros(())])
+    assert supports([torch.zeros(5, 1)], [torch.zeros(1, 5).T])
+    refused = [
+        p.double(),
+        p.to(torch.bfloat16),
+        p.to_sparse(),
+        p.to("meta"),
+        p.as_subclass(Marked),
+        torch.zeros(6, 4),
+        torch.zeros(6, 4).T,
+        torch.zeros(1, 6).expand(4, 6),
+        torch.zeros(4, 12)[:, ::2],
+        torch._neg_view(p),
+    ]
+    for other in refused:
+        assert not supports([p], [other])
+        assert not supports([other], [p])
+    gaps = torch.zeros(4, 12)[:, ::2]
+    assert not supports([gaps], [gaps])
+    assert not supports([p, p], [p])
+
+
+def test_autograd_sees_the_change(kernel):
+    state = tensors((3,))
+    state.p = [Parameter(state.p[0])]
+    product = (state.p[0] * state.p[0]).sum()
+    take_step(state)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("g", torch.zeros(4)),
+        ("m", torch.zeros(3, dtype=torch.float64)),
+        ("v", torch.zeros(6)[::2]),
+        ("t", torch.zeros(1)),
+        ("t", torch.tensor(1)),
+    ],
+)
+def test_refuses_other_tensors_and_leaves_all_as_it_was(kernel, name, wrong):
+    state = tensors((3,))
+    for value in ([wrong], []):
+        changed = SimpleNamespace(**{**vars(state), name: value})
+        before = clone(changed)
+        argument = {"g": "grads", "m": "exp_avgs", "v": "exp_avg_sqs", "t": "state_steps"}[name]
+        with pytest.raises(
+            ValueError, match=f"^{argument}: .* is not allowed; expected .*float32 CPU tensors"
+        ):
+            take_step(changed)
+        assert torch.equal(changed.p[0], before.p[0])
+
+
+@pytest.mark.parametrize("power", [0.0, -1.0, float("nan"), float("inf"), 10_001.0])
+def test_refuses_other_powers(kernel, power):
+    with pytest.raises(ValueError, match=r"^power: .* expected a number in \(0, 10000\]"):
+        take_step(tensors((3,)), power=power)
+
+
+def test_nothing_to_do(kernel):
+    take_step(tensors())
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "function"),
+    [
+        ("LOG2", mpmath.sqrt(0.5) - 1, mpmath.sqrt(2) - 1, lambda t: mpmath.log(1 + t, 2) / t),
+        ("EXP2", mpmath.mpf(0), mpmath.mpf(1), lambda f: mpmath.mpf(2) ** f),
+    ],
+)
+def test_coefficients_are_those_through_the_chebyshev_nodes(name, low, high, function):
+    source = Path(adamw_cpu.__file__).with_name("adamw_cpu.c").read_text()
+    written = re.search(rf"{name}\[\d\] = {{([^}}]*)}}", source)[1]
+    coefficients = [float(number.strip().rstrip("f")) for number in written.split(",")]
+    n = len(coefficients)
+    with mpmath.workdps(40):
+        angles = [mpmath.pi * (2 * k + 1) / (2 * n) for k in range(n)]
+        nodes = [(low + high) / 2 + (high - low) / 2 * mpmath.cos(angle) for angle in angles]
+        powers = mpmath.matrix(n, n)
+        for i, node in enumerate(nodes):
+            for j in range(n):
+                powers[i, j] = node**j
+        solved = mpmath.lu_solve(powers, mpmath.matrix([function(node) for node in nodes]))
+        assert coefficients == pytest.approx([float(c) for c in solved], rel=1e-12)
+
+
+def libraries(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*.so"))
+
+
+def reload(**environment: str) -> bool:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        adamw_cpu._kernel.cache_clear()
+        return available()
+
+
+def test_cache_holds_one_private_library(kernel, tmp_path, monkeypatch):
+    directory = tmp_path / "new"
+    assert reload(GRADPOWER_CACHE_DIR=str(directory))
+    (library,) = directory.iterdir()
+    assert stat.S_IMODE(directory.stat().st_mode) == stat.S_IMODE(library.stat().st_mode) == 0o700
+    written = library.stat().st_mtime_ns
+    monkeypatch.setattr(adamw_cpu, "_build", None)
+    assert reload(GRADPOWER_CACHE_DIR=str(directory))
+    assert library.stat().st_mtime_ns == written
+
+
+def test_cache_lies_in_the_users_directory(kernel, tmp_path, monkeypatch):
+    monkeypatch.delenv("GRADPOWER_CACHE_DIR")
+    assert reload(XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert [path.parent for path in libraries(tmp_path)] == [tmp_path / "xdg" / "gradpower"]
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert reload(HOME=str(tmp_path / "home"))
+    assert libraries(tmp_path)[0].parent == tmp_path / "home" / ".cache" / "gradpower"
+
+
+def test_other_processors_and_flags_have_other_libraries(kernel, tmp_path, monkeypatch):
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    monkeypatch.setattr(adamw_cpu, "_processor", lambda: "another")
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    monkeypatch.setattr(adamw_cpu, "_FLAGS", (*adamw_cpu._FLAGS, "-g"))
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert len(libraries(tmp_path)) == 3
+
+
+def test_a_directory_that_others_write_to_is_left_alone(kernel, tmp_path):
+    tmp_path.chmod(0o777)
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert not libraries(tmp_path)
+
+
+def test_a_path_that_is_no_directory_is_left_alone(kernel, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("harm", ["damaged", "of another user"])
+def test_a_library_that_cannot_be_trusted_is_made_anew(kernel, tmp_path, monkeypatch, harm):
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path / "first"))
+    library = tmp_path / libraries(tmp_path)[0].name
+    library.write_bytes(b"damaged")
+    if harm == "of another user":
+        loaded, private = [], adamw_cpu._private
+        foreign = library.stat().st_ino
+        monkeypatch.setattr(
+            adamw_cpu, "_private", lambda path: path.stat().st_ino != foreign and private(path)
+        )
+        monkeypatch.setattr(adamw_cpu.ctypes, "CDLL", lambda path: loaded.append(Path(path).stat().st_ino))
+        reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+        assert loaded
+        assert foreign not in loaded
+    else:
+        assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert library.read_bytes() != b"damaged"
+
+
+def test_without_compiler(tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    assert not reload(PATH=str(tmp_path), GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert "no C compiler: cc, gcc, clang, not found on PATH" in reason()
+    with pytest.raises(RuntimeError, match="the compiled kernel is not available: no C compiler"):
+        take_step(tensors((3,)))
+    assert not reload(CC="missing-cc", GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert "CC names missing-cc" in reason()
+
+
+def test_a_cached_library_needs_no_compiler(kernel, tmp_path, monkeypatch):
+    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert reload(PATH=str(tmp_path / "empty"), GRADPOWER_CACHE_DIR=str(tmp_path))
+
+
+@pytest.mark.parametrize("answer", ["exit 1", "echo 1.0"])
+def test_a_compiler_that_fails_is_a_reason(tmp_path, answer):
+    script = tmp_path / "broken-cc"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || echo "no such flag" >&2\n{answer}\n[ "$1" = --version ]\n'
+    )
+    script.chmod(0o755)
+    assert not reload(CC=str(script), GRADPOWER_CACHE_DIR=str(tmp_path / "cache"))
+    assert "broken-cc" in reason()
+    assert not libraries(tmp_path)
