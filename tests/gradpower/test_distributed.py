@@ -1,0 +1,173 @@
+"""Powered optimizers on two processes (gloo) against the same training in one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+pytest.importorskip("transformers", reason="needs transformers' LLaMA")
+pytestmark = pytest.mark.skipif(
+    not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
+)
+
+ROOT = Path(__file__).parents[2]
+WORLD, PATIENCE = 2, 120.0
+Run = tuple[list[float], dict[str, Tensor]]
+
+
+def launch(worker: str, folder: Path) -> list[dict[str, Any]]:
+    """Return what each of the processes found; a process that hangs or fails takes the others with it."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    module = f"tests.gradpower.workers.{worker}"
+    logs = [(folder / f"{rank}.log").open("w+", encoding="utf-8") for rank in range(WORLD)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, str(rank), str(WORLD), str(folder)],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        for rank, log in enumerate(logs)
+    ]
+    try:
+        codes = [process.wait(PATIENCE) for process in processes]
+    finally:
+        for process, log in zip(processes, logs, strict=True):
+            process.kill()
+            process.wait()
+            log.close()
+    output = "\n".join((folder / f"{rank}.log").read_text(encoding="utf-8") for rank in range(WORLD))
+    assert codes == [0] * WORLD, output
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+
+
+@pytest.fixture(scope="module")
+def ddp(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return launch("ddp", tmp_path_factory.mktemp("ddp"))
+
+
+@pytest.fixture(scope="module")
+def fsdp(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return launch("fsdp", tmp_path_factory.mktemp("fsdp"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return launch("checkpoint", tmp_path_factory.mktemp("checkpoint"))
+
+
+def farthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
+    assert first.keys() == second.keys()
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def assert_same_training(first: Run, second: Run, *, weight_error: float) -> None:
+    """Compare within float32 error: Adam takes a step of the size of lr wherever a gradient is all rounding."""
+    assert first[0] == pytest.approx(second[0], rel=2e-6)
+    assert farthest(first[1], second[1]) < weight_error
+
+
+def test_ddp_with_accumulation_is_one_process_on_the_whole_batch(ddp: list[dict[str, Any]]) -> None:
+    results = ddp[0]["accumulation"]
+    assert len(results["across"][0]) == 10
+    assert_same_training(results["across"], results["alone"], weight_error=5e-6)
+    assert results["across"][0] == ddp[1]["accumulation"]["across"][0]
+    assert farthest(results["across"][1], ddp[1]["accumulation"]["across"][1]) == 0
+
+
+def test_the_power_of_the_mean_is_not_the_mean_of_powers(ddp: list[dict[str, Any]]) -> None:
+    results = ddp[0]["accumulation"]
+    assert farthest(results["power_before_mean"][1], results["alone"][1]) > 1e-3
+    error = max(abs(a - b) for a, b in zip(results["across"][0], results["alone"][0], strict=True))
+    gap = max(abs(a - b) for a, b in zip(results["power_before_mean"][0], results["alone"][0], strict=True))
+    assert gap > 20 * error
+
+
+def test_muon_under_ddp(ddp: list[dict[str, Any]]) -> None:
+    # Newton-Schulz in bfloat16 turns a last-digit difference into one of 2^-8 of a step.
+    results = ddp[0]["muon"]
+    assert results["across"][0] == pytest.approx(results["alone"][0], rel=5e-6)
+    assert farthest(results["across"][1], results["alone"][1]) < 2e-4
+
+
+def test_zero_redundancy_optimizer_is_exact_and_resumes(ddp: list[dict[str, Any]]) -> None:
+    for results in (rank["zero_redundancy"] for rank in ddp):
+        assert results["across"][0] == results["alone"][0]
+        assert farthest(results["across"][1], results["alone"][1]) == 0
+        assert results["powers"] == [1.2, 1.2]
+    owned = [rank["zero_redundancy"]["owned"] for rank in ddp]
+    assert sum(mine for mine, _ in owned) == owned[0][1]
+    assert all(0 < mine < every for mine, every in owned)
+
+
+ADAMS = [
+    f"{name} {setting}{clip}"
+    for setting in ("default", "foreach", "fused")
+    for name, clip in (
+        ("AdamW", ""),
+        *(("AdamWPower", f" {order}") for order in ("unclipped", "clip_then_power", "power_then_clip")),
+    )
+]
+SGDS = [f"SGDPower {order}" for order in ("unclipped", "clip_then_power", "power_then_clip")]
+
+
+@pytest.mark.parametrize("optimizer", ADAMS + SGDS)
+def test_fsdp_is_one_process_on_the_whole_batch(optimizer: str, fsdp: list[dict[str, Any]]) -> None:
+    for results in (rank["sharded"][optimizer] for rank in fsdp):
+        assert len(results["across"][0]) == 5
+        assert_same_training(results["across"], results["alone"], weight_error=2e-6)
+        assert results["state_is_sharded"]
+
+
+@pytest.mark.parametrize("optimizer", ADAMS + SGDS)
+def test_fsdp_of_shards_of_unequal_size(optimizer: str, fsdp: list[dict[str, Any]]) -> None:
+    assert [rank["uneven"]["smallest"] for rank in fsdp] == [1, 0]
+    for results in (rank["uneven"][optimizer] for rank in fsdp):
+        assert farthest(results["across"], results["alone"]) < 2e-7
+
+
+@pytest.mark.parametrize("order", ["clip_then_power", "power_then_clip"])
+def test_the_clipping_of_these_runs_clips(order: str, fsdp: list[dict[str, Any]]) -> None:
+    results = fsdp[0]["sharded"]
+    for optimizer, gap in (("SGDPower", 1e-2), ("AdamWPower default", 1e-5)):
+        free, clipped = (results[f"{optimizer} {name}"]["across"][1] for name in ("unclipped", order))
+        assert farthest(free, clipped) > gap
+
+
+@pytest.mark.parametrize("kind", ["sharded", "full", "flat", "disk"])
+def test_distributed_checkpoint_resumes_bit_for_bit(kind: str, checkpoint: list[dict[str, Any]]) -> None:
+    for results in (rank["checkpoint"] for rank in checkpoint):
+        assert results[kind][0] == results["unbroken"][0]
+        assert farthest(results[kind][1], results["unbroken"][1]) == 0
+        assert results[f"{kind} powers"] == [1.2, 0.6]
+
+
+def test_checkpoint_of_plain_adamw_keeps_the_power(checkpoint: list[dict[str, Any]]) -> None:
+    assert [rank["plain_checkpoint"] for rank in checkpoint] == [{"power": 1.3, "same": True}] * WORLD
+
+
+def test_shards_and_replicas_are_exact(checkpoint: list[dict[str, Any]]) -> None:
+    images = {key: value for key, value in checkpoint[0]["images"].items() if isinstance(value, dict)}
+    assert len(images) == 27
+    for key, image in images.items():
+        assert image["kept"], key
+        assert torch.equal(image["image"], image["expected"]), key
+
+
+def test_partial_gradients_are_refused_and_their_sum_is_powered(checkpoint: list[dict[str, Any]]) -> None:
+    for results in (rank["images"] for rank in checkpoint):
+        assert len(results["refusals"]) == 2
+        for message in results["refusals"]:
+            assert message.startswith("placements of the gradient: (Partial(sum),) is not allowed; expected")
+            assert "the power of a sum is not the sum of powers" in message
+        assert results["gradient_kept"]
+        torch.testing.assert_close(results["moment"], results["expected_moment"], rtol=0, atol=0)
