@@ -17,12 +17,13 @@ from rich.console import Console
 
 from figures import drift_to_rms, figure7
 from figures import phase_diagram as phases
+from figures.choosing_power import refresh_readme
 from figures.curves import Setting
 from figures.files import require_folder, write_file
 from figures.optima import LAWS, optimal_powers
 from figures.provenance import checkout, provenance
-from figures.report import power_columns, report
-from figures.results import committed, dump, results
+from figures.report import page, power_columns
+from figures.results import dump, results
 from figures.style import Row, save
 from theory.flags import jsonable, result_table
 from theory.inputs import InputError
@@ -194,15 +195,16 @@ def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[Row], list
 def _write_results(content: dict[str, Any], folder: Path) -> list[Path]:
     return [
         write_file(folder / "theory.json", dump(content)),
-        write_file(folder / "paper_repro.md", report(content, committed("convergence", folder))),
+        write_file(folder / "paper_repro.md", page(folder, theory=content) or ""),
     ]
 
 
 def _refresh(content: dict[str, Any], output: Path, root: Path) -> list[Path]:
-    """Write the committed results, report and picture."""
+    """Write the committed results, report, picture, and the numbers of the README."""
     return [
+        write_file(*refresh_readme(root, content)),
         write_file(root / "results" / "theory.json", dump(content)),
-        write_file(root / "paper_repro.md", report(content, committed("convergence", root / "results"))),
+        write_file(root / "paper_repro.md", page(root / "results", theory=content) or ""),
         write_file(root / "docs" / "figure7.png", (output / "figure7.png").read_bytes()),
     ]
 

@@ -20,8 +20,8 @@ from figures.convergence_report import table_of_answers
 from figures.curves import Setting
 from figures.files import require_folder, write_file
 from figures.provenance import provenance
-from figures.report import report
-from figures.results import committed, dump, results
+from figures.report import page
+from figures.results import dump, results
 from figures.style import Row, save
 from simulate.progress import progress_bar
 from simulate.studies import FULL, QUICK, STUDIES, Size
@@ -66,9 +66,9 @@ def convergence(output: Path = _REPRODUCTION, quick: Flag = False, update: Flag 
         write_file(output / "convergence.json", dump(content)),
         *_draw(content["studies"], origin, size, output),
     ]
-    theory = committed("theory", output)
-    if theory is not None:
-        written.append(write_file(output / "paper_repro.md", report(theory, content)))
+    text = page(output, convergence=content)
+    if text is not None:
+        written.append(write_file(output / "paper_repro.md", text))
     found = answers(content)
     Console().print(table_of_answers(found))
     if root is not None:
@@ -138,10 +138,10 @@ def _draw(studies: Studies, origin: dict[str, Any], size: Size, folder: Path) ->
 
 def _refresh(content: dict[str, Any], output: Path, root: Path) -> list[Path]:
     """Write the committed results, report and pictures."""
-    theory = committed("theory", root / "results")
     texts = [(root / "results" / "convergence.json", dump(content))]
-    if theory is not None:
-        texts.append((root / "paper_repro.md", report(theory, content)))
+    text = page(root / "results", convergence=content)
+    if text is not None:
+        texts.append((root / "paper_repro.md", text))
     written = [write_file(path, text) for path, text in texts]
     return written + [
         write_file(root / "docs" / f"{name}.png", (output / f"{name}.png").read_bytes()) for name in _PICTURES

@@ -36,9 +36,6 @@ OPEN_CLAIMS = (
         "Figure 6",
         "LLaMA 0.2B on C4: the best power falls as the batch grows, from above 1 at 512 to below 1 at 8192.",
     ),
-    OpenClaim(
-        "Training time", "The power costs 0.4 % of a step's time (0.7565 s against 0.7534 s, LLaMA 0.25B)."
-    ),
     OpenClaim("Training set-up", "Clipping before or after the power makes no visible difference."),
     OpenClaim(
         "Table of zero-shot scores",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def checkout() -> Path | None:
     return root if (root / ".git").exists() and (root / "pyproject.toml").is_file() else None
 
 
-def provenance(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(command: str, config: Mapping[str, Any], *, packages: Sequence[str] = ()) -> dict[str, Any]:
     """Return what is needed to make the same numbers again.
 
     Parameters
@@ -31,6 +31,8 @@ def provenance(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
         The command line, without the place of its output.
     config : mapping
         All settings, the seed among them.
+    packages : sequence of str
+        Further packages whose versions matter.
 
     Examples
     --------
@@ -40,7 +42,7 @@ def provenance(command: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     root = checkout()
     commit = _git(root, "rev-parse", "HEAD")
-    versions = {name: version(name) for name in _NUMERICAL}
+    versions = {name: version(name) for name in (*_NUMERICAL, *packages)}
     return {
         "command": command,
         "config": jsonable(config),

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from figures.convergence_report import convergence_parts
 from figures.markdown import markdown_table
 from figures.open_claims import OPEN_CLAIMS
+from figures.results import KINDS, committed
+from figures.step_time_report import step_time_parts
 
 _INTRODUCTION = """# What was reproduced
 
 The paper is GradPower (arXiv 2505.24275): raise every gradient entry to a signed power, `sign(g)·|g|^p`, before an
 unchanged optimizer sees it. This page is written by `gradpower reproduce` (`results/theory.json`: Section 4.1,
-Figure 7, the claims) and `gradpower convergence` (`results/convergence.json`: Section 4.2), from the numbers that
-these runs computed; nothing on it is typed by hand but the statements. **Stated by** says who makes a claim:
-"paper" claims are put in our words, their formulas rebuilt from the paper's text; "ours" are derived here and are
-not the paper's. What has not been tried is listed at the end."""
+Figure 7, the claims), `gradpower convergence` (`results/convergence.json`: Section 4.2) and `gradpower step-time`
+(`results/step_time.json`), from the numbers that these runs computed; nothing on it is typed by hand but the
+statements. **Stated by** says who makes a claim: "paper" claims are put in our words, their formulas rebuilt from the
+paper's text; "ours" are derived here and are not the paper's. What has not been tried is listed at the end."""
 
 _POWERS = """## Optimal powers
 
@@ -35,13 +38,37 @@ The mean update grows with its size, which a learning rate can make up for. Drif
 the progress per unit of movement. The powers that maximise the two (both exact; ours, the paper looks at u only):"""
 
 
-def report(theory: Mapping[str, Any], convergence: Mapping[str, Any] | None = None) -> str:
+def page(folder: Path, **fresh: Mapping[str, Any]) -> str | None:
+    """Return the text of `paper_repro.md` from fresh results and, for the other kinds, those kept in `folder`.
+
+    Parameters
+    ----------
+    folder : Path
+        Where result files are looked for, before the checkout's own.
+    **fresh
+        Contents of the result files, by kind.
+
+    Returns
+    -------
+    str or None
+        None if there are no results of the theory, without which there is no page.
+    """
+    found = {kind: fresh.get(kind) or committed(kind, folder) for kind in KINDS}
+    theory = found.pop("theory")
+    return None if theory is None else report(theory, **found)
+
+
+def report(
+    theory: Mapping[str, Any],
+    convergence: Mapping[str, Any] | None = None,
+    step_time: Mapping[str, Any] | None = None,
+) -> str:
     """Return the text of `paper_repro.md`.
 
     Parameters
     ----------
-    theory, convergence : mapping
-        Contents of the result files, see `figures.results`; without the second its part says how to make it.
+    theory, convergence, step_time : mapping
+        Contents of the result files, see `figures.results`; a part without results says how to make them.
     """
     powers, claims = theory["optimal_powers"], theory["claims"]
     parts = [
@@ -52,6 +79,7 @@ def report(theory: Mapping[str, Any], convergence: Mapping[str, Any] | None = No
         _RMS,
         _drift_table(powers),
         *convergence_parts(convergence),
+        *step_time_parts(step_time),
         *_claim_parts(claims),
         *_open_parts(),
     ]

@@ -6,16 +6,21 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from figures.provenance import checkout
 from theory.inputs import InputError
 
-Kind = Literal["theory", "convergence"]
+Kind = Literal["theory", "convergence", "step_time"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 VERSION = 1
 # What a file of each kind holds, beside its schema and provenance.
-_PARTS: dict[Kind, tuple[str, ...]] = {"theory": ("optimal_powers", "claims"), "convergence": ("studies",)}
-_DIGITS: dict[Kind, int] = {"theory": 10, "convergence": 6}
+_PARTS: dict[Kind, tuple[str, ...]] = {
+    "theory": ("optimal_powers", "claims"),
+    "convergence": ("studies",),
+    "step_time": ("steps", "training"),
+}
+_DIGITS: dict[Kind, int] = {"theory": 10, "convergence": 6, "step_time": 4}
 
 
 def schema(kind: Kind) -> dict[str, Any]:
@@ -30,7 +35,8 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
     ----------
     kind : str
         "theory": `optimal_powers` from `figures.optima.optimal_powers`, and the checked `claims` of the registry;
-        "convergence": `studies`, the rows of each of `simulate.studies`.
+        "convergence": `studies`, the rows of each of `simulate.studies`; "step_time": `steps` and `training` of
+        `experiments.step_time`.
     origin : mapping
         From `figures.provenance.provenance`.
     **parts

@@ -40,6 +40,12 @@ COMMANDS = {
         "six questions about the convergence theorems, answered by simulation",
         "gradpower convergence",
     ),
+    "step-time": Command(
+        "figures.step_time_commands",
+        "step_time",
+        "what the power costs: AdamWPower's step against torch's AdamW on this machine",
+        "gradpower step-time --size 1M 10M",
+    ),
     "figure": Command(
         "figures.commands",
         "figure",

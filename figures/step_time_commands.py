@@ -1,0 +1,145 @@
+"""The command `gradpower step-time`: what the power costs on this machine."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from figures import step_time as picture
+from figures.commands import checkout_to_refresh, tell
+from figures.files import require_folder, write_file
+from figures.provenance import provenance
+from figures.report import page
+from figures.results import dump, results
+from figures.style import save
+from simulate.progress import progress_bar
+from theory.flags import jsonable, result_table
+from theory.inputs import InputError
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Name = Literal["1M", "10M", "66M", "200M"]
+
+
+def step_time(
+    size: tuple[Name, ...] = ("1M", "10M", "66M", "200M"),
+    model: Name = "66M",
+    device: Literal["cpu", "cuda"] = "cpu",
+    power: float = 1.2,
+    rounds: int = 15,
+    output: Path = Path("reproduction"),
+    json: Flag = False,
+    update: Flag = False,
+) -> None:
+    """Time a step of AdamWPower against one of torch's AdamW, for-loop, foreach and fused, and a whole training step.
+
+    Needs PyTorch; 200M parameters take 7 GB of memory.
+
+    Parameters
+    ----------
+    size
+        Numbers of parameters, in the shapes of a LLaMA.
+    model
+        The LLaMA whose whole training step is timed.
+    device
+        Where: cpu or cuda.
+    power
+        The power p of AdamWPower.
+    rounds
+        Pairs of steps, one with each optimizer.
+    output
+        Folder for the results and the figure.
+    json
+        Print one JSON object instead of a table.
+    update
+        Also refresh the checkout's own results/step_time.json, paper_repro.md and docs/step_time.png.
+
+    Examples
+    --------
+    $ gradpower step-time --size 1M 10M
+    """
+    require_folder(output)
+    root = checkout_to_refresh() if update else None
+    _check(device, power, rounds)
+    content = _measured(size, model, device, power, rounds)
+    if not json:
+        Console().print(_table(content["steps"]))
+    written = [write_file(output / "step_time.json", dump(content))]
+    steps = content["steps"]
+    written += save(picture.draw(steps), picture.rows(steps), content["provenance"], output, picture.FILE)
+    if root is not None:
+        text = page(root / "results", step_time=content)
+        written += [
+            write_file(root / "results" / "step_time.json", dump(content)),
+            *([write_file(root / "paper_repro.md", text)] if text else []),
+            write_file(root / "docs" / "step_time.png", (output / "step_time.png").read_bytes()),
+        ]
+    if json:
+        print(dump(jsonable(content)), end="")
+    else:
+        tell(written)
+
+
+def _check(device: str, power: float, rounds: int) -> None:
+    try:
+        import torch
+    except ImportError:
+        raise InputError("torch", "missing", "an installation: pip install 'gradpower[train]'") from None
+    from gradpower.inputs import check_power
+
+    try:
+        check_power(power)
+    except ValueError:
+        raise InputError("power", power, "a finite number > 0") from None
+    if rounds < 3:
+        raise InputError("rounds", rounds, "a whole number >= 3")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device", device, "cpu, as PyTorch sees no GPU here")
+
+
+def _measured(size: tuple[str, ...], model: str, device: Any, power: float, rounds: int) -> dict[str, Any]:
+    from experiments.step_time import step_times, training_step_time
+
+    kwargs = {"device": device, "power": power, "seed": 0}
+    with progress_bar("steps") as progress:
+        steps = step_times(
+            list(size), rounds=rounds, progress=progress or (lambda done, total: None), **kwargs
+        )
+        sequences = 512 if device == "cuda" else 8
+        training = training_step_time(model, sequences=sequences, length=256, rounds=3, **kwargs)
+    config = {
+        "size": size,
+        "model": model,
+        "device": device,
+        "hardware": _hardware(device),
+        "power": power,
+        "rounds": rounds,
+        "seed": 0,
+    }
+    origin = provenance("gradpower step-time", config, packages=("torch", "transformers"))
+    return results("step_time", origin, steps=steps, training=training)
+
+
+def _hardware(device: str) -> str:
+    import torch
+
+    if device == "cuda":
+        return f"one {torch.cuda.get_device_name()}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} cores ({platform.machine()}, {capability})"
+
+
+def _table(steps: list[dict[str, Any]]) -> Any:
+    columns = {
+        "parameters": [f"{row['parameters'] / 1e6:.1f}M" for row in steps],
+        "implementation": [row["implementation"] for row in steps],
+        "AdamW, ms": [f"{row['base_seconds'] * 1e3:.3g}" for row in steps],
+        "AdamWPower, ms": [f"{row['powered_seconds'] * 1e3:.3g}" for row in steps],
+        "ratio": [f"{row['ratio']:.2f} ± {row['ratio_margin']:.2f}" for row in steps],
+        "GB/s": [f"{row['powered_gb_per_second']:.3g}" for row in steps],
+        "copy, GB/s": [f"{row['copy_gb_per_second']:.3g}" for row in steps],
+    }
+    return result_table("A step of AdamWPower against one of AdamW", columns)
