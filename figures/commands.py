@@ -201,8 +201,9 @@ def _write_results(content: dict[str, Any], folder: Path) -> list[Path]:
 
 def _refresh(content: dict[str, Any], output: Path, root: Path) -> list[Path]:
     """Write the committed results, report, picture, and the numbers of the README."""
+    readme = [write_file(*refresh_readme(root, content))] if (root / "README.md").is_file() else []
     return [
-        write_file(*refresh_readme(root, content)),
+        *readme,
         write_file(root / "results" / "theory.json", dump(content)),
         write_file(root / "paper_repro.md", page(root / "results", theory=content) or ""),
         write_file(root / "docs" / "figure7.png", (output / "figure7.png").read_bytes()),

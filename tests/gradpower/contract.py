@@ -193,8 +193,14 @@ def contract_runs() -> Iterator[tuple[Case, str, torch.dtype, str, Settings]]:
         for dtype in case.dtypes:
             for objective in OBJECTIVES_IN[dtype]:
                 for implementation, settings in case.implementations:
-                    if implementation != "fused" or not dtype.is_complex:
-                        yield case, objective, dtype, implementation, settings
+                    if implementation == "fused" and (dtype.is_complex or _base_is_wrong(case, dtype)):
+                        continue
+                    yield case, objective, dtype, implementation, settings
+
+
+def _base_is_wrong(case: Case, dtype: torch.dtype) -> bool:
+    """torch's fused SGD on the CPU may leave entries of its bfloat16 momentum unset, so that no two runs agree."""
+    return case.base is torch.optim.SGD and "momentum" in case.settings and dtype == torch.bfloat16
 
 
 def twins(
