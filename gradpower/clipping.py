@@ -23,7 +23,8 @@ class Clip:
 
     With c(n) = min(1, max_norm/(n + 1e-6)), torch's clipping factor, the base optimizer receives
     φ_p(c(‖g‖)·g) for "clip_then_power" and c(‖φ_p(g)‖)·φ_p(g) for "power_then_clip"; the norm runs over all
-    parameters of all groups. `.grad` is left as it is.
+    parameters of all groups that this process has, DTensors whole. With shards that are not DTensors (a
+    ZeroRedundancyOptimizer, FSDP1, pipelines) each process would clip by its own norm. `.grad` is left as it is.
 
     Parameters
     ----------

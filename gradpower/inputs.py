@@ -6,12 +6,11 @@ import math
 from numbers import Real
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 E = TypeVar("E", bound=Exception)
 
-POWER = "a finite number > 0, or a 0-dimensional tensor of one"
+POWER = "a finite number > 0, or a 0-dimensional floating-point tensor of one"
 
 
 def refusal(argument: str, value: object, allowed: str, kind: type[E]) -> E:
@@ -74,12 +73,12 @@ def check_power(value: object, argument: str = "power") -> float | Tensor:
     >>> check_power(float("nan"))
     Traceback (most recent call last):
     ...
-    ValueError: power: nan is not allowed; expected a finite number > 0, or a 0-dimensional tensor of one
+    ValueError: power: nan is not allowed; expected a finite number > 0, or a 0-dimensional floating-point tensor of one
     """
     if not isinstance(value, Tensor):
         return real(argument, value, POWER, low=0, open_low=True)
-    if value.is_complex() or value.dtype == torch.bool:
-        raise refusal(argument, value, POWER, TypeError)
+    if not value.is_floating_point():
+        raise refusal(argument, f"a tensor of {value.dtype}", POWER, TypeError)
     if value.ndim:
         raise refusal(argument, f"a tensor of shape {tuple(value.shape)}", POWER, ValueError)
     real(argument, value.item(), POWER, low=0, open_low=True)

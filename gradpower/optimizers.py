@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.portions import Group
+from gradpower.portions import Group, fills_memory
 from gradpower.powered_optimizer import PoweredOptimizer, base_of
-from gradpower.transform import SignPower
+from gradpower.transform import SignPower, is_plain
 
 KERNELS = {"cpu": "gradpower.kernels.adamw_cpu", "cuda": "gradpower.kernels.adamw_triton"}
 
@@ -22,7 +22,8 @@ class FusedAdamStep(PoweredOptimizer):
 
     Where no kernel fits (AMSGrad, complex or sparse gradients, DTensors, a dtype or a machine it is not made
     for) the powered gradients go through torch's own fused step, a portion at a time: the same numbers within
-    float32 rounding.
+    float32 rounding. For a layout in memory that torch's fused step on the CPU gets wrong (a gradient or moment laid
+    out unlike its parameter, a parameter with gaps) its for-loop is taken instead.
     """
 
     separable = True
@@ -41,6 +42,8 @@ class FusedAdamStep(PoweredOptimizer):
         steps: list[Tensor] = []
         # torch makes the state and hands out its lists; the checks that go with it are torch's too.
         self._init_group(group, params, gradients, first, second, [], steps)  # type: ignore[attr-defined]
+        if not kernel.supports([*params, *params], [*first, *second]):
+            return False  # moments from a checkpoint of another memory format
         kernel.adamw_power_(
             params,
             gradients,
@@ -51,6 +54,13 @@ class FusedAdamStep(PoweredOptimizer):
             **_hyperparameters(group, transform, kernel),
         )
         return True
+
+    def _unfused(self, group: Group) -> Group:
+        tensors = [
+            (p, t) for p in group["params"] if p.grad is not None for t in (p.grad, *self.state[p].values())
+        ]
+        same = all(_alike(p, t) for p, t in tensors if isinstance(t, Tensor) and t.ndim)
+        return group if same or not group["fused"] else {**group, "fused": False, "foreach": False}
 
 
 class AdamPower(FusedAdamStep, torch.optim.Adam):
@@ -224,6 +234,13 @@ class MuonPower(PoweredOptimizer, torch.optim.Muon):
 POWERED: dict[type[Optimizer], type[PoweredOptimizer]] = {
     base_of(cls): cls for cls in (AdamPower, AdamWPower, AdagradPower, SGDPower, RMSpropPower, MuonPower)
 }
+
+
+def _alike(p: Tensor, t: Tensor) -> bool:
+    """Whether two tensors fill their memory in the same order; known of plain tensors on the CPU only."""
+    if not (is_plain(p) and is_plain(t) and p.is_cpu):
+        return True
+    return fills_memory(p) and t.shape == p.shape and t.stride() == p.stride()
 
 
 def _kernel(params: list[Tensor]) -> ModuleType | None:

@@ -64,17 +64,14 @@ def fills_memory(g: Tensor) -> bool:
 
 
 def portions(group: Group, transform: SignPower, largest: int) -> Iterator[Group]:
-    """Split a group into portions of at most half the largest parameter, or one parameter, in order.
-
-    Half, because torch's foreach kernels need room for the powered gradients and for the signs.
-    """
+    """Split a group into portions of at most as many entries as the largest parameter, in order."""
     if transform.is_identity:
         yield group
         return
     portion: list[Tensor] = []
     total = 0
     for p in with_gradient(group):
-        if portion and total + p.numel() > largest // 2:
+        if portion and total + p.numel() > largest:
             yield {**group, "params": portion}
             portion, total = [], 0
         portion.append(p)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -42,7 +44,8 @@ class PoweredOptimizer(Optimizer):
         "power_offset".
     power : float or Tensor
         The power p > 0 of the groups that have none of their own. p = 1 is the base optimizer, bit for bit; as
-        p → 0 it sees the signs only. A 0-dimensional tensor can be changed in a captured graph.
+        p → 0 it sees the signs only. A 0-dimensional tensor can be changed in a captured graph: each group has a
+        copy of its own, whose value is not checked again.
     offset : float
         δ >= 0 of the variant sign(g)·(|g| + δ)^p; the authors' training code has 1e-8.
     clip : Clip, optional
@@ -63,7 +66,8 @@ class PoweredOptimizer(Optimizer):
     -----
     `param_groups` hold "power", so that it is saved, loaded, scheduled and set for each group like "lr"; a
     checkpoint of the plain base is loaded with the powers of this object. `.grad` is left as the user made it.
-    With a GradScaler the gradients are unscaled before the power, whether or not the base could do it itself.
+    With a GradScaler the gradients are unscaled before the power, whether or not the base could do it itself. The
+    base must read `.grad`. In a compiled step the powered gradients of all parameters exist at once.
     """
 
     # Whether one base step equals steps over its parameters, a few at a time: true of torch's own optimizers,
@@ -88,15 +92,13 @@ class PoweredOptimizer(Optimizer):
             raise refusal(
                 "clip", clip, "clip_then_power(max_norm), power_then_clip(max_norm) or None", TypeError
             )
-        if kwargs.get("differentiable"):
-            raise refusal("differentiable", True, "False (the powered step writes into buffers)", ValueError)
         super().__init__(params, *args, **kwargs)
         self.clip = clip
         self._step_supports_amp_scaling = False
         self.defaults |= {"power": power, "power_offset": offset}
+        _check_settings(self.param_groups)
         for group in self.param_groups:
-            for name in SETTINGS:
-                group.setdefault(name, self.defaults[name])
+            self._give_settings(group)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -112,8 +114,16 @@ class PoweredOptimizer(Optimizer):
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, with the constructor's power unless it has its own; see torch.optim.Optimizer."""
-        _check_settings([param_group])
+        _check_settings([{**self.defaults, **param_group}])
         super().add_param_group(param_group)
+        if "power" in self.defaults:
+            self._give_settings(self.param_groups[-1])
+
+    def _give_settings(self, group: Group) -> None:
+        """Give a group what it lacks; a tensor of its own, as schedules write into it."""
+        for name in SETTINGS:
+            if group.setdefault(name, self.defaults[name]) is self.defaults[name]:
+                group[name] = copy(self.defaults[name])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state: a powered one with its powers, or the plain base's, which leaves the powers as they are.
@@ -133,7 +143,12 @@ class PoweredOptimizer(Optimizer):
                 for group, mine in zip(saved, self.param_groups, strict=False):
                     group[name] = mine[name]
         _check_settings(saved)
+        before = [group["power"] for group in self.param_groups]
         super().load_state_dict({**state_dict, "param_groups": saved})
+        for group, power in zip(self.param_groups, before, strict=True):
+            # A captured graph reads this very tensor.
+            if isinstance(power, Tensor):
+                group["power"] = power.fill_(float(group["power"]))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step of the base optimizer on φ_p of the gradients.
@@ -149,18 +164,19 @@ class PoweredOptimizer(Optimizer):
         """
         if torch.compiler.is_compiling():
             return self._compiled_step(closure)
-        if self.clip is None and all(_transform(group).is_identity for group in self.param_groups):
+        transforms = [_transform(group) for group in self.param_groups]
+        if self.clip is None and all(transform.is_identity for transform in transforms):
             return self._base_step(closure)
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            before, after = self._clip_factors()
+            transforms = self._clipped(transforms)
             if self.separable:
-                self._step_by_portions(before, after)
+                self._step_by_portions(transforms)
             else:
-                self._step_on(self.param_groups, before, after, scratch=None)
+                self._step_on(self.param_groups, transforms, scratch=None)
         return loss
 
     def _base_step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -172,23 +188,30 @@ class PoweredOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        taken = self._substitute()
+        self._substitute()
         try:
             self._unhooked_step(self)
         finally:
-            self._put_back(*taken)
+            self._put_back()
         return loss
 
     @_untraced
-    def _substitute(self) -> tuple[Gradients, list[Group]]:
+    def _substitute(self) -> None:
         raw = _raw(self.param_groups)
-        with torch.no_grad():
-            self._put_powered(self.param_groups, *self._clip_factors(), scratch=None)
-        # Out of sight, or the graph would be made anew for another power.
-        return raw, [{name: group.pop(name) for name in SETTINGS} for group in self.param_groups]
+        try:
+            with torch.no_grad():
+                transforms = self._clipped([_transform(group) for group in self.param_groups])
+                _put_powered(self.param_groups, transforms, scratch=None)
+        except BaseException:
+            _restore(raw)
+            raise
+        # Both out of the graph's sight, or it would be made anew: for another power, and where p = 1 leaves `.grad`.
+        settings = [{name: group.pop(name) for name in SETTINGS} for group in self.param_groups]
+        self._taken = raw, settings
 
     @_untraced
-    def _put_back(self, raw: Gradients, settings: list[Group]) -> None:
+    def _put_back(self) -> None:
+        raw, settings = self.__dict__.pop("_taken")
         _restore(raw)
         for group, mine in zip(self.param_groups, settings, strict=True):
             group.update(mine)
@@ -197,52 +220,48 @@ class PoweredOptimizer(Optimizer):
         """Take the step of one group in one pass over memory and return True, if there is a kernel for it."""
         return False
 
-    def _step_by_portions(self, before: Tensor | None, after: Tensor | None) -> None:
+    def _step_by_portions(self, transforms: list[SignPower]) -> None:
         scratch = Scratch(self._largest())
-        for group in self.param_groups:
-            transform = _transform(group, before, after)
+        for group, transform in zip(self.param_groups, transforms, strict=True):
             if not self._fused_step(group, transform):
-                for portion in portions(group, transform, scratch.size):
-                    self._step_on([portion], before, after, scratch)
+                for portion in portions(self._unfused(group), transform, scratch.size):
+                    self._step_on([portion], [transform], scratch)
 
-    def _step_on(
-        self, groups: list[Group], before: Tensor | None, after: Tensor | None, scratch: Scratch | None
-    ) -> None:
+    def _unfused(self, group: Group) -> Group:
+        """Return the group as the base is to see it where `_fused_step` has declined."""
+        return group
+
+    def _step_on(self, groups: list[Group], transforms: list[SignPower], scratch: Scratch | None) -> None:
         """Let the base see φ_p of the gradients of `groups` and nothing else, and put everything back."""
         everything, raw = self.param_groups, _raw(groups)
         try:
-            self._put_powered(groups, before, after, scratch)
+            _put_powered(groups, transforms, scratch)
             self.param_groups = groups
             self._base_step()
         finally:
             self.param_groups = everything
             _restore(raw)
 
-    def _put_powered(
-        self, groups: list[Group], before: Tensor | None, after: Tensor | None, scratch: Scratch | None
-    ) -> None:
-        for group in groups:
-            gradients = powered_gradients(gradients_of(group), _transform(group, before, after), scratch)
-            for p, g in zip(with_gradient(group), gradients, strict=True):
-                p.grad = g
-
     def _largest(self) -> int:
         return max((p.numel() for group in self.param_groups for p in group["params"]), default=0)
 
-    def _clip_factors(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the factors before and after the power."""
+    def _clipped(self, transforms: list[SignPower]) -> list[SignPower]:
+        """Return the transforms with the clipping's factor before or after the power."""
         if self.clip is None:
-            return None, None
+            return transforms
         first = self.clip.order == "clip_then_power"
-        parts = (gradients_of(group) for group in self.param_groups) if first else self._powered_parts()
+        parts = map(gradients_of, self.param_groups) if first else self._powered_parts(transforms)
         norm = global_norm(parts, self.clip.norm_type)
-        factor = None if norm is None else self.clip.factor(norm)
-        return (factor, None) if first else (None, factor)
+        if norm is None:
+            return transforms
+        factor = self.clip.factor(norm)
+        if first:
+            return [replace(transform, before=factor) for transform in transforms]
+        return [replace(transform, after=factor) for transform in transforms]
 
-    def _powered_parts(self) -> Iterator[list[Tensor]]:
+    def _powered_parts(self, transforms: list[SignPower]) -> Iterator[list[Tensor]]:
         """Yield φ_p of all gradients, a portion at a time."""
-        for group in self.param_groups:
-            transform = _transform(group)
+        for group, transform in zip(self.param_groups, transforms, strict=True):
             for portion in portions(group, transform, self._largest()):
                 yield transform.foreach(gradients_of(portion))
 
@@ -325,14 +344,13 @@ def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
     return inspect.Signature([p for p in theirs if p not in rest] + ours + rest)
 
 
-def _transform(group: Group, before: Tensor | None = None, after: Tensor | None = None) -> SignPower:
+def _transform(group: Group) -> SignPower:
     for name in SETTINGS:
         if name not in group:
             raise refusal(f"{name} of a parameter group", "missing", POWER, ValueError)
     # A tensor on a device is not asked for its value at every step.
     power = group["power"] if isinstance(group["power"], Tensor) else check_power(group["power"])
-    offset = real("power_offset", group["power_offset"], OFFSET, low=0)
-    return SignPower(power, offset, before, after)
+    return SignPower(power, real("power_offset", group["power_offset"], OFFSET, low=0))
 
 
 def _check_settings(groups: Iterable[Group]) -> None:
@@ -341,6 +359,15 @@ def _check_settings(groups: Iterable[Group]) -> None:
             group["power"] = check_power(group["power"])
         if "power_offset" in group:
             group["power_offset"] = real("power_offset", group["power_offset"], OFFSET, low=0)
+        if group.get("differentiable"):
+            raise refusal("differentiable", True, "False (the powered step writes into buffers)", ValueError)
+
+
+def _put_powered(groups: list[Group], transforms: list[SignPower], scratch: Scratch | None) -> None:
+    for group, transform in zip(groups, transforms, strict=True):
+        gradients = powered_gradients(gradients_of(group), transform, scratch)
+        for p, g in zip(with_gradient(group), gradients, strict=True):
+            p.grad = g
 
 
 def _restore(raw: Gradients) -> None:

@@ -67,7 +67,7 @@ class PowerSchedule:
     Parameters
     ----------
     optimizer : Optimizer
-        A powered optimizer; the initial powers p_0 are those of its groups, kept in them as "initial_power".
+        A powered optimizer; the initial powers p_0 are those of its groups at this moment.
     end : float
         The power where w = 0.
     weight : callable
@@ -83,7 +83,7 @@ class PowerSchedule:
     Notes
     -----
     A power that is a tensor is overwritten in place, so that captured graphs and compiled steps see it. To resume,
-    build the schedule as before and load both states; the order does not matter.
+    build the schedule as before and load the optimizer's state and its own; the order does not matter.
 
     Examples
     --------
@@ -105,6 +105,7 @@ class PowerSchedule:
         if not callable(weight):
             raise refusal("weight", weight, "a function of the step", TypeError)
         self.optimizer, self.weight, self.last_step = optimizer, weight, 0
+        self.initial_powers: list[float] = []
         self.end = float(check_power(end, "end"))
         self._set_powers()
 
@@ -118,12 +119,13 @@ class PowerSchedule:
         return [float(group["power"]) for group in self._groups()]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return {"last_step": steps counted}; the powers are in the optimizer's state."""
-        return {"last_step": self.last_step}
+        """Return the number of steps counted and the initial powers, p_0 of each group."""
+        return {"last_step": self.last_step, "initial_powers": list(self.initial_powers)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved state, and set the powers by it."""
+        """Go on from a saved state, and set the powers by it; without "initial_powers" those here are kept."""
         self.last_step = int(state_dict["last_step"])
+        self.initial_powers = [float(p) for p in state_dict.get("initial_powers", self.initial_powers)]
         self._set_powers()
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -133,8 +135,10 @@ class PowerSchedule:
         w = real("weight(step)", self.weight(self.last_step), "a number in [0, 1]", low=0)
         if w > 1:
             raise refusal("weight(step)", w, "a number in [0, 1]", ValueError)
-        for group in self._groups():
-            initial = group.setdefault("initial_power", float(group["power"]))
+        groups = self._groups()
+        # Groups added since start from their own powers.
+        self.initial_powers += [float(group["power"]) for group in groups[len(self.initial_powers) :]]
+        for group, initial in zip(groups, self.initial_powers, strict=True):
             power = w * initial + (1 - w) * self.end
             if isinstance(group["power"], Tensor):
                 group["power"].fill_(power)
@@ -171,7 +175,7 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = linear_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("linear", start, start + steps))
+    return PowerSchedule(optimizer, end, Anneal("linear", start, start + _whole("steps", steps)))
 
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
@@ -189,7 +193,7 @@ def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = cosine_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("cosine", start, start + steps))
+    return PowerSchedule(optimizer, end, Anneal("cosine", start, start + _whole("steps", steps)))
 
 
 def wsd_power(
@@ -222,5 +226,13 @@ def wsd_power(
     fraction = real("decay_fraction", decay_fraction, "a number in (0, 1]", low=0, open_low=True)
     if fraction > 1:
         raise refusal("decay_fraction", decay_fraction, "a number in (0, 1]", ValueError)
-    start = round(total_steps * (1 - fraction))
+    start = min(round(_whole("total_steps", total_steps) * (1 - fraction)), total_steps - 1)
     return PowerSchedule(optimizer, end, Anneal("linear", start, total_steps))
+
+
+def _whole(argument: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise refusal(argument, value, "a whole number >= 1", TypeError)
+    if value < 1:
+        raise refusal(argument, value, "a whole number >= 1", ValueError)
+    return value

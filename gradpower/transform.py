@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from gradpower.inputs import check_power, real, refusal
 
+F = TypeVar("F", float, Tensor, float | Tensor)
 OFFSET = "a finite number >= 0"
 # Reduced precision is computed in float32 this many entries at a time, so that no copy of a whole tensor is made.
 BLOCK = 1 << 22
@@ -117,9 +119,13 @@ class SignPower:
 
     @property
     def is_identity(self) -> bool:
-        """Whether this is known to be the identity; a tensor is not asked for its value, as that would wait."""
-        plain = not isinstance(self.power, Tensor) and self.power == 1 and self.offset == 0
-        return plain and self.before is None and self.after is None
+        """Whether this is known to be the identity; a tensor on a device is not asked, as that would wait."""
+        if self.offset or self.before is not None or self.after is not None:
+            return False
+        known = not isinstance(self.power, Tensor) or (
+            self.power.is_cpu and not torch.compiler.is_compiling()
+        )
+        return known and float(self.power) == 1
 
     def __call__(self, g: Tensor, out: Tensor | None = None) -> Tensor:
         """Return the image of `g`, written into `out` if that is given and `g` is plain."""
@@ -154,46 +160,52 @@ class SignPower:
         for g in tensors:
             _check_gradient(g)
         fits = len(tensors) > 1 and all(is_plain(g) and not _is_reduced(g) for g in tensors)
+        fits = fits and len({g.device for g in tensors}) == 1
         tracked = torch.is_grad_enabled() and any(g.requires_grad for g in tensors)
         if not fits or tracked or self.is_identity or isinstance(self.power, Tensor):
             return [self(g) for g in tensors]
-        powered = torch._foreach_abs(tensors)
+        powered = list(torch._foreach_abs(tensors))
         if self.before is not None:
-            torch._foreach_mul_(powered, self.before)
+            torch._foreach_mul_(powered, _on(powered[0], self.before))
         if self.offset:
             torch._foreach_add_(powered, self.offset)
         torch._foreach_pow_(powered, self.power)
-        torch._foreach_mul_(powered, list(torch._foreach_sign(tensors)))
+        for out, g in zip(powered, tensors, strict=True):
+            out.copysign_(g)
+            if self.offset:
+                out.masked_fill_(g == 0, 0).copysign_(g)
         if self.after is not None:
-            torch._foreach_mul_(powered, self.after)
-        return list(powered)
+            torch._foreach_mul_(powered, _on(powered[0], self.after))
+        return powered
 
     def _into(self, out: Tensor, g: Tensor) -> Tensor:
         torch.abs(g, out=out)
         if self.before is not None:
-            out.mul_(self.before)
+            out.mul_(_on(out, self.before))
         if self.offset:
             # Where g is 0 the sign is 0, which copysign does not know.
             out.add_(self.offset).masked_fill_(g == 0, 0)
-        out.pow_(self.power).copysign_(g)
-        return out if self.after is None else out.mul_(self.after)
+        out.pow_(_on(out, self.power)).copysign_(g)
+        return out if self.after is None else out.mul_(_on(out, self.after))
 
     def _differentiable(self, g: Tensor) -> Tensor:
         wide = g.float() if _is_reduced(g) else g
-        wide = wide if self.before is None else wide * self.before
+        wide = wide if self.before is None else wide * _on(g, self.before)
         zero = wide == 0
         # For p < 1 the derivative at 0 is infinite, and times that of |g| it would be NaN; here it is 0.
         safe = wide.masked_fill(zero, 1)
-        powered = torch.copysign((safe.abs() + self.offset).pow(self.power), safe)
+        powered = torch.copysign((safe.abs() + self.offset).pow(_on(g, self.power)), safe)
         powered = torch.where(zero, wide.detach(), powered)
-        return (powered if self.after is None else powered * self.after).to(g.dtype)
+        return (powered if self.after is None else powered * _on(g, self.after)).to(g.dtype)
 
     def _keep_phase(self, g: Tensor) -> Tensor:
-        modulus = g.abs()
-        scaled = modulus if self.before is None else modulus * self.before
-        factor = (scaled + self.offset).pow(self.power) / modulus
-        factor = factor if self.after is None else factor * self.after
-        return torch.where((modulus > 0) & modulus.isfinite(), g * factor, g)
+        zero = g == 0
+        # As above, with 1 in the place of 0.
+        modulus = g.masked_fill(zero, 1).abs()
+        scaled = modulus if self.before is None else modulus * _on(g, self.before)
+        factor = (scaled + self.offset).pow(_on(g, self.power)) / modulus
+        factor = factor if self.after is None else factor * _on(g, self.after)
+        return torch.where(modulus.isfinite() & ~zero, g * factor, g)
 
     def _on_shards(self, g: Tensor) -> Tensor:
         from torch.distributed.tensor import DTensor
@@ -207,6 +219,11 @@ class SignPower:
         return DTensor.from_local(
             self(g.to_local()), g.device_mesh, g.placements, run_check=False, shape=g.shape, stride=g.stride()
         )
+
+
+def _on(g: Tensor, value: F) -> F:
+    """Return a number as it is, and a tensor where `g` lies: the parameters may lie on several devices."""
+    return value.to(g.device) if isinstance(value, Tensor) else value
 
 
 def _is_reduced(g: Tensor) -> bool:

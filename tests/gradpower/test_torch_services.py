@@ -241,9 +241,6 @@ def test_older_and_plainer_states_load(named: Named) -> None:
     assert_close(params, twins, tolerance(named))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a flat checkpoint drops the initial power, and the schedule takes p(t) for p_0"
-)
 def test_power_schedule_built_after_a_flat_checkpoint_was_loaded() -> None:
     options = StateDictOptions(flatten_optimizer_state_dict=True)
     first, second = nn.Linear(3, 2), nn.Linear(3, 2)

@@ -1,0 +1,206 @@
+"""Schedules of the power, and torch's schedulers of the learning rate beside them."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import SWALR
+
+from gradpower import (
+    AdamWPower,
+    Anneal,
+    PowerSchedule,
+    SGDPower,
+    constant_power,
+    cosine_power,
+    linear_power,
+    powered,
+    sign_power,
+    wsd_power,
+)
+from tests.gradpower.contract import CASES, assert_same_bits, parameters, stream
+
+SHAPES = ((3, 4), (5, 3))
+
+
+def two_powers(first=1.4, second=0.8):
+    params = parameters(SHAPES, torch.float32, seed=1)
+    groups = [{"params": params[:1], "power": first}, {"params": params[1:], "power": second}]
+    return params, AdamWPower(groups, lr=0.02, power=1.0)
+
+
+def course(schedule, optimizer, steps):
+    """The powers of all groups before each step, and after the last."""
+    seen = [schedule.get_last_power()]
+    for _ in range(steps):
+        optimizer.step()
+        schedule.step()
+        seen.append(schedule.get_last_power())
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("make", "shares"),
+    [
+        (constant_power, [1.0] * 7),
+        (lambda o: linear_power(o, 1.0, 4, start=1), [1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]),
+        (lambda o: cosine_power(o, 1.0, 4), [(1 + math.cos(math.pi * min(t, 4) / 4)) / 2 for t in range(7)]),
+        (lambda o: wsd_power(o, 1.0, 6, decay_fraction=0.5), [1.0, 1.0, 1.0, 1.0, 2 / 3, 1 / 3, 0.0]),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: 1 / (1 + t)), [1 / (1 + t) for t in range(7)]),
+    ],
+    ids=["constant", "linear", "cosine", "wsd", "own"],
+)
+@pytest.mark.parametrize("tensors", [False, True], ids=["numbers", "tensors"])
+def test_the_powers_go_from_their_own_to_the_common_one(make, shares, tensors):
+    start = [torch.tensor(p, dtype=torch.float64) if tensors else p for p in (1.4, 0.8)]
+    _, optimizer = two_powers(*start)
+    seen = course(make(optimizer), optimizer, 6)
+    for powers, w in zip(seen, shares, strict=True):
+        assert powers == pytest.approx([w * 1.4 + (1 - w) * 1.0, w * 0.8 + (1 - w) * 1.0], rel=1e-12)
+    for group, given in zip(optimizer.param_groups, start, strict=True):
+        assert (group["power"] is given) == tensors or make is constant_power
+
+
+def test_the_step_uses_the_scheduled_power():
+    params, optimizer = two_powers(1.4, 1.4)
+    expected = parameters(SHAPES, torch.float32, seed=1)
+    base = torch.optim.AdamW(expected, lr=0.02)
+    schedule = linear_power(optimizer, 0.6, 8)
+    for step in range(10):
+        stream(params, step)
+        stream(expected, step)
+        for p in expected:
+            w = 1 - min(step / 8, 1)
+            p.grad = sign_power(p.grad, w * 1.4 + (1 - w) * 0.6)
+        optimizer.step()
+        schedule.step()
+        base.step()
+    assert_same_bits(params, expected)
+
+
+@pytest.mark.parametrize("optimizer_first", [True, False])
+@pytest.mark.parametrize("start", [1.4, torch.tensor(1.4)], ids=["number", "tensor"])
+def test_a_resumed_schedule_goes_on(optimizer_first, start):
+    _, optimizer = two_powers(start, 0.8)
+    schedule = linear_power(optimizer, 1.0, 6)
+    course(schedule, optimizer, 3)
+    saved = copy.deepcopy((optimizer.state_dict(), schedule.state_dict()))
+    rest = course(schedule, optimizer, 4)
+
+    _, fresh = two_powers(1.4, 0.8)
+    resumed = linear_power(fresh, 1.0, 6)
+    pairs = list(zip((fresh, resumed), saved, strict=True))
+    for thing, state in pairs if optimizer_first else reversed(pairs):
+        thing.load_state_dict(state)
+    assert course(resumed, fresh, 4) == rest
+
+
+def test_a_group_added_later_joins_from_its_own_power():
+    _, optimizer = two_powers()
+    schedule = linear_power(optimizer, 1.0, 4)
+    course(schedule, optimizer, 2)
+    optimizer.add_param_group({"params": parameters([(2, 2)], torch.float32, seed=3), "power": 2.0})
+    schedule.step()
+    assert schedule.get_last_power() == pytest.approx([1.1, 0.95, 1.25])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (
+            lambda o: PowerSchedule(torch.optim.SGD(o.param_groups[0]["params"]), 1.0, len),
+            TypeError,
+            "^optimizer: 'SGD' ",
+        ),
+        (lambda o: PowerSchedule(o, 0.0, len), ValueError, "^end: 0.0 "),
+        (lambda o: PowerSchedule(o, "x", len), TypeError, "^end: 'x' "),
+        (lambda o: PowerSchedule(o, 1.0, 0.5), TypeError, "^weight: 0.5 "),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: 1.5), ValueError, r"^weight\(step\): 1.5 .* in \[0, 1\]$"),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: -0.5), ValueError, r"^weight\(step\): -0.5 "),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: math.nan), ValueError, r"^weight\(step\): nan "),
+        (lambda o: linear_power(o, 1.0, 0), ValueError, "^steps: 0 "),
+        (lambda o: linear_power(o, 1.0, 2.5), TypeError, "^steps: 2.5 .* whole number"),
+        (lambda o: cosine_power(o, 1.0, 4, start=-1), ValueError, "^start: -1 "),
+        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=0), ValueError, "^decay_fraction: 0 "),
+        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=1.5), ValueError, "^decay_fraction: 1.5 "),
+        (lambda o: Anneal("exponential", 0, 1), ValueError, "^shape: 'exponential' .* 'constant'"),
+        (lambda o: Anneal("linear", True, 2), TypeError, "^start: True "),
+    ],
+)
+def test_what_is_no_schedule_is_refused(make, kind, message):
+    _, optimizer = two_powers()
+    with pytest.raises(kind, match=message):
+        make(optimizer)
+
+
+LR_SCHEDULES = {
+    "LambdaLR": lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + t)),
+    "OneCycleLR": lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=20, cycle_momentum=False),
+    "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 8),
+    "SequentialLR": lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, 0.1, total_iters=3), lr_scheduler.CosineAnnealingLR(o, 5)], [3]
+    ),
+    "ReduceLROnPlateau": lambda o: lr_scheduler.ReduceLROnPlateau(o, patience=1),
+    "SWALR": lambda o: SWALR(o, swa_lr=0.001, anneal_epochs=4),
+}
+
+
+@pytest.mark.parametrize("name", LR_SCHEDULES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_learning_rates_are_scheduled_as_those_of_the_base(case, name):
+    """And the power beside them: neither touches the other."""
+    params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
+    pair = case.make(params, 1.3), case.make(expected, None)
+    schedule = linear_power(pair[0], 1.0, 4)
+    rates = [LR_SCHEDULES[name](optimizer) for optimizer in pair]
+    for step in range(6):
+        stream(params, step)
+        stream(expected, step)
+        for p in expected:
+            p.grad = sign_power(p.grad, schedule.get_last_power()[0])
+        for optimizer, rate in zip(pair, rates, strict=True):
+            optimizer.step()
+            rate.step(*([1.0] if name == "ReduceLROnPlateau" else []))
+        schedule.step()
+        assert pair[0].param_groups[0]["lr"] == pair[1].param_groups[0]["lr"]
+    assert_same_bits(params, expected)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("unscale", [False, True], ids=["left to the scaler", "unscaled by the user"])
+@pytest.mark.parametrize("base", [torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad])
+def test_a_grad_scaler_changes_nothing(base, fused, unscale):
+    """The scale is a power of two, so that scaling is exact: p = 1.3 must act on the unscaled gradient."""
+    params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
+    optimizer, twin = (powered(base)(some, lr=0.02, power=1.3, fused=fused) for some in (params, expected))
+    for scaled in (optimizer, copy.deepcopy(optimizer)):
+        assert not scaled._step_supports_amp_scaling
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=2)
+    for step in range(5):
+        stream(params, step, scale=scaler.scale(torch.tensor(1.0)).item())
+        stream(expected, step)
+        if unscale:
+            scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        twin.step()
+    assert scaler.get_scale() == 2.0**12
+    assert_same_bits(params, expected)
+
+
+def test_a_grad_scaler_skips_a_step_with_infinite_gradients():
+    params = parameters(SHAPES, torch.float32, seed=1)
+    optimizer = SGDPower(params, lr=0.02, power=1.3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    before = [p.detach().clone() for p in params]
+    scaler.scale(torch.tensor(1.0))
+    stream(params, 0)
+    params[0].grad[0, 0] = math.inf
+    scaler.step(optimizer)
+    scaler.update()
+    assert_same_bits(params, before)
+    assert scaler.get_scale() == 1.0
