@@ -67,7 +67,8 @@ class PowerSchedule:
     Parameters
     ----------
     optimizer : Optimizer
-        A powered optimizer; the initial powers p_0 are those of its groups at this moment.
+        A powered optimizer; the initial powers p_0 are those of its groups at this moment, kept in them as
+        "initial_power".
     end : float
         The power where w = 0.
     weight : callable
@@ -105,7 +106,9 @@ class PowerSchedule:
         if not callable(weight):
             raise refusal("weight", weight, "a function of the step", TypeError)
         self.optimizer, self.weight, self.last_step = optimizer, weight, 0
-        self.initial_powers: list[float] = []
+        self._initial = [float(group["power"]) for group in self._groups()]
+        for group, initial in zip(self._groups(), self._initial, strict=True):
+            group["initial_power"] = initial
         self.end = float(check_power(end, "end"))
         self._set_powers()
 
@@ -120,12 +123,16 @@ class PowerSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps counted and the initial powers, p_0 of each group."""
-        return {"last_step": self.last_step, "initial_powers": list(self.initial_powers)}
+        powers = [group["initial_power"] for group in self._groups()]
+        return {"last_step": self.last_step, "initial_powers": powers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved state, and set the powers by it; without "initial_powers" those here are kept."""
+        """Go on from a saved state, and set the powers by it; without "initial_powers" by those of the groups."""
         self.last_step = int(state_dict["last_step"])
-        self.initial_powers = [float(p) for p in state_dict.get("initial_powers", self.initial_powers)]
+        self._initial = [float(power) for power in state_dict.get("initial_powers", self._initial)]
+        if "initial_powers" in state_dict:
+            for group, initial in zip(self._groups(), self._initial, strict=True):
+                group["initial_power"] = initial
         self._set_powers()
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -137,8 +144,10 @@ class PowerSchedule:
             raise refusal("weight(step)", w, "a number in [0, 1]", ValueError)
         groups = self._groups()
         # Groups added since start from their own powers.
-        self.initial_powers += [float(group["power"]) for group in groups[len(self.initial_powers) :]]
-        for group, initial in zip(groups, self.initial_powers, strict=True):
+        self._initial += [float(group["power"]) for group in groups[len(self._initial) :]]
+        for group, mine in zip(groups, self._initial, strict=True):
+            # A state of the plain base, or a flattened one, takes the entry away.
+            initial = group.setdefault("initial_power", mine)
             power = w * initial + (1 - w) * self.end
             if isinstance(group["power"], Tensor):
                 group["power"].fill_(power)
