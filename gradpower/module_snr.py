@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from gradpower.inputs import real, refusal
 from gradpower.names import match_parameters
+from gradpower.transform import refuse_shards
 
 Modules = Mapping[str, Sequence[Tensor]]
 _FEWEST = 4  # samples, below which the spread says nothing about the error
@@ -166,7 +167,7 @@ class SNRMeter:
     Raises
     ------
     ValueError
-        For a module without parameters, or complex parameters.
+        For a module without parameters, with complex ones, or with DTensors.
 
     Notes
     -----
@@ -207,6 +208,7 @@ class SNRMeter:
         for name, parameters in self.modules.items():
             if not parameters or any(p.is_complex() for p in parameters):
                 raise refusal("modules", name, "modules of one or more real parameters", ValueError)
+            refuse_shards(f"modules[{name!r}]", parameters)
             self._means[name] = [_zeros(p) for p in parameters]
             self._totals[name] = [_zeros(p) for p in parameters] if accumulate else []
 
@@ -339,6 +341,7 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
 
 
 def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[dict[str, Any]], blocks: int) -> ModuleSNR:
+    refuse_shards(f"parameters of group {name}", (p for group in groups for p in group["params"]))
     count = sum(p.numel() for group in groups for p in group["params"])
     if count < _FEWEST:
         raise refusal(f"parameters of group {name}", count, f"{_FEWEST} coordinates or more", ValueError)

@@ -201,7 +201,7 @@ def muon_groups(
     hidden activations. By default AdamW keeps the embedding, whose inputs are one-hot, and the layers whose
     outputs are logits: the head and, in a mixture of experts, the router and the gate of the shared expert
     (the sources name the head only; the other two are this project's choice). It also keeps norms and biases,
-    which are no matrices, even where the biases of several experts are stacked.
+    which are no matrices, even where the biases of several experts are stacked, and the kernels of convolutions.
 
     Parameters
     ----------
@@ -237,7 +237,12 @@ def muon_groups(
         raise refusal("adamw_patterns", adamw_patterns, "a sequence of regular expressions", TypeError)
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
     owned, others = match_parameters(model, patterns)
-    matrices = {name: p for name, p in others.items() if p.ndim >= 2 and not name.endswith("bias")}
+    kernels = {m.weight for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)}
+    matrices = {
+        name: p
+        for name, p in others.items()
+        if p.ndim >= 2 and not name.endswith("bias") and p not in kernels
+    }
     if not matrices:
         raise refusal("model", type(model).__name__, "a model with a trainable matrix for Muon", ValueError)
     rest = [p for parameters in owned for p in parameters]

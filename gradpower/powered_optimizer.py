@@ -9,7 +9,7 @@ from __future__ import annotations
 import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -123,7 +123,7 @@ class PoweredOptimizer(Optimizer):
         """Give a group what it lacks; a tensor of its own, as schedules write into it."""
         for name in SETTINGS:
             if group.setdefault(name, self.defaults[name]) is self.defaults[name]:
-                group[name] = copy(self.defaults[name])
+                group[name] = deepcopy(self.defaults[name])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state: a powered one with its powers, or the plain base's, which leaves the powers as they are.

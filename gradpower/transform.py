@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -101,6 +101,14 @@ def is_dtensor(g: Tensor) -> bool:
     """Return whether `g` is a DTensor, without importing torch.distributed.tensor for those who have none."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(g, module.DTensor)
+
+
+def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
+    """Raise ValueError if there are DTensors among the tensors, of which a process sees its own shard only."""
+    if any(map(is_dtensor, tensors)):
+        raise refusal(
+            argument, "DTensors", "plain tensors (each process would measure its own shard)", ValueError
+        )
 
 
 def is_plain(g: Tensor) -> bool:

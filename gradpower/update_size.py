@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from torch.optim import ASGD, SGD, Adadelta, Adafactor, Adagrad, Adamax, Muon, Optimizer, RMSprop, Rprop
 
+from gradpower.combined import CombinedOptimizer
 from gradpower.inputs import real, refusal
 from gradpower.module_snr import group_names
+from gradpower.transform import refuse_shards
 
 _CHUNKS = 16  # of the steps, whose means give the standard errors
 _FEWEST_BATCHES = 4  # for the drift and its jackknife
@@ -105,8 +107,8 @@ class UpdateMeter:
     Raises
     ------
     TypeError, ValueError
-        If an argument is not allowed, parameters are complex, or there is weight decay of which it is not known
-        whether it is decoupled.
+        If an argument is not allowed, parameters are complex or DTensors, or there is weight decay of which it is
+        not known whether it is decoupled.
 
     Notes
     -----
@@ -151,6 +153,7 @@ class UpdateMeter:
                 raise refusal("groups", name, f"names of parameter groups: {', '.join(names)}", ValueError)
         if any(p.is_complex() for group in optimizer.param_groups for p in group["params"]):
             raise refusal("optimizer", "complex parameters", "real parameters", ValueError)
+        refuse_shards("optimizer", (p for group in optimizer.param_groups for p in group["params"]))
         for argument, value in (("sample", sample), ("block", block)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise refusal(argument, value, "an integer >= 1", ValueError)
@@ -238,10 +241,13 @@ class UpdateMeter:
             return self.decoupled
         if "decoupled_weight_decay" in group:
             return bool(group["decoupled_weight_decay"])
-        if not isinstance(self.optimizer, _COUPLED + _DECOUPLED):
-            allowed = f"True or False for {type(self.optimizer).__name__} with weight decay"
+        optimizer = self.optimizer
+        if isinstance(optimizer, CombinedOptimizer):
+            optimizer = optimizer.optimizers[group["algorithm"]]
+        if not isinstance(optimizer, _COUPLED + _DECOUPLED):
+            allowed = f"True or False for {type(optimizer).__name__} with weight decay"
             raise refusal("decoupled", None, allowed, ValueError)
-        return isinstance(self.optimizer, _DECOUPLED)
+        return isinstance(optimizer, _DECOUPLED)
 
 
 @dataclass

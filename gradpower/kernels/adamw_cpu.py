@@ -33,7 +33,9 @@ from gradpower.inputs import real, refusal
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC")
 _TRIES = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",))
-_CPU_KEYS = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "isa", "cpu")
+# Lines of /proc/cpuinfo on x86, ARM, RISC-V and POWER; none that changes while it runs, as "cpu MHz" does.
+_CPU_KEYS = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "isa", "cpu"}
+_CPU_KEYS |= {f"CPU {name}" for name in ("implementer", "architecture", "variant", "part", "revision")}
 _LARGEST_POWER = 1e4
 _KINDS, _FLOAT, _STRIDED = (Tensor, Parameter), torch.float32, torch.strided
 
@@ -274,7 +276,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return repr(platform.uname())
-    told = {line for line in lines if line.split(":")[0].strip().startswith((*_CPU_KEYS, "CPU "))}
+    told = {line for line in lines if line.split(":")[0].strip() in _CPU_KEYS}
     return "\n".join([platform.machine(), *sorted(told)])
 
 

@@ -170,4 +170,8 @@ def test_partial_gradients_are_refused_and_their_sum_is_powered(checkpoint: list
             assert message.startswith("placements of the gradient: (Partial(sum),) is not allowed; expected")
             assert "the power of a sum is not the sum of powers" in message
         assert results["gradient_kept"]
+        assert len(results["meters"]) == 2
+        assert all(
+            "'DTensors' is not allowed; expected plain tensors" in message for message in results["meters"]
+        )
         torch.testing.assert_close(results["moment"], results["expected_moment"], rtol=0, atol=0)

@@ -496,3 +496,13 @@ def test_a_compiler_that_fails_is_a_reason(tmp_path, answer):
     assert not reload(CC=str(script), GRADPOWER_CACHE_DIR=str(tmp_path / "cache"))
     assert "broken-cc" in reason()
     assert not libraries(tmp_path)
+
+
+def test_the_clock_is_no_part_of_the_processor(monkeypatch):
+    told = "vendor_id : A\nmodel name : B\ncpu MHz : {}\nflags : avx2\n"
+    seen = []
+    for clock in (1000.0, 2000.0):
+        monkeypatch.setattr(adamw_cpu.Path, "read_text", lambda self, clock=clock: told.format(clock))
+        seen.append(adamw_cpu._processor())
+    assert seen[0] == seen[1]
+    assert "avx2" in seen[0]

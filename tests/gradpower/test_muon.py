@@ -293,3 +293,10 @@ def test_every_weight_of_a_mixture_of_experts_moves():
     assert losses[-1] < losses[0] - 0.1
     experts = model.model.layers[0].mlp.experts.gate_up_proj
     assert optimizer.state[experts]["momentum_buffer"].shape == experts.shape == (4, 16, 16)
+
+
+def test_kernels_of_convolutions_go_to_adamw():
+    model = nn.ModuleDict({"conv": nn.Conv2d(8, 16, 3), "up": nn.Linear(4, 8), "lm_head": nn.Linear(8, 4)})
+    muon, adamw = muon_groups(model, adamw_patterns=["lm_head"])
+    assert [tuple(p.shape) for p in muon["params"]] == [(8, 4)]
+    assert any(p is model["conv"].weight for p in adamw["params"])

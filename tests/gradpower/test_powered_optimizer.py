@@ -392,3 +392,64 @@ def test_frozen_parameters_are_ignored():
     optimizer.step()
     assert weight.tolist() == [0.5, 3.0]
     assert frozen.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_bad_power_in_the_second_group_steps_nothing(compiled):
+    first, second = (torch.nn.Parameter(torch.tensor([3.0, 4.0])) for _ in range(2))
+    optimizer = SGDPower([{"params": [first]}, {"params": [second]}], lr=0.1, power=2.0)
+    first.grad, second.grad = torch.tensor([3.0, 4.0]), torch.tensor([5.0, 6.0])
+    optimizer.param_groups[1]["power"] = -1.0
+    step = torch.compile(optimizer.step, backend="eager") if compiled else optimizer.step
+    with pytest.raises(ValueError, match=r"^power: -1\.0 "):
+        step()
+    for p, gradient in ((first, [3.0, 4.0]), (second, [5.0, 6.0])):
+        assert p.tolist() == [3.0, 4.0]
+        assert p.grad.tolist() == gradient
+    assert [group["power"] for group in optimizer.param_groups] == [2.0, -1.0]
+
+
+def test_a_loaded_power_goes_into_the_tensor_that_a_graph_reads():
+    optimizer = AdamWPower([torch.nn.Parameter(torch.ones(1))], power=torch.tensor(1.4))
+    kept, state = optimizer.param_groups[0]["power"], optimizer.state_dict()
+    kept.fill_(0.5)
+    state["param_groups"][0]["power"] = torch.tensor(1.2)
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["power"] is kept
+    assert float(kept) == float(torch.tensor(1.2))
+
+
+@pytest.mark.parametrize("power", [torch.tensor(2), torch.tensor(True)])
+def test_a_tensor_of_whole_numbers_is_no_power(power):
+    with pytest.raises(TypeError, match="floating-point"):
+        AdamWPower([torch.nn.Parameter(torch.ones(1))], power=power)
+
+
+@pytest.mark.parametrize("implementation", [{}, {"fused": True}])
+def test_a_cpu_tensor_of_1_is_the_base(implementation):
+    params = [torch.nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2)]
+    pair = (
+        AdamWPower(params[:1], power=torch.tensor(1.0), **implementation),
+        torch.optim.AdamW(params[1:], **implementation),
+    )
+    for step in range(5):
+        for p, optimizer in zip(params, pair, strict=True):
+            p.grad = torch.linspace(0.3, -2, 7) * (step + 1)
+            optimizer.step()
+    assert torch.equal(*params)
+
+
+def test_layouts_that_the_fused_base_gets_wrong():
+    whole = torch.randn(8, 10, generator=torch.Generator().manual_seed(0))
+    gapped, plain = torch.nn.Parameter(whole.clone()[::2, ::2]), torch.nn.Parameter(whole[::2, ::2].clone())
+    turned, straight = (torch.nn.Parameter(whole.clone()) for _ in range(2))
+    fused = AdamWPower([gapped, turned], lr=0.02, power=1.2, fused=True)
+    loop = AdamWPower([plain, straight], lr=0.02, power=1.2, foreach=False)
+    for step in range(3):
+        gradient = torch.randn(8, 10, generator=torch.Generator().manual_seed(step + 1))
+        gapped.grad = plain.grad = gradient[::2, ::2].clone()
+        straight.grad, turned.grad = gradient, gradient.T.contiguous().T
+        fused.step()
+        loop.step()
+    torch.testing.assert_close(gapped, plain, rtol=0, atol=1e-6)
+    torch.testing.assert_close(turned, straight, rtol=0, atol=1e-6)

@@ -204,3 +204,38 @@ def test_a_grad_scaler_skips_a_step_with_infinite_gradients():
     scaler.update()
     assert_same_bits(params, before)
     assert scaler.get_scale() == 1.0
+
+
+def test_groups_do_not_share_one_tensor():
+    first, second, third = (torch.nn.Parameter(torch.ones(2)) for _ in range(3))
+    power = torch.tensor(1.4)
+    optimizer = AdamWPower([{"params": [first]}, {"params": [second]}], power=power)
+    schedule = PowerSchedule(optimizer, 1.0, lambda step: min(step / 4, 1.0))
+    seen = [schedule.get_last_power()]
+    for _ in range(2):
+        schedule.step()
+        seen.append(schedule.get_last_power())
+    optimizer.add_param_group({"params": [third]})
+    schedule.step()
+    expected = [[1.0] * 2, [1.1] * 2, [1.2] * 2, [1.3] * 3]
+    assert [*seen, schedule.get_last_power()] == [pytest.approx(row, rel=1e-6) for row in expected]
+    assert float(power) == float(torch.tensor(1.4))
+
+
+def test_a_new_schedule_starts_where_the_last_one_ended():
+    optimizer = AdamWPower([torch.nn.Parameter(torch.ones(1))], power=1.4)
+    schedule = linear_power(optimizer, 1.0, 2)
+    schedule.step()
+    schedule.step()
+    assert constant_power(optimizer).get_last_power() == [1.0]
+
+
+def test_a_state_of_the_plain_base_leaves_the_initial_power():
+    params = [torch.nn.Parameter(torch.ones(1))]
+    optimizer = AdamWPower(params, power=1.4)
+    schedule = linear_power(optimizer, 1.0, 10)
+    for _ in range(5):
+        schedule.step()
+    optimizer.load_state_dict(torch.optim.AdamW(params).state_dict())
+    schedule.step()
+    assert schedule.get_last_power() == [pytest.approx(1.16)]

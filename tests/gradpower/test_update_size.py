@@ -349,3 +349,20 @@ def test_what_a_meter_refuses(argument: str, value: object) -> None:
     for power in (0.0, -1.0, math.inf):
         with pytest.raises(ValueError, match="power"):
             gaussian_damping(power)
+
+
+def test_muon_with_adamw_is_measured():
+    from gradpower import MuonAdamWPower
+
+    matrix, bias = torch.nn.Parameter(torch.ones(4, 4)), torch.nn.Parameter(torch.ones(4))
+    groups = [
+        {"params": [matrix], "algorithm": "muon", "name": "muon"},
+        {"params": [bias], "algorithm": "adamw", "name": "adamw"},
+    ]
+    optimizer = MuonAdamWPower(groups, lr=1e-3, power=1.2, weight_decay=0.1)
+    with UpdateMeter(optimizer) as meter:
+        for _ in range(3):
+            matrix.grad, bias.grad = torch.eye(4), torch.ones(4)
+            optimizer.step()
+    assert meter.sizes()["adamw"].rms.value == pytest.approx(1.0, rel=1e-4)
+    assert meter.sizes()["muon"].rms.value == pytest.approx(0.2, rel=0.3)  # 0.2·√4·(0.7 to 1.2)·I, of RMS ½

@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
-from gradpower import AdamWPower, sign_power
+from gradpower import AdamWPower, SNRMeter, UpdateMeter, sign_power
 from tests.gradpower.workers.process import Result
 
 
@@ -40,6 +40,13 @@ def images() -> Result:
             refusals.append(str(error))
     results["refusals"] = refusals
     results["gradient_kept"] = weight.grad is partial
+    measured = []
+    for meter in (lambda: SNRMeter({"m": [weight]}), lambda: UpdateMeter(optimizer)):
+        try:
+            meter()
+        except ValueError as error:
+            measured.append(str(error))
+    results["meters"] = measured
     weight.grad = partial.redistribute(mesh, [Replicate()])
     optimizer.step()
     total = term.clone()
