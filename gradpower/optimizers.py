@@ -35,6 +35,11 @@ class FusedAdamStep(PoweredOptimizer):
         kernel = _kernel(candidates)
         if kernel is None or not kernel.supports(candidates, [p.grad for p in candidates]):
             return False
+        # torch's step refuses to be captured in a graph unless it is capturable.
+        for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
+            if hasattr(self, check):
+                getattr(self, check)()
+                break
         params: list[Tensor] = []
         gradients: list[Tensor] = []
         first: list[Tensor] = []

@@ -67,7 +67,11 @@ class PoweredOptimizer(Optimizer):
     `param_groups` hold "power", so that it is saved, loaded, scheduled and set for each group like "lr"; a
     checkpoint of the plain base is loaded with the powers of this object. `.grad` is left as the user made it.
     With a GradScaler the gradients are unscaled before the power, whether or not the base could do it itself. The
-    base must read `.grad`. In a compiled step the powered gradients of all parameters exist at once.
+    base must read `.grad`.
+
+    Extra memory of a step with one of torch's own optimizers: as much as the largest parameter. More for complex
+    gradients (three times), bfloat16 and float16 (16 MB, or four times if not contiguous), a mixture of dtypes (once
+    for each), `power_then_clip` (1.5 times); all powered gradients in a compiled step.
     """
 
     # Whether one base step equals steps over its parameters, a few at a time: true of torch's own optimizers,
