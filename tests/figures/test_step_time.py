@@ -32,7 +32,9 @@ def content(device="cpu", training=TRAINING, **changed):
 
 def test_the_verdict_follows_from_the_rows():
     met = "\n".join(step_time_parts(content()))
-    assert "is met at every size" in met
+    assert "is met at every size." in met
+    unsure = "\n".join(step_time_parts(content(ratio_margin=0.2)))
+    assert "is met at every size by the medians; the intervals at 1.0M reach beyond it" in unsure
     assert "0.05% to 1 s, below the paper's (our target of 0.1%: met)" in met
     missed = "\n".join(step_time_parts(content(ratio=2.3, training=TRAINING | {"share": 0.05})))
     assert "is missed at 1 of 1 sizes, by up to 100%" in missed
