@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.step_time import IMPLEMENTATIONS, SIZES, step_times
-from figures.step_time_report import TARGETS
+from experiments.step_time import IMPLEMENTATIONS, SIZES, step_times, training_step_time
+from figures.step_time_report import TARGET_SHARE, TARGETS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# Ratios that an idle machine of two cores stays below by about a third; on a GPU nothing was measured yet.
-CEILINGS = {"for-loop": 4.0, "foreach": 4.0, "fused": 3.0}
+# Room for a noisy machine: two cores have measured at most 2.7, 3.3 and 1.3. On a GPU nothing was measured yet.
+CEILINGS = {"for-loop": 4.0, "foreach": 4.0, "fused": 2.0}
 
 
 @pytest.mark.parametrize("size", list(SIZES))
@@ -34,3 +34,18 @@ def test_step_of_adamw_power(benchmark, capsys, size):
     for row in rows:
         benchmark.extra_info[row["implementation"]] = row["ratio"]
         assert row["ratio"] <= CEILINGS[row["implementation"]]
+
+
+def test_whole_training_step(benchmark, capsys):
+    def measure():
+        return training_step_time("10M", sequences=8, length=256, device=DEVICE, power=1.2, rounds=5, seed=0)
+
+    row = benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info["share"] = row["share"]
+    with capsys.disabled():
+        print(
+            f"\nwhole training step, LLaMA {row['parameters'] / 1e6:.1f}M, {row['tokens']} tokens, {DEVICE}: the fused "
+            f"power adds {100 * row['share']:.3f} % to {row['whole_seconds']:.3g} s "
+            f"(target at most {100 * TARGET_SHARE:g} %)"
+        )
+    assert row["share"] < 0.02

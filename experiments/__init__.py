@@ -1,1 +1,1 @@
-"""Recipes, training and sweeps will live here; the room is still empty."""
+"""Measurements of training: the cost of a step so far; recipes, training and sweeps will live here."""

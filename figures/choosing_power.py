@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from figures.markdown import markdown_table
 from figures.report import power_columns
 from theory.inputs import InputError
 from theory.laws import parse_law
+from theory.powered_noise import normalised_size
 from theory.update import exact_update
 
 START, END = "<!-- numbers of `gradpower reproduce --update` -->", "<!-- end of numbers -->"
@@ -47,38 +49,22 @@ def refresh_readme(root: Path, theory: Mapping[str, Any]) -> tuple[Path, str]:
     return path, refreshed(path.read_text(encoding="utf-8"), theory)
 
 
-def damping(power: float, law: str) -> float:
-    """Return E|ξ|^p/√(E|ξ|^{2p}) over the same at p = 1: how a power damps one normalised gradient.
-
-    >>> f"{damping(1.2, 'gaussian'):.3f}"
-    '0.940'
-    """
-    return _size(power, law) / _size(1.0, law)
-
-
-def _size(power: float, law: str) -> float:
-    noise = parse_law(law)
-    return float(
-        noise.absolute_moment(power, 0.0, 1.0) / math.sqrt(noise.absolute_moment(2 * power, 0.0, 1.0))
-    )
-
-
 def _batch(powers: Sequence[Mapping[str, Any]]) -> str:
     columns = power_columns([row for row in powers if row["noise_to_signal"] >= 1])
     wanted = ("σ/μ", "exact", *(name for name in columns if name.startswith("exact, ")))
     table = [columns[name] for name in wanted]
     headings = [
         "σ/μ of a coordinate",
-        *(f"p\\*, {name.split(', ')[-1].lower()} noise" for name in wanted[1:]),
+        *(f"p\\*, {name.split(', ')[-1]} noise" for name in wanted[1:]),
     ]
     headings[1] = "p\\*, uniform noise"
-    falling = [law for law in LAWS if _rises(powers, law)]
+    falling = [law if law == "uniform" else law.title() for law in LAWS if _rises(powers, law)]
     text = (
         "*Another batch size.* A batch k² times as large divides the noise-to-signal ratio σ/μ by k. In the paper's "
         f"noise model (β = (0.9, 0.95), ε = 1e-8) the best power then falls under {' and '.join(falling)} noise only, "
         "and whether it exceeds 1 at all depends on the law of the noise as well:"
     )
-    return f"{text}\n\n{markdown_table(headings, list(zip(*table, strict=True)))}"
+    return f"{_wrapped(text)}\n\n{markdown_table(headings, list(zip(*table, strict=True)))}"
 
 
 def _rises(powers: Sequence[Mapping[str, Any]], law: str) -> bool:
@@ -92,14 +78,16 @@ def _rises(powers: Sequence[Mapping[str, Any]], law: str) -> bool:
 
 
 def _sizes() -> str:
+    gaussian = parse_law("gaussian")
     found = {
-        (law, ratio): _relative_to_adam(law, ratio) for law in ("gaussian", "uniform") for ratio in RATIOS
+        (law, ratio): relative_to_adam(law, ratio) for law in ("gaussian", "uniform") for ratio in RATIOS
     }
     rows = []
     for index, power in enumerate(POWERS):
         sizes = [found["gaussian", ratio]["rms"][index] for ratio in RATIOS]
         means = [found[law, RATIOS[-1]]["drift"][index] for law in ("gaussian", "uniform")]
-        cells = [f"{value:.3f}" for value in (damping(power, "gaussian"), *sizes, *means)]
+        one = normalised_size(power, gaussian) / normalised_size(1.0, gaussian)
+        cells = [f"{value:.3f}" for value in (one, *sizes, *means)]
         rows.append([f"{power:g}", *cells, f"{EPSILON ** (1 / power):.1e}", f"{EPSILON**power:.1e}"])
     low, high = (f"{ratio:g}" for ratio in RATIOS)
     headings = [
@@ -119,10 +107,10 @@ def _sizes() -> str:
         "you blame, or mend, the learning rate. ε acts on the powered scale: it matters where |g| is about ε^(1/p), so "
         "that p > 1 needs a smaller ε, ε^p, to act where it did."
     )
-    return f"{text}\n\n{markdown_table(headings, rows)}"
+    return f"{_wrapped(text)}\n\n{markdown_table(headings, rows)}"
 
 
-def _relative_to_adam(law: str, ratio: float) -> dict[str, list[float]]:
+def relative_to_adam(law: str, ratio: float) -> dict[str, list[float]]:
     """Return the RMS and the mean of Adam's stationary update over those at p = 1, where ε does not matter."""
     update = exact_update(
         [*POWERS, 1.0],
@@ -141,7 +129,7 @@ def _relative_to_adam(law: str, ratio: float) -> dict[str, list[float]]:
 
 def _clipping() -> str:
     (low, small), (high, large) = ((power, _powered_norm(power)) for power in (0.8, 1.2))
-    return (
+    return _wrapped(
         f"*Clipping.* The two orders differ in what a norm of 1 means: if ‖g‖ = 1 is spread evenly over "
         f"{CLIPPED / 1e6:.0f}M Gaussian entries, then ‖φ_p(g)‖ = {small:.2g} at p = {low:g} and {large:.2g} at "
         f"p = {high:g}. A limit that clips now and then before the power clips more often after it for p < 1, and "
@@ -153,3 +141,7 @@ def _powered_norm(power: float) -> float:
     """Return ‖φ_p(g)‖ for a long Gaussian g with ‖g‖ = 1."""
     moment = parse_law("gaussian").absolute_moment(2 * power, 0.0, 1.0)
     return float(math.sqrt(moment) * float(CLIPPED) ** ((1 - power) / 2))
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from figures.files import require_folder, write_file
 from figures.provenance import provenance
 from figures.report import page
 from figures.results import dump, results
+from figures.step_time_report import HEADINGS, cells
 from figures.style import save
 from simulate.progress import progress_bar
 from theory.flags import jsonable, result_table
@@ -22,6 +24,11 @@ from theory.inputs import InputError
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Name = Literal["1M", "10M", "66M", "200M"]
+# Tokens of a training step: what a minute allows, and what the logits leave of a GPU's memory.
+TRAINING: dict[str, dict[str, Any]] = {
+    "cpu": {"sequences": 8, "length": 256},
+    "cuda": {"sequences": 64, "length": 256},
+}
 
 
 def step_time(
@@ -49,7 +56,7 @@ def step_time(
     power
         The power p of AdamWPower.
     rounds
-        Pairs of steps, one with each optimizer.
+        Pairs of steps, one with each optimizer; fewer, but at least 5, where they take longer than 10 s.
     output
         Folder for the results and the figure.
     json
@@ -79,15 +86,16 @@ def step_time(
         ]
     if json:
         print(dump(jsonable(content)), end="")
-    else:
-        tell(written)
+    tell(written, file=sys.stderr if json else sys.stdout)
 
 
 def _check(device: str, power: float, rounds: int) -> None:
     try:
         import torch
     except ImportError:
-        raise InputError("torch", "missing", "an installation: pip install 'gradpower[train]'") from None
+        raise InputError(
+            "torch", "missing", "an installation: pip install '.[train]' in the checkout"
+        ) from None
     from gradpower.inputs import check_power
 
     try:
@@ -103,13 +111,14 @@ def _check(device: str, power: float, rounds: int) -> None:
 def _measured(size: tuple[str, ...], model: str, device: Any, power: float, rounds: int) -> dict[str, Any]:
     from experiments.step_time import step_times, training_step_time
 
-    kwargs = {"device": device, "power": power, "seed": 0}
-    with progress_bar("steps") as progress:
+    settings: dict[str, Any] = {"device": device, "power": power, "seed": 0}
+    with progress_bar("steps") as bar:
+        progress = bar or (lambda done, total: None)
+        # A whole training step takes about as long as the steps of one size.
         steps = step_times(
-            list(size), rounds=rounds, progress=progress or (lambda done, total: None), **kwargs
+            list(size), rounds=rounds, progress=lambda done, total: progress(done, total + 3), **settings
         )
-        sequences = 512 if device == "cuda" else 8
-        training = training_step_time(model, sequences=sequences, length=256, rounds=3, **kwargs)
+        training = training_step_time(model, **TRAINING[device], rounds=3, **settings)
     config = {
         "size": size,
         "model": model,
@@ -133,13 +142,5 @@ def _hardware(device: str) -> str:
 
 
 def _table(steps: list[dict[str, Any]]) -> Any:
-    columns = {
-        "parameters": [f"{row['parameters'] / 1e6:.1f}M" for row in steps],
-        "implementation": [row["implementation"] for row in steps],
-        "AdamW, ms": [f"{row['base_seconds'] * 1e3:.3g}" for row in steps],
-        "AdamWPower, ms": [f"{row['powered_seconds'] * 1e3:.3g}" for row in steps],
-        "ratio": [f"{row['ratio']:.2f} ± {row['ratio_margin']:.2f}" for row in steps],
-        "GB/s": [f"{row['powered_gb_per_second']:.3g}" for row in steps],
-        "copy, GB/s": [f"{row['copy_gb_per_second']:.3g}" for row in steps],
-    }
+    columns = dict(zip(HEADINGS, map(list, zip(*map(cells, steps), strict=True)), strict=True))
     return result_table("A step of AdamWPower against one of AdamW", columns)

@@ -33,63 +33,17 @@ if TYPE_CHECKING:
 
 # Where each public name lives: torch is imported when the first of them is asked for, not by `gradpower --help`.
 _HOMES = {
-    "blocks": (
-        "Block",
-        "blockwise_groups",
-        "blockwise_warmup",
-    ),
-    "clipping": (
-        "Clip",
-        "clip_then_power",
-        "power_then_clip",
-    ),
-    "combined": ("CombinedOptimizer",),
-    "module_scaling": (
-        "apply_module_scales",
-        "module_scales",
-    ),
-    "module_snr": (
-        "ModuleSNR",
-        "SNRMeter",
-        "modules_by_pattern",
-        "modules_of",
-        "snr_from_adam",
-    ),
-    "muon": (
-        "MuonAdamWPower",
-        "StackedMuon",
-        "muon_groups",
-    ),
-    "optimizers": (
-        "AdagradPower",
-        "AdamPower",
-        "AdamWPower",
-        "MuonPower",
-        "RMSpropPower",
-        "SGDPower",
-    ),
-    "powered_optimizer": (
-        "PoweredOptimizer",
-        "powered",
-    ),
-    "schedules": (
-        "Anneal",
-        "PowerSchedule",
-        "constant_power",
-        "cosine_power",
-        "linear_power",
-        "wsd_power",
-    ),
-    "transform": (
-        "foreach_sign_power",
-        "sign_power",
-    ),
-    "update_size": (
-        "UpdateMeter",
-        "UpdateSize",
-        "effective_update_ratio",
-        "gaussian_damping",
-    ),
+    "blocks": "Block blockwise_groups blockwise_warmup",
+    "clipping": "Clip clip_then_power power_then_clip",
+    "combined": "CombinedOptimizer",
+    "module_scaling": "apply_module_scales module_scales",
+    "module_snr": "ModuleSNR SNRMeter modules_by_pattern modules_of snr_from_adam",
+    "muon": "MuonAdamWPower StackedMuon muon_groups",
+    "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower",
+    "powered_optimizer": "PoweredOptimizer powered",
+    "schedules": "Anneal PowerSchedule constant_power cosine_power linear_power wsd_power",
+    "transform": "foreach_sign_power sign_power",
+    "update_size": "UpdateMeter UpdateSize effective_update_ratio gaussian_damping",
 }
 
 __all__ = [
@@ -135,7 +89,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
-        if name in names:
+        if name in names.split():
             from importlib import import_module
 
             return getattr(import_module(f"gradpower.{module}"), name)

@@ -119,6 +119,7 @@ def global_norm(parts: Iterable[Sequence[Tensor]], norm_type: float) -> Tensor |
             norm = torch.nn.utils.get_total_norm(tensors, norm_type)
             # Shards of one tensor lie on several ranks; their norms are summed across them here.
             norms.append(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+        del tensors  # or they would still be there while the next part is made
     if not norms:
         return None
     total: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]), norm_type)

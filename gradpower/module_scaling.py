@@ -8,7 +8,7 @@ Call it "MoLS-style", and do not compare its numbers with those of MoLS as if th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from torch.optim import Optimizer
@@ -61,11 +61,12 @@ def module_scales(
     {'embedding': 1.414..., 'vo': 0.707...}
     """
     real("exponent", exponent, "a finite number >= 0", low=0)
-    low, high = (
-        real("clamp", limit, "(low, high) with 0 < low <= 1 <= high", low=0, open_low=True) for limit in clamp
-    )
+    allowed = "(low, high) with 0 < low <= 1 <= high"
+    if not isinstance(clamp, Sequence) or isinstance(clamp, str) or len(clamp) != 2:
+        raise refusal("clamp", clamp, allowed, TypeError)
+    low, high = (real("clamp", limit, allowed, low=0, open_low=True) for limit in clamp)
     if not low <= 1 <= high:
-        raise refusal("clamp", clamp, "(low, high) with 0 < low <= 1 <= high", ValueError)
+        raise refusal("clamp", clamp, allowed, ValueError)
     if normalisation not in get_args(Normalisation):
         raise refusal(
             "normalisation", normalisation, f"one of {', '.join(get_args(Normalisation))}", ValueError
@@ -106,7 +107,7 @@ def _shift(logs: dict[str, float], weights: dict[str, float], limits: tuple[floa
 def apply_module_scales(
     optimizer: Optimizer, scales: Mapping[str, float], *, scheduler: LRScheduler | None = None
 ) -> None:
-    """Multiply the learning rates of the named parameter groups by their factors, in place.
+    """Multiply the learning rates of the named parameter groups by their factors.
 
     "lr" and, where a scheduler has set it, "initial_lr" are multiplied. The factor is kept as "module_scale" in the
     group and so in checkpoints: applying the same scales again changes nothing, and new scales replace the old.
@@ -120,8 +121,9 @@ def apply_module_scales(
         Finite factors > 0, as from `module_scales`.
     scheduler : LRScheduler, optional
         The scheduler that already drives `optimizer`: it has its own copy of the initial rates, which is scaled, too.
-        Without it, apply the scales before the scheduler is made, or its next step undoes them. A floor such as
-        `eta_min` is not scaled. `get_last_lr` tells of the factors after the scheduler's next step.
+        Without it, apply the scales before the scheduler is made, or its next step undoes them. A floor in
+        absolute terms such as `eta_min` is not scaled, one that is a share of the rate is. `get_last_lr` tells of
+        the factors after the scheduler's next step.
 
     Raises
     ------

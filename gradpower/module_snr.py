@@ -84,7 +84,15 @@ class ModuleSNR:
         return self.squared > 2 * self.standard_error
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0."""
+        """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `level` is no number in (0, 1).
+        """
+        if real("level", level, "a number in (0, 1)", low=0, open_low=True) >= 1:
+            raise refusal("level", level, "a number in (0, 1)", ValueError)
         half = _student_quantile((1 + level) / 2, self.samples - 2) * self.standard_error
         return math.sqrt(max(0.0, self.squared - half)), math.sqrt(max(0.0, self.squared + half))
 
@@ -227,11 +235,8 @@ class SNRMeter:
             product = deviation = 0.0
             for index, (p, mean) in enumerate(zip(parameters, self._means[name], strict=True)):
                 innovation = self._gradient(name, index, p, zeroed).sub_(mean)
-                squared_mean, cross = (
-                    mean.square().sum(dtype=torch.float64),
-                    (mean * innovation).sum(dtype=torch.float64),
-                )
-                product += float(squared_mean + cross)
+                product += float(mean.square().sum(dtype=torch.float64))
+                product += float((mean * innovation).sum(dtype=torch.float64))
                 deviation += float(innovation.square().sum(dtype=torch.float64)) * (k - 1) / k
                 mean.add_(innovation, alpha=1 / k)
             if k > 1:
@@ -371,6 +376,9 @@ def _from_moments(state: dict[str, Any], group: dict[str, Any], name: str) -> tu
             f"state of a parameter of group {name}", shown, "Adam's moments after 2 or more steps", ValueError
         )
     beta1, beta2 = (float(beta) for beta in group["betas"])
+    if beta1 == 0:
+        allowed = "a number > 0: without memory there is one gradient, and no spread"
+        raise refusal(f"beta1 of group {name}", beta1, allowed, ValueError)
     kappa = (1 - beta1) * (1 + beta1**steps) / ((1 + beta1) * (1 - beta1**steps))
     first, second = (_wide(state[key]).flatten() for key in ("exp_avg", "exp_avg_sq"))
     first_squared = (first / (1 - beta1**steps)).square()

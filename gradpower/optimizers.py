@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.portions import Group, fills_memory
+from gradpower.layout import fills_memory, same_layout
+from gradpower.portions import Group, gradients_of, with_gradient
 from gradpower.powered_optimizer import PoweredOptimizer, base_of
 from gradpower.transform import SignPower, is_plain
 
@@ -31,9 +32,8 @@ class FusedAdamStep(PoweredOptimizer):
     def _fused_step(self, group: Group, transform: SignPower) -> bool:
         if not group["fused"] or group["amsgrad"] or transform.is_identity:
             return False
-        candidates = [p for p in group["params"] if p.grad is not None]
-        kernel = _kernel(candidates)
-        if kernel is None or not kernel.supports(candidates, [p.grad for p in candidates]):
+        kernel = _kernel(with_gradient(group))
+        if kernel is None or not kernel.supports(with_gradient(group), gradients_of(group)):
             return False
         # torch's step refuses to be captured in a graph unless it is capturable.
         for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
@@ -61,11 +61,11 @@ class FusedAdamStep(PoweredOptimizer):
         return True
 
     def _unfused(self, group: Group) -> Group:
-        tensors = [
-            (p, t) for p in group["params"] if p.grad is not None for t in (p.grad, *self.state[p].values())
-        ]
-        same = all(_alike(p, t) for p, t in tensors if isinstance(t, Tensor) and t.ndim)
-        return group if same or not group["fused"] else {**group, "fused": False, "foreach": False}
+        if not group["fused"]:
+            return group
+        pairs = ((p, t) for p in with_gradient(group) for t in (p.grad, *self.state[p].values()))
+        alike = all(_alike(p, t) for p, t in pairs if isinstance(t, Tensor) and t.ndim)
+        return group if alike else {**group, "fused": False, "foreach": False}
 
 
 class AdamPower(FusedAdamStep, torch.optim.Adam):
@@ -242,10 +242,8 @@ POWERED: dict[type[Optimizer], type[PoweredOptimizer]] = {
 
 
 def _alike(p: Tensor, t: Tensor) -> bool:
-    """Whether two tensors fill their memory in the same order; known of plain tensors on the CPU only."""
-    if not (is_plain(p) and is_plain(t) and p.is_cpu):
-        return True
-    return fills_memory(p) and t.shape == p.shape and t.stride() == p.stride()
+    """Whether two tensors lie alike in memory; asked of plain tensors on the CPU only."""
+    return not (is_plain(p) and is_plain(t) and p.is_cpu) or (fills_memory(p) and same_layout(p, t))
 
 
 def _kernel(params: list[Tensor]) -> ModuleType | None:
@@ -267,6 +265,10 @@ def _hyperparameters(group: Group, transform: SignPower, kernel: ModuleType) -> 
     }
     if kernel.__name__ == KERNELS["cpu"]:
         values = {name: float(value) for name, value in values.items()}
+    else:
+        # A clipping's factor lies with the first gradient of all groups.
+        device = with_gradient(group)[0].device
+        values = {name: v.to(device) if isinstance(v, Tensor) else v for name, v in values.items()}
     return values | {
         "offset": transform.offset,
         "beta1": float(beta1),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradpower.layout import fills_memory
 from gradpower.transform import SignPower, is_plain
 
 Group = dict[str, Any]
@@ -56,11 +57,6 @@ def powered_gradients(gradients: list[Tensor], transform: SignPower, scratch: Sc
     if all(g.device.type == "cpu" and is_plain(g) and fills_memory(g) for g in gradients):
         return scratch.apply(transform, gradients)
     return transform.foreach(gradients)
-
-
-def fills_memory(g: Tensor) -> bool:
-    """Whether the strides of `g` are those of a permuted contiguous tensor."""
-    return bool(torch.ops.aten.is_non_overlapping_and_dense(g))
 
 
 def portions(group: Group, transform: SignPower, largest: int) -> Iterator[Group]:

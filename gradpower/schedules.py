@@ -172,6 +172,13 @@ def constant_power(optimizer: Optimizer) -> PowerSchedule:
 def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
     """Return the schedule that moves the power linearly to `end` from step `start` to step `start + steps`.
 
+    Parameters
+    ----------
+    optimizer, end
+        As in `PowerSchedule`.
+    steps, start : int
+        Optimizer steps: how many, >= 1, and from which on.
+
     Raises
     ------
     TypeError, ValueError
@@ -189,6 +196,13 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
     """Return the schedule that moves the power to `end` along half a cosine, from `start` to `start + steps`.
+
+    Parameters
+    ----------
+    optimizer, end
+        As in `PowerSchedule`.
+    steps, start : int
+        Optimizer steps: how many, >= 1, and from which on.
 
     Raises
     ------

@@ -164,6 +164,8 @@ class SignPower:
 
     def foreach(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the image of every tensor, by torch's foreach kernels where they apply."""
+        if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
+            raise refusal("tensors", f"a {type(tensors).__name__}", "a list or tuple of tensors", TypeError)
         tensors = list(tensors)
         for g in tensors:
             _check_gradient(g)

@@ -1,7 +1,8 @@
 """How large an optimizer's updates really are, to compare powers at matched update sizes.
 
-A power p ≠ 1 changes the size of an update as well as its shape: `E|g|^p/√E|g|^{2p}` is 0.94 of p = 1's for Gaussian
-g at p = 1.2. A comparison at equal learning rates mixes the two; one at matched sizes does not.
+A power p ≠ 1 changes the size of an update as well as its shape, and a comparison at equal learning rates mixes the
+two; one at matched sizes does not. `E|g|^p/√E|g|^{2p}` is 0.94 of p = 1's for Gaussian g at p = 1.2, but that is one
+gradient: what momentum leaves of it is to be measured.
 """
 
 from __future__ import annotations
@@ -119,8 +120,9 @@ class UpdateMeter:
     mean updates b_1, …, b_J of equal batches of steps are kept. Successive updates share gradients, so the drift is
     the mean of ⟨b_j, b_k⟩ over pairs with a whole batch in between, and its error that of the jackknife over batches
     (too large by √2 where there is no drift). As 16 batches are full, neighbours are joined. All errors are too small
-    unless stretches and batches are long against the optimizer's memory 1/(1−β2): let it take 100/(1−β2) steps. What
-    changes slowly in training is part of the drift.
+    unless stretches and batches are long against the optimizer's memory 1/(1−β2): let it take 100/(1−β2) steps. They
+    are too large if Adam's first steps are among those measured: open the meter later. What changes slowly in training
+    is part of the drift.
 
     Memory: of the coordinates looked at, one copy during a step and up to 18 for the drift.
 

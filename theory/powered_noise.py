@@ -122,6 +122,27 @@ def _powered_correlation(power: float, correlation: float) -> float:
     return certified(formula)
 
 
+def normalised_size(power: float, law: NoiseLaw) -> float:
+    """`E|ξ|^p/√(E|ξ|^{2p})`: the mean size of φ_p of pure noise over its root mean square.
+
+    Parameters
+    ----------
+    power : float
+        0 < p <= 10.
+    law : NoiseLaw
+        With a moment of order 2p.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> gaussian = parse_law("gaussian")
+    >>> round(normalised_size(1.2, gaussian) / normalised_size(1.0, gaussian), 3)
+    0.94
+    """
+    law.require_moment(2 * float(power_in_range("power", power)))
+    return float(law.absolute_moment(power, 0.0, 1.0) / law.absolute_moment(2 * power, 0.0, 1.0) ** 0.5)
+
+
 def high_noise_quality(power: ArrayLike, law: NoiseLaw) -> Array:
     """`Q(p) = p·E|ξ|^{p−1}/√(E|ξ|^{2p})`: at high noise `E φ_p(g)/√(E φ_p(g)²) → Q(p)·G/σ` under symmetric noise.
 

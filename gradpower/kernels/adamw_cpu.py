@@ -28,6 +28,7 @@ from torch.autograd.graph import increment_version
 from torch.nn import Parameter
 
 from gradpower.inputs import real, refusal
+from gradpower.layout import same_layout
 
 # No errno, so that sqrtf is one instruction; no watched exception flags, so that branches become selections;
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
@@ -93,7 +94,7 @@ def supports(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
         len(params) == len(grads)
         and all(map(_plain, params))
         and all(map(_plain, grads))
-        and all(map(_same_layout, params, grads))
+        and all(map(same_layout, params, grads))
     )
 
 
@@ -105,25 +106,6 @@ def _plain(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and not tensor.is_neg()
     )
-
-
-def _same_layout(first: Tensor, second: Tensor) -> bool:
-    """Whether both fill their memory without gaps, in the same order of elements."""
-    if first.shape != second.shape:
-        return False
-    if first.is_contiguous() and second.is_contiguous():
-        return True
-    return first.stride() == second.stride() and _fills_memory(first)
-
-
-def _fills_memory(tensor: Tensor) -> bool:
-    expected = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size != 1:
-            if stride != expected:
-                return False
-            expected *= size
-    return True
 
 
 def adamw_power_(
@@ -217,7 +199,7 @@ def _check_tensors(
             plain
             and len(others) == len(params)
             and all(map(_plain, others))
-            and all(map(_same_layout, params, others))
+            and all(map(same_layout, params, others))
         ):
             shown = [(tuple(t.shape), t.layout, t.dtype) for t in others[:3]]
             raise refusal(name, shown, alike, ValueError)

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from gradpower.inputs import refusal
 from gradpower.kernels.adamw_triton_device import compiled, device_type, triton_dtype
+from gradpower.layout import same_layout
 
 _BLOCK = 1024
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -63,21 +64,6 @@ def available() -> bool:
     return not reason()
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
-    """Whether both fill one stretch of memory, without gaps or overlaps, in the same order."""
-    if one.shape != other.shape:
-        return False
-    if one.is_contiguous() or other.is_contiguous():
-        return one.is_contiguous() and other.is_contiguous()
-    extent = 1
-    for stride, size, same in sorted(zip(one.stride(), one.shape, other.stride(), strict=True)):
-        if size != 1:
-            if stride != extent or same != extent:
-                return False
-            extent *= size
-    return True
-
-
 def _plain(tensor: Tensor, device: torch.device) -> bool:
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)
@@ -106,7 +92,8 @@ def supports(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
         return True
     device = params[0].device
     return device.type == device_type() and all(
-        _plain(p, device) and _plain(g, device) and _alike(p, g) for p, g in zip(params, grads, strict=True)
+        _plain(p, device) and _plain(g, device) and same_layout(p, g)
+        for p, g in zip(params, grads, strict=True)
     )
 
 
@@ -146,7 +133,7 @@ def _write(row: Tensor, numbers: Sequence[int]) -> None:
 def _new_plan(rows: list[_Row], fixed: list[int], gradients: tuple[int, ...]) -> _Plan:
     device = rows[0][0].device
     for p, _, m, v, step in rows:
-        if not all(_plain(t, device) and t.dtype == p.dtype and _alike(t, p) for t in (m, v)):
+        if not all(_plain(t, device) and t.dtype == p.dtype and same_layout(t, p) for t in (m, v)):
             shown = f"{m.dtype} {tuple(m.shape)}, {v.dtype} {tuple(v.shape)}"
             wanted = f"{p.dtype} {tuple(p.shape)} with the parameter's strides, on {device}"
             raise refusal("exp_avgs, exp_avg_sqs", shown, wanted, ValueError)

@@ -20,7 +20,14 @@ ROW = {
     "base_gb_per_second": 28.0,
     "powered_gb_per_second": 25.5,
 }
-TRAINING = {"parameters": 1_000_000, "tokens": 2048, "share": 0.0005, "whole_seconds": 1.0}
+TRAINING = {
+    "parameters": 1_000_000,
+    "tokens": 2048,
+    "share": 0.0005,
+    "whole_seconds": 1.0,
+    "base_seconds": 1e-3,
+    "ratio_margin": 0.02,
+}
 
 
 def content(device="cpu", training=TRAINING, **changed):
@@ -35,10 +42,13 @@ def test_the_verdict_follows_from_the_rows():
     assert "is met at every size." in met
     unsure = "\n".join(step_time_parts(content(ratio_margin=0.2)))
     assert "is met at every size by the medians; the intervals at 1.0M reach beyond it" in unsure
-    assert "0.05% to 1 s, below the paper's (our target of 0.1%: met)" in met
+    assert "adds 0.050 ± 0.002 % to 1 s, below the paper's (our target of at most 0.1%: met)" in met
     missed = "\n".join(step_time_parts(content(ratio=2.3, training=TRAINING | {"share": 0.05})))
     assert "is missed at 1 of 1 sizes, by up to 100%" in missed
-    assert "5.00% to 1 s, above the paper's (our target of 0.1%: missed)" in missed
+    assert "adds 5.000 ± 0.002 % to 1 s, above the paper's (our target of at most 0.1%: missed)" in missed
+    vague = "\n".join(step_time_parts(content(training=TRAINING | {"ratio_margin": 5.0})))
+    assert "0.050 ± 0.500 % to 1 s, not distinguishable from the paper's" in vague
+    assert "(our target of at most 0.1%: not decided)" in vague
     assert "missed at 1 of 1 sizes, by up to 8%" in "\n".join(step_time_parts(content("cuda")))
     assert "gradpower step-time" in step_time_parts(None)[1]
 

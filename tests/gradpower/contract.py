@@ -21,9 +21,9 @@ Settings = dict[str, Any]
 
 
 class Signum(Optimizer):
-    """Signed momentum: an optimizer that is not torch's, with one state tensor shared by all parameters.
+    """Signed momentum: an optimizer that is not torch's, with one step count for all parameters.
 
-    m_t = β·m_{t−1} + (1−β)·g_t, θ_t = θ_{t−1} − η·sign(m_t); the shared step count forbids steps by portions.
+    m_t = β·m_{t−1} + (1−β)·g_t, θ_t = θ_{t−1} − η·sign(m_t); the count would tell of steps by portions.
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-2, beta: float = 0.9) -> None:

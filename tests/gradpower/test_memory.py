@@ -90,3 +90,17 @@ def test_reduced_precision_is_widened_a_block_at_a_time(dtype, monkeypatch):
 
 def test_power_1_needs_none():
     assert peak(AdamWPower, torch.float32, power=1.0) == peak(torch.optim.AdamW, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "settings", "parameters"),
+    [
+        (torch.float32, {"clip": clip_then_power(1.0)}, 1.0),
+        (torch.float32, {"clip": power_then_clip(1.0)}, 1.0),
+        (torch.float32, {"offset": 1e-8}, 1.25),
+        (torch.complex64, {}, 4.0),
+    ],
+    ids=str,
+)
+def test_the_exceptions_are_as_told(dtype, settings, parameters):
+    assert peak(SGDPower, dtype, lr=0.1, power=1.3, **settings) <= parameters * largest(dtype) + SMALL

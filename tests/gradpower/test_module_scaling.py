@@ -178,6 +178,10 @@ def test_what_snr_from_adam_refuses() -> None:
     adam_on_noise(optimizer, 1, 0.0, torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="step 1"):
         snr_from_adam(optimizer)
+    forgetful = torch.optim.AdamW([p], betas=(0.0, 0.95))
+    adam_on_noise(forgetful, 3, 0.0, torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"^beta1 of group 0: 0\.0 "):
+        snr_from_adam(forgetful)
 
 
 def snr(name: str, value: float, parameters: int = 100, error: float = 0.0) -> ModuleSNR:
@@ -229,6 +233,18 @@ def test_what_module_scales_refuses(argument: str, value: object) -> None:
     arguments = {"snrs": {"a": snr("a", 1.0)}, argument: value}
     with pytest.raises(ValueError, match="snr" if argument == "snrs" else argument):
         module_scales(arguments.pop("snrs"), **arguments)
+
+
+@pytest.mark.parametrize("clamp", [3, (0.5,), "ab", None])
+def test_a_clamp_is_a_pair(clamp: object) -> None:
+    with pytest.raises(TypeError, match=r"^clamp: .* expected \(low, high\)"):
+        module_scales({"a": snr("a", 1.0)}, clamp=clamp)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, math.nan])
+def test_a_level_is_a_probability(level: float) -> None:
+    with pytest.raises(ValueError, match=r"^level: .* expected a number in \(0, 1\)"):
+        snr("a", 1.0).interval(level)
 
 
 def named_groups() -> list[dict[str, object]]:

@@ -453,3 +453,28 @@ def test_layouts_that_the_fused_base_gets_wrong():
         loop.step()
     torch.testing.assert_close(gapped, plain, rtol=0, atol=1e-6)
     torch.testing.assert_close(turned, straight, rtol=0, atol=1e-6)
+
+
+def test_an_optimizer_that_is_not_torchs_takes_one_step_for_all_parameters():
+    params = [Parameter(torch.ones(n)) for n in (3, 5, 2, 4)]
+    optimizer = powered(Signum)([{"params": params[:2]}, {"params": params[2:], "power": 0.7}], power=1.3)
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.full_like(p, 0.5)
+        optimizer.step()
+    assert optimizer.steps_taken == 3
+
+
+def test_groups_of_power_1_are_left_to_the_base_whatever_their_layout():
+    """torch's fused step goes wrong on a gradient laid out unlike its parameter, and so must the group of p = 1."""
+    whole = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    plain, mine, other = (Parameter(whole.clone()) for _ in range(3))
+    base = torch.optim.AdamW([plain], lr=0.02, fused=True)
+    groups = [{"params": [mine]}, {"params": [other], "power": 1.2}]
+    optimizer = AdamWPower(groups, lr=0.02, power=1.0, fused=True)
+    gradient = whole.flip(0).T.contiguous().T
+    for step in range(2):
+        plain.grad = mine.grad = other.grad = gradient * (step + 1)
+        base.step()
+        optimizer.step()
+    assert torch.equal(plain, mine)

@@ -209,6 +209,12 @@ def test_what_is_no_tensor_of_floats_is_refused(g):
         foreach_sign_power([torch.ones(1), g], 1.2)
 
 
+@pytest.mark.parametrize("tensors", [None, torch.ones(3), 1.0])
+def test_what_is_no_list_of_tensors_is_refused(tensors):
+    with pytest.raises(TypeError, match=r"^tensors: .* expected a list or tuple of tensors$"):
+        foreach_sign_power(tensors, 1.2)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse CSC tensor support is in beta")
 def test_other_sparse_layouts_are_refused():
     with pytest.raises(ValueError, match=r"^layout of g: .*torch.sparse_coo"):

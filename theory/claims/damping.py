@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import sympy as sp
 from flint import arb
 
 from theory.balls import precision
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import NORMAL, B, P, X, mean
-from theory.laws import NoiseLaw, parse_law
+from theory.laws import parse_law
+from theory.powered_noise import normalised_size
 
 
 def _damping(power: arb) -> arb:
@@ -40,11 +39,8 @@ def _damping_symbolic() -> Check:
 
 def _damping_numeric() -> Check:
     names = ("uniform", "generalized-normal:3", "gaussian", "laplace", "student-t:5")
-
-    def ratio(law: NoiseLaw, p: float) -> float:
-        return law.absolute_moment(p, 1e-9, 1.0) / math.sqrt(law.absolute_moment(2 * p, 1e-9, 1.0))
-
-    table = {law.name: ratio(law, 1.2) / ratio(law, 1.0) for law in map(parse_law, names)}
+    laws = map(parse_law, names)
+    table = {law.name: normalised_size(1.2, law) / normalised_size(1.0, law) for law in laws}
     detail = ", ".join(f"{name} {value:.4f}" for name, value in table.items())
     return Check(
         round(table["gaussian"], 2) == 0.94, f"pure noise, p = 1.2 over p = 1: {detail}; 1 for noiseless g"
