@@ -19,14 +19,14 @@ from figures import drift_to_rms, figure7
 from figures import phase_diagram as phases
 from figures.choosing_power import refresh_readme
 from figures.curves import Setting
-from figures.files import require_folder, write_file
 from figures.optima import LAWS, optimal_powers
-from figures.provenance import checkout, provenance
 from figures.report import page, power_columns
 from figures.results import dump, results
 from figures.style import Row, save
+from theory.files import require_folder, write_file
 from theory.flags import jsonable, result_table
 from theory.inputs import InputError
+from theory.provenance import checkout, provenance
 
 if TYPE_CHECKING:
     from theory.claims import CheckedClaim

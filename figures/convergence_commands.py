@@ -18,13 +18,13 @@ from figures.commands import checkout_to_refresh, tell
 from figures.convergence_answers import answers
 from figures.convergence_report import table_of_answers
 from figures.curves import Setting
-from figures.files import require_folder, write_file
-from figures.provenance import provenance
 from figures.report import page
 from figures.results import dump, results
 from figures.style import Row, save
 from simulate.progress import progress_bar
 from simulate.studies import FULL, QUICK, STUDIES, Size
+from theory.files import require_folder, write_file
+from theory.provenance import provenance
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Studies = dict[str, list[Row]]

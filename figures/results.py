@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from figures.provenance import checkout
 from theory.inputs import InputError
+from theory.provenance import checkout
 
 Kind = Literal["theory", "convergence", "step_time"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -38,7 +38,7 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
         "convergence": `studies`, the rows of each of `simulate.studies`; "step_time": `steps` and `training` of
         `experiments.step_time`.
     origin : mapping
-        From `figures.provenance.provenance`.
+        From `theory.provenance.provenance`.
     **parts
         What the kind asks for.
     """

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from figures import step_time as picture
 from figures.commands import checkout_to_refresh, tell
-from figures.files import require_folder, write_file
-from figures.provenance import provenance
 from figures.report import page
 from figures.results import dump, results
 from figures.step_time_report import HEADINGS, cells
 from figures.style import save
 from simulate.progress import progress_bar
+from theory.files import require_folder, write_file
 from theory.flags import jsonable, result_table
 from theory.inputs import InputError
+from theory.provenance import provenance
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Name = Literal["1M", "10M", "66M", "200M"]

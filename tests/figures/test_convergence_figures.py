@@ -7,7 +7,6 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from figures import assumptions, convergence_bounds, exponents, slack, speed_up
-from figures.provenance import provenance
 from figures.style import save
 from simulate.adagrad import simulate_adagrad
 from simulate.problems import parse_problem
@@ -16,6 +15,7 @@ from theory.convergence import high_noise_bound, second_moment_bound
 from theory.laws import parse_law
 from theory.moments import power_moments
 from theory.powered_noise import high_noise_quality
+from theory.provenance import provenance
 
 
 def select(rows, **wanted):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures import provenance as provenance_module
-from figures.files import require_folder, write_file
-from figures.provenance import checkout, provenance
 from figures.style import house_style, law_style, new_figure, ratio_style, save
+from theory import provenance as provenance_module
+from theory.files import require_folder, write_file
 from theory.inputs import InputError
+from theory.provenance import checkout, provenance
 
 ORIGIN = {"command": "gradpower figure 7", "config": {"law": ["uniform"], "seed": 0}}
 

@@ -6,11 +6,10 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import gradpower
 from theory.flags import jsonable
 
 _NUMERICAL = ("numpy", "scipy", "numba", "sympy", "python-flint", "matplotlib")
@@ -43,10 +42,14 @@ def provenance(command: str, config: Mapping[str, Any], *, packages: Sequence[st
     root = checkout()
     commit = _git(root, "rev-parse", "HEAD")
     versions = {name: version(name) for name in (*_NUMERICAL, *packages)}
+    try:
+        own = version("gradpower")
+    except PackageNotFoundError:  # a source tree on the path, never installed
+        own = "unknown"
     return {
         "command": command,
         "config": jsonable(config),
-        "versions": {"gradpower": gradpower.__version__, "python": platform.python_version()} | versions,
+        "versions": {"gradpower": own, "python": platform.python_version()} | versions,
         "machine": platform.machine(),
         "commit": commit or None,
         "dirty": bool(_git(root, "status", "--porcelain")) if commit else None,

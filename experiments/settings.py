@@ -1,0 +1,348 @@
+"""What a training run is: frozen settings, checked when they are made, that alone decide its numbers.
+
+`Recipe` holds all of them; its `fingerprint` names the run. How a run is executed (device, micro-batches, trackers;
+see `experiments.execution`) is no part of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from theory.inputs import InputError
+
+
+def require(holds: bool, name: str, value: object, allowed: str) -> None:
+    """Raise InputError(name, value, allowed) unless it `holds`."""
+    if not holds:
+        raise InputError(name, value, allowed)
+
+
+def _whole(section: str, settings: Any, **minima: int) -> None:
+    for name, minimum in minima.items():
+        value = getattr(settings, name)
+        require(value >= minimum, f"{section}.{name}", value, f"a whole number >= {minimum}")
+
+
+def _number(name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+    """Refuse a number outside [low, high), or (low, high) if `open_low`."""
+    holds = math.isfinite(value) and (low < value if open_low else low <= value) and value < high
+    left = "(" if open_low else "["
+    allowed = f"a finite number {'>' if open_low else '>='} {low:g}"
+    require(holds, name, value, allowed if math.isinf(high) else f"a number in {left}{low:g}, {high:g})")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A transformer on random initial weights: transformers' LLaMA, or Qwen2-MoE, with an untied head (Section 5).
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> ModelSettings(width=64, hidden=256, heads=4, layers=2, vocabulary=512).family
+    'llama'
+    """
+
+    family: Literal["llama", "qwen2-moe"] = "llama"
+    """Which architecture."""
+    width: int = 512
+    """d_model, a multiple of twice the number of heads."""
+    hidden: int = 2048
+    """d_ff of the feed-forward, and of the shared expert."""
+    heads: int = 8
+    """Attention heads."""
+    layers: int = 8
+    """Transformer blocks."""
+    vocabulary: int = 32100
+    """Rows of the embedding and of the head; at least the tokenizer's."""
+    experts: int = 0
+    """Routed experts of qwen2-moe, each d_ff/4 wide; 0 for llama."""
+    experts_per_token: int = 4
+    """Experts that a token is routed to (qwen2-moe)."""
+    balance_loss: float = 0.001
+    """Factor of the auxiliary load-balancing loss (qwen2-moe)."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Implementation of attention."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _whole(
+            "model", self, width=2, hidden=4, heads=1, layers=1, vocabulary=2, experts=0, experts_per_token=1
+        )
+        allowed = f"a multiple of 2·heads = {2 * self.heads}"
+        require(self.width % (2 * self.heads) == 0, "model.width", self.width, allowed)
+        _number("model.balance_loss", self.balance_loss, 0)
+        if self.family == "llama":
+            require(self.experts == 0, "model.experts", self.experts, "0 for the family llama")
+        else:
+            allowed = f"at least model.experts_per_token = {self.experts_per_token}"
+            require(self.experts >= self.experts_per_token, "model.experts", self.experts, allowed)
+            # torch's grouped matrix product, which transformers uses for the experts, wants rows of 16 bytes.
+            require(self.hidden % 16 == 0, "model.hidden", self.hidden, "a multiple of 16 for qwen2-moe")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Text, its tokens, and how sequences are cut from them.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> DataSettings(sequence_length=128).source
+    'python-source'
+    """
+
+    source: str = "python-source"
+    """python-source; text:PATH[,PATH…] (.txt .xz .zst .gz .jsonl .parquet, or folders); c4; openwebtext;
+    c4:FOLDER and openwebtext:FOLDER for local copies of their files."""
+    tokenizer: str = "bpe:4096"
+    """bpe:SIZE (trained on the text, byte level), t5, gpt2, or file:PATH of a tokenizer.json."""
+    sequence_length: int = 256
+    """Tokens that a sequence predicts when packed; unpacked, the tokens of a row."""
+    packed: bool = True
+    """Cut sequences from the joined documents; else one document a row, truncated or padded, padding without loss."""
+    documents: Literal["blank-line", "file"] = "blank-line"
+    """What a document is in a text file: a block between blank lines, or the file."""
+    megabytes: float | None = None
+    """Use only so much text (10⁶ bytes; python-source and text:)."""
+    validation_source: str | None = None
+    """Where the validation documents come from, as in `source`; held out from it if not given."""
+    validation_share: float = 0.02
+    """Share of the documents held out, chosen by the hash of their text."""
+    validation_sequences: int = 256
+    """Sequences in the fixed validation set, at most."""
+    epochs: float = 1.0
+    """How often a run may go through the data; one that needs more is refused."""
+    shuffle_window: int = 8192
+    """Documents that are shuffled among each other when streaming (c4, openwebtext)."""
+
+    def __post_init__(self) -> None:
+        """Check every value; whether the text is there is seen when it is opened."""
+        _whole("data", self, sequence_length=2, validation_sequences=2, shuffle_window=1)
+        kind, _, rest = self.tokenizer.partition(":")
+        known = {
+            "bpe": rest.isdecimal() and 257 <= int(rest) < 2**31,
+            "t5": not rest,
+            "gpt2": not rest,
+            "file": rest,
+        }
+        allowed = "bpe:SIZE with SIZE >= 257, t5, gpt2 or file:PATH"
+        require(bool(known.get(kind)), "data.tokenizer", self.tokenizer, allowed)
+        for name in ("source", "validation_source"):
+            self._check_source(f"data.{name}", getattr(self, name))
+        require(
+            self.megabytes is None or self.megabytes > 0, "data.megabytes", self.megabytes, "a number > 0"
+        )
+        _number("data.validation_share", self.validation_share, 0, 1, open_low=True)
+        _number("data.epochs", self.epochs, 0, open_low=True)
+
+    def _check_source(self, name: str, value: str | None) -> None:
+        kind, colon, rest = (value or "python-source").partition(":")
+        known = {
+            "python-source": not colon,
+            "text": rest,
+            "c4": rest or not colon,
+            "openwebtext": rest or not colon,
+        }
+        allowed = "python-source, text:PATH[,PATH…], c4, openwebtext, c4:FOLDER or openwebtext:FOLDER"
+        require(bool(known.get(kind)), name, value, allowed)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the text is streamed in the hub's order (c4, openwebtext), not tokenized beforehand."""
+        return self.source.partition(":")[0] in ("c4", "openwebtext")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The optimizer on φ_p(g), its learning rate and schedule; the defaults are the paper's (Sections 3 and 5).
+
+    p = 1 is the base optimizer, bit for bit: AdamW is `power=1`, Muon is `algorithm="muon", power=1`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> f"{OptimizerSettings(power=1.2, match_epsilon=True).effective_epsilon:.3g}"
+    '2.51e-10'
+    """
+
+    algorithm: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for the matrices and AdamW for the rest."""
+    power: float = 1.0
+    """The power p."""
+    power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
+    """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
+    final_power: float = 1.0
+    """The power at the end, unless the schedule is constant."""
+    offset: float = 0.0
+    """sign(g)·(|g| + offset)^p; 1e-8 in the authors' code."""
+    learning_rate: float = 1e-3
+    """lr_max."""
+    schedule: Literal["cos", "wsd"] = "wsd"
+    """After the warm-up: a half cosine, or stable and then a linear decay."""
+    warmup_steps: int = 1000
+    """Steps of linear warm-up."""
+    decay_fraction: float = 0.2
+    """Share of the steps in which wsd decays: 0.2 in the paper, 1/3 in the authors' code."""
+    final_ratio: float = 0.1
+    """lr_min/lr_max."""
+    beta1: float = 0.9
+    """Decay rate of Adam's first moment."""
+    beta2: float = 0.95
+    """Decay rate of Adam's second moment."""
+    beta2_half_life: float | None = None
+    """Half-life of Adam's second moment in tokens, which then decides β2 = 2^(−tokens of a step/half-life)."""
+    momentum: float = 0.95
+    """Muon's, with Nesterov."""
+    epsilon: float = 1e-8
+    """Adam's ε."""
+    match_epsilon: bool = False
+    """Use ε^p, which acts at the same |g| for every p."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay."""
+    clip_norm: float | None = 1.0
+    """Largest norm of the gradient; none: no clipping."""
+    clip_order: Literal["before", "after"] = "before"
+    """Clip before or after the power."""
+    module_rates: Literal["uniform", "blockwise", "mols"] = "uniform"
+    """Learning rates by module: one, Blockwise's ratios, or MoLS-style factors measured early in the run."""
+    mols_share: float = 0.01
+    """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for name in ("power", "final_power"):
+            _number(f"optimizer.{name}", getattr(self, name), 0, open_low=True)
+        for name in ("offset", "learning_rate", "epsilon", "weight_decay"):
+            _number(f"optimizer.{name}", getattr(self, name), 0)
+        _whole("optimizer", self, warmup_steps=0)
+        for name in ("beta1", "beta2", "momentum"):
+            _number(f"optimizer.{name}", getattr(self, name), 0, 1)
+        for name in ("decay_fraction", "mols_share", "final_ratio"):
+            value = getattr(self, name)
+            holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
+            require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
+        for name in ("clip_norm", "beta2_half_life"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"optimizer.{name}", value, "a number > 0, or none")
+        if self.algorithm == "muon":
+            require(
+                self.module_rates == "uniform",
+                "optimizer.module_rates",
+                self.module_rates,
+                "uniform with muon",
+            )
+            holds = self.clip_order == "before" or self.clip_norm is None
+            require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
+
+    @property
+    def effective_epsilon(self) -> float:
+        """ε as the optimizer gets it: ε, or ε^p."""
+        return self.epsilon**self.power if self.match_epsilon else self.epsilon
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, on how much, and how exactly.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> TrainingSettings(steps=100, batch_size=16).seed
+    0
+    """
+
+    steps: int = 20_000
+    """Optimizer steps."""
+    batch_size: int = 512
+    """Sequences in a step, over all ranks and micro-batches."""
+    seed: int = 0
+    """Of the initial weights and the order of the data: runs of one seed share both."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast, with weights and optimizer in float32."""
+    evaluate_every: int = 0
+    """Steps between evaluations; 0: ten in a run. There is always one at the end."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _whole("training", self, steps=1, batch_size=1, seed=0, evaluate_every=0)
+
+    @property
+    def evaluation_steps(self) -> frozenset[int]:
+        """Numbers of steps taken after which to evaluate."""
+        every = self.evaluate_every or max(1, self.steps // 10)
+        return frozenset({*range(every, self.steps, every), self.steps})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole training run.
+
+    Raises
+    ------
+    InputError
+        If settings do not fit each other.
+
+    Examples
+    --------
+    >>> Recipe("mine", training=TrainingSettings(steps=2000)).tokens
+    262144000
+    """
+
+    name: str
+    model: ModelSettings = field(default_factory=ModelSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        """Check what concerns several sections."""
+        warmup, steps = self.optimizer.warmup_steps, self.training.steps
+        require(warmup < steps, "optimizer.warmup_steps", warmup, f"less than training.steps = {steps}")
+        kind, _, size = self.data.tokenizer.partition(":")
+        needed = {"bpe": int(size) if kind == "bpe" else 0, "t5": 32100, "gpt2": 50257}.get(kind, 0)
+        allowed = f"at least {needed}, the size of data.tokenizer = {self.data.tokenizer}"
+        require(self.model.vocabulary >= needed, "model.vocabulary", self.model.vocabulary, allowed)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens in a batch (padding included when unpacked)."""
+        return self.training.batch_size * self.data.sequence_length
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the whole run."""
+        return self.tokens_per_step * self.training.steps
+
+    @property
+    def beta2(self) -> float:
+        """β2 by value, or from its half-life in tokens."""
+        half_life = self.optimizer.beta2_half_life
+        return self.optimizer.beta2 if half_life is None else 0.5 ** (self.tokens_per_step / half_life)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of all settings but the name: equal for equal runs."""
+        settings = {key: value for key, value in dataclasses.asdict(self).items() if key != "name"}
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
