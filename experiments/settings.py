@@ -310,6 +310,7 @@ class Recipe:
     """
 
     name: str
+    """What the run is called; no part of its fingerprint."""
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataSettings = field(default_factory=DataSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)

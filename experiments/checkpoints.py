@@ -1,0 +1,209 @@
+"""Checkpoints: tensors as safetensors, all else as JSON, checksummed, written whole or not at all, the last two kept.
+
+A checkpoint is a folder `step-NNNNNNNN` with `model.safetensors`, `state.safetensors`, `state.json` and, written
+last, `manifest.json` with the sizes and SHA-256 of the others. It is made under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
+KEPT = 2
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+class CorruptCheckpoint(Exception):
+    """A checkpoint that is not what was written."""
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the name of the folder of a checkpoint.
+
+    >>> checkpoint_name(120)
+    'step-00000120'
+    """
+    return f"step-{step:08d}"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first; whether they are whole is not looked at."""
+    found = [p for p in folder.glob("step-*") if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def save_checkpoint(folder: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+    """Write a checkpoint, then remove all but the last two, and return its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the checkpoints of a run lie.
+    step : int
+        Steps taken.
+    model : mapping of str to Tensor
+        Weights.
+    state : mapping
+        All else: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+
+    Raises
+    ------
+    OSError
+        If there is no room or no permission: nothing is left of the new checkpoint then, and all of the old ones.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
+    unfinished = folder / f".{checkpoint_name(step)}.{os.getpid()}"
+    final = folder / checkpoint_name(step)
+    try:
+        unfinished.mkdir()
+        tensors: dict[str, Tensor] = {}
+        plain = _encode(state, "", tensors)
+        _save_tensors(unfinished / "model.safetensors", model)
+        _save_tensors(unfinished / "state.safetensors", tensors)
+        _write(unfinished / "state.json", json.dumps(plain))
+        names = ("model.safetensors", "state.safetensors", "state.json")
+        manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in names}}
+        _write(unfinished / "manifest.json", json.dumps(manifest, indent=1))
+        _sync(unfinished)
+        if final.exists():  # corrupt: else the run would have gone on from it
+            shutil.rmtree(final)
+        unfinished.rename(final)
+        _sync(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    for old in checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half written."""
+    for path in folder.glob(".step-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def load_checkpoint(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
+    """Return the step, the weights and the state of one checkpoint, checked against its manifest.
+
+    Raises
+    ------
+    CorruptCheckpoint
+        If a file is missing, or is not as it was written.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["schema"] != SCHEMA:
+            raise CorruptCheckpoint(f"{path}: of schema {manifest['schema']}, not {SCHEMA}")
+        for name, identity in manifest["files"].items():
+            if _identity(path / name) != identity:
+                raise CorruptCheckpoint(f"{path / name} is not what was written")
+        plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        state = _decode(plain, load_file(path / "state.safetensors"))
+        return int(manifest["step"]), load_file(path / "model.safetensors"), state
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptCheckpoint(f"{path}: {error}") from None
+
+
+def load_latest(folder: Path) -> tuple[tuple[int, dict[str, Tensor], dict[str, Any]] | None, list[str]]:
+    """Return the newest checkpoint that is whole, None if there is none, and what was wrong with newer ones."""
+    complaints: list[str] = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            return load_checkpoint(path), complaints
+        except CorruptCheckpoint as error:
+            complaints.append(str(error))
+    return None, complaints
+
+
+def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Return `value` as JSON can hold it, its tensors moved to `tensors` under their place in it."""
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"$tensor": name}
+    if isinstance(value, Mapping):
+        pairs = [[key, _encode(item, f"{name}/{key}", tensors)] for key, item in value.items()]
+        return dict(pairs) if all(isinstance(key, str) for key in value) else {"$pairs": pairs}
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]
+        return {"$tuple": items} if isinstance(value, tuple) else items
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name}: a {type(value).__name__} has no place in a checkpoint")
+
+
+def _decode(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"$tensor"}:
+        return tensors[value["$tensor"]]
+    if set(value) == {"$tuple"}:
+        return tuple(_decode(item, tensors) for item in value["$tuple"])
+    if set(value) == {"$pairs"}:
+        return {key: _decode(item, tensors) for key, item in value["$pairs"]}
+    return {key: _decode(item, tensors) for key, item in value.items()}
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    # Tensors that share memory would be refused; copies of what is not contiguous are made one by one anyway.
+    owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    try:
+        save_file(owned, path)
+    except SafetensorError as error:
+        full = "No space" in str(error) or "too large" in str(error)
+        raise OSError(
+            errno.ENOSPC if full else errno.EIO, f"cannot be written ({error})", str(path)
+        ) from None
+    _sync(path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    _sync(path)
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def _sync(path: Path) -> None:
+    """Have the file system write `path` out: a rename must not overtake the data."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, dtypes, shapes and bits of tensors, in the order of their names.
+
+    >>> tensors_digest({"a": torch.zeros(2)})[:12]
+    'c8651ae8f65e'
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        digest.update(t.flatten().view(torch.uint8).numpy().tobytes() if t.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""What training asks of its data: batches of tokens, a fixed validation set, and a position to come back to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORED = -100  # the target where there is no loss, as PyTorch has it
+
+
+class Batch(NamedTuple):
+    """Rows of tokens.
+
+    Attributes
+    ----------
+    inputs : Tensor
+        Tokens, shape (rows, length), int64.
+    targets : Tensor
+        The token that follows each of them; `IGNORED` where there is none.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class Data(Protocol):
+    """The data of a run, as one rank sees it."""
+
+    validation: Batch
+    """The whole validation set, the same on every rank and in every arm of a study."""
+    fingerprint: str
+    """Names the text, its tokens and how sequences are cut; not their order, which a seed decides."""
+    description: dict[str, Any]
+    """Where the text comes from and how much there is."""
+
+    def next_batch(self, batch_size: int) -> Batch:
+        """Return this rank's share of the next `batch_size` sequences."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the position, as plain data."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
+
+
+def joined_rows(windows: NDArray[np.int64]) -> Batch:
+    """Return the batch of sequences cut from joined documents, each with the token after its last: (rows, length + 1).
+
+    >>> joined_rows(np.array([[5, 6, 7]]))
+    Batch(inputs=tensor([[5, 6]]), targets=tensor([[6, 7]]))
+    """
+    tokens = torch.from_numpy(np.ascontiguousarray(windows))
+    return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+
+
+def document_rows(documents: list[NDArray[np.int64]], length: int, end: int, padding: int) -> Batch:
+    """Return the batch with one document a row: cut to `length` − 1 tokens, ended, and padded on the right.
+
+    This is what Hugging Face tokenizers do with truncation and padding to a greatest length, as in the authors' C4
+    loader: a document that is cut is ended all the same. Padding has no loss.
+
+    Examples
+    --------
+    >>> document_rows([np.array([5, 6]), np.array([5, 6, 7, 8])], 4, end=1, padding=0)
+    Batch(inputs=tensor([[5, 6, 1, 0],
+            [5, 6, 7, 1]]), targets=tensor([[   6,    1, -100, -100],
+            [   6,    7,    1, -100]]))
+    """
+    inputs = torch.full((len(documents), length), padding, dtype=torch.long)
+    targets = torch.full_like(inputs, IGNORED)
+    for row, document in enumerate(documents):
+        kept = torch.from_numpy(np.append(document[: length - 1], end))
+        inputs[row, : len(kept)] = kept
+        targets[row, : len(kept) - 1] = kept[1:]
+    return Batch(inputs, targets)

@@ -1,0 +1,201 @@
+"""Documents from the user's own files: text, JSON lines and parquet, compressed or not, and Python's own source."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from theory.inputs import InputError
+
+KINDS = (".txt", ".jsonl", ".json", ".parquet")
+PACKED = (".gz", ".xz", ".zst")
+READABLE = "a .txt, .jsonl, .json (lines) or .parquet file, the first three also .gz, .xz or .zst"
+_LARGEST_SOURCE = 1_000_000  # bytes of one Python file: longer ones are tables
+
+
+def text_files(source: str, name: str = "data.source", megabytes: float | None = None) -> list[Path]:
+    """Return the files of a source, in the order in which they are read.
+
+    Parameters
+    ----------
+    source : str
+        python-source, or text:PATH[,PATH…]; of folders, all files that can be read.
+    name : str
+        Name of the setting, for messages.
+    megabytes : float, optional
+        Only so many files of python-source as hold so much text.
+
+    Raises
+    ------
+    InputError
+        If a path is not there, or holds nothing that can be read.
+
+    Examples
+    --------
+    >>> text_files("text:nowhere.txt")
+    Traceback (most recent call last):
+    ...
+    theory.inputs.InputError: data.source: nowhere.txt is not allowed; expected the path of a file or folder that exists
+    """
+    if source == "python-source":
+        return _python_files(megabytes)
+    found: list[Path] = []
+    for word in source.partition(":")[2].split(","):
+        path = Path(word).expanduser()
+        if not path.exists():
+            raise InputError(name, word, "the path of a file or folder that exists")
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p)) if path.is_dir() else [path]
+        if not inside or not _kind(inside[0]):
+            raise InputError(name, word, READABLE if path.is_file() else f"a folder that holds {READABLE}")
+        found += inside
+    return found
+
+
+def _kind(path: Path) -> str | None:
+    """Return the kind of a file by its name without the compression's ending; None if it cannot be read."""
+    plain = path.with_suffix("") if path.suffix in PACKED else path
+    if plain.suffix == ".parquet" and plain != path:
+        return None
+    return plain.suffix if plain.suffix in KINDS else None
+
+
+def _python_files(megabytes: float | None) -> list[Path]:
+    """Return the .py files of the standard library and of the installed packages, in the order of their names' hashes.
+
+    That order mixes packages, so that the first megabytes of it are a sample of all.
+    """
+    paths = sysconfig.get_paths()
+    roots = dict.fromkeys(Path(paths[key]).resolve() for key in ("stdlib", "purelib", "platlib"))
+    named: dict[str, Path] = {}
+    for root in roots:
+        for path in root.rglob("*.py"):
+            parts = path.relative_to(root).parts
+            if not {"site-packages", "dist-packages", "__pycache__"}.intersection(parts):
+                named["/".join(parts)] = path
+    ordered = [named[key] for key in sorted(named, key=lambda key: hashlib.sha256(key.encode()).digest())]
+    chosen, size = [], 0
+    for path in ordered:
+        bytes_there = path.stat().st_size
+        if 0 < bytes_there <= _LARGEST_SOURCE:
+            chosen.append(path)
+            size += bytes_there
+        if megabytes is not None and size >= 1e6 * megabytes:
+            break
+    return chosen
+
+
+def stat_key(files: Sequence[Path]) -> str:
+    """Return a digest of the names, sizes and times of files: if it has not changed, neither has their content."""
+    digest = hashlib.sha256()
+    for path in files:
+        about = path.stat()
+        digest.update(f"{path.resolve()}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def documents(files: Sequence[Path], unit: Literal["blank-line", "file"] = "blank-line") -> Iterator[str]:
+    """Yield the documents in files, without those that hold only white space.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        From `text_files`.
+    unit : str
+        Whether a .txt file is one document or holds one between any two blank lines. Python source is always one; of
+        JSON lines and parquet, the field or column "text" is.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, no UTF-8, or has no "text".
+    """
+    readers: dict[str, Callable[[Path], Iterator[str]]] = {
+        ".txt": _whole if unit == "file" else _blocks,
+        ".jsonl": _json_lines,
+        ".json": _json_lines,
+        ".parquet": _parquet,
+        ".py": _python,
+    }
+    for path in files:
+        try:
+            for text in readers[_kind(path) or path.suffix](path):
+                if text and not text.isspace():
+                    yield text
+        except (ValueError, KeyError, TypeError, EOFError, OSError, lzma.LZMAError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                "data.source", path, f"a readable file ({type(error).__name__}: {error})"
+            ) from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
+    with contextlib.ExitStack() as stack:
+        file: BinaryIO
+        if path.suffix == ".gz":
+            file = cast(BinaryIO, stack.enter_context(gzip.open(path)))
+        elif path.suffix == ".xz":
+            file = cast(BinaryIO, stack.enter_context(lzma.open(path)))
+        elif path.suffix == ".zst":
+            import pyarrow
+
+            file = stack.enter_context(pyarrow.input_stream(str(path), compression="zstd"))
+        else:
+            file = stack.enter_context(path.open("rb"))
+        yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8"))
+
+
+def _whole(path: Path) -> Iterator[str]:
+    with _opened(path) as file:
+        yield file.read()
+
+
+def _python(path: Path) -> Iterator[str]:
+    # Some tests of installed packages are in other encodings on purpose; a replacement character does no harm.
+    yield path.read_text(encoding="utf-8", errors="replace")
+
+
+def _blocks(path: Path) -> Iterator[str]:
+    lines: list[str] = []
+    with _opened(path) as file:
+        for line in file:
+            if line.strip():
+                lines.append(line)
+            elif lines:
+                yield "".join(lines).rstrip("\n")
+                lines = []
+    if lines:
+        yield "".join(lines).rstrip("\n")
+
+
+def _json_lines(path: Path) -> Iterator[str]:
+    with _opened(path) as file:
+        for line in file:
+            if line.strip():
+                yield _text(path, json.loads(line))
+
+
+def _text(path: Path, row: object) -> str:
+    text = row.get("text") if isinstance(row, dict) else None
+    if not isinstance(text, str):
+        raise InputError("data.source", path, 'a file in which every row has a field "text"')
+    return text
+
+
+def _parquet(path: Path) -> Iterator[str]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        if "text" not in file.schema_arrow.names:
+            raise InputError("data.source", path, 'a file with a column "text"')
+        for batch in file.iter_batches(columns=["text"], batch_size=1024):
+            yield from (text or "" for text in batch.column(0).to_pylist())

@@ -1,0 +1,119 @@
+"""C4 and OpenWebText through Hugging Face datasets: from the hub, or from local copies of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.corpora.token_files import is_held_out
+from theory.inputs import InputError
+
+HUBS = {"c4": ("allenai/c4", "en"), "openwebtext": ("Skylion007/openwebtext", None)}
+# The hub's own names and formats. OpenWebText has no validation split.
+LOCAL = {
+    ("c4", "train"): "c4-train.*.json.gz",
+    ("c4", "validation"): "c4-validation.*.json.gz",
+    ("openwebtext", "train"): "*.parquet",
+}
+
+
+def open_stream(source: str, split: str) -> Any:
+    """Return a split of a source as a streaming dataset with the column "text".
+
+    Raises
+    ------
+    InputError
+        If the hub is out of reach, or the folder does not hold its files.
+    """
+    import datasets
+
+    name, _, folder = source.partition(":")
+    if folder:
+        pattern = LOCAL[name, split]
+        found = sorted(str(path) for path in Path(folder).expanduser().rglob(pattern))
+        if not found:
+            raise InputError("data.source", source, f"{name}:FOLDER with files {pattern}")
+        kind = "json" if name == "c4" else "parquet"
+        stream = datasets.load_dataset(kind, data_files=found, split="train", streaming=True)
+    else:
+        repository, config = HUBS[name]
+        try:
+            stream = datasets.load_dataset(repository, config, split=split, streaming=True)
+        except Exception:  # every kind of network trouble, from several libraries
+            allowed = (
+                f"a network connection; without it: {name}:FOLDER of its files, text:PATH or python-source"
+            )
+            raise InputError("data.source", source, allowed) from None
+    return stream.select_columns(["text"])
+
+
+class Reader:
+    """One rank's documents of a split in an order that the seed decides, file by file; resumable at any document.
+
+    In each epoch the seed permutes the files, and rank r reads every ranks-th of them from the r-th on.
+
+    Parameters
+    ----------
+    stream : IterableDataset
+        From `open_stream`.
+    seed : int
+        Of the order of the files.
+    epochs : float
+        How many times to go through the files; the last time is whole.
+    rank, ranks : int
+        Which files.
+    held_out : float
+        Documents whose hash falls into this share are skipped.
+    """
+
+    def __init__(
+        self, stream: Any, *, seed: int, epochs: float, rank: int, ranks: int, held_out: float
+    ) -> None:
+        self.stream, self.seed, self.epochs = stream, seed, epochs
+        self.rank, self.ranks, self.held_out = rank, ranks, held_out
+        self.files = int(stream.num_shards)
+        if self.files < ranks:
+            raise InputError("ranks", ranks, f"at most {self.files}, the files of data.source")
+        self.epoch, self.place = 0, 0
+        self._open(None)
+
+    def state(self) -> dict[str, Any]:
+        """Return the position before the next document."""
+        return {"epoch": self.epoch, "place": self.place, "inside": self._file.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self.epoch, self.place = state["epoch"], state["place"]
+        self._open(state["inside"])
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            row = next(self._rows, None)
+            if row is None:
+                self._next_file()
+            elif row["text"] and not is_held_out(row["text"], self.held_out):
+                return str(row["text"])
+
+    def _next_file(self) -> None:
+        self.place += 1
+        if self.place == len(self._mine()):
+            self.epoch, self.place = self.epoch + 1, 0
+        if self.epoch >= self.epochs:
+            raise StopIteration
+        self._open(None)
+
+    def _mine(self) -> list[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.files)
+        return [int(i) for i in order[self.rank :: self.ranks]]
+
+    def _open(self, inside: dict[str, Any] | None) -> None:
+        self._file = self.stream.shard(num_shards=self.files, index=self._mine()[self.place])
+        if inside is not None:
+            self._file.load_state_dict(inside)
+        self._rows = iter(self._file)

@@ -1,0 +1,179 @@
+"""Sequences from a stream, in an order that can be resumed exactly (a library's shuffle buffer cannot be).
+
+Documents are read file by file, shuffled within windows, and tokenized a few at a time. The position is the place in
+the files at which the window began, the number of its documents used since, and the tokens left over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.corpora.batches import Batch, document_rows, joined_rows
+from experiments.corpora.hub import Reader, open_stream
+from experiments.corpora.token_files import is_held_out
+from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub
+from experiments.settings import DataSettings
+from theory.inputs import InputError
+
+Progress = Callable[[str, int, int], None]
+_AT_ONCE = 64  # documents tokenized at a time
+
+
+class StreamData:
+    """The data of a run on a stream; see `experiments.corpora.batches.Data`.
+
+    C4 has a validation split. Of OpenWebText, documents are held out by the hash of their text, and not trained on.
+
+    Parameters
+    ----------
+    settings : DataSettings
+        The source, the tokenizer, and how sequences are cut.
+    seed : int
+        Of the order of files and documents.
+    rank, ranks : int
+        Which files are this rank's.
+    progress : callable
+        Told of the reading of the validation set.
+
+    Raises
+    ------
+    InputError
+        If source or tokenizer cannot be had.
+    """
+
+    def __init__(
+        self, settings: DataSettings, *, seed: int, rank: int = 0, ranks: int = 1, progress: Progress
+    ) -> None:
+        self.settings, self.seed, self.ranks = settings, seed, ranks
+        self.tokenizer = _tokenizer(settings.tokenizer)
+        self._splits = settings.source.startswith("c4")
+        self.reader = Reader(
+            open_stream(settings.source, "train"),
+            seed=seed,
+            epochs=settings.epochs,
+            rank=rank,
+            ranks=ranks,
+            held_out=0.0 if self._splits else settings.validation_share,
+        )
+        self.validation = self._validation(progress)
+        self._used, self._left = 0, np.empty(0, dtype=np.int64)
+        self._open_window(number=0)
+        held = hashlib.sha256(self.validation.inputs.numpy().tobytes()).hexdigest()
+        kept = {
+            "source": settings.source,
+            "files": self.reader.files,
+            "tokenizer_sha256": self.tokenizer.digest,
+            "sequence_length": settings.sequence_length,
+            "packed": settings.packed,
+            "validation_sha256": held,
+        }
+        self.fingerprint = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+        self.description: dict[str, Any] = {
+            "tokenizer": settings.tokenizer,
+            "vocabulary": self.tokenizer.size,
+            "validation_sequences": len(self.validation.inputs),
+            **kept,
+        }
+
+    def next_batch(self, batch_size: int) -> Batch:
+        """Return this rank's share of the next `batch_size` sequences.
+
+        Raises
+        ------
+        InputError
+            If the documents have come to an end.
+        """
+        rows, length = batch_size // self.ranks, self.settings.sequence_length
+        if not self.settings.packed:
+            texts = [self._next_document() for _ in range(rows)]
+            return document_rows(texts, length, self.tokenizer.end, self.tokenizer.padding)
+        parts, there, needed = [self._left], len(self._left), rows * length + 1
+        while there < needed:
+            parts.append(np.append(self._next_document(), self.tokenizer.end))
+            there += len(parts[-1])
+        tokens = np.concatenate(parts)
+        # The last target is the first input of the next batch.
+        self._left = tokens[needed - 1 :]
+        windows = np.lib.stride_tricks.sliding_window_view(tokens[:needed], length + 1)[::length]
+        return joined_rows(windows)
+
+    def state(self) -> dict[str, Any]:
+        """Return the position."""
+        window = {"start": self._start, "number": self._number, "used": self._used}
+        return {**window, "left": torch.from_numpy(self._left.copy())}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
+        self.reader.restore(state["start"])
+        self._open_window(state["number"])
+        self._used, self._left = state["used"], state["left"].numpy()
+        self._ready = self._tokenized(self._window[self._used :])
+
+    def _open_window(self, number: int) -> None:
+        """Read the next window of documents and shuffle it."""
+        self._start, self._number, self._used = self.reader.state(), number, 0
+        texts = list(islice(self.reader, self.settings.shuffle_window))
+        order = np.random.default_rng([self.seed, 1, number]).permutation(len(texts))
+        self._window = [texts[i] for i in order]
+        self._ready = self._tokenized(self._window)
+
+    def _tokenized(self, texts: list[str]) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+        for begin in range(0, len(texts), _AT_ONCE):
+            for ids in self.tokenizer.encode(texts[begin : begin + _AT_ONCE]):
+                yield np.asarray(ids, dtype=np.int64)
+
+    def _next_document(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        document = next(self._ready, None)
+        if document is None:
+            self._open_window(self._number + 1)
+            document = next(self._ready, None)
+        if document is None:
+            allowed = f"more text: all its documents are used up after data.epochs = {self.settings.epochs:g}"
+            raise InputError("data.source", self.settings.source, allowed)
+        self._used += 1
+        return document
+
+    def _validation(self, progress: Progress) -> Batch:
+        """Return the first sequences of the validation split, or of the documents held out, whatever the seed."""
+        settings = self.settings
+        length, wanted = settings.sequence_length, settings.validation_sequences
+        tokens: list[int] = []
+        rows: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        for row in open_stream(settings.source, "validation" if self._splits else "train"):
+            if not self._splits and not is_held_out(row["text"], settings.validation_share):
+                continue
+            (ids,) = self.tokenizer.encode([row["text"]])
+            if settings.packed:
+                tokens += [*ids, self.tokenizer.end]
+            else:
+                rows.append(np.asarray(ids, dtype=np.int64))
+            done = len(rows) or (len(tokens) - 1) // length
+            progress("reading the validation set", min(done, wanted), wanted)
+            if done >= wanted:
+                break
+        count = min(wanted, len(rows) or max(0, (len(tokens) - 1) // length))
+        if count < 2:
+            raise InputError("data.source", settings.source, "validation text for two sequences or more")
+        if rows:
+            return document_rows(rows[:count], length, self.tokenizer.end, self.tokenizer.padding)
+        windows = np.asarray(tokens[: count * length + 1], dtype=np.int64)
+        return joined_rows(np.lib.stride_tricks.sliding_window_view(windows, length + 1)[::length])
+
+
+def _tokenizer(name: str) -> Tokenizer:
+    kind, _, rest = name.partition(":")
+    if kind in HUB:
+        return from_hub(kind)
+    if kind == "file" and Path(rest).is_file():
+        return from_file(Path(rest))
+    raise InputError(
+        "data.tokenizer", name, "t5, gpt2 or file:PATH of a file that exists, for a streamed source"
+    )

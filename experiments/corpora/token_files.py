@@ -1,0 +1,251 @@
+"""Tokenized text on disk: made once for a text, a tokenizer and a split, then memory-mapped by every run.
+
+A folder in the cache, named by the digest of all that decides its content:
+
+| file | what |
+|---|---|
+| tokenizer.json | the tokenizer |
+| train.bin, validation.bin | tokens of all documents, one after the other, each with the token of its end |
+| train.starts.npy, validation.starts.npy | where each document begins, and where the last one ends |
+| about.json | type of the tokens, counts, digests |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.corpora.documents import documents, stat_key, text_files
+from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub, train_bpe
+from experiments.settings import DataSettings
+from theory.files import write_file
+from theory.inputs import InputError
+
+VERSION = 1
+Progress = Callable[[str, int, int], None]
+_DOCUMENTS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of some documents.
+
+    Attributes
+    ----------
+    values : ndarray
+        All tokens, memory-mapped.
+    starts : ndarray
+        Where each document begins, and where the last one ends.
+    """
+
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+
+    def document(self, index: int) -> NDArray[np.int64]:
+        """Return the tokens of one document, without that of its end."""
+        begin, end = self.starts[index], self.starts[index + 1]
+        return self.values[begin : end - 1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class TokenFiles:
+    """Tokenized text, split into documents to train on and documents held out.
+
+    Attributes
+    ----------
+    train, validation : Tokens
+        The two parts, which share no document.
+    tokenizer : Tokenizer
+        What they were tokenized with.
+    about : dict
+        Counts and digests.
+    """
+
+    train: Tokens
+    validation: Tokens
+    tokenizer: Tokenizer
+    about: dict[str, Any]
+
+
+def token_files(settings: DataSettings, cache: Path, progress: Progress) -> TokenFiles:
+    """Return the tokenized text of local files, from the cache or made now; other processes wait meanwhile.
+
+    The text counts as unchanged while names, sizes and times of its files are; else its content decides.
+
+    Raises
+    ------
+    InputError
+        If there is no text, or too little for the tokenizer, or the two parts share documents.
+    """
+    from filelock import FileLock
+
+    cache.mkdir(parents=True, exist_ok=True)
+    key = _key(settings)
+    known = cache / "texts" / f"{key}.json"
+    with FileLock(cache / f"{key[:16]}.lock"):
+        if known.exists():
+            folder = cache / json.loads(known.read_text(encoding="utf-8"))["folder"]
+            if (folder / "about.json").exists():
+                return _opened(folder)
+        folder = _made(settings, cache, progress)
+        write_file(known, json.dumps({"folder": str(folder.relative_to(cache))}))
+    return _opened(folder)
+
+
+def _key(settings: DataSettings) -> str:
+    files = text_files(settings.source, megabytes=settings.megabytes)
+    parts = [stat_key(files)]
+    if settings.validation_source:
+        parts.append(stat_key(text_files(settings.validation_source, "data.validation_source")))
+    kind, _, rest = settings.tokenizer.partition(":")
+    if kind == "file":
+        _require_file(Path(rest))
+        parts.append(stat_key([Path(rest)]))
+    shown = (VERSION, settings.tokenizer, settings.documents, settings.megabytes, settings.validation_share)
+    return hashlib.sha256(json.dumps([*parts, *map(str, shown)]).encode()).hexdigest()
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise InputError("data.tokenizer", f"file:{path}", "the path of a tokenizer.json that exists")
+
+
+def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
+    """Read, split and tokenize the text, and return the folder."""
+    train, validation = _split(settings, progress)
+    content = _digest([*train, "\0", *validation])
+    work = cache / f".unfinished-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    try:
+        tokenizer = _tokenizer(settings, train, work / "tokenizer.json")
+        final = cache / "tokens" / _digest([content, tokenizer.digest, str(VERSION)])[:24]
+        if (final / "about.json").exists():  # the same text at another place or time
+            return final
+        kind = np.uint16 if tokenizer.size <= 2**16 else np.uint32
+        about: dict[str, Any] = {"version": VERSION, "dtype": np.dtype(kind).name, "text_sha256": content}
+        total = len(train) + len(validation)
+        for part, texts, before in (("train", train, 0), ("validation", validation, len(train))):
+            watched = _watched(texts, progress, before, total)
+            about |= {f"{part}_documents": len(texts), f"{part}_bytes": sum(len(t.encode()) for t in texts)}
+            about[f"{part}_tokens"] = _write_tokens(work, part, watched, tokenizer, kind)
+        write_file(work / "about.json", json.dumps(about, indent=1))
+        final.parent.mkdir(exist_ok=True)
+        shutil.rmtree(final, ignore_errors=True)  # what a killed process left
+        work.rename(final)
+        return final
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _split(settings: DataSettings, progress: Progress) -> tuple[list[str], list[str]]:
+    """Return the documents to train on, in their order, and those held out, in the order of their hashes.
+
+    A document is held out if the hash of its text, as a number in [0, 1), is below `validation_share`: copies of a
+    document so fall on the same side. Where validation has a source of its own, whatever is in it is not trained on.
+    """
+    texts = list(_limited(_files_watched(settings, settings.source, progress), settings.megabytes))
+    if settings.validation_source:
+        held = _by_hash(_files_watched(settings, settings.validation_source, progress))
+    else:
+        held = _by_hash(text for text in texts if is_held_out(text, settings.validation_share))
+    train = [text for text in texts if hash_of(text) not in held]
+    for name, part in (("data.source", train), ("data.validation_share", held)):
+        if not part:
+            value = settings.source if name == "data.source" else settings.validation_share
+            raise InputError(
+                name, value, f"documents on both sides of the split; there are {len(texts)} in all"
+            )
+    return train, [held[key] for key in sorted(held)]
+
+
+def hash_of(text: str) -> bytes:
+    """Return the SHA-256 of a document, by which copies of it are recognised."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a document is for validation.
+
+    >>> is_held_out("some text", 1.0)
+    True
+    """
+    return int.from_bytes(hash_of(text)[:8], "big") < share * 2**64
+
+
+def _by_hash(texts: Iterable[str]) -> dict[bytes, str]:
+    return {hash_of(text): text for text in texts}
+
+
+def _limited(texts: Iterable[str], megabytes: float | None) -> Iterator[str]:
+    left = None if megabytes is None else 1e6 * megabytes
+    for text in texts:
+        yield text
+        if left is not None:
+            left -= len(text.encode())
+            if left <= 0:
+                return
+
+
+def _files_watched(settings: DataSettings, source: str, progress: Progress) -> Iterator[str]:
+    files = text_files(source, megabytes=settings.megabytes)
+    for index, path in enumerate(files):
+        progress("reading text", index, len(files))
+        yield from documents([path], settings.documents)
+
+
+def _watched(texts: list[str], progress: Progress, before: int, total: int) -> Iterator[str]:
+    for index, text in enumerate(texts):
+        if index % _DOCUMENTS_AT_ONCE == 0:
+            progress("tokenizing", before + index, total)
+        yield text
+
+
+def _tokenizer(settings: DataSettings, texts: list[str], path: Path) -> Tokenizer:
+    kind, _, rest = settings.tokenizer.partition(":")
+    if kind == "bpe":
+        return train_bpe(int(rest), texts, path)
+    tokenizer = from_hub(kind) if kind in HUB else from_file(Path(rest))
+    write_file(path, tokenizer.backend.to_str())
+    return tokenizer
+
+
+def _write_tokens(folder: Path, part: str, texts: Iterator[str], tokenizer: Tokenizer, kind: Any) -> int:
+    """Write the tokens of one part, and return their number."""
+    starts = [0]
+    with (folder / f"{part}.bin").open("wb") as file:
+        while group := list(islice(texts, _DOCUMENTS_AT_ONCE)):
+            for ids in tokenizer.encode(group):
+                np.asarray([*ids, tokenizer.end], dtype=kind).tofile(file)
+                starts.append(starts[-1] + len(ids) + 1)
+    np.save(folder / f"{part}.starts.npy", np.asarray(starts, dtype=np.int64))
+    return starts[-1]
+
+
+def _opened(folder: Path) -> TokenFiles:
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    parts = {}
+    for part in ("train", "validation"):
+        values = np.memmap(folder / f"{part}.bin", dtype=about["dtype"], mode="r")
+        starts = np.load(folder / f"{part}.starts.npy", allow_pickle=False)
+        if len(values) != about[f"{part}_tokens"] or len(starts) != about[f"{part}_documents"] + 1:
+            raise InputError("cache", folder, "whole files; remove this folder to have it made again")
+        parts[part] = Tokens(values, starts)
+    return TokenFiles(parts["train"], parts["validation"], from_file(folder / "tokenizer.json"), about)
+
+
+def _digest(parts: list[str]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part.encode()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,132 @@
+"""Tokenizers: the paper's two, a byte-level BPE trained on the spot, or one from a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from theory.files import write_file
+from theory.inputs import InputError
+
+END = "<|endoftext|>"
+HUB = {"t5": "google-t5/t5-base", "gpt2": "openai-community/gpt2"}  # where the paper's two are
+_ENDS = (END, "</s>", "<eos>", "<|end_of_text|>", "[SEP]")
+_PADDINGS = ("<pad>", "[PAD]")
+_TRAINING_BYTES = 20_000_000  # of text, from which merges are learnt
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer with the tokens it needs here.
+
+    Attributes
+    ----------
+    backend : tokenizers.Tokenizer
+        Encodes text.
+    end, padding : int
+        The token after a document, and the token that fills rows.
+    digest : str
+        SHA-256 of its file.
+    """
+
+    backend: Any
+    end: int
+    padding: int
+    digest: str
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return int(self.backend.get_vocab_size(with_added_tokens=True))
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Return the tokens of each text, without special ones."""
+        encoded = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        return [one.ids for one in encoded]
+
+
+def from_file(path: Path) -> Tokenizer:
+    """Return the tokenizer in a tokenizer.json; without a token for padding, that of the end fills rows.
+
+    Raises
+    ------
+    InputError
+        If the file is none, or has no token for the end of a document.
+    """
+    import tokenizers
+
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust library has no narrower type
+        raise InputError("data.tokenizer", path, f"a tokenizer.json that can be read ({error})") from None
+    ends, paddings = (
+        [i for i in map(backend.token_to_id, words) if i is not None] for words in (_ENDS, _PADDINGS)
+    )
+    if not ends:
+        raise InputError("data.tokenizer", path, f"a tokenizer with an end of text: {', '.join(_ENDS)}")
+    return Tokenizer(backend, ends[0], (paddings or ends)[0], hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def from_hub(name: str) -> Tokenizer:
+    """Return the paper's tokenizer "t5" or "gpt2", from the Hugging Face cache or the hub.
+
+    Raises
+    ------
+    InputError
+        If it is neither in the cache nor to be had from the network.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = hf_hub_download(HUB[name], "tokenizer.json")
+    except Exception:  # every kind of network trouble, from four libraries
+        allowed = (
+            f"a network connection, or a copy of {HUB[name]} in the Hugging Face cache; "
+            "without them: file:PATH of its tokenizer.json, or bpe:SIZE on local text"
+        )
+        raise InputError("data.tokenizer", name, allowed) from None
+    return from_file(Path(path))
+
+
+def train_bpe(size: int, texts: Iterable[str], path: Path) -> Tokenizer:
+    r"""Learn a byte-level BPE of `size` tokens from the first 20 MB of `texts`, write it to `path` and return it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tokenizer = train_bpe(260, ["aaab aaab"], Path(folder) / "tokenizer.json")
+    >>> tokenizer.size, tokenizer.backend.decode(tokenizer.encode(["a ß\n"])[0])
+    (260, 'a ß\n')
+    """
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    tokenizer: Any = tokenizers.Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_first_bytes(texts), trainer)
+    if tokenizer.get_vocab_size() < size:
+        raise InputError(
+            "data.tokenizer", f"bpe:{size}", "more text, or a smaller SIZE: there are too few words"
+        )
+    write_file(path, tokenizer.to_str())
+    return from_file(path)
+
+
+def _first_bytes(texts: Iterable[str]) -> Iterable[str]:
+    seen = 0
+    for text in texts:
+        yield text
+        seen += len(text.encode())
+        if seen >= _TRAINING_BYTES:
+            return

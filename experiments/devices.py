@@ -1,0 +1,209 @@
+"""Devices, precision and ranks through accelerate; one process, DDP and FSDP look alike from here on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from torch import Tensor, nn
+
+from experiments.corpora import Batch
+from experiments.execution import Execution
+from experiments.optimization import Optimization
+from experiments.settings import Recipe
+from theory.inputs import InputError
+
+TRACKERS = ("tensorboard", "wandb", "trackio")
+
+
+class Devices:
+    """Where a run takes place.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its precision, and for trackers all of it.
+    execution : Execution
+        Device, threads and trackers.
+    folder : Path
+        Where trackers that write files put them.
+
+    Raises
+    ------
+    InputError
+        If a tracker is unknown or not installed, or there is nothing to shard over, or Muon to shard.
+
+    Notes
+    -----
+    `accelerate launch` and torchrun start one process a rank, and set in the environment what is read here.
+    """
+
+    def __init__(self, recipe: Recipe, execution: Execution, folder: Path) -> None:
+        if execution.threads is not None:
+            torch.set_num_threads(execution.threads)
+        if execution.device.startswith("cuda:"):
+            torch.cuda.set_device(int(execution.device.partition(":")[2]))
+        # Earlier runs of this process may have had another precision or device.
+        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+        self.accelerator = Accelerator(
+            cpu=execution.device == "cpu" or not torch.cuda.is_available(),
+            mixed_precision="bf16" if recipe.training.precision == "bfloat16" else "no",
+            log_with=_trackers(execution.trackers) or None,
+            project_dir=str(folder),
+        )
+        self.device: torch.device = self.accelerator.device
+        self.rank, self.ranks = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main = self.accelerator.is_main_process
+        # `accelerate launch --use_fsdp` asks for it as well; accelerate itself shards on accelerators only.
+        self.sharded = execution.shard or self.accelerator.distributed_type == DistributedType.FSDP
+        if execution.shard and self.ranks == 1:
+            raise InputError("shard", True, "two or more ranks (torchrun or accelerate launch)")
+        if self.sharded and recipe.optimizer.module_rates == "mols":
+            raise InputError(
+                "shard", True, "optimizer.module_rates other than mols: it measures whole modules"
+            )
+        if self.sharded and recipe.optimizer.algorithm == "muon":
+            raise InputError("shard", True, "optimizer.algorithm adamw: Muon needs whole matrices")
+        if execution.trackers:
+            config = {"name": recipe.name, "fingerprint": recipe.fingerprint}
+            self.accelerator.init_trackers("gradpower", config=config)
+
+    @property
+    def hardware(self) -> str:
+        """Name of the device."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+    def place(self, model: nn.Module, *, compiled: bool) -> nn.Module:
+        """Move the model to the device, and wrap it for DDP or shard it (FSDP2, by transformer block)."""
+        if compiled:
+            model.compile()
+        if not self.sharded:
+            return cast(nn.Module, self.accelerator.prepare(model))
+        from torch.distributed.fsdp import fully_shard
+
+        model.to(self.device)
+        for block in cast(Any, model).model.layers:
+            fully_shard(block)
+        return cast(nn.Module, fully_shard(model))
+
+    def unwrapped(self, model: nn.Module) -> nn.Module:
+        """Return the model without what DDP puts around it."""
+        return cast(nn.Module, getattr(model, "module", model))
+
+    def moved(self, batch: Batch) -> Batch:
+        """Return the batch on the device."""
+        if self.device.type == "cpu":
+            return batch
+        inputs, targets = (
+            t.pin_memory().to(self.device, non_blocking=True) for t in (batch.inputs, batch.targets)
+        )
+        return Batch(inputs, targets)
+
+    @contextmanager
+    def accumulating(self, model: nn.Module, *, last: bool) -> Iterator[None]:
+        """Run a micro-batch in the recipe's precision; gradients stay on their ranks until the last one of a step."""
+        with self.accelerator.autocast():
+            if self.sharded:
+                cast(Any, model).set_requires_gradient_sync(last)
+                yield
+            elif last or self.ranks == 1:
+                yield
+            else:
+                with self.accelerator.no_sync(model):
+                    yield
+
+    def total(self, value: float) -> float:
+        """Return the sum of a number over all ranks."""
+        if self.ranks == 1:
+            return value
+        return float(self.summed(torch.tensor(value, dtype=torch.float64, device=self.device)))
+
+    def summed(self, tensor: Tensor) -> Tensor:
+        """Return the sum of a tensor over all ranks."""
+        return cast(Tensor, self.accelerator.reduce(tensor, "sum")) if self.ranks > 1 else tensor
+
+    def gathered(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all ranks, one after the other."""
+        return cast(Tensor, self.accelerator.gather(tensor)) if self.ranks > 1 else tensor
+
+    def everyones(self, value: Any) -> list[Any]:
+        """Return the plain data of every rank, on every rank."""
+        if self.ranks == 1:
+            return [value]
+        values: list[Any] = [None] * self.ranks
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def agree(self, reason: str | None) -> str | None:
+        """Return the first reason that a rank has, on every rank."""
+        if self.ranks == 1:
+            return reason
+        if self.total(float(reason is not None)) == 0:
+            return None
+        return next(str(r) for r in self.everyones(reason) if r is not None)
+
+    def log(self, row: dict[str, Any], step: int) -> None:
+        """Tell the trackers."""
+        if self.accelerator.trackers:
+            self.accelerator.log(row, step=step)
+
+    def full_state(
+        self, model: nn.Module, optimization: Optimization
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return weights and optimization, whole, as the main rank is to save them."""
+        state = optimization.state_dict()
+        if not self.sharded:
+            return self.unwrapped(model).state_dict(), state
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights, state["optimizer"] = get_state_dict(model, optimization.optimizer, options=options)
+        return cast(dict[str, Tensor], weights), state
+
+    def load_full_state(
+        self, model: nn.Module, optimization: Optimization, weights: dict[str, Tensor], state: dict[str, Any]
+    ) -> None:
+        """Take over what `full_state` gave."""
+        if not self.sharded:
+            self.unwrapped(model).load_state_dict(weights)
+            optimization.load_state_dict(state)
+            return
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
+
+        set_state_dict(
+            model,
+            optimization.optimizer,
+            model_state_dict=cast(Any, weights),
+            optim_state_dict=state["optimizer"],
+            options=StateDictOptions(full_state_dict=True),
+        )
+        optimization.learning_rate.load_state_dict(state["learning_rate"])
+        optimization.power.load_state_dict(state["power"])
+
+    def close(self) -> None:
+        """Close trackers; the process group stays for whoever made it."""
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        if "RANK" in os.environ and torch.distributed.is_initialized():
+            self.accelerator.wait_for_everyone()
+
+
+def _trackers(names: tuple[str, ...]) -> list[str]:
+    from accelerate.tracking import get_available_trackers
+
+    available = [str(name) for name in get_available_trackers()]
+    for name in names:
+        if name not in TRACKERS:
+            raise InputError("trackers", name, f"one of {', '.join(TRACKERS)}")
+        if name not in available:
+            raise InputError("trackers", name, f"an installed tracker: pip install {name}")
+    return list(names)

@@ -1,0 +1,117 @@
+"""How a run is executed: nothing here is part of the recipe, and its numbers change by rounding at the most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from theory.inputs import InputError
+
+# Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
+PEAK_FLOPS = {
+    "B200": 2.25e15,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+    "V100": 125e12,
+    "T4": 65e12,
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how to run.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, or the device is not there.
+
+    Examples
+    --------
+    >>> Execution(device="cpu", threads=2).micro_batch_size is None
+    True
+    """
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N; `accelerate launch` decides by itself."""
+    micro_batch_size: int | None = None
+    """Sequences that go through the model at a time on each device; all of a step's if not given."""
+    shard: bool = False
+    """Shard weights and optimizer over the ranks (FSDP2) instead of copying them (DDP)."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    threads: int | None = None
+    """CPU threads; all cores if not given."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints."""
+    checkpoint_steps: int | None = None
+    """Steps between checkpoints, beside the time."""
+    log_every: int = 10
+    """Steps between lines of metrics."""
+    trackers: tuple[str, ...] = ()
+    """Also log to tensorboard, wandb or trackio, as far as they are installed."""
+    cache: Path | None = None
+    """Folder of tokenized text; $GRADPOWER_CACHE or ~/.cache/gradpower if not given."""
+
+    def __post_init__(self) -> None:
+        """Check every value, and that the device is there."""
+        for name in ("micro_batch_size", "threads", "checkpoint_steps", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(name, value, "a whole number >= 1")
+        if not (self.checkpoint_minutes > 0 and math.isfinite(self.checkpoint_minutes)):
+            raise InputError("checkpoint_minutes", self.checkpoint_minutes, "a finite number > 0")
+        kind, colon, index = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
+            raise InputError("device", self.device, "auto, cpu, cuda or cuda:N")
+        if kind == "cuda":
+            _require_gpu(self.device, int(index or 0))
+
+    def rows_at_a_time(self, batch_size: int, ranks: int) -> int:
+        """Return the sequences of a micro-batch on one rank.
+
+        Raises
+        ------
+        InputError
+            If the batch does not divide into micro-batches and ranks.
+
+        Examples
+        --------
+        >>> Execution(micro_batch_size=4).rows_at_a_time(16, ranks=2)
+        4
+        """
+        share = batch_size // ranks
+        if batch_size % ranks:
+            raise InputError("training.batch_size", batch_size, f"a multiple of the {ranks} ranks")
+        rows = self.micro_batch_size or share
+        if share % rows:
+            allowed = f"a multiple of micro_batch_size × ranks = {rows} × {ranks}"
+            raise InputError("training.batch_size", batch_size, allowed)
+        return rows
+
+
+def _require_gpu(device: str, index: int) -> None:
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        raise InputError(
+            "device", device, f"cpu, or one of the {count} GPUs" if count else "cpu: there is no GPU here"
+        )
+
+
+def peak_flops(name: str) -> float | None:
+    """Return the peak bfloat16 operations a second of a GPU by its name; None if it is not known.
+
+    >>> peak_flops("NVIDIA H100 80GB HBM3")
+    989000000000000.0
+    """
+    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)

@@ -1,0 +1,181 @@
+"""The optimizer of a recipe and its two schedules, all of them `gradpower`'s."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from experiments.settings import OptimizerSettings, Recipe
+from gradpower import (
+    AdamWPower,
+    MuonAdamWPower,
+    PowerSchedule,
+    apply_module_scales,
+    blockwise_groups,
+    blockwise_warmup,
+    constant_power,
+    cosine_power,
+    linear_power,
+    module_scales,
+    muon_groups,
+    power_then_clip,
+    snr_from_adam,
+    wsd_power,
+)
+from gradpower.blocks import BLOCKS
+
+
+def decay(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:
+    """Return D: 1 after the warm-up, 0 after `steps` steps; the learning rate is lr_min + (lr_max − lr_min)·D.
+
+    cos: (1 + cos πs)/2 with s the share of the steps since the warm-up. wsd: 1, and then linear to 0 over the last
+    `decay_fraction` of all steps.
+
+    Examples
+    --------
+    >>> shape = decay(OptimizerSettings(warmup_steps=10), 100)
+    >>> [shape(t) for t in (10, 80, 90, 100)]
+    [1.0, 1.0, 0.5, 0.0]
+    """
+    warmup = settings.warmup_steps
+    start = max(warmup, round(steps * (1 - settings.decay_fraction)))
+
+    def cos(step: int) -> float:
+        return (1 + math.cos(math.pi * min(1.0, (step - warmup) / (steps - warmup)))) / 2
+
+    def wsd(step: int) -> float:
+        return 1.0 if step <= start else max(0.0, (steps - step) / (steps - start))
+
+    return cos if settings.schedule == "cos" else wsd
+
+
+@dataclass
+class Optimization:
+    """The optimizer of a run, the schedules of its learning rate and of its power, and its clipping.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        `AdamWPower` or `MuonAdamWPower`.
+    learning_rate : LambdaLR
+        Drives "lr" of every group.
+    power : PowerSchedule
+        Drives "power" of every group.
+    clip_norm : float or None
+        The norm to which gradients are to be clipped before `step`; None if the optimizer does it, or nobody.
+    mols_step : int or None
+        The number of steps after which `scale_modules` is due.
+    """
+
+    optimizer: Optimizer
+    learning_rate: LambdaLR
+    power: PowerSchedule
+    clip_norm: float | None
+    mols_step: int | None
+
+    def step(self) -> None:
+        """Take one step with the gradients that are there, and move both schedules."""
+        self.optimizer.step()
+        self.learning_rate.step()
+        self.power.step()
+
+    def scale_modules(self) -> dict[str, float]:
+        """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g)."""
+        scales = module_scales(snr_from_adam(self.optimizer))
+        apply_module_scales(self.optimizer, scales, scheduler=self.learning_rate)
+        return scales
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the settings."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "learning_rate": self.learning_rate.state_dict(),
+            "power": self.power.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state: the schedules first, which set what the optimizer's state then overwrites."""
+        self.learning_rate.load_state_dict(state["learning_rate"])
+        self.power.load_state_dict(state["power"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
+    """Return the optimizer and the schedules that a recipe asks for.
+
+    The power applies inside the optimizer, and so once: to the gradient after accumulation and all-reduce.
+    """
+    settings, steps = recipe.optimizer, recipe.training.steps
+    optimizer = _muon(recipe, model) if settings.algorithm == "muon" else _adamw(recipe, model)
+    rate = blockwise_warmup(
+        optimizer,
+        settings.warmup_steps,
+        decay=decay(settings, steps),
+        stretch=settings.module_rates == "blockwise",
+        min_lr=settings.final_ratio * settings.learning_rate,
+    )
+    power = {
+        "constant": lambda: constant_power(optimizer),
+        "linear": lambda: linear_power(optimizer, settings.final_power, steps),
+        "cosine": lambda: cosine_power(optimizer, settings.final_power, steps),
+        "wsd": lambda: wsd_power(
+            optimizer, settings.final_power, steps, decay_fraction=settings.decay_fraction
+        ),
+    }[settings.power_schedule]()
+    mols = max(2, round(settings.mols_share * steps)) if settings.module_rates == "mols" else None
+    before = settings.clip_order == "before"
+    return Optimization(optimizer, rate, power, settings.clip_norm if before else None, mols)
+
+
+def _shared(recipe: Recipe) -> dict[str, Any]:
+    settings = recipe.optimizer
+    return {
+        "lr": settings.learning_rate,
+        "power": settings.power,
+        "offset": settings.offset,
+        "betas": (settings.beta1, recipe.beta2),
+        "eps": settings.effective_epsilon,
+        "weight_decay": settings.weight_decay,
+        "fused": True,
+    }
+
+
+def _adamw(recipe: Recipe, model: nn.Module) -> AdamWPower:
+    settings = recipe.optimizer
+    rates = settings.module_rates
+    blocks = BLOCKS if rates == "blockwise" else tuple(replace(block, ratio=1.0) for block in BLOCKS)
+    groups: Any = list(model.parameters())
+    if rates != "uniform":
+        groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
+    after = settings.clip_norm is not None and settings.clip_order == "after"
+    clip = power_then_clip(settings.clip_norm) if after and settings.clip_norm is not None else None
+    return AdamWPower(groups, clip=clip, **_shared(recipe))
+
+
+def _muon(recipe: Recipe, model: nn.Module) -> MuonAdamWPower:
+    return MuonAdamWPower(muon_groups(model), momentum=recipe.optimizer.momentum, **_shared(recipe))
+
+
+def clip_gradients(model: nn.Module, largest: float | None) -> torch.Tensor:
+    """Scale all gradients by min(1, largest/(norm + 1e-6)), in place, and return their global norm as it was.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With gradients; those of shards count as parts of one.
+    largest : float, optional
+        No scaling if not given.
+    """
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if largest is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    full: torch.Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return full

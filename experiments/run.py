@@ -1,0 +1,270 @@
+"""A run: model, optimizer, schedules and data position, what a step does to them, and how they are saved."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
+from experiments.corpora import IGNORED, Batch, open_data
+from experiments.devices import Devices
+from experiments.execution import Execution, peak_flops
+from experiments.losses import batch_loss, summarise
+from experiments.model_size import model_size, training_flops
+from experiments.models import build_model
+from experiments.optimization import build_optimization, clip_gradients
+from experiments.records import read_metrics
+from experiments.reporting import Reporter
+from experiments.settings import Recipe
+from theory.inputs import InputError
+from theory.provenance import provenance
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors")
+
+
+class Run:
+    """A run in its folder, at the step of its newest whole checkpoint, or at the start.
+
+    Parameters
+    ----------
+    recipe, folder, execution, reporter
+        As in `experiments.training.train`; the folder is claimed by the caller.
+
+    Raises
+    ------
+    InputError
+        If recipe, data, device and checkpoint do not go together.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, execution: Execution, reporter: Reporter) -> None:
+        self.recipe, self.folder, self.execution, self.reporter = recipe, folder, execution, reporter
+        self.devices = Devices(recipe, execution, folder)
+        self.is_main = self.devices.is_main
+        self.rows = execution.rows_at_a_time(recipe.training.batch_size, self.devices.ranks)
+        training = recipe.training
+        self.data = open_data(
+            recipe.data,
+            seed=training.seed,
+            sequences=training.steps * training.batch_size,
+            vocabulary=recipe.model.vocabulary,
+            cache=execution.cache,
+            rank=self.devices.rank,
+            ranks=self.devices.ranks,
+            progress=reporter.prepare,
+        )
+        model = build_model(recipe.model, seed=training.seed, length=recipe.data.sequence_length)
+        self.initial_digest = tensors_digest(model.state_dict()) if self.is_main else ""
+        self.model = self.devices.place(model, compiled=execution.compile)
+        self.optimization = build_optimization(recipe, self.devices.unwrapped(self.model))
+        self.model.train()
+        self.step, self.seconds, self.steps_timed = 0, 0.0, 0
+        self.evaluations: list[dict[str, Any]] = []
+        self.module_scales: dict[str, float] | None = None
+        self._restore()
+        self._clock = self._saved = time.monotonic()
+        self._new_window()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.devices.close()
+
+    def train_step(self) -> None:
+        """One optimizer step: gradients of all micro-batches on all ranks, clipping, power and update."""
+        batch = self.data.next_batch(self.recipe.training.batch_size)
+        targets = self.devices.total(float((batch.targets != IGNORED).sum()))
+        micro_batches = len(batch.inputs) // self.rows
+        total = torch.zeros((), device=self.devices.device)
+        for index in range(micro_batches):
+            with self.devices.accumulating(self.model, last=index == micro_batches - 1):
+                part = slice(index * self.rows, (index + 1) * self.rows)
+                total += self._backward(
+                    Batch(batch.inputs[part], batch.targets[part]), targets, micro_batches
+                )
+        norm = clip_gradients(self.model, self.optimization.clip_norm)
+        self.optimization.step()
+        self.optimization.optimizer.zero_grad()
+        self.step += 1
+        self.steps_timed += 1
+        if self.step == self.optimization.mols_step:
+            self.module_scales = self.optimization.scale_modules()
+        self._window_loss += total
+        self._window_norm = norm
+        self._window_steps += 1
+
+    def _backward(self, batch: Batch, targets: float, micro_batches: int) -> Tensor:
+        """Add a micro-batch's share of the gradient of the mean loss over all targets; return its share of the loss."""
+        out = batch_loss(self.model, self.devices.moved(batch))
+        share = out.losses.sum() / targets
+        loss = share
+        if out.balance is not None:
+            # The mean of the micro-batches' balance losses: each knows its own routing only.
+            weight = self.recipe.model.balance_loss / (micro_batches * self.devices.ranks)
+            loss = loss + weight * out.balance
+        # Ranks are averaged by DDP and FSDP, and here they are to be summed.
+        (loss * self.devices.ranks).backward()
+        return share.detach()
+
+    def window(self) -> dict[str, Any]:
+        """Return the line of metrics of the steps since the last one."""
+        loss = self.devices.total(float(self._window_loss)) / self._window_steps
+        now = time.monotonic()
+        speed = self._window_steps * self.recipe.tokens_per_step / (now - self._window_start)
+        group = self.optimization.optimizer.param_groups[0]
+        row = {
+            "step": self.step,
+            "tokens": self.step * self.recipe.tokens_per_step,
+            "loss": loss,
+            "gradient_norm": float(self._window_norm),
+            "learning_rate": float(group["lr"]),
+            "power": float(group["power"]),
+            "tokens_per_second": speed,
+            "mfu": self._mfu(speed),
+        }
+        self._new_window()
+        return row
+
+    def _new_window(self) -> None:
+        self._window_loss = torch.zeros((), device=self.devices.device)
+        self._window_norm = torch.zeros(())
+        self._window_steps, self._window_start = 0, time.monotonic()
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, Any]:
+        """Return the line of metrics of an evaluation on the whole validation set."""
+        begun = time.monotonic()
+        self.model.eval()
+        validation, ranks, rank = self.data.validation, self.devices.ranks, self.devices.rank
+        count = len(validation.inputs)
+        # Every rank runs equally often, as FSDP needs; rows that are repeated for it are cut off again.
+        share = -(-count // ranks)
+        mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
+        sums, counts, loads = [], [], []
+        for rows in torch.split(mine, self.rows):
+            out = batch_loss(
+                self.model, self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
+            )
+            sums.append(out.losses.double().sum(1))
+            counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
+            if out.expert_load is not None:
+                loads.append(out.expert_load)
+        self.model.train()
+        gathered = [self.devices.gathered(torch.cat(parts)).cpu()[:count] for parts in (sums, counts)]
+        load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
+        row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], load))}
+        row["validation_loss"] = row.pop("loss")
+        self.evaluations.append(row)
+        # The clock of the training speed stands still meanwhile.
+        self._window_start += time.monotonic() - begun
+        return row
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Tell reporter and trackers."""
+        if self.is_main:
+            self.reporter.row(self.step, self.recipe.training.steps, row)
+        self.devices.log({k: v for k, v in row.items() if isinstance(v, int | float)}, self.step)
+
+    def agree(self, reason: str | None) -> str | None:
+        """Return the reason to stop that any rank has."""
+        return self.devices.agree(reason)
+
+    def save_if_due(self) -> None:
+        """Save a checkpoint if it is time to."""
+        every = self.execution.checkpoint_steps
+        due = time.monotonic() - self._saved > 60 * self.execution.checkpoint_minutes
+        if self.devices.agree("due" if due or (every and self.step % every == 0) else None):
+            self.save()
+
+    def save(self) -> None:
+        """Save a checkpoint of this moment."""
+        state = {
+            "fingerprint": self.recipe.fingerprint,
+            "data_fingerprint": self.data.fingerprint,
+            "initial_digest": self.initial_digest,
+            "data": self.devices.everyones(self.data.state()),
+            "rows": self.rows,
+            "seconds": self._elapsed(),
+            "steps_timed": self.steps_timed,
+            "evaluations": self.evaluations,
+            "module_scales": self.module_scales,
+            "generator": torch.get_rng_state(),
+        }
+        model, optimization = self.devices.full_state(self.model, self.optimization)
+        if self.is_main:
+            state["optimization"] = optimization
+            save_checkpoint(self.folder / "checkpoints", self.step, model, state)
+        self._saved = time.monotonic()
+
+    def _restore(self) -> None:
+        found, complaints = load_latest(self.folder / "checkpoints")
+        for complaint in complaints:
+            self.reporter.note(f"passed over a damaged checkpoint: {complaint}")
+        if found is None:
+            return
+        step, model, state = found
+        where = self.folder / "checkpoints" / checkpoint_name(step)
+        if state["fingerprint"] != self.recipe.fingerprint:
+            raise InputError("output", where, f"a checkpoint of this recipe ({self.recipe.fingerprint})")
+        if state["data_fingerprint"] != self.data.fingerprint:
+            raise InputError("output", where, "a checkpoint on the same data: the text has changed since")
+        if len(state["data"]) != self.devices.ranks:
+            allowed = f"as many ranks as it was saved with, {len(state['data'])}: streams are cut by ranks"
+            if self.recipe.data.streamed:
+                raise InputError("ranks", self.devices.ranks, allowed)
+        if state["rows"] != self.rows or len(state["data"]) != self.devices.ranks:
+            self.reporter.note("other micro-batches or ranks than before: equal up to rounding from here on")
+        self.data.restore(state["data"][self.devices.rank % len(state["data"])])
+        self.devices.load_full_state(self.model, self.optimization, model, state["optimization"])
+        torch.set_rng_state(state["generator"])
+        self.step, self.seconds, self.steps_timed = step, state["seconds"], state["steps_timed"]
+        self.evaluations, self.module_scales = state["evaluations"], state["module_scales"]
+        self.initial_digest = state["initial_digest"]
+        self.reporter.note(f"going on after step {step}")
+
+    def _elapsed(self) -> float:
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+        return self.seconds
+
+    def _mfu(self, tokens_per_second: float) -> float | None:
+        peak: float | None = peak_flops(self.devices.hardware) if self.devices.device.type == "cuda" else None
+        if peak is None:
+            return None
+        flops: float = training_flops(self.recipe.model, self.recipe.data.sequence_length)
+        return flops * tokens_per_second / (peak * float(self.devices.ranks))
+
+    def description(self) -> dict[str, Any]:
+        """Return what the result says of data, model, machine and time."""
+        config = {"recipe": self.recipe.name, "fingerprint": self.recipe.fingerprint}
+        seconds = self._elapsed()
+        speeds = sorted(row["tokens_per_second"] for row in read_metrics(self.folder) if "loss" in row)
+        median = speeds[len(speeds) // 2] if speeds else None
+        return {
+            "provenance": provenance(f"gradpower train {self.recipe.name}", config, packages=PACKAGES),
+            "data": {"fingerprint": self.data.fingerprint, **self.data.description},
+            "model": {**asdict(model_size(self.recipe.model)), "initial_weights": self.initial_digest},
+            "module_scales": self.module_scales,
+            "hardware": {
+                "device": str(self.devices.device),
+                "name": self.devices.hardware,
+                "ranks": self.devices.ranks,
+                "threads": torch.get_num_threads(),
+                "machine": platform.machine(),
+                "precision": self.recipe.training.precision,
+            },
+            "timing": {
+                "seconds": seconds,
+                "tokens_per_second": median,
+                "mfu": self._mfu(median) if median else None,
+            },
+        }

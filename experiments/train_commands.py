@@ -1,0 +1,197 @@
+"""The commands `gradpower recipes` and `gradpower train`."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from experiments.execution import Execution
+from experiments.fields import to_dict
+from experiments.recipes import RECIPES
+from experiments.recipes import recipe as recipe_named
+from experiments.records import read_recipe
+from experiments.settings import Recipe
+from theory.flags import jsonable, result_table
+from theory.inputs import InputError
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+RecipeFlags = Annotated[Recipe, tyro.conf.arg(name="")]
+ExecutionFlags = Annotated[Execution, tyro.conf.arg(name="")]
+EXIT = {"completed": 0, "diverged": 1, "paused": 130}
+_HERE = Execution()
+
+
+def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag = False) -> None:
+    """List the recipes, or print all settings of one.
+
+    Parameters
+    ----------
+    name
+        Print all settings of this recipe as JSON, every field by the name that `gradpower train` and studies use.
+    json
+        Print one JSON object instead of a table.
+
+    Examples
+    --------
+    $ gradpower recipes pocket
+    """
+    if name is not None:
+        print(json_module.dumps(to_dict(recipe_named(name)), indent=1))
+        return
+    rows = [_row(make()) for make in RECIPES.values()]
+    if json:
+        print(json_module.dumps(jsonable(rows)))
+        return
+    shown = [_cells(row) for row in rows]
+    columns = {heading: [row[heading] for row in shown] for heading in shown[0]}
+    table = result_table("Recipes: gradpower train NAME", columns)
+    table.caption = "size: parameters/of them used by a token; batch: sequences × tokens"
+    for column in table.columns:
+        column.no_wrap = True
+    Console().print(table)
+
+
+def _row(recipe: Recipe) -> dict[str, Any]:
+    from experiments.model_size import model_size
+
+    size = model_size(recipe.model)
+    return {
+        "name": recipe.name,
+        "parameters": size.total,
+        "active_parameters": size.active,
+        "source": recipe.data.source,
+        "tokenizer": recipe.data.tokenizer,
+        "sequence_length": recipe.data.sequence_length,
+        "batch_size": recipe.training.batch_size,
+        "steps": recipe.training.steps,
+        "tokens": recipe.tokens,
+        "learning_rate": recipe.optimizer.learning_rate,
+    }
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    total, active = (_short(row[key]) for key in ("parameters", "active_parameters"))
+    return {
+        "name": row["name"],
+        "size": total if total == active else f"{total}/{active}",
+        "data": row["source"],
+        "batch": f"{row['batch_size']}×{row['sequence_length']}",
+        "steps": str(row["steps"]),
+        "tokens": _short(row["tokens"]),
+        "lr_max": f"{row['learning_rate']:g}",
+    }
+
+
+def _short(count: float) -> str:
+    """Return a count in thousands, millions or billions.
+
+    >>> _short(66_427_392)
+    '66.4M'
+    """
+    unit, letter = next((u, c) for u, c in ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1, "")) if count >= u)
+    return f"{count / unit:.3g}{letter}"
+
+
+def default_folder(recipe: Recipe) -> Path:
+    """Return where a run goes if nothing else is said: its name and fingerprint in runs/.
+
+    >>> default_folder(recipe_named("pocket")).parent
+    PosixPath('runs')
+    """
+    return Path("runs") / f"{recipe.name}-{recipe.fingerprint}"
+
+
+def chosen_recipe(word: str) -> Recipe:
+    """Return the recipe of this name, or the one in this recipe.json.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    return read_recipe(Path(word)) if word.endswith(".json") else recipe_named(word)
+
+
+def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
+    """Return the command for the recipe that the first word names, whose fields then are the defaults, and the flags.
+
+    Raises
+    ------
+    InputError
+        If the first word is no recipe.
+    """
+    words = list(flags)
+    asks_help = not words or words[0] in ("-h", "--help")
+    if not asks_help and words[0].startswith("-"):
+        raise InputError("recipe", words[0], f"the first word, one of {', '.join(RECIPES)}, or a recipe.json")
+    chosen = chosen_recipe("pocket" if asks_help else words[0])
+
+    def train(
+        recipe: RecipeFlags = chosen,
+        execution: ExecutionFlags = _HERE,
+        output: Path | None = None,
+        json: Flag = False,
+    ) -> int:
+        """Train by a recipe, RECIPE being the first word: a name of `gradpower recipes`, or the recipe.json of a run.
+
+        Every field of the recipe is a flag; the defaults shown are those of the recipe named (`pocket` if none is). A
+        run that was interrupted, by Ctrl-C, SIGTERM or a crash, goes on when the same command is given again. Exit code
+        0: completed; 1: diverged; 130: interrupted, and saved.
+
+        Parameters
+        ----------
+        recipe
+            What to train.
+        execution
+            Where and how; no part of what the run is.
+        output
+            Folder of the run; runs/NAME-FINGERPRINT if not given.
+        json
+            Print the result as one JSON object.
+
+        Examples
+        --------
+        $ gradpower train pocket --optimizer.power 1.2
+        """
+        return _train(recipe, execution, output or default_folder(recipe), json)
+
+    return train, ["--help"] if asks_help else words[1:]
+
+
+def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
+    from experiments.reporting import live_reporter
+    from experiments.training import train
+
+    require_torch()
+    with live_reporter() as reporter:
+        outcome = train(recipe, folder, execution=execution, reporter=reporter)
+    if json:
+        print(json_module.dumps(jsonable(outcome.result)))
+    if outcome.status != "paused":
+        final = outcome.result["final"]
+        said = "the loss is no longer finite" if outcome.status == "diverged" else _said(final)
+        out = sys.stderr if json else sys.stdout
+        print(f"{outcome.status} after step {final['step']}: {said}", file=out)
+        print(f"wrote {folder / 'result.json'}", file=out)
+    return EXIT[outcome.status]
+
+
+def _said(final: dict[str, Any]) -> str:
+    return f"validation loss {final['validation_loss']:.4f} ± {final['standard_error']:.4f} nats a token"
+
+
+def require_torch() -> None:
+    """Raise InputError unless what training needs is installed."""
+    try:
+        import accelerate  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        allowed = "an installation: pip install '.[train]' in the checkout"
+        raise InputError(str(error.name), "missing", allowed) from None

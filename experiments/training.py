@@ -1,0 +1,174 @@
+"""One training run, from a recipe to a result: resumable at any moment, bit for bit on the CPU."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.execution import Execution
+from experiments.fields import to_dict
+from experiments.records import Metrics, claim_folder, locked, read_result, write_result
+from experiments.reporting import Reporter, Silent
+from experiments.settings import Recipe
+from theory.files import require_folder
+
+Status = Literal["completed", "diverged", "paused"]
+RANK = int(os.environ.get("RANK", "0"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of `train` ended.
+
+    Attributes
+    ----------
+    status : str
+        "completed", "diverged" (the loss was no longer finite), or "paused": there is a checkpoint, and the same call
+        goes on from it.
+    result : dict
+        The content of result.json; of a paused run, the step and its reason.
+    folder : Path
+        The run's folder.
+    """
+
+    status: Status
+    result: dict[str, Any]
+    folder: Path
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    execution: Execution | None = None,
+    deadline: float | None = None,
+    stop: Callable[[], bool] | None = None,
+    reporter: Reporter | None = None,
+) -> Outcome:
+    """Train by a recipe in a folder, or go on where the last call there was interrupted.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    folder : Path
+        Where recipe, metrics, checkpoints and the result go. A finished run in it is returned as it is.
+    execution : Execution, optional
+        Where and how.
+    deadline : float, optional
+        A time of `time.monotonic()` after which to save a checkpoint and leave.
+    stop : callable, optional
+        Asked after every step whether to do so; SIGTERM and Ctrl-C do, too.
+    reporter : Reporter, optional
+        Told of progress.
+
+    Raises
+    ------
+    InputError
+        If the folder holds another run or is in use, or recipe, data and device do not go together.
+    OSError
+        If a checkpoint cannot be written; the last good ones stay.
+    """
+    from experiments.run import Run
+    from experiments.signals import Interruption
+
+    execution, reporter = execution or Execution(), reporter or Silent()
+    require_folder(folder)
+    # Of several ranks, the first holds the folder for all.
+    with locked(folder) if RANK == 0 else nullcontext(), Interruption() as interruption:
+        claim_folder(folder, recipe)
+        done = read_result(folder)
+        if done is not None:
+            reporter.note(f"{folder} is finished already: {done['status']}")
+            return Outcome(done["status"], done, folder)
+        asked = _Stop(interruption, deadline, stop)
+        with Run(recipe, folder, execution, reporter) as run:
+            return _train(run, asked)
+
+
+@dataclass
+class _Stop:
+    """Why to leave, if there is a reason."""
+
+    interruption: Any
+    deadline: float | None
+    stop: Callable[[], bool] | None
+
+    def reason(self) -> str | None:
+        if self.interruption.name:
+            return str(self.interruption.name)
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            return "out of time"
+        return "asked to stop" if self.stop is not None and self.stop() else None
+
+
+def _train(run: Any, asked: _Stop) -> Outcome:
+    steps = run.recipe.training.steps
+    metrics = Metrics(run.folder, run.step) if run.is_main else None
+
+    def record(row: dict[str, Any]) -> None:
+        if metrics is not None:
+            metrics.append(row)
+        run.log(row)
+
+    while run.step < steps:
+        reason = run.agree(asked.reason())
+        if reason is not None:
+            return _paused(run, reason)
+        run.train_step()
+        if run.step % run.execution.log_every == 0 or run.step == steps:
+            row = run.window()
+            record(row)
+            if not math.isfinite(row["loss"]):
+                return _finished(run, "diverged", {"step": run.step, "loss": str(row["loss"])})
+        if run.step in run.recipe.training.evaluation_steps:
+            evaluation = run.evaluate()
+            record(evaluation)
+            if not math.isfinite(evaluation["validation_loss"]):
+                return _finished(
+                    run, "diverged", {"step": run.step, "loss": str(evaluation["validation_loss"])}
+                )
+        run.save_if_due()
+    run.save()
+    return _finished(run, "completed", None)
+
+
+def _paused(run: Any, reason: str) -> Outcome:
+    run.save()
+    run.reporter.note(
+        f"{reason}: stopped after step {run.step}, saved in {run.folder}; the same command goes on"
+    )
+    return Outcome("paused", {"step": run.step, "reason": reason}, run.folder)
+
+
+def _finished(run: Any, status: Status, diverged: dict[str, Any] | None) -> Outcome:
+    last = run.evaluations[-1] if run.evaluations else {}
+    final = {
+        "step": run.step,
+        "tokens": run.step * run.recipe.tokens_per_step,
+        "validation_loss": None if diverged else last.get("validation_loss"),
+        "standard_error": None if diverged else last.get("standard_error"),
+        "validation_sequences": last.get("sequences"),
+        "expert_load": last.get("expert_load"),
+    }
+    content = {
+        "status": status,
+        "fingerprint": run.recipe.fingerprint,
+        "recipe": to_dict(run.recipe),
+        "final": final,
+        "diverged": diverged,
+        "evaluations": [{k: v for k, v in row.items() if k != "expert_load"} for row in run.evaluations],
+        **run.description(),
+        "execution": {
+            k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.execution).items()
+        },
+    }
+    result = write_result(run.folder, content) if run.is_main else content
+    return Outcome(status, result, run.folder)

@@ -1,0 +1,110 @@
+"""Loss against tokens of some training runs: (a) the training loss, (b) the validation loss with its standard error.
+
+The training loss is that of the steps between two lines of metrics, drawn from their second line on: the first is that
+of the random weights. In (b) bars are one standard error over the validation sequences, which all runs share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from experiments.fields import to_dict
+from experiments.records import read_metrics, read_recipe
+from figures.style import Row, house_style, law_style, letter, new_figure
+from theory.inputs import InputError
+
+FILE = "training_curves"
+_LONGEST = 8  # differences in a label
+
+
+def rows(runs: Sequence[Path]) -> list[Row]:
+    """Return a row for every line of metrics of the runs, each with the run's label.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Folders of runs.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no run with metrics.
+    """
+    recipes = {}
+    for run in runs:
+        if not (run / "metrics.jsonl").exists():
+            raise InputError("runs", run, "the folder of a run, with its metrics.jsonl")
+        recipes[run] = read_recipe(run / "recipe.json")
+    names = labels([{**_flat(to_dict(recipe)), "name": recipe.name} for recipe in recipes.values()])
+    return [
+        {"run": label, "tokens": row["step"] * recipe.tokens_per_step, **_losses(row)}
+        for (run, recipe), label in zip(recipes.items(), names, strict=True)
+        for row in read_metrics(run)
+    ]
+
+
+def labels(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a label for each flat recipe: its name and the fields in which the recipes differ.
+
+    Examples
+    --------
+    >>> labels([{"name": "pocket", "optimizer.power": p, "training.seed": 0} for p in (1.0, 1.2)])
+    ['pocket, power 1.0', 'pocket, power 1.2']
+    """
+    varied = [key for key in recipes[0] if key != "name" and len({str(r.get(key)) for r in recipes}) > 1]
+    shown = [key for key in varied if not key.startswith("model.")][:_LONGEST]
+    return [", ".join([r["name"], *(f"{key.rpartition('.')[2]} {r[key]}" for key in shown)]) for r in recipes]
+
+
+def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{name}": value
+        for section, fields in content.items()
+        if section != "name"
+        for name, value in fields.items()
+    }
+
+
+def _losses(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: row[key] for key in ("loss", "validation_loss", "standard_error") if row.get(key) is not None
+    }
+
+
+def draw(data: Sequence[Row]) -> Figure:
+    """Draw the losses of all runs."""
+    with house_style():
+        figure, grid = new_figure(1, 2, height=2.8)
+        for index, run in enumerate(dict.fromkeys(row["run"] for row in data)):
+            own = [row for row in data if row["run"] == run]
+            _draw_training(grid[0, 0], own, index)
+            _draw_validation(grid[0, 1], own, index, run)
+        grid[0, 0].set(title="training", ylabel="loss (nats a token)")
+        grid[0, 1].set(title="validation", ylabel="loss (nats a token)")
+        for axis in grid[0]:
+            axis.set(xlabel="tokens")
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axis.grid(alpha=0.25)
+        letter(list(grid.flat))
+        figure.legend(*grid[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def _draw_training(axis: Axes, own: Sequence[Row], index: int) -> None:
+    points = [row for row in own if "loss" in row][1:]
+    style = law_style(index) | {"marker": None, "linewidth": 0.8}
+    axis.plot([row["tokens"] for row in points], [row["loss"] for row in points], **style)
+
+
+def _draw_validation(axis: Axes, own: Sequence[Row], index: int, label: str) -> None:
+    points = [row for row in own if "validation_loss" in row]
+    x, y = ([row[key] for row in points] for key in ("tokens", "validation_loss"))
+    errors = [row.get("standard_error", 0.0) for row in points]
+    style = law_style(index) | {"markersize": 3.5, "linewidth": 1.0}
+    axis.errorbar(x, y, errors, elinewidth=0.9, capsize=2, label=label, **style)

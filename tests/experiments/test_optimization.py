@@ -1,0 +1,247 @@
+"""The optimizer of a recipe against torch's own and the formulas of its schedules."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from experiments.fields import with_fields
+from experiments.models import build_model
+from experiments.optimization import build_optimization, clip_gradients, decay
+from experiments.recipes import recipe
+from gradpower import sign_power
+
+SMALL = with_fields(
+    recipe("pocket"),
+    {
+        "model.width": 16,
+        "model.hidden": 32,
+        "model.layers": 1,
+        "training.steps": 20,
+        "optimizer.warmup_steps": 4,
+    },
+)
+
+
+def prepared(**fields: Any):
+    made = with_fields(SMALL, {name.replace("__", "."): value for name, value in fields.items()})
+    model = build_model(made.model, seed=0, length=32)
+    return made, model, build_optimization(made, model)
+
+
+def fill(model: torch.nn.Module, step: int, scale: float = 1e-2) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for p in model.parameters():
+        p.grad = scale * torch.randn(p.shape, generator=generator)
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def farthest(model: torch.nn.Module, twin: torch.nn.Module) -> float:
+    pairs = zip(model.parameters(), twin.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("schedule", ["cos", "wsd"])
+def test_learning_rates_are_the_formula(schedule):
+    made, model, optimization = prepared(optimizer__schedule=schedule)
+    top, low = made.optimizer.learning_rate, 0.1 * made.optimizer.learning_rate
+    for step in range(20):
+        if step <= 4:
+            expected = top * step / 4
+        elif schedule == "cos":
+            expected = low + (top - low) * (1 + math.cos(math.pi * (step - 4) / 16)) / 2
+        else:  # the last fifth: from step 16 on
+            expected = top if step <= 16 else low + (top - low) * (20 - step) / 4
+        assert optimization.optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-12)
+        fill(model, step)
+        optimization.step()
+    assert decay(made.optimizer, 20)(20) == 0
+
+
+def test_the_authors_decay_over_the_last_third():
+    made, _, _ = prepared(optimizer__decay_fraction=1 / 3, training__steps=300)
+    shape = decay(made.optimizer, 300)
+    assert [shape(t) for t in (200, 250, 300)] == [1.0, 0.5, 0.0]
+
+
+def test_adamw_without_power_is_torchs_bit_for_bit():
+    made, model, optimization = prepared()
+    twin = build_model(made.model, seed=0, length=32)
+    plain = torch.optim.AdamW(
+        twin.parameters(), lr=1.0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True
+    )
+    for step in range(6):
+        for m in (model, twin):
+            fill(m, step)
+        plain.param_groups[0]["lr"] = optimization.optimizer.param_groups[0]["lr"]
+        optimization.step()
+        plain.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+def test_power_is_that_of_powered_gradients():
+    _, model, optimization = prepared(optimizer__power=1.2, optimizer__offset=1e-8)
+    _, twin, plain = prepared()
+    for step in range(6):
+        for m in (model, twin):
+            fill(m, step)
+        for p in twin.parameters():
+            p.grad = sign_power(p.grad, 1.2, offset=1e-8)
+        optimization.step()
+        plain.step()
+    # The fused kernel's |g|^p is good to 3e-7; an update is at most a few times lr.
+    assert farthest(model, twin) < 1e-5
+
+
+def test_settings_reach_the_groups():
+    _, _, optimization = prepared(
+        optimizer__power=1.2,
+        optimizer__match_epsilon=True,
+        optimizer__beta2_half_life=float(16 * 128),
+        optimizer__weight_decay=0.3,
+        optimizer__beta1=0.8,
+    )
+    (group,) = optimization.optimizer.param_groups
+    assert group["eps"] == pytest.approx(1e-8**1.2)
+    assert group["betas"] == (0.8, 0.5)
+    assert (group["weight_decay"], group["power"]) == (0.3, 1.2)
+
+
+def test_blockwise_rates_and_warmups():
+    made, model, optimization = prepared(optimizer__module_rates="blockwise", training__steps=100)
+    rates = {}
+    for step in range(45):
+        rates[step] = {g["name"]: g["lr"] for g in optimization.optimizer.param_groups}
+        fill(model, step)
+        optimization.step()
+    base = made.optimizer.learning_rate
+    ratios = {"norm": 1, "vo": 4, "ffn": 6, "qk": 8, "embedding": 10, "head": 1}
+    assert rates[44] == pytest.approx({name: ratio * base for name, ratio in ratios.items()})
+    # The warm-up is longer by the ratio: all blocks rise with the slope of the base.
+    assert rates[3] == pytest.approx(dict.fromkeys(ratios, base * 3 / 4))
+
+
+def test_mols_factors_multiply_the_rates_once_and_have_mean_one():
+    made, model, optimization = prepared(optimizer__module_rates="mols", optimizer__mols_share=0.5)
+    assert optimization.mols_step == 10
+    for step in range(10):
+        fill(model, step, scale=1e-3)
+        for name, p in model.named_parameters():
+            p.grad += 1e-2 * ("lm_head" in name)  # the head has signal, all else is noise
+        optimization.step()
+    before = {g["name"]: g["lr"] for g in optimization.optimizer.param_groups}
+    scales = optimization.scale_modules()
+    after = {g["name"]: g["lr"] for g in optimization.optimizer.param_groups}
+    assert set(scales) == {"norm", "vo", "ffn", "qk", "embedding", "head"}
+    assert min(scales, key=scales.__getitem__) == "head"
+    assert after == pytest.approx({name: rate * scales[name] for name, rate in before.items()})
+    sizes = {g["name"]: sum(p.numel() for p in g["params"]) for g in optimization.optimizer.param_groups}
+    log_mean = sum(sizes[name] * math.log(scale) for name, scale in scales.items()) / sum(sizes.values())
+    assert log_mean == pytest.approx(0, abs=1e-9)
+    fill(model, 10)
+    optimization.step()
+    rates = {g["name"]: g["lr"] for g in optimization.optimizer.param_groups}
+    assert rates == pytest.approx(
+        {name: made.optimizer.learning_rate * scale for name, scale in scales.items()}
+    )
+
+
+def test_clipping_before_and_after_the_power():
+    for order in ("before", "after"):
+        _, model, optimization = prepared(
+            optimizer__power=1.2, optimizer__clip_order=order, optimizer__clip_norm=0.5
+        )
+        _, twin, plain = prepared(optimizer__clip_norm=None)
+        for step in range(3):
+            for m in (model, twin):
+                fill(m, step, scale=1.0)
+            expected = math.sqrt(sum(float(p.grad.double().square().sum()) for p in twin.parameters()))
+            if order == "before":
+                torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.5)
+            for p in twin.parameters():
+                p.grad = sign_power(p.grad, 1.2)
+            if order == "after":
+                torch.nn.utils.clip_grad_norm_(twin.parameters(), 0.5)
+            norm = clip_gradients(model, optimization.clip_norm)
+            assert float(norm) == pytest.approx(expected, rel=1e-5)
+            assert (optimization.clip_norm is None) == (order == "after")
+            if optimization.clip_norm is not None:
+                assert float(clip_gradients(model, None)) == pytest.approx(0.5, rel=1e-5)
+            optimization.step()
+            plain.step()
+        assert farthest(model, twin) < 1e-5
+
+
+def test_a_small_gradient_is_not_clipped():
+    _, model, optimization = prepared()
+    fill(model, 0, scale=1e-6)
+    before = [p.grad.clone() for p in model.parameters()]
+    clip_gradients(model, optimization.clip_norm)
+    assert all(torch.equal(a, p.grad) for a, p in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1.4, 1.4, 1.4]),
+        ("linear", [1.4, 1.2, 1.0]),
+        ("cosine", [1.4, 1.2, 1.0]),
+        ("wsd", [1.4, 1.4, 1.0]),
+    ],
+)
+def test_power_schedules(schedule, expected):
+    _, model, optimization = prepared(optimizer__power=1.4, optimizer__power_schedule=schedule)
+    powers = []
+    for step in range(21):
+        powers.append(optimization.optimizer.param_groups[0]["power"])
+        fill(model, step)
+        optimization.step()
+    assert [powers[t] for t in (0, 10, 20)] == pytest.approx(expected)
+
+
+def test_muon_takes_the_matrices():
+    made, _, optimization = prepared(
+        optimizer__algorithm="muon", optimizer__power=0.9, optimizer__momentum=0.9
+    )
+    muon, adamw = optimization.optimizer.param_groups
+    assert (muon["algorithm"], adamw["algorithm"]) == ("muon", "adamw")
+    assert muon["power"] == adamw["power"] == 0.9
+    assert muon["momentum"] == 0.9
+    assert len(muon["params"]) == 7 * made.model.layers
+    assert optimization.clip_norm == 1.0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer__power": 1.3, "optimizer__power_schedule": "linear"},
+        {"optimizer__module_rates": "blockwise"},
+        {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.1},
+        {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
+    ],
+    ids=["power schedule", "blockwise", "mols", "muon"],
+)
+def test_a_loaded_state_goes_on_bit_for_bit(fields):
+    def go(model, optimization, steps):
+        for step in steps:
+            fill(model, step)
+            optimization.step()
+            if step + 1 == optimization.mols_step:
+                optimization.scale_modules()
+
+    _, model, optimization = prepared(**fields)
+    go(model, optimization, range(5))
+    state, saved = copy.deepcopy(optimization.state_dict()), weights(model)
+    _, twin, resumed = prepared(**fields)
+    twin.load_state_dict(saved)
+    resumed.load_state_dict(state)
+    go(model, optimization, range(5, 12))
+    go(twin, resumed, range(5, 12))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))

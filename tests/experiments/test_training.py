@@ -1,0 +1,380 @@
+"""Training: against a plain loop, interrupted at any moment, diverged, and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.checkpoints import checkpoints, load_latest, tensors_digest
+from experiments.corpora import open_data
+from experiments.execution import Execution
+from experiments.models import build_model
+from experiments.records import read_metrics, read_result
+from experiments.training import train
+from tests.experiments.corpora import small_recipe, write_text
+from theory.inputs import InputError
+
+ROOT = Path(__file__).parents[2]
+TIMES = ("tokens_per_second", "mfu")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    return write_text(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory) -> Execution:
+    return Execution(device="cpu", threads=1, log_every=1, cache=tmp_path_factory.mktemp("cache"))
+
+
+def final_weights(folder: Path) -> str:
+    found, complaints = load_latest(folder / "checkpoints")
+    assert complaints == []
+    return tensors_digest(found[1])
+
+
+def untimed(folder: Path) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(folder)]
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    """Same weights, same metrics, same evaluations, bit for bit."""
+    assert final_weights(first) == final_weights(second)
+    assert untimed(first) == untimed(second)
+    a, b = read_result(first), read_result(second)
+    for part in ("status", "final", "evaluations", "module_scales", "fingerprint", "data", "model"):
+        assert a[part] == b[part]
+
+
+@pytest.fixture(scope="module", params=["pocket", "pocket-moe"])
+def unbroken(request, text, here, tmp_path_factory):
+    made = small_recipe(text, request.param, optimizer__power=1.2)
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert train(made, folder, execution=here).status == "completed"
+    return made, folder
+
+
+def test_a_plain_loop_finds_the_same_losses(text, here, tmp_path):
+    made = small_recipe(text)
+    outcome = train(made, tmp_path, execution=here)
+    data = open_data(made.data, seed=0, sequences=24 * 8, vocabulary=300, cache=here.cache)
+    model = build_model(made.model, seed=0, length=32)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+    losses = []
+    for step in range(24):
+        top = 6e-3
+        stable = 19  # round(0.8·24)
+        rate = top * step / 4 if step <= 4 else top if step <= stable else top * (0.1 + 0.9 * (24 - step) / 5)
+        optimizer.param_groups[0]["lr"] = rate
+        batch = data.next_batch(8)
+        logits = model(input_ids=batch.inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    measured = [row["loss"] for row in read_metrics(tmp_path) if "loss" in row]
+    assert measured == pytest.approx(losses, rel=1e-5)
+    with torch.no_grad():
+        validation = data.validation
+        logits = model(input_ids=validation.inputs).logits
+        expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), validation.targets.flatten())
+    assert outcome.result["final"]["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_model_learns(unbroken):
+    _, folder = unbroken
+    losses = [row["loss"] for row in read_metrics(folder) if "loss" in row]
+    assert losses[-1] < losses[0] - 0.3
+
+
+def test_what_a_result_says(unbroken):
+    made, folder = unbroken
+    result = json.loads((folder / "result.json").read_text())
+    assert result["schema"] == {"name": "gradpower/run", "version": 1}
+    assert result["fingerprint"] == made.fingerprint
+    assert [row["step"] for row in result["evaluations"]] == [8, 16, 24]
+    assert result["final"]["validation_loss"] == result["evaluations"][-1]["validation_loss"]
+    assert 0 < result["final"]["standard_error"] < 0.5
+    assert result["final"]["tokens"] == 24 * 8 * 32
+    assert result["provenance"]["versions"]["torch"] == torch.__version__
+    assert len(result["data"]["fingerprint"]) >= 12
+    initial = build_model(made.model, seed=0, length=32).state_dict()
+    assert result["model"]["initial_weights"] == tensors_digest(initial)
+    load = result["final"]["expert_load"]
+    if made.model.experts:
+        assert [sum(layer) for layer in load] == pytest.approx([made.model.experts] * made.model.layers)
+    else:
+        assert load is None
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_micro_batches_add_up_to_the_batch(text, here, tmp_path, rows):
+    made = small_recipe(text, optimizer__power=1.3)
+    whole, parts = (
+        train(made, tmp_path / str(n), execution=Execution(**{**vars(here), "micro_batch_size": n}))
+        for n in (8, rows)
+    )
+    losses = [[row["loss"] for row in read_metrics(o.folder) if "loss" in row] for o in (whole, parts)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_micro_batches_of_padded_rows_weigh_every_token_alike(text, here, tmp_path):
+    made = small_recipe(text, data__packed=False, data__sequence_length=256, model__experts=0)
+    folders = []
+    for rows in (8, 2):
+        execution = Execution(**{**vars(here), "micro_batch_size": rows})
+        folders.append(train(made, tmp_path / str(rows), execution=execution).folder)
+    first, second = ([row["loss"] for row in read_metrics(f) if "loss" in row] for f in folders)
+    assert second == pytest.approx(first, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["deadline", "stop"])
+def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, kind):
+    made, whole = unbroken
+    calls = iter(range(10**6))
+    if kind == "deadline":
+        paused = train(made, tmp_path, execution=here, deadline=time.monotonic() - 1)
+    else:
+        paused = train(made, tmp_path, execution=here, stop=lambda: next(calls) == 11)
+    assert paused.status == "paused"
+    assert paused.result["step"] == (0 if kind == "deadline" else 11)
+    assert read_result(tmp_path) is None
+    assert train(made, tmp_path, execution=here).status == "completed"
+    assert_same_run(whole, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.3},
+        {"optimizer__module_rates": "blockwise", "optimizer__schedule": "cos"},
+        {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
+        {"optimizer__power": 1.3, "optimizer__power_schedule": "wsd", "optimizer__clip_order": "after"},
+        {"training__precision": "bfloat16"},
+        {"data__packed": False, "data__sequence_length": 256},
+    ],
+    ids=["mols", "blockwise", "muon", "power schedule", "bfloat16", "unpacked"],
+)
+def test_every_kind_of_run_resumes_bit_for_bit(text, here, tmp_path, fields):
+    made = small_recipe(text, **fields)
+    train(made, tmp_path / "whole", execution=here)
+    for at in (5, 13):
+        calls = iter(range(10**6))
+        train(made, tmp_path / "parts", execution=here, stop=lambda at=at, calls=calls: next(calls) == at)
+    train(made, tmp_path / "parts", execution=here)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from experiments.execution import Execution
+from experiments.records import read_recipe
+from experiments.training import train
+recipe, folder, cache = map(Path, sys.argv[1:])
+execution = Execution(device="cpu", threads=1, log_every=1, checkpoint_steps=3, cache=cache)
+print(train(read_recipe(recipe), folder, execution=execution).status, flush=True)
+"""
+
+
+def child(recipe: Path, folder: Path, cache: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, str(recipe), str(folder), str(cache)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process, patience=60.0):
+    end = time.monotonic() + patience
+    while not condition() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def test_killed_at_random_moments_and_resumed_is_unbroken(text, here, tmp_path):
+    made = small_recipe(text, optimizer__power=1.2, training__steps=40, model__layers=2)
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    train(made, whole, execution=here)
+    rng, kills = torch.Generator().manual_seed(0), 0
+    for _ in range(4):
+        process = child(whole / "recipe.json", folder, here.cache)
+        before = len(checkpoints(folder / "checkpoints")) and checkpoints(folder / "checkpoints")[-1].name
+        # Some time after it has got further than the last one: within a step, or within a checkpoint.
+        wait_for(lambda b=before: (c := checkpoints(folder / "checkpoints")) and c[-1].name != b, process)
+        time.sleep(float(torch.rand((), generator=rng)) * 0.1)
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+        process.communicate()
+    assert kills >= 2
+    process = child(whole / "recipe.json", folder, here.cache)
+    out, err = process.communicate(timeout=120)
+    assert out.strip() == "completed", err
+    assert_same_run(whole, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
+    made = small_recipe(text, training__steps=400, training__batch_size=2, training__evaluate_every=400)
+    folder = tmp_path / "run"
+    train(made, folder, execution=here, deadline=time.monotonic() - 1)
+    process = child(folder / "recipe.json", folder, here.cache)
+    wait_for(lambda: len(read_metrics(folder)) > 5, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.strip() == "paused"
+    (step,) = [load_latest(folder / "checkpoints")[0][0]]
+    assert step >= 5
+    assert read_metrics(folder)[-1]["step"] == step
+
+
+def test_a_damaged_checkpoint_costs_only_its_steps(unbroken, here, tmp_path):
+    made, whole = unbroken
+    execution = Execution(**{**vars(here), "checkpoint_steps": 5})
+    calls = iter(range(10**6))
+    train(made, tmp_path, execution=execution, stop=lambda: next(calls) == 12)
+    newest = checkpoints(tmp_path / "checkpoints")[-1]
+    with (newest / "state.safetensors").open("r+b") as file:
+        file.truncate(100)
+    said: list[str] = []
+
+    class Listening:
+        def prepare(self, *args):
+            pass
+
+        def row(self, *args):
+            pass
+
+        def note(self, text):
+            said.append(text)
+
+    train(made, tmp_path, execution=here, reporter=Listening())
+    assert "damaged" in said[0]
+    assert "going on after step 10" in said[1]
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_run_that_blows_up_is_recorded_and_not_resumed(text, here, tmp_path):
+    made = small_recipe(
+        text, optimizer__learning_rate=1e6, optimizer__clip_norm=None, optimizer__weight_decay=1e3
+    )
+    outcome = train(made, tmp_path, execution=here)
+    assert outcome.status == "diverged"
+    result = read_result(tmp_path)
+    assert result["diverged"]["step"] == result["final"]["step"] <= 24
+    assert result["final"]["validation_loss"] is None
+    again = train(made, tmp_path, execution=here)
+    assert again.status == "diverged"
+    assert again.result == result
+
+
+def test_a_finished_run_is_not_run_again(unbroken, here):
+    made, folder = unbroken
+    before = (folder / "metrics.jsonl").stat().st_mtime_ns
+    assert train(made, folder, execution=here).result == read_result(folder)
+    assert (folder / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
+    a = train(small_recipe(text), tmp_path / "a", execution=here)
+    b = train(
+        small_recipe(text, optimizer__power=1.5, optimizer__learning_rate=1e-3),
+        tmp_path / "b",
+        execution=here,
+    )
+    c = train(small_recipe(text, training__seed=1), tmp_path / "c", execution=here)
+    first = [read_metrics(o.folder)[0]["loss"] for o in (a, b, c)]
+    assert first[0] == first[1] != first[2]
+    weights = [o.result["model"]["initial_weights"] for o in (a, b, c)]
+    assert weights[0] == weights[1] != weights[2]
+    assert a.result["data"] == b.result["data"]
+
+
+def test_another_recipe_is_refused_by_its_fields(unbroken, here, text):
+    made, folder = unbroken
+    other = small_recipe(text, made.name, optimizer__power=0.7, training__seed=3)
+    with pytest.raises(InputError, match=r"optimizer\.power: 1\.2 → 0\.7; training\.seed: 0 → 3"):
+        train(other, folder, execution=here)
+
+
+def test_changed_text_is_refused(here, tmp_path):
+    text = write_text(tmp_path / "text")
+    made = small_recipe(text)
+    train(made, tmp_path / "run", execution=here, deadline=time.monotonic() - 1)
+    write_text(tmp_path / "text", seed=1)
+    with pytest.raises(InputError, match="the text has changed"):
+        train(made, tmp_path / "run", execution=here)
+    assert load_latest(tmp_path / "run" / "checkpoints")[0] is not None
+
+
+def test_a_folder_in_use_is_refused(unbroken, here):
+    from filelock import FileLock
+
+    made, folder = unbroken
+    with FileLock(folder / "lock"), pytest.raises(InputError, match="no other process"):
+        train(made, folder, execution=here)
+
+
+@pytest.mark.parametrize(
+    ("fields", "execution", "message"),
+    [
+        (
+            {},
+            {"micro_batch_size": 3},
+            r"training\.batch_size: 8 is not allowed; expected a multiple of",
+        ),
+        ({"training__steps": 100_000}, {}, "tokens"),
+        (
+            {"model__vocabulary": 310, "data__tokenizer": "bpe:310"},
+            {"trackers": ("comet",)},
+            "trackers: comet",
+        ),
+    ],
+)
+def test_runs_that_cannot_be(text, here, tmp_path, fields, execution, message):
+    with pytest.raises(InputError, match=message) as caught:
+        train(small_recipe(text, **fields), tmp_path, execution=Execution(**{**vars(here), **execution}))
+    assert "\n" not in str(caught.value)
+
+
+def test_executions_that_cannot_be():
+    for fields, message in [
+        ({"device": "gpu"}, "auto, cpu, cuda or cuda:N"),
+        ({"device": "cuda:99"}, "cpu"),
+        ({"threads": 0}, "a whole number >= 1"),
+        ({"checkpoint_minutes": math.inf}, "a finite number > 0"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            Execution(**fields)
+
+
+def test_nobody_elses_file_is_taken_for_a_result(text, here, tmp_path):
+    (tmp_path / "result.json").write_text("[]")
+    with pytest.raises(InputError, match="gradpower/run"):
+        train(small_recipe(text), tmp_path, execution=here)
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path, monkeypatch):
+    made, whole = unbroken
+    calls = iter(range(10**6))
+    train(made, tmp_path, execution=here, stop=lambda: next(calls) == 7)
+
+    def full(path, text):
+        raise OSError(28, os.strerror(28), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("experiments.checkpoints._write", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(made, tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 4}))
+    assert load_latest(tmp_path / "checkpoints")[0][0] == 7
+    train(made, tmp_path, execution=here)
+    assert_same_run(whole, tmp_path)

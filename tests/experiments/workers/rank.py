@@ -1,0 +1,34 @@
+"""One rank of a training run: recipe.json, folder, cache, 1 to shard, and the steps after which to pause.
+
+0: not at all; negative: and not go on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from experiments.execution import Execution
+from experiments.records import read_recipe
+from experiments.training import train
+
+
+def main(recipe: str, folder: str, cache: str, shard: str, pause: str) -> None:
+    """Train, in two goes if asked to."""
+    execution = Execution(
+        device="cpu", threads=1, log_every=1, micro_batch_size=2, shard=shard == "1", cache=Path(cache)
+    )
+    made = read_recipe(Path(recipe))
+    if int(pause):
+        asked = iter(range(10**6))
+        at = abs(int(pause))
+        paused = train(made, Path(folder), execution=execution, stop=lambda: next(asked) == at)
+        assert paused.status == "paused"
+        assert paused.result["step"] == at
+    if int(pause) < 0:
+        return
+    assert train(made, Path(folder), execution=execution).status == "completed"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
