@@ -1,0 +1,139 @@
+"""The folder of a study: study.json, written first, which says what the arms in it are.
+
+| path | what |
+|---|---|
+| study.json | the resolved study, its fingerprint, and a dated history of what was added to it |
+| arms/FINGERPRINT/ | a run's folder, with claims/ and, of failed attempts, attempts.jsonl |
+| workers.json | measured arms an hour against the number of workers |
+| analysis.json, summary.json | the outcome, when all arms are done |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from experiments.records import differences
+from experiments.sweeps.arms import arm_folder
+from experiments.sweeps.study import Study, study_from_dict, study_to_dict
+from theory.files import require_folder, write_file
+from theory.inputs import InputError
+
+SCHEMA = {"name": "gradpower/study", "version": 1}
+
+
+def default_folder(study: Study) -> Path:
+    """Return where a study goes if nothing else is said.
+
+    >>> from experiments.sweeps.studies import example
+    >>> default_folder(example()).as_posix()
+    'runs/example'
+    """
+    return Path("runs") / study.name
+
+
+def read_folder(folder: Path) -> Study | None:
+    """Return the study whose folder this is; None if it is nobody's yet.
+
+    Raises
+    ------
+    InputError
+        If its study.json is none.
+    """
+    content = _read(folder / "study.json")
+    return None if content is None else study_from_dict(content["study"])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise InputError("output", path, "a file of schema gradpower/study, version 1")
+    return content
+
+
+def open_folder(folder: Path, study: Study) -> None:
+    """Write study.json, or bring it up to date with arms that were added.
+
+    Raises
+    ------
+    InputError
+        If the folder is another study's, or this one has changed otherwise; nothing is written then.
+    """
+    require_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "study.lock"):
+        content = _read(folder / "study.json")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        history: list[dict[str, Any]] = [] if content is None else content["history"]
+        if content is not None:
+            if content["fingerprint"] == study.fingerprint:
+                return
+            changed = checked_changes(folder, study_from_dict(content["study"]), study)
+            history = [*history, {"time": now, "from": content["fingerprint"], "changes": changed}]
+        made = {
+            "schema": SCHEMA,
+            "fingerprint": study.fingerprint,
+            "created": now if content is None else content["created"],
+            "study": study_to_dict(study),
+            "history": history,
+        }
+        write_file(folder / "study.json", json.dumps(made, indent=1) + "\n")
+
+
+def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
+    """Return the changes from the study in a folder to a new one, as `name: old → new`, if they are allowed.
+
+    Allowed is anything before an arm has begun; then, what leaves every old arm an arm; and another rule, as long as
+    no arm has finished: it is to be declared before its outcome is known.
+
+    Raises
+    ------
+    InputError
+        If they are not allowed.
+    """
+    changed = changes(old, new)
+    arms = [arm_folder(folder, arm.fingerprint) for arm in old.arms()]
+    begun = any(path.exists() for path in arms)
+    finished = any((path / "result.json").exists() for path in arms)
+    kept = {arm.fingerprint for arm in old.arms()} <= {arm.fingerprint for arm in new.arms()}
+    if begun and (old.name != new.name or not kept):
+        why = "the folder holds arms of another study, or of this one before it changed"
+    elif finished and old.rule != new.rule:
+        why = "arms have finished, and the rule was declared before"
+    else:
+        return changed
+    raise InputError("study", new.name, f"the study of {folder / 'study.json'}: {why} ({'; '.join(changed)})")
+
+
+def changes(old: Study, new: Study) -> list[str]:
+    """Return what differs between two studies, as `name: old → new`."""
+    before, after = _flat(old), _flat(new)
+    names = [*before, *(name for name in after if name not in before)]
+    parts = [
+        f"{name}: {before.get(name, 'not given')} → {after.get(name, 'not given')}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+    return parts + [f"recipe {part}" for part in differences(old.recipe, new.recipe)]
+
+
+def _flat(study: Study) -> Mapping[str, Any]:
+    axes = {name: list(values) for axis in study.axes for name, values in axis.items()}
+    return {
+        "name": study.name,
+        **study.fields,
+        **axes,
+        "seeds": list(study.seeds),
+        **{f"rule.{name}": value for name, value in dataclasses.asdict(study.rule).items()},
+    }

@@ -1,0 +1,95 @@
+"""What a study's arms came to: read from their folders, and written into one small file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.records import read_result
+from experiments.sweeps.arms import arm_folder
+from experiments.sweeps.study import Study, study_to_dict
+from theory.files import write_file
+from theory.flags import jsonable
+from theory.provenance import provenance
+
+SUMMARY_SCHEMA = {"name": "gradpower/sweep", "version": 1}
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "joblib")
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What one arm came to.
+
+    Attributes
+    ----------
+    values : mapping
+        The value of every field that an axis varies, by dotted name.
+    seed : int
+        The seed: results of one seed are paired.
+    status : str
+        "completed", "diverged", or "missing" (open, paused or failed: there is no result).
+    loss : float or None
+        Final validation loss in nats a token; None unless completed.
+    standard_error : float or None
+        Its standard error over the validation sequences.
+    fingerprint : str
+        The recipe's.
+    """
+
+    values: Mapping[str, Any]
+    seed: int
+    status: str
+    loss: float | None
+    standard_error: float | None
+    fingerprint: str
+
+
+def read_results(folder: Path, study: Study) -> list[ArmResult]:
+    """Return the result of every arm of a study from its folder, in the order of `Study.arms`.
+
+    Raises
+    ------
+    InputError
+        If a result.json is none of ours.
+    """
+    results = []
+    for arm in study.arms():
+        content = read_result(arm_folder(folder, arm.fingerprint)) or {}
+        final = content.get("final", {})
+        status = content.get("status", "missing")
+        loss, error = final.get("validation_loss"), final.get("standard_error")
+        results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint))
+    return results
+
+
+def write_summary(folder: Path, study: Study) -> Path:
+    """Write summary.json, small enough to be committed: the study, where it ran, and a row an arm; return its path.
+
+    Raises
+    ------
+    InputError
+        If a result.json is none of ours.
+    """
+    rows = []
+    for result in read_results(folder, study):
+        content = read_result(arm_folder(folder, result.fingerprint)) or {}
+        hardware = content.get("hardware", {})
+        rows.append(
+            {
+                "values": result.values,
+                "seed": result.seed,
+                "status": result.status,
+                "loss": result.loss,
+                "standard_error": result.standard_error,
+                "tokens_per_second": content.get("timing", {}).get("tokens_per_second"),
+                "fingerprint": result.fingerprint,
+                "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},
+            }
+        )
+    config = {"study": study.name, "fingerprint": study.fingerprint}
+    origin = provenance(f"gradpower sweep {study.name}", config, packages=PACKAGES)
+    content = {"schema": SUMMARY_SCHEMA, "study": study_to_dict(study), "provenance": origin, "arms": rows}
+    return write_file(folder / "summary.json", json.dumps(jsonable(content), indent=1) + "\n")

@@ -1,0 +1,193 @@
+"""A study: a base recipe, what is varied in it, paired seeds, and the rule by which the outcome is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from experiments.fields import from_dict, get_field, require_field, to_dict, with_fields
+from experiments.settings import Recipe, require
+from experiments.sweeps.rule import Rule
+from theory.inputs import InputError
+
+SEED = "training.seed"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run of a study.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        The whole recipe; its fingerprint is the arm's name.
+    values : dict
+        The value of every field that an axis varies, by dotted name, in the order of the axes.
+    seed : int
+        The seed: arms of one seed have the same initial weights, and the same order of data where it is the same data.
+    """
+
+    recipe: Recipe
+    values: dict[str, Any]
+    seed: int
+
+    @property
+    def fingerprint(self) -> str:
+        """The recipe's fingerprint."""
+        return self.recipe.fingerprint
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arms = every combination of the axes × every seed, judged by a rule declared before they run.
+
+    Raises
+    ------
+    InputError
+        If a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms are the
+        same run, or the rule is about fields that no axis varies.
+
+    Examples
+    --------
+    >>> from experiments.recipes import recipe
+    >>> study = Study(
+    ...     "mine",
+    ...     recipe("pocket"),
+    ...     axes=({"optimizer.power": (1.0, 1.2)}, {"training.batch_size": (8, 16)}),
+    ...     rule=Rule("optimizer.power", 1.0, within="training.batch_size"),
+    ...     seeds=(0, 1),
+    ... )
+    >>> len(study.arms())
+    8
+    >>> study.arms()[1].values
+    {'optimizer.power': 1.0, 'training.batch_size': 16}
+    """
+
+    name: str
+    """Its name, which is that of its folder."""
+    recipe: Recipe
+    """The base recipe."""
+    axes: Sequence[Mapping[str, Sequence[Any]]]
+    """Each axis maps fields to lists of values that vary together; different axes cross."""
+    rule: Rule
+    """The significance rule."""
+    seeds: Sequence[int] = (0, 1, 2)
+    """Seeds, each of which every combination gets."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Changes of the base recipe that hold in every arm."""
+
+    def __post_init__(self) -> None:
+        """Check every part, and that every arm is a recipe of its own."""
+        allowed = "letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+        require(bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII)), "name", self.name, allowed)
+        self._check_seeds()
+        self._check_axes()
+        self._check_rule()
+        self._arms  # noqa: B018  (makes every recipe)
+
+    def _check_seeds(self) -> None:
+        require(len(self.seeds) > 0, "seeds", list(self.seeds), "one seed or more")
+        for seed in self.seeds:
+            require(type(seed) is int and seed >= 0, "seeds", seed, "whole numbers >= 0")
+        require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "different seeds")
+
+    def _check_axes(self) -> None:
+        require(len(self.axes) > 0, "axes", list(self.axes), "one axis or more")
+        names = [*self.fields, *(name for axis in self.axes for name in axis)]
+        for name in names:
+            require_field(name)
+            require(name != SEED, "axes", name, "any field but training.seed: seeds are listed in `seeds`")
+            require(names.count(name) == 1, "axes", name, "each field once, in [fields] or in one axis")
+        for axis in self.axes:
+            require(len(axis) > 0, "axes", dict(axis), "one field or more in an axis")
+            lengths = {name: len(values) for name, values in axis.items()}
+            same = len(set(lengths.values())) == 1 and min(lengths.values()) > 0
+            told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+            require(same, "axes", told, "equally many values, one or more, for the fields of one axis")
+
+    def _check_rule(self) -> None:
+        axis_of = {name: index for index, axis in enumerate(self.axes) for name in axis}
+        for key, name in (("compared", self.rule.compared), ("within", self.rule.within)):
+            varied = ", ".join(axis_of)
+            require(
+                name is None or name in axis_of, f"rule.{key}", name, f"a field that an axis varies: {varied}"
+            )
+        compared, within = self.rule.compared, self.rule.within
+        values = list(self.axes[axis_of[compared]][compared])
+        told = f"one of the values of {compared}: {', '.join(map(str, values))}"
+        require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, told)
+        together = within is not None and axis_of[within] == axis_of[compared]
+        allowed = f"a field of another axis than {compared}, with which it must cross"
+        require(not together, "rule.within", within, allowed)
+
+    def arms(self) -> list[Arm]:
+        """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done.
+
+        Raises
+        ------
+        InputError
+            If a value is not allowed, or two arms are the same run.
+        """
+        return list(self._arms)
+
+    @cached_property
+    def _arms(self) -> tuple[Arm, ...]:
+        points = [
+            [dict(zip(axis, values, strict=True)) for values in zip(*axis.values(), strict=True)]
+            for axis in self.axes
+        ]
+        made: dict[str, Arm] = {}
+        for seed, *parts in itertools.product(self.seeds, *points):
+            changes = {name: value for part in parts for name, value in part.items()}
+            recipe = with_fields(self.recipe, {**self.fields, **changes, SEED: seed})
+            arm = Arm(recipe, {name: get_field(recipe, name) for name in changes}, seed)
+            if arm.fingerprint in made:
+                told = ", ".join(f"{name} = {value}" for name, value in arm.values.items())
+                raise InputError("axes", f"{told}, seed {seed}", "every combination once")
+            made[arm.fingerprint] = arm
+        return tuple(made.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of all of it: equal for equal studies."""
+        text = json.dumps(study_to_dict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def study_to_dict(study: Study) -> dict[str, Any]:
+    """Return a study as plain data, for JSON, with all settings of its base recipe.
+
+    >>> from experiments.recipes import recipe
+    >>> study = Study("s", recipe("pocket"), [{"optimizer.power": [1, 2]}], Rule("optimizer.power", 1))
+    >>> study_from_dict(study_to_dict(study)).fingerprint == study.fingerprint
+    True
+    """
+    return {
+        "name": study.name,
+        "recipe": to_dict(study.recipe),
+        "fields": dict(study.fields),
+        "axes": [{name: list(values) for name, values in axis.items()} for axis in study.axes],
+        "seeds": list(study.seeds),
+        "rule": dataclasses.asdict(study.rule),
+    }
+
+
+def study_from_dict(content: Mapping[str, Any]) -> Study:
+    """Return the study that `study_to_dict` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is none that can be.
+    """
+    recipe, rule = from_dict(content["recipe"]), Rule(**content["rule"])
+    return Study(
+        content["name"], recipe, content["axes"], rule, seeds=content["seeds"], fields=content["fields"]
+    )

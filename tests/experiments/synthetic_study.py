@@ -1,0 +1,49 @@
+"""A study of powers and batch sizes, and made-up results of it with a known best power."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.recipes import recipe
+from experiments.sweeps.results import ArmResult
+from experiments.sweeps.rule import Rule
+from experiments.sweeps.study import Study
+
+POWERS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+BATCHES = (8, 16, 32)
+
+
+def synthetic_study(*, rates: Sequence[float] = (), seeds: Sequence[int] = (0, 1, 2), **rule: Any) -> Study:
+    """Return powers × batch sizes (× learning rates)."""
+    axes: list[dict[str, Sequence[Any]]] = [{"optimizer.power": POWERS}, {"training.batch_size": BATCHES}]
+    if rates:
+        axes.append({"optimizer.learning_rate": rates})
+    judged = {"within": "training.batch_size", "smallest_effect": 0.004} | rule
+    return Study("synthetic", recipe("pocket"), axes, Rule("optimizer.power", 1.0, **judged), seeds=seeds)
+
+
+def best_power(batch: float) -> float:
+    """Return the best power at a batch size: 1.2 at 8, falling by 0.12·ln 2 in its logarithm for each doubling."""
+    return float(1.2 * (batch / 8) ** -0.12)
+
+
+def synthetic_results(study: Study, *, noise: float = 1e-3, seed: int = 0) -> list[ArmResult]:
+    """Return losses with the minimum at `best_power`, seed effects of 0.02, and noise of the given size in each arm.
+
+    The best learning rate is 2e-3·√p.
+    """
+    rng = np.random.default_rng(seed)
+    shifts: dict[tuple[int, Any], float] = {}
+    results = []
+    for arm in study.arms():
+        p, batch = arm.values["optimizer.power"], arm.values["training.batch_size"]
+        shift = shifts.setdefault((arm.seed, batch), 0.02 * rng.normal())
+        loss = 3.5 + 0.6 * np.log(p / best_power(batch)) ** 2 + shift + noise * rng.normal()
+        rate = arm.values.get("optimizer.learning_rate")
+        if rate is not None:
+            loss += 0.1 * np.log(rate / (2e-3 * p**0.5)) ** 2
+        results.append(ArmResult(arm.values, arm.seed, "completed", float(loss), 0.02, arm.fingerprint))
+    return results
