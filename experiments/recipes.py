@@ -134,7 +134,7 @@ def pocket() -> Recipe:
     """
     return Recipe(
         "pocket",
-        _model((96, 384, 4, 3), 1024),
+        _model((64, 256, 4, 3), 1024),
         DataSettings(tokenizer="bpe:1024", sequence_length=128, megabytes=16.0, validation_share=0.05),
         OptimizerSettings(learning_rate=6e-3, warmup_steps=60),
         TrainingSettings(steps=800, batch_size=16),

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy.special import erfcx
@@ -228,6 +228,39 @@ def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory
     square = (sums.variance + sums.first**2) * _kernel2(z) * np.exp(log_s + sums.log_product)
     spacing = sums.t[1] - sums.t[0]
     return spacing * _trapezoid(drift, spacing / 2), float(np.sqrt(spacing * _trapezoid(square, spacing)))
+
+
+def integrate_over_epsilon(
+    rule: FoldedRule, power: float, log_epsilon: Array, memory: Memory
+) -> tuple[Array, Array]:
+    """`integrate` at many ε >= e^{−300} for little more than the price of one, to about 1e-4.
+
+    The sums over the terms do not depend on ε, and the kernels are looked up.
+    """
+    gather = _few_sums if memory.step <= _FEW else _many_sums
+    sums = gather(rule, power, _range(rule, power, float(np.max(log_epsilon)), memory), memory)
+    log_s = sums.t - np.log(memory.weight2)
+    spacing = sums.t[1] - sums.t[0]
+    drift = sums.first * np.exp(log_s / 2 + sums.log_product)
+    square = (sums.variance + sums.first**2) * np.exp(log_s + sums.log_product)
+    drift[0] *= 1 + 1 / np.expm1(spacing / 2)  # the continuation to the left, as in `_trapezoid`
+    square[0] *= 1 + 1 / np.expm1(spacing)
+    grid, kernel1, kernel2 = _kernel_table()
+    # both kernels are constant left of the table
+    log_z = np.maximum(log_epsilon[:, None] + log_s / 2, grid[0])
+    place = np.minimum((log_z - grid[0]) / (grid[1] - grid[0]), grid.size - 1.001)
+    low = place.astype(np.int64)
+    share = place - low
+    first, second = (table[low] + share * (table[low + 1] - table[low]) for table in (kernel1, kernel2))
+    return spacing * (first @ drift), np.sqrt(spacing * (second @ square))
+
+
+@lru_cache(maxsize=1)
+def _kernel_table() -> tuple[Array, Array, Array]:
+    """The grid of ln z, and both kernels on it; beyond it the terms have decayed."""
+    grid = np.arange(-30.0, 60.0, 0.01)
+    z = np.exp(grid)
+    return grid, _kernel1(z), _kernel2(z)
 
 
 def _trapezoid(values: Array, growth: float) -> float:
