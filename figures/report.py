@@ -9,6 +9,7 @@ from typing import Any
 
 from figures.convergence_report import convergence_parts
 from figures.markdown import markdown_table
+from figures.model_sizes import model_size_parts
 from figures.open_claims import OPEN_CLAIMS
 from figures.results import KINDS, committed
 from figures.step_time_report import step_time_parts
@@ -81,6 +82,7 @@ def report(
         *convergence_parts(convergence),
         *step_time_parts(step_time),
         *_claim_parts(claims),
+        *model_size_parts(),
         *_open_parts(),
     ]
     return "\n\n".join(parts) + "\n"
