@@ -13,11 +13,13 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce convergence test check bench clean
+.PHONY: help install reproduce convergence test check bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-13s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s%s\n", $$1, $$2 }'
+
+install: $(DEV)  ## install everything, PyTorch included, into .venv
 
 reproduce: $(BASE)  ## install the base (no torch) and compute Figure 7, the optimal powers and every verdict
 	@echo "Reproducing Figure 7, the optimal powers and the claims of Section 4"
@@ -57,7 +59,7 @@ $(BASE): | $(VENV)/pyvenv.cfg
 $(DEV): | $(VENV)/pyvenv.cfg
 	@echo "Installing everything, PyTorch included, and the tools into $(VENV) (once, from the network)"
 	@rm -f $(STAMPS)
-	@$(PIP) -e '.[train,dev]'
+	@$(PIP) -e '.[train,cluster,dev]'
 	@touch $@ $(BASE)
 
 $(VENV)/pyvenv.cfg:

@@ -19,12 +19,17 @@ HELP = ("-h", "--help")
 
 
 class Command(NamedTuple):
-    """Where a command lives, and what the overview says about it."""
+    """Where a command lives, and what the overview says about it.
+
+    A `prepared` command's attribute is a function of the flags, which returns the command and the flags left for it:
+    its defaults depend on what is asked for.
+    """
 
     module: str
     attribute: str
     help: str
     example: str
+    prepared: bool = False
 
 
 COMMANDS = {
@@ -45,6 +50,55 @@ COMMANDS = {
         "step_time",
         "what the power costs: AdamWPower's step against torch's AdamW on this machine",
         "gradpower step-time --size 1M 10M",
+    ),
+    "recipes": Command(
+        "experiments.train_commands",
+        "recipes",
+        "the pre-training recipes: the paper's, and smaller ones",
+        "gradpower recipes",
+    ),
+    "train": Command(
+        "experiments.train_commands",
+        "train",
+        "pre-train by a recipe; killed at any moment, it goes on from its last checkpoint",
+        "gradpower train pocket --optimizer.power 1.2",
+        prepared=True,
+    ),
+    "sweep": Command(
+        "experiments.sweeps.commands",
+        "sweep",
+        "run every arm of a study, on many processes or machines, and judge it by its declared rule",
+        "gradpower sweep example --workers 2",
+    ),
+    "status": Command(
+        "experiments.sweeps.commands",
+        "status",
+        "where the arms of a study are",
+        "gradpower status example --watch",
+    ),
+    "curves": Command(
+        "figures.training_commands",
+        "curves",
+        "draw the losses of training runs",
+        "gradpower curves runs/pocket-*",
+    ),
+    "analyse": Command(
+        "figures.sweep_commands",
+        "analyse",
+        "judge a study by its declared rule: which powers are better, and how the best one moves",
+        "gradpower analyse runs/example",
+    ),
+    "noise": Command(
+        "figures.noise_commands",
+        "noise",
+        "measure gradient noise by module at a checkpoint, and predict the best power from it",
+        "gradpower noise pocket --batch-sizes 8 32 128",
+    ),
+    "noise-figure": Command(
+        "figures.noise_commands",
+        "noise_figure",
+        "draw a measurement of gradient noise",
+        "gradpower noise-figure runs/noise-pocket-0123456789ab-0",
     ),
     "figure": Command(
         "figures.commands",
@@ -187,6 +241,8 @@ def _run(name: str, flags: list[str]) -> int:
     command = COMMANDS[name]
     function = getattr(import_module(command.module), command.attribute)
     try:
+        if command.prepared:
+            function, flags = function(flags)
         return _parse(function, name, flags)() or 0
     except (_FlagError, InputError) as error:
         return _complain(str(error))

@@ -378,3 +378,23 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path,
     assert load_latest(tmp_path / "checkpoints")[0][0] == 7
     train(made, tmp_path, execution=here)
     assert_same_run(whole, tmp_path)
+
+
+def test_a_tracker_is_told_what_the_metrics_say(text, here, tmp_path):
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
+    from tensorboardX.proto.event_pb2 import Event
+
+    made = small_recipe(text)
+    train(made, tmp_path, execution=Execution(**{**vars(here), "trackers": ("tensorboard",)}))
+    files = tmp_path.rglob("events.out.tfevents.*")  # one of them holds the configuration
+    content, told = b"".join(file.read_bytes() for file in files), {}
+    while content:  # length, its checksum, the event, its checksum
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        content = content[16 + length :]
+        for value in event.summary.value:
+            if value.tag in ("loss", "validation_loss"):
+                told[value.tag, event.step] = value.simple_value
+    rows = read_metrics(tmp_path)
+    expected = {(k, row["step"]): row[k] for row in rows for k in ("loss", "validation_loss") if k in row}
+    assert told == pytest.approx(expected, rel=1e-6)

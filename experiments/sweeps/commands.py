@@ -1,0 +1,213 @@
+"""The commands `gradpower sweep` and `gradpower status`."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from experiments.execution import Execution
+from experiments.sweeps.arms import ArmState
+from experiments.sweeps.options import Options
+from experiments.sweeps.study import Study
+from experiments.train_commands import ExecutionFlags, Flag, require_torch
+from theory.files import write_file
+from theory.flags import jsonable
+from theory.inputs import InputError
+
+STOPPED = 130
+OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
+_HERE, _USUAL = Execution(), Options()
+StudyWord = Annotated[str, tyro.conf.Positional]
+
+
+def sweep(
+    study: StudyWord,
+    execution: ExecutionFlags = _HERE,
+    output: Path | None = None,
+    options: OptionsFlags = _USUAL,
+    dry_run: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Run every arm of a study, and judge the outcome by its declared rule.
+
+    What is done is skipped, and what was interrupted goes on: the same command can be given again at any time, also
+    twice at once or on several machines that share the folder. Exit code 0: all arms are done; 1: some failed; 130:
+    interrupted or out of time, and saved.
+
+    Parameters
+    ----------
+    study
+        Name of a study, or a .toml file.
+    execution
+        Where and how each arm is run; no part of what the study is.
+    output
+        Folder of the study; runs/NAME if not given.
+    options
+        With how many workers, for how long, and where.
+    dry_run
+        List the arms, their state and the time they will need; run and write nothing.
+    json
+        Print one JSON object instead of tables.
+
+    Examples
+    --------
+    $ gradpower sweep example --workers 2
+    """
+    from experiments.sweeps.folder import default_folder
+    from experiments.sweeps.studies import chosen_study
+
+    chosen = chosen_study(study)
+    folder = output or default_folder(chosen)
+    require_torch()
+    if dry_run:
+        _dry_run(chosen, folder, execution, options, json)
+        return 0
+    return _sweep(chosen, folder, execution, options, json)
+
+
+def _sweep(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> int:
+    from experiments.sweeps.display import display
+    from experiments.sweeps.engine import Board, run_sweep
+    from experiments.sweeps.tables import counted
+
+    with display() as shown:
+        ended = run_sweep(study, folder, execution, options, shown)
+    states = Board(folder, study, options.retries).states()
+    print(counted(states), file=sys.stderr)
+    failed = [state for state in states if state.state == "failed"]
+    if ended == "stopped":
+        if json:
+            _print_json(study, folder, states, ended=ended)
+        print("stopped, and saved: the same command goes on", file=sys.stderr)
+        return STOPPED
+    _conclude(study, folder, states, json)
+    if failed:
+        raised = max(state.failures for state in failed)
+        hint = f"to try them again: --retries {raised} or more"
+        print(f"{len(failed)} arms failed, see attempts.jsonl in their folders; {hint}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool) -> None:
+    """Analyse what came of all arms, write it and the summary, and print it."""
+    from experiments.sweeps.analysis import analyse, tables
+    from experiments.sweeps.results import read_results, write_summary
+
+    analysis = analyse(study, read_results(folder, study))
+    text = json_module.dumps(jsonable(analysis), indent=1, allow_nan=False)
+    paths = [write_file(folder / "analysis.json", text + "\n"), write_summary(folder, study)]
+    if json:
+        _print_json(study, folder, states, ended="done", analysis=analysis)
+    else:
+        for table in tables(analysis):
+            Console().print(table)
+    for path in paths:
+        print(f"wrote {path}", file=sys.stderr if json else sys.stdout)
+
+
+def _dry_run(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> None:
+    from experiments.sweeps.engine import Board, plain
+    from experiments.sweeps.estimate import estimates
+    from experiments.sweeps.folder import checked_changes, read_folder
+    from experiments.sweeps.tables import dry_table
+
+    there = read_folder(folder)
+    if there is not None:
+        checked_changes(folder, there, study)
+    board = Board(folder, study, options.retries)
+    states = board.states()
+    needed = estimates(board.arms, states, plain(execution))
+    if not json:
+        Console().print(dry_table(study, states, needed))
+        return
+    rows = [
+        {**asdict(state), "estimated_seconds": each.seconds, "basis": each.basis}
+        for state, each in zip(states, needed, strict=True)
+    ]
+    total = sum(each.seconds for each in needed)
+    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows, "estimated_seconds": total})))
+
+
+def _content(study: Study, folder: Path) -> dict[str, Any]:
+    return {"study": study.name, "fingerprint": study.fingerprint, "folder": str(folder)}
+
+
+def _print_json(study: Study, folder: Path, states: Sequence[ArmState], **more: Any) -> None:
+    rows = [asdict(state) for state in states]
+    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows} | more), allow_nan=False))
+
+
+def status(
+    study: StudyWord,
+    output: Path | None = None,
+    retries: int = 2,
+    watch: Flag = False,
+    json: Flag = False,
+) -> int:
+    """Show where the arms of a study are.
+
+    Parameters
+    ----------
+    study
+        Name of a study, a .toml file, or the folder of a study.
+    output
+        Folder of the study; runs/NAME if not given.
+    retries
+        As given to `gradpower sweep`: an arm with more failures than that has failed.
+    watch
+        Go on showing it until all arms are done, or Ctrl-C.
+    json
+        Print one JSON object instead of a table.
+
+    Examples
+    --------
+    $ gradpower status example --watch
+    """
+    from experiments.sweeps.engine import Board
+    from experiments.sweeps.tables import status_table
+
+    there, folder = _study_there(study, output)
+    board = Board(folder, there, retries)
+    if watch:
+        _watch(board, there)
+    elif json:
+        _print_json(there, folder, board.states())
+    else:
+        Console().print(status_table(there, board.states()))
+    return 0
+
+
+def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
+    """Return the study that a word names as it is in its folder, and the folder."""
+    from experiments.sweeps.folder import default_folder, read_folder
+    from experiments.sweeps.studies import chosen_study
+
+    is_folder = (Path(word) / "study.json").exists()
+    folder = output or (Path(word) if is_folder else default_folder(chosen_study(word)))
+    there = read_folder(folder)
+    if there is None:
+        raise InputError("study", word, f"one with a folder: there is no {folder / 'study.json'} yet")
+    return there, folder
+
+
+def _watch(board: Any, study: Study) -> None:
+    from rich.live import Live
+
+    from experiments.sweeps.display import ENDED
+    from experiments.sweeps.tables import status_table
+
+    with Live(console=Console(), auto_refresh=False) as live:
+        while True:
+            states = board.states()
+            live.update(status_table(study, states), refresh=True)
+            if all(state.state in ENDED for state in states):
+                return
+            time.sleep(1.0)

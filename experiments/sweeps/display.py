@@ -1,0 +1,117 @@
+"""What a person sees of a sweep while it goes: bars in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from experiments.reporting import QUIET, LiveReporter
+from experiments.sweeps.arms import ArmState
+from experiments.sweeps.concurrency import Throughput
+from experiments.sweeps.study import Arm
+from experiments.sweeps.tables import counted, duration, short_values, throughput_table
+
+ENDED = ("completed", "diverged", "failed")
+
+
+def time_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> float | None:
+    """Return the seconds until all arms are done at the speed of those that run now; None if none does."""
+    pairs = list(zip(arms, states, strict=True))
+    speed = sum(state.tokens_per_second or 0.0 for state in states if state.state == "running")
+    tokens = sum(
+        (state.steps - state.step) * arm.recipe.tokens_per_step
+        for arm, state in pairs
+        if state.state not in ENDED
+    )
+    return tokens / speed if speed else None
+
+
+class Display:
+    """Progress of a sweep on stderr.
+
+    Parameters
+    ----------
+    console : Console
+        On stderr.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._reporter = LiveReporter(console)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("")
+        self._ended: set[str] | None = None
+        self._spoke = time.monotonic()
+
+    def prepare(self, what: str, done: int, total: int) -> None:
+        """Tell of work before the first arm."""
+        self._reporter.prepare(what, done, total)
+
+    def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
+        """Say nothing: single arms are told of by `arms`."""
+
+    def note(self, text: str) -> None:
+        """Tell of an event."""
+        self._reporter.note(text)
+
+    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
+        """Tell where the arms are: of each that has ended since the last call, and of all of them."""
+        ended = {state.fingerprint: state for state in states if state.state in ENDED}
+        for name, state in ended.items():
+            if self._ended is not None and name not in self._ended:
+                self.note(_ending(state))
+        self._ended = set(ended)
+        left = time_left(arms, states)
+        running = sum(state.state == "running" for state in states)
+        said = f", {duration(left)} left" if left is not None else ""
+        steps, taken = sum(state.steps for state in states), sum(state.step for state in states)
+        taken += sum(state.steps - state.step for state in ended.values())
+        if self.console.is_terminal:
+            if self._reporter.bar.live.is_started:
+                self._reporter.bar.stop()
+            text = f"{len(ended)} of {len(states)} arms done, {running} running{said}"
+            self._bar.update(self._task, description=text, completed=taken, total=steps)
+            self._bar.start()
+        elif time.monotonic() - self._spoke > QUIET:
+            self._spoke = time.monotonic()
+            self.note(f"{counted(states)}{said}")
+
+    def table(self, rows: Sequence[Throughput]) -> None:
+        """Tell what was measured of numbers of workers."""
+        self.console.print(throughput_table(rows))
+
+    def close(self) -> None:
+        """Clear the bars."""
+        for bar in (self._reporter.bar, self._bar):
+            if bar.live.is_started:
+                bar.stop()
+
+
+def _ending(state: ArmState) -> str:
+    said = {
+        "completed": f"validation loss {state.validation_loss or 0.0:.4f}",
+        "diverged": f"the loss was no longer finite at step {state.step}",
+        "failed": f"{state.failures} failed attempts; the last: {state.error}",
+    }[state.state]
+    return f"{state.state}: {short_values(state.values)} seed={state.seed}: {said}"
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """Yield a display on stderr, and clear its bar in the end."""
+    shown = Display(Console(stderr=True))
+    try:
+        yield shown
+    finally:
+        shown.close()

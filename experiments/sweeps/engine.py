@@ -1,0 +1,239 @@
+"""The sweep: checks first, then workers over the open arms, watched from here until they are done or told to stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.execution import Execution
+from experiments.fields import to_dict
+from experiments.settings import DataSettings, require
+from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
+from experiments.sweeps.cluster import run_on_cluster
+from experiments.sweeps.concurrency import best_workers, fastest, threads_of
+from experiments.sweeps.display import ENDED, Display
+from experiments.sweeps.folder import open_folder
+from experiments.sweeps.options import Options
+from experiments.sweeps.processes import Process, keep_working
+from experiments.sweeps.study import Arm, Study
+from experiments.sweeps.worker import Plan
+from theory.inputs import InputError
+
+POLL = 0.5
+
+
+class Board:
+    """Where all arms of a study are, read anew at each call, finished ones once.
+
+    Parameters
+    ----------
+    folder : Path
+        The study's.
+    study : Study
+        What is in it.
+    retries : int
+        See `Options`.
+    """
+
+    def __init__(self, folder: Path, study: Study, retries: int) -> None:
+        self.folder, self.retries, self.arms = folder, retries, study.arms()
+        self._ended: dict[str, ArmState] = {}
+
+    def states(self) -> list[ArmState]:
+        """Return the state of every arm, in the study's order."""
+        states = []
+        for arm in self.arms:
+            state = self._ended.get(arm.fingerprint) or arm_state(self.folder, arm, self.retries)
+            if state.state in ENDED:
+                self._ended[arm.fingerprint] = state
+            states.append(state)
+        return states
+
+
+def run_sweep(
+    study: Study, folder: Path, execution: Execution, options: Options, display: Display
+) -> Literal["done", "stopped"]:
+    """Run every arm of a study that has no result yet.
+
+    Parameters
+    ----------
+    study : Study
+        What to run.
+    folder : Path
+        Its folder, made or gone on with.
+    execution : Execution
+        Where and how each arm is run.
+    options : Options
+        With how many workers, and so on.
+    display : Display
+        Told of progress.
+
+    Returns
+    -------
+    str
+        "done", when every arm has a result or has failed once too often; "stopped" by the budget or a signal.
+
+    Raises
+    ------
+    InputError
+        If the folder is another study's, an arm cannot be run as it is, or workers cannot be had.
+    """
+    begun = time.monotonic()
+    fields = plain(execution)
+    check_arms(study.arms(), execution, display)
+    open_folder(folder, study)
+    open_arms = [
+        arm for arm in study.arms() if not is_settled(arm_folder(folder, arm.fingerprint), options.retries)
+    ]
+    if not open_arms:
+        return "done"
+    plan = Plan(
+        str(folder.resolve()),
+        {arm.fingerprint: to_dict(arm.recipe) for arm in open_arms},
+        fields,
+        options.retries,
+        secrets.token_hex(6),
+    )
+    return _Sweep(study, folder, plan, options, display, begun).run(open_arms)
+
+
+def plain(execution: Execution) -> dict[str, Any]:
+    """Return an execution as plain data.
+
+    >>> plain(Execution(device="cpu", cache=Path("/cache")))["cache"]
+    '/cache'
+    """
+    fields = dataclasses.asdict(execution)
+    return fields | {"cache": str(execution.cache.resolve()) if execution.cache else None}
+
+
+def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> None:
+    """Find before the first arm what would stop one of them: its data, its micro-batches; local text is tokenized.
+
+    Raises
+    ------
+    InputError
+        If something would.
+    """
+    from experiments.corpora import open_data
+
+    require(not execution.shard, "shard", True, "false in a sweep: every arm has one device")
+    needed: dict[DataSettings, tuple[int, int]] = {}
+    for arm in arms:
+        training, model = arm.recipe.training, arm.recipe.model
+        execution.rows_at_a_time(training.batch_size, ranks=1)
+        most, rows = needed.get(arm.recipe.data, (0, model.vocabulary))
+        needed[arm.recipe.data] = max(most, training.steps * training.batch_size), min(rows, model.vocabulary)
+    for data, (sequences, vocabulary) in needed.items():
+        if not data.streamed:
+            open_data(
+                data,
+                seed=0,
+                sequences=sequences,
+                vocabulary=vocabulary,
+                cache=execution.cache,
+                progress=display.prepare,
+            )
+
+
+class _Sweep:
+    """One call of `run_sweep`, once everything is checked."""
+
+    def __init__(
+        self, study: Study, folder: Path, plan: Plan, options: Options, display: Display, begun: float
+    ) -> None:
+        self.folder, self.plan, self.options, self.display = folder, plan, options, display
+        self.board = Board(folder, study, options.retries)
+        self.deadline = None if options.budget is None else begun + 60 * options.budget
+        self.processes: list[Process] = []
+
+    def run(self, open_arms: Sequence[Arm]) -> Literal["done", "stopped"]:
+        """Start the workers and watch them."""
+        from experiments.signals import Interruption
+
+        ends: list[dict[str, Any]] = []
+        try:
+            with Interruption() as interruption:
+                workers = self._workers(open_arms)
+                if interruption.name:
+                    return "stopped"
+                self.display.arms(self.board.arms, self.board.states())
+                with ThreadPoolExecutor(max(1, len(self.processes))) as threads:
+                    try:
+                        ends = self._watch(self._start(threads, workers), interruption)
+                    except BaseException:
+                        # Threads wait for their processes: those must end first.
+                        self.plan.stop_file.touch()
+                        self._close()
+                        raise
+        finally:
+            self._close()
+            self.plan.stop_file.unlink(missing_ok=True)
+        return _checked(ends)
+
+    def _close(self) -> None:
+        for process in self.processes:
+            process.close(kill=True)
+
+    def _workers(self, open_arms: Sequence[Arm]) -> int | None:
+        """Return how many workers to use, measured if that is asked for; None leaves it to the cluster."""
+        asked = None if self.options.workers == "auto" else self.options.workers
+        if self.options.backend != "local":
+            return asked
+        if asked is None:
+            self.display.note("measuring arms an hour with 1, 2, 4, … workers")
+            rows = best_workers(
+                self.folder, open_arms[0], self.plan.execution, len(open_arms), self.processes
+            )
+            if rows:
+                self.display.table(rows)
+            asked = fastest(rows)
+        asked = min(asked, len(open_arms))
+        self.processes += [Process() for _ in range(asked - len(self.processes))]
+        while len(self.processes) > asked:
+            self.processes.pop().close()
+        return asked
+
+    def _start(self, threads: ThreadPoolExecutor, workers: int | None) -> list[Future[Any]]:
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        plan = dataclasses.replace(self.plan, seconds=left)
+        options = self.options
+        if options.backend != "local":
+            execution = {**plan.execution, "threads": plan.execution["threads"] or 1}
+            plan = dataclasses.replace(plan, execution=execution)
+            note = self.display.note
+            return [threads.submit(run_on_cluster, plan, workers, options.backend, options.address, note)]
+        execution = {**plan.execution, "threads": threads_of(len(self.processes), plan.execution)}
+        told = dataclasses.asdict(dataclasses.replace(plan, execution=execution))
+        return [
+            threads.submit(keep_working, told, index, process) for index, process in enumerate(self.processes)
+        ]
+
+    def _watch(self, futures: Sequence[Future[Any]], interruption: Any) -> list[dict[str, Any]]:
+        pending, said = set(futures), False
+        while pending:
+            pending = wait(pending, timeout=POLL).not_done
+            self.display.arms(self.board.arms, self.board.states())
+            late = self.deadline is not None and time.monotonic() > self.deadline
+            if (interruption.name or late) and not said:
+                said = True
+                # All workers see the file, wherever they run; and only this machine's clock decides.
+                self.plan.stop_file.touch()
+                self.display.note(f"{interruption.name or 'out of time'}: arms are being saved")
+        results = [future.result() for future in futures]
+        return [end for result in results for end in (result if isinstance(result, list) else [result])]
+
+
+def _checked(ends: Sequence[dict[str, Any]]) -> Literal["done", "stopped"]:
+    """Return how the sweep ended, or raise what kept its workers from working."""
+    for end in ends:
+        if end["ended"] == "refused":
+            raise InputError(*end["error"])
+        if end["ended"] == "broken":
+            raise RuntimeError(f"worker processes end before they begin an arm: {end['error']}")
+    return "stopped" if any(end["ended"] == "stopped" for end in ends) else "done"

@@ -1,0 +1,58 @@
+"""How a sweep is run: nothing here changes what its arms are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+from experiments.settings import require
+from theory.inputs import InputError
+
+Backend = Literal["local", "ray", "dask"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run; nothing here changes what its arms are.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, or the backend is not there.
+
+    Examples
+    --------
+    >>> Options(workers=2).retries
+    2
+    """
+
+    workers: int | Literal["auto"] = "auto"
+    """Worker processes; auto: as many as bring most arms an hour, which is measured (on a cluster: as many as it
+    has room for)."""
+    retries: int = 2
+    """How often an arm is tried again after a failure; counted over all sweeps of the study."""
+    budget: float | None = None
+    """Minutes after which to save all arms and leave."""
+    backend: Backend = "local"
+    """Where workers run: processes here, or a Ray or Dask cluster that is there already."""
+    address: str | None = None
+    """Address of the cluster: of Ray's head (the one on this machine if not given), or of Dask's scheduler."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        require(
+            self.workers == "auto" or self.workers >= 1, "workers", self.workers, "auto, or a number >= 1"
+        )
+        require(self.retries >= 0, "retries", self.retries, "a whole number >= 0")
+        require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
+        if self.backend == "local":
+            require(self.address is None, "address", self.address, "nothing for the backend local")
+            return
+        try:
+            import_module({"ray": "ray", "dask": "distributed"}[self.backend])
+        except ImportError:
+            allowed = "local, or an installation: pip install '.[cluster]' in the checkout"
+            raise InputError("backend", self.backend, allowed) from None
+        scheduler = "that of the scheduler, as in tcp://HOST:8786"
+        require(self.backend != "dask" or self.address is not None, "address", "none", scheduler)

@@ -1,0 +1,231 @@
+"""Studies: what they are, what is refused, and what may change once they have begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.fields import get_field, to_dict
+from experiments.recipes import recipe
+from experiments.sweeps.folder import changes, open_folder, read_folder
+from experiments.sweeps.rule import Rule
+from experiments.sweeps.studies import STUDIES, chosen_study, example
+from experiments.sweeps.study import Study, study_from_dict, study_to_dict
+from experiments.sweeps.study_files import read_study
+from theory.inputs import InputError
+
+TOML = """
+name = "example"
+recipe = "pocket"
+seeds = [0, 1, 2]
+[fields]
+"training.steps" = 400
+"optimizer.clip_norm" = "none"
+[[axes]]
+"optimizer.power" = [1, 1.2]
+[[axes]]
+"training.batch_size" = [8, 16]
+"optimizer.learning_rate" = [3e-3, 4.2e-3]
+[rule]
+compared = "optimizer.power"
+baseline = 1.0
+within = "training.batch_size"
+correction = "bonferroni"
+smallest_effect = 0.01
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_a_file_is_read(file):
+    study = chosen_study(str(file))
+    assert study.rule == Rule(
+        "optimizer.power", 1.0, within="training.batch_size", correction="bonferroni", smallest_effect=0.01
+    )
+    arms = study.arms()
+    assert len(arms) == 2 * 2 * 3
+    assert len({arm.fingerprint for arm in arms}) == 12
+    for arm in arms:
+        assert arm.recipe.training.steps == 400
+        assert arm.recipe.optimizer.clip_norm is None
+        assert arm.recipe.training.seed == arm.seed
+        assert arm.recipe.optimizer.learning_rate == {8: 3e-3, 16: 4.2e-3}[arm.recipe.training.batch_size]
+        assert all(get_field(arm.recipe, name) == value for name, value in arm.values.items())
+    assert [arm.seed for arm in arms] == [0] * 4 + [1] * 4 + [2] * 4
+    assert type(arms[0].values["optimizer.power"]) is float
+
+
+def test_the_recipe_may_lie_beside_the_file(file):
+    from experiments.records import RECIPE_SCHEMA
+
+    base = recipe("pocket-moe")
+    (file.parent / "mine.json").write_text(json.dumps({"schema": RECIPE_SCHEMA, "recipe": to_dict(base)}))
+    file.write_text(TOML.replace('"pocket"', '"mine.json"'))
+    assert read_study(file).arms()[0].recipe.model == base.model
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "example"', 'name = "../up"', r"name: \.\./up"),
+        ('name = "example"', "", "study: one without `name`"),
+        ("seeds =", "seds =", r"key: seds .*did you mean seeds\?"),
+        ('recipe = "pocket"', 'recipe = "poket"', r"did you mean pocket\?"),
+        ('recipe = "pocket"', 'recipe = "no.json"', "recipe: .*no.json"),
+        ('recipe = "pocket"', "recipe = 3", "recipe: 3 is not allowed; expected text"),
+        ("[0, 1, 2]", "[0, 1, 1]", "seeds: .*different"),
+        ("[0, 1, 2]", "[]", "seeds: .*one seed or more"),
+        ("[0, 1, 2]", "[0.5]", "seeds: 0.5"),
+        ("[0, 1, 2]", "3", "seeds: 3 is not allowed; expected a list"),
+        ('"training.steps" = 400', '"training.stps" = 400', r"did you mean training\.steps\?"),
+        ('"training.steps" = 400', '"training.steps" = "many"', "training.steps: many"),
+        ('"training.steps" = 400', '"training.seed" = 4', "axes: training.seed"),
+        ('"training.steps" = 400', '"optimizer.power" = 1.1', "each field once"),
+        ('"optimizer.power" = [1, 1.2]', '"optimizer.power" = 1.2', "optimizer.power: 1.2"),
+        ('"optimizer.power" = [1, 1.2]', '"optimizer.power" = [1, 1.0]', "axes: .*every combination once"),
+        ('"optimizer.power" = [1, 1.2]', '"optimizer.power" = [1, -1]', "optimizer.power: -1"),
+        ('"optimizer.power" = [1, 1.2]', '"optimizer.pwr" = [1, 1.2]', r"did you mean optimizer\.power\?"),
+        ("[3e-3, 4.2e-3]", "[3e-3]", "axes: .*equally many"),
+        ("[3e-3, 4.2e-3]", "3e-3", "optimizer.learning_rate: 0.003"),
+        ('compared = "optimizer.power"', 'compared = "optimizer.beta1"', "rule.compared: optimizer.beta1"),
+        ('compared = "optimizer.power"', "", "rule: one without `compared`"),
+        ("baseline = 1.0", "baseline = 1.1", "rule.baseline: 1.1 .*1, 1.2"),
+        ("baseline = 1.0", "baseline = 1.0\nalpa = 0.1", r"rule: alpa .*did you mean alpha\?"),
+        ("baseline = 1.0", "baseline = 1.0\nalpha = 1.0", r"rule\.alpha: 1\.0"),
+        ("baseline = 1.0", "baseline = true", r"rule\.baseline: True"),
+        ('"bonferroni"', '"fdr"', "rule.correction: fdr"),
+        ("smallest_effect = 0.01", "smallest_effect = -1", "rule.smallest_effect: -1"),
+        ('within = "training.batch_size"', 'within = "training.steps"', "rule.within: training.steps"),
+        ('within = "training.batch_size"', 'within = "optimizer.power"', "rule.within: optimizer.power"),
+        (
+            'compared = "optimizer.power"\nbaseline = 1.0',
+            'compared = "optimizer.learning_rate"\nbaseline = 3e-3',
+            "cross",
+        ),
+        ("[rule]", "[rule", "study: .*TOML file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(file, old, new, message):
+    assert old in TOML
+    file.write_text(TOML.replace(old, new, 1))
+    with pytest.raises(InputError, match=message) as caught:
+        read_study(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"study: .*No such file"):
+        chosen_study(str(tmp_path / "nothing.toml"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_known_studies(name):
+    study = chosen_study(name)
+    assert study.name == name
+    tokens = {arm.recipe.tokens for arm in study.arms()}
+    assert len(tokens) == 1
+    assert study_from_dict(json.loads(json.dumps(study_to_dict(study)))).fingerprint == study.fingerprint
+
+
+def make(powers=(1.0, 1.2), seeds=(0, 1), **rule) -> Study:
+    return Study(
+        "mine",
+        recipe("pocket"),
+        [{"optimizer.power": powers}],
+        Rule("optimizer.power", 1.0, **rule),
+        seeds=seeds,
+    )
+
+
+def begin(folder, study, *, finish=False):
+    """Leave what an arm leaves."""
+    own = folder / "arms" / study.arms()[0].fingerprint
+    own.mkdir(parents=True)
+    if finish:
+        (own / "result.json").write_text("{}")
+
+
+def test_a_folder_keeps_its_study(tmp_path):
+    open_folder(tmp_path / "new", make())
+    content = json.loads((tmp_path / "new" / "study.json").read_text())
+    assert content["schema"] == {"name": "gradpower/study", "version": 1}
+    assert content["fingerprint"] == make().fingerprint
+    assert content["history"] == []
+    assert read_folder(tmp_path / "new").arms() == make().arms()
+
+
+@pytest.mark.parametrize("more", [{"seeds": (0, 1, 2)}, {"powers": (0.8, 1.0, 1.2)}])
+def test_arms_may_be_added_at_any_time(tmp_path, more):
+    open_folder(tmp_path, make())
+    begin(tmp_path, make(), finish=True)
+    open_folder(tmp_path, make(**more))
+    content = json.loads((tmp_path / "study.json").read_text())
+    assert content["fingerprint"] == make(**more).fingerprint
+    (entry,) = content["history"]
+    assert entry["from"] == make().fingerprint
+    assert len(entry["changes"]) == 1
+    assert entry["time"].startswith("20")
+    open_folder(tmp_path, make(**more))
+    assert json.loads((tmp_path / "study.json").read_text()) == content
+
+
+@pytest.mark.parametrize(
+    ("new", "finish", "message"),
+    [
+        (make(powers=(1.0, 1.3)), False, r"optimizer\.power: \[1\.0, 1\.2\] → \[1\.0, 1\.3\]"),
+        (make(seeds=(0,)), False, r"seeds: \[0, 1\] → \[0\]"),
+        (make(alpha=0.1), True, r"rule was declared before \(rule\.alpha: 0\.05 → 0\.1\)"),
+        (make(smallest_effect=0.1, seeds=(0, 1, 2)), True, r"rule\.smallest_effect: 0\.0 → 0\.1"),
+        (dataclasses.replace(make(), name="other"), False, "name: mine → other"),
+        (
+            dataclasses.replace(make(), fields={"training.steps": 900}),
+            False,
+            "training.steps: not given → 900",
+        ),
+        (
+            dataclasses.replace(make(), recipe=recipe("pocket-moe")),
+            False,
+            "recipe model.family: llama → qwen2-moe",
+        ),
+    ],
+)
+def test_another_study_is_refused_and_nothing_written(tmp_path, new, finish, message):
+    open_folder(tmp_path, make())
+    begin(tmp_path, make(), finish=finish)
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(InputError, match=message) as caught:
+        open_folder(tmp_path, new)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "study.json").read_bytes() == before
+
+
+def test_before_an_arm_has_begun_anything_may_change(tmp_path):
+    open_folder(tmp_path, make())
+    open_folder(tmp_path, make(powers=(1.0, 1.3), alpha=0.1))
+    assert read_folder(tmp_path).rule.alpha == 0.1
+
+
+def test_before_an_arm_has_finished_the_rule_may_change(tmp_path):
+    open_folder(tmp_path, make())
+    begin(tmp_path, make())
+    open_folder(tmp_path, make(alpha=0.1))
+    content = json.loads((tmp_path / "study.json").read_text())
+    assert content["history"][0]["changes"] == ["rule.alpha: 0.05 → 0.1"]
+
+
+def test_changes_of_a_study_to_itself():
+    assert changes(example(), example()) == []
+
+
+def test_nobody_elses_file_is_taken_for_a_study(tmp_path):
+    (tmp_path / "study.json").write_text("[]")
+    with pytest.raises(InputError, match="gradpower/study"):
+        open_folder(tmp_path, make())
+    assert (tmp_path / "study.json").read_text() == "[]"

@@ -1,0 +1,181 @@
+"""Sweeps on processes of their own: shared, crashed, killed at any moment, interrupted, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from experiments.sweeps import processes
+from experiments.sweeps.arms import arm_folder, read_failures
+from experiments.sweeps.claims import claim_files, holder
+from experiments.sweeps.processes import keep_working
+from experiments.sweeps.study_files import read_study
+from experiments.sweeps.worker import work
+from gradpower.__main__ import main
+from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.sweep_helpers import outcomes, plan_of, small_study, toml_of
+from tests.experiments.workers.crashing import crash, crash_at_once
+
+ROOT = Path(__file__).parents[2]
+POWERS, SEEDS = (1.0, 1.2), (0, 1)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("sweeps")
+
+
+@pytest.fixture(scope="module")
+def file(place) -> Path:
+    made = small_recipe(write_text(place / "text"), training__steps=60, training__evaluate_every=60)
+    return toml_of(made, place / "study.toml", powers=POWERS, seeds=SEEDS)
+
+
+@pytest.fixture(scope="module")
+def unbroken(place, file):
+    """What the arms come to if nothing happens, in this process."""
+    study = read_study(file)
+    assert work(asdict(plan_of(study, place / "unbroken", place / "cache")), 0)["ended"] == "done"
+    return outcomes(place / "unbroken", study)
+
+
+def words(file: Path, folder: Path, *more: str) -> list[str]:
+    flags = ["--threads", "1", "--device", "cpu", "--log-every", "1", "--checkpoint-steps", "7"]
+    return ["sweep", str(file), "--output", str(folder), "--cache", str(file.parent / "cache"), *flags, *more]
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    """Start a sweep in a process group of its own."""
+    command = [sys.executable, "-m", "gradpower", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    end = time.monotonic() + 90
+    while not condition() and (process is None or process.poll() is None) and time.monotonic() < end:
+        time.sleep(0.005)
+    assert condition()
+
+
+def steps_logged(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob("arms/*/metrics.jsonl"))
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
+    study, folder = read_study(file), tmp_path / "out"
+    other = start(words(file, folder, "--workers", "1"))
+    # Somewhere in its second arm it is held up, until this sweep has done an arm; then all its processes are killed.
+    wait_until(lambda: steps_logged(folder) > 61 + 17, other)
+    os.killpg(other.pid, signal.SIGSTOP)
+    (first,) = folder.glob("arms/*/result.json")
+    second = next(own for own in folder.glob("arms/*") if own != first.parent)
+
+    def kill() -> None:
+        try:
+            wait_until(lambda: len(list(folder.glob("arms/*/result.json"))) > 1)
+        finally:
+            os.killpg(other.pid, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as threads:
+        killed = threads.submit(kill)
+        assert main(words(file, folder, "--workers", "1")) == 0
+        killed.result()
+    other.communicate(timeout=30)
+    assert outcomes(folder, study) == unbroken
+    arms = list(folder.glob("arms/*"))
+    assert {own.name: len(claim_files(own)) for own in arms} == {
+        own.name: 2 if own == second else 1 for own in arms
+    }
+    assert len({holder(own).identity["sweep"] for own in arms}) == 2
+    # That a sweep was killed is no failure of its arms.
+    assert all(read_failures(own) == [] for own in arms)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(place, tmp_path):
+    made = small_recipe(place / "text" / "text.txt", training__steps=3000, data__epochs=1e4)
+    long, folder = toml_of(made, tmp_path / "study.toml"), tmp_path / "out"
+    process = start(words(long, folder, "--workers", "1"))
+    wait_until(lambda: steps_logged(folder) > 10, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    wait_until(lambda: not alive(process.pid))  # whoever adopts its orphans may take a moment to bury them
+    (own,) = folder.glob("arms/*")
+    assert list(own.glob("checkpoints/step-*"))
+    assert holder(own).released
+    assert not list(folder.glob("stop-*"))
+
+
+class Replaced(processes.Process):
+    """A process that is called with another function than `work`."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, function, *arguments):
+        return super().call(self.function, *arguments)
+
+
+def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(tmp_path):
+    study = small_study(tmp_path / "no-text-is-needed.txt", seeds=(0,))
+    plan = plan_of(study, tmp_path, tmp_path, retries=1)
+    assert keep_working(asdict(plan), 0, Replaced(crash))["ended"] == "done"
+    for arm in study.arms():
+        failed = read_failures(arm_folder(tmp_path, arm.fingerprint))
+        assert len(failed) == 2
+        assert len({row["claim"] for row in failed}) == 2
+        assert all("the process ended" in row["error"] for row in failed)
+        assert "SIGKILL" in failed[0]["error"]
+
+
+def test_processes_that_cannot_begin_are_not_started_for_ever(tmp_path):
+    study = small_study(tmp_path / "no-text-is-needed.txt", seeds=(0,))
+    end = keep_working(asdict(plan_of(study, tmp_path, tmp_path)), 0, Replaced(crash_at_once))
+    assert end["ended"] == "broken"
+    assert "SIGKILL" in end["error"]
+    assert not (tmp_path / "arms").exists()
+
+
+ORPHAN = """
+import os
+from experiments.sweeps.processes import Process
+print(Process().call(os.getpid).result(), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_worker_does_not_outlive_the_one_that_watches_over_it():
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHAN], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
+    )
+    worker = int(done.stdout)
+
+    def gone() -> bool:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_until(gone)
