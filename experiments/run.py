@@ -69,6 +69,7 @@ class Run:
         self.module_scales: dict[str, float] | None = None
         self._restore()
         self._clock = self._saved = time.monotonic()
+        self._save_seconds = 0.0
         self._new_window()
 
     def __enter__(self) -> Run:
@@ -181,12 +182,15 @@ class Run:
     def save_if_due(self) -> None:
         """Save a checkpoint if it is time to."""
         every = self.execution.checkpoint_steps
-        due = time.monotonic() - self._saved > 60 * self.execution.checkpoint_minutes
+        # What a kill may cost, and what saving does.
+        patience = max(60 * self.execution.checkpoint_minutes, 20 * self._save_seconds)
+        due = time.monotonic() - self._saved > patience
         if self.devices.agree("due" if due or (every and self.step % every == 0) else None):
             self.save()
 
     def save(self) -> None:
         """Save a checkpoint of this moment."""
+        begun = time.monotonic()
         state = {
             "fingerprint": self.recipe.fingerprint,
             "data_fingerprint": self.data.fingerprint,
@@ -204,6 +208,7 @@ class Run:
             state["optimization"] = optimization
             save_checkpoint(self.folder / "checkpoints", self.step, model, state)
         self._saved = time.monotonic()
+        self._save_seconds = self._saved - begun
 
     def _restore(self) -> None:
         found, complaints = load_latest(self.folder / "checkpoints")

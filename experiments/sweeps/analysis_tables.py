@@ -17,8 +17,9 @@ def tables(analysis: Mapping[str, Any]) -> list[Table]:
     """Return for each view a table of the comparisons, of the best values, of the trends and of tuned rates.
 
     Where learning rates are tuned, the comparisons at each equal one are left out: they are many, and in the data.
-    "Detectable" is the difference that would be found with probability 0.8 at the level that the correction leaves to
-    one comparison.
+    "Over seed sd" is the mean difference over the spread of the baseline's seeds, "slope" the change of the best value
+    for a factor e, "least p" the smallest that so few seeds can give. "Detectable" is the difference that would be
+    found with probability 0.8 at the level that the correction leaves to one comparison.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ def tables(analysis: Mapping[str, Any]) -> list[Table]:
         many = view["kind"] == "equal settings" and analysis["primary"] != view["kind"]
         kinds = (
             ("against the baseline", [] if many else comparison_rows(view, rule)),
+            ("how sure that is", [] if many else sureness_rows(view, rule)),
             (f"best {short(rule['compared'])}", _best_rows(view, rule)),
             (f"trend of the best {short(rule['compared'])}", _trend_rows(view)),
             ("tuned learning rates", _tuning_rows(view, rule)),
@@ -64,26 +66,40 @@ def _interval(interval: Sequence[float] | None) -> str:
 
 
 def comparison_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
-    """Return a row of cells for every comparison of a view."""
+    """Return a row of cells for every comparison of a view: what was found."""
+    return [
+        _found(group, comparison, rule) for group in view["groups"] for comparison in group["comparisons"]
+    ]
+
+
+def _found(group: Mapping[str, Any], comparison: Mapping[str, Any], rule: Mapping[str, Any]) -> Cells:
+    statistics = comparison["statistics"] or {}
+    mean = statistics.get("mean")
+    return {
+        **place(group, rule),
+        short(rule["compared"]): comparison["value"],
+        "seeds": len(comparison["seeds"]),
+        "difference": None if mean is None else f"{mean:+.4f}",
+        "t interval": _interval(statistics.get("t_interval")) or None,
+        "adjusted p": comparison["adjusted"],
+        "verdict": comparison["said"],
+    }
+
+
+def sureness_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
+    """Return a row of cells for every comparison of a view: how sure it is, and what would have been seen."""
     rows = []
     for group in view["groups"]:
         for comparison in group["comparisons"]:
             statistics = comparison["statistics"] or {}
-            mean = statistics.get("mean")
             rows.append(
                 {
                     **place(group, rule),
                     short(rule["compared"]): comparison["value"],
-                    "seeds": len(comparison["seeds"]),
-                    "difference": None
-                    if mean is None
-                    else f"{mean:+.4f} {_interval(statistics['t_interval'])}".strip(),
-                    "/seed sd": statistics.get("effect"),
+                    "over seed sd": statistics.get("effect"),
                     "p": comparison["p_value"],
-                    "adjusted": comparison["adjusted"],
-                    "sign flip": statistics.get("sign_flip_p_value"),
+                    "sign-flip p": statistics.get("sign_flip_p_value"),
                     "detectable": comparison["detectable"],
-                    "verdict": comparison["said"],
                 }
             )
     return rows
@@ -133,10 +149,10 @@ def _trend_rows(view: Mapping[str, Any]) -> list[Cells]:
                     "seeds": len(trend["seeds"]),
                     "p falling": page["p_falling"],
                     "p rising": page["p_rising"],
-                    "smallest p": page["smallest"],
-                    "slope per factor e": slope.get("mean"),
+                    "least p": page["smallest"],
+                    "slope": slope.get("mean"),
                     "t interval": _interval(slope.get("t_interval")) or None,
-                    "bootstrap": _interval(slope.get("bootstrap_interval")) or None,
+                    "boot.": _interval(slope.get("bootstrap_interval")) or None,
                 }
             )
     return rows

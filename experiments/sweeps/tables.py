@@ -34,6 +34,19 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def clock(seconds: float | None) -> str:
+    """Return seconds as hours, minutes and seconds, short enough for a column.
+
+    >>> [clock(s) for s in (75, 7260, None)]
+    ['1:15', '2:01:00', '']
+    """
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def short_values(values: Mapping[str, Any]) -> str:
     """Return the values of an arm in one line, without the sections of the fields.
 
@@ -62,15 +75,15 @@ def status_table(study: Study, states: Sequence[ArmState]) -> Table:
         "state": [state.state for state in states],
         "step": [f"{state.step}/{state.steps}" for state in states],
         "loss": [_number(state.loss, ".3f") for state in states],
-        "val. loss": [_number(state.validation_loss, ".4f") for state in states],
-        "tokens/s": [_number(state.tokens_per_second, ".0f") for state in states],
-        "beat": [duration(state.heartbeat) for state in states],
-        "left": [duration(state.eta) for state in states],
+        "val.": [_number(state.validation_loss, ".4f") for state in states],
+        "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+        "beat": ["" if state.heartbeat is None else f"{state.heartbeat:.0f} s" for state in states],
+        "left": [clock(state.eta) for state in states],
     }
     columns["failures"] = [state.failures or "" for state in states]
     shown = {name: cells for name, cells in columns.items() if any(cell != "" for cell in cells)}
     table = result_table(f"Study {study.name}", shown)
-    table.caption = counted(states)
+    table.caption = f"{counted(states)}; training and validation loss in nats a token"
     for column in table.columns:
         column.no_wrap = True
     return table
