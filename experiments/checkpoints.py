@@ -77,13 +77,17 @@ def save_checkpoint(folder: Path, step: int, model: Mapping[str, Tensor], state:
         manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in names}}
         _write(unfinished / "manifest.json", json.dumps(manifest, indent=1))
         _sync(unfinished)
-        if final.exists():  # corrupt: else the run would have gone on from it
-            shutil.rmtree(final)
+        replaced = folder / f".{checkpoint_name(step)}.replaced"
+        if final.exists():
+            final.rename(replaced)
         unfinished.rename(final)
         _sync(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    for old in checkpoints(folder)[:-KEPT]:
+    # Later ones are damaged: else the run would have gone on from them.
+    there = checkpoints(folder)
+    now = there.index(final) + 1
+    for old in [*there[: max(0, now - KEPT)], *there[now:], replaced]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 

@@ -111,7 +111,7 @@ class Devices:
     @contextmanager
     def accumulating(self, model: nn.Module, *, last: bool) -> Iterator[None]:
         """Run a micro-batch in the recipe's precision; gradients stay on their ranks until the last one of a step."""
-        with self.accelerator.autocast():
+        with self.autocast():
             if self.sharded:
                 cast(Any, model).set_requires_gradient_sync(last)
                 yield
@@ -189,11 +189,15 @@ class Devices:
         optimization.learning_rate.load_state_dict(state["learning_rate"])
         optimization.power.load_state_dict(state["power"])
 
-    def close(self) -> None:
-        """Close trackers; the process group stays for whoever made it."""
+    def autocast(self) -> Any:
+        """Return the context of the recipe's precision."""
+        return self.accelerator.autocast()
+
+    def close(self, *, wait: bool) -> None:
+        """Close trackers, and wait for the other ranks; the process group stays for whoever made it."""
         for tracker in self.accelerator.trackers:
             tracker.finish()
-        if "RANK" in os.environ and torch.distributed.is_initialized():
+        if wait and "RANK" in os.environ and torch.distributed.is_initialized():
             self.accelerator.wait_for_everyone()
 
 

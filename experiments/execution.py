@@ -13,6 +13,7 @@ PEAK_FLOPS = {
     "B200": 2.25e15,
     "H200": 989e12,
     "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
     "H100": 989e12,
     "A100": 312e12,
     "L40S": 362e12,
@@ -20,8 +21,6 @@ PEAK_FLOPS = {
     "A10": 125e12,
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
-    "V100": 125e12,
-    "T4": 65e12,
 }
 
 
@@ -55,7 +54,7 @@ class Execution:
     checkpoint_steps: int | None = None
     """Steps between checkpoints, beside the time."""
     log_every: int = 10
-    """Steps between lines of metrics."""
+    """Steps between lines of metrics, at which a loss that is no longer finite is noticed."""
     trackers: tuple[str, ...] = ()
     """Also log to tensorboard, wandb or trackio, as far as they are installed."""
     cache: Path | None = None
@@ -109,9 +108,9 @@ def _require_gpu(device: str, index: int) -> None:
 
 
 def peak_flops(name: str) -> float | None:
-    """Return the peak bfloat16 operations a second of a GPU by its name; None if it is not known.
+    """Return the peak bfloat16 operations a second of a GPU by the words of its name; None if it is not known.
 
     >>> peak_flops("NVIDIA H100 80GB HBM3")
     989000000000000.0
     """
-    return next((flops for part, flops in PEAK_FLOPS.items() if part in name), None)
+    return next((flops for part, flops in PEAK_FLOPS.items() if f" {part} " in f" {name} "), None)

@@ -45,20 +45,26 @@ def from_dict(content: Mapping[str, Any]) -> Recipe:
     Raises
     ------
     InputError
-        If a field is unknown or a value not allowed.
+        If it is none, a field is unknown or a value not allowed.
 
     Examples
     --------
     >>> from_dict(to_dict(Recipe("mine"))) == Recipe("mine")
     True
     """
+    holds = isinstance(content, Mapping) and isinstance(content.get("name"), str)
+    told = ", ".join(map(str, content)) if isinstance(content, Mapping) else content
+    require(holds, "recipe", told or "nothing", "a name and sections of settings")
+    for section, settings in content.items():
+        known = section == "name" or (section in SECTIONS and isinstance(settings, Mapping))
+        require(known, f"recipe.{section}", settings, f"a table of settings, in {', '.join(SECTIONS)}")
     flat = {
         f"{section}.{name}": value
         for section, settings in content.items()
         if section != "name"
         for name, value in settings.items()
     }
-    return with_fields(Recipe(str(content["name"])), flat)
+    return with_fields(Recipe(content["name"]), flat)
 
 
 def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

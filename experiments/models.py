@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from experiments.settings import ModelSettings
+from theory.inputs import InputError
 
 
 def build_model(settings: ModelSettings, *, seed: int, length: int) -> nn.Module:
@@ -30,7 +31,11 @@ def build_model(settings: ModelSettings, *, seed: int, length: int) -> nn.Module
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _model(settings, length)
+        try:
+            return _model(settings, length)
+        except ImportError:
+            allowed = "sdpa or eager, or an installation of its package"
+            raise InputError("model.attention", settings.attention, allowed) from None
 
 
 def _model(settings: ModelSettings, length: int) -> nn.Module:

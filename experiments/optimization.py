@@ -32,8 +32,10 @@ from gradpower import (
 from gradpower.blocks import BLOCKS
 
 
-def decay(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:
+def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Callable[[int], float]:
     """Return D: 1 after the warm-up, 0 after `steps` steps; the learning rate is lr_min + (lr_max − lr_min)·D.
+
+    The warm-up is `stretch` times the settings': Blockwise lengthens it, and each block's cosine begins at its end.
 
     cos: (1 + cos πs)/2 with s the share of the steps since the warm-up. wsd: 1, and then linear to 0 over the last
     `decay_fraction` of all steps.
@@ -44,7 +46,7 @@ def decay(settings: OptimizerSettings, steps: int) -> Callable[[int], float]:
     >>> [shape(t) for t in (10, 80, 90, 100)]
     [1.0, 1.0, 0.5, 0.0]
     """
-    warmup = settings.warmup_steps
+    warmup = settings.warmup_steps * stretch
     start = max(warmup, round(steps * (1 - settings.decay_fraction)))
 
     def cos(step: int) -> float:
@@ -114,11 +116,14 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
     """
     settings, steps = recipe.optimizer, recipe.training.steps
     optimizer = _muon(recipe, model) if settings.algorithm == "muon" else _adamw(recipe, model)
+    stretched = settings.module_rates == "blockwise" and settings.stretch_warmup
     rate = blockwise_warmup(
         optimizer,
         settings.warmup_steps,
-        decay=decay(settings, steps),
-        stretch=settings.module_rates == "blockwise",
+        decay=[
+            decay(settings, steps, group["ratio"] if stretched else 1.0) for group in optimizer.param_groups
+        ],
+        stretch=stretched,
         min_lr=settings.final_ratio * settings.learning_rate,
     )
     power = {

@@ -77,11 +77,14 @@ def read_recipe(path: Path) -> Recipe:
         content = None
     if not isinstance(content, dict) or content.get("schema") != RECIPE_SCHEMA:
         raise InputError("recipe", path, "a file of schema gradpower/recipe, version 1")
-    return from_dict(content["recipe"])
+    try:
+        return from_dict(content.get("recipe", {}))
+    except InputError as error:
+        raise InputError("recipe", path, f"a recipe that can be ({error})") from None
 
 
-def claim_folder(folder: Path, recipe: Recipe) -> None:
-    """Write recipe.json, or check that the one in the folder is the same.
+def require_same(folder: Path, recipe: Recipe) -> None:
+    """Check that the folder holds no run of another recipe.
 
     Raises
     ------
@@ -94,6 +97,12 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
         if differing:
             allowed = f"an empty folder: it holds a run of another recipe ({'; '.join(differing)})"
             raise InputError("output", folder, allowed)
+
+
+def claim_folder(folder: Path, recipe: Recipe) -> None:
+    """Write recipe.json, unless it is there."""
+    path = folder / "recipe.json"
+    if path.exists():
         return
     content = {"schema": RECIPE_SCHEMA, "fingerprint": recipe.fingerprint, "recipe": to_dict(recipe)}
     write_file(path, json.dumps(content, indent=1) + "\n")
@@ -121,16 +130,31 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def write_result(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Write result.json and return its content, as it can be read back."""
-    result = jsonable({"schema": RUN_SCHEMA, **content})
+    result = run_result(content)
     write_file(folder / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-    return dict(result)
+    return result
+
+
+def run_result(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of result.json.
+
+    >>> run_result({"status": "completed"})["schema"]["name"]
+    'gradpower/run'
+    """
+    return dict(jsonable({"schema": RUN_SCHEMA, **content}))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; a last one that was cut off by a kill is left out."""
+    """Return the lines of metrics.jsonl; damaged ones, as a last one that was cut off by a kill, are left out."""
     path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return [row for row in rows if isinstance(row, dict) and "step" in row]
 
 
 class Metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import time
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from experiments.losses import batch_loss, summarise
 from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
 from experiments.optimization import build_optimization, clip_gradients
+from experiments.recipes import command_of
 from experiments.records import read_metrics
 from experiments.reporting import Reporter
 from experiments.settings import Recipe
@@ -64,13 +66,13 @@ class Run:
         self.model = self.devices.place(model, compiled=execution.compile)
         self.optimization = build_optimization(recipe, self.devices.unwrapped(self.model))
         self.model.train()
-        self.step, self.seconds, self.steps_timed = 0, 0.0, 0
+        self.step, self.seconds = 0, 0.0
         self.evaluations: list[dict[str, Any]] = []
         self.module_scales: dict[str, float] | None = None
+        self._saved_step, self._save_seconds = -1, 0.0
+        self._new_window()
         self._restore()
         self._clock = self._saved = time.monotonic()
-        self._save_seconds = 0.0
-        self._new_window()
 
     def __enter__(self) -> Run:
         return self
@@ -78,7 +80,8 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.devices.close()
+        # With an exception in flight the other ranks may never come to where this one would wait for them.
+        self.devices.close(wait=kind is None)
 
     def train_step(self) -> None:
         """One optimizer step: gradients of all micro-batches on all ranks, clipping, power and update."""
@@ -96,7 +99,6 @@ class Run:
         self.optimization.step()
         self.optimization.optimizer.zero_grad()
         self.step += 1
-        self.steps_timed += 1
         if self.step == self.optimization.mols_step:
             self.module_scales = self.optimization.scale_modules()
         self._window_loss += total
@@ -117,10 +119,11 @@ class Run:
         return share.detach()
 
     def window(self) -> dict[str, Any]:
-        """Return the line of metrics of the steps since the last one."""
+        """Return the line of metrics of the steps since the last one: the mean loss, and the last gradient's norm."""
         loss = self.devices.total(float(self._window_loss)) / self._window_steps
         now = time.monotonic()
-        speed = self._window_steps * self.recipe.tokens_per_step / (now - self._window_start)
+        timed = self._window_steps - self._window_untimed
+        speed = timed * self.recipe.tokens_per_step / (now - self._window_start)
         group = self.optimization.optimizer.param_groups[0]
         row = {
             "step": self.step,
@@ -138,7 +141,7 @@ class Run:
     def _new_window(self) -> None:
         self._window_loss = torch.zeros((), device=self.devices.device)
         self._window_norm = torch.zeros(())
-        self._window_steps, self._window_start = 0, time.monotonic()
+        self._window_steps, self._window_untimed, self._window_start = 0, 0, time.monotonic()
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, Any]:
@@ -152,9 +155,9 @@ class Run:
         mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
         sums, counts, loads = [], [], []
         for rows in torch.split(mine, self.rows):
-            out = batch_loss(
-                self.model, self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
-            )
+            batch = self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
+            with self.devices.autocast():
+                out = batch_loss(self.model, batch)
             sums.append(out.losses.double().sum(1))
             counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
             if out.expert_load is not None:
@@ -189,7 +192,15 @@ class Run:
             self.save()
 
     def save(self) -> None:
-        """Save a checkpoint of this moment."""
+        """Save a checkpoint of this moment, unless there is one.
+
+        Raises
+        ------
+        OSError
+            On every rank, if the main one cannot write it.
+        """
+        if self.step == self._saved_step:
+            return
         begun = time.monotonic()
         state = {
             "fingerprint": self.recipe.fingerprint,
@@ -198,17 +209,30 @@ class Run:
             "data": self.devices.everyones(self.data.state()),
             "rows": self.rows,
             "seconds": self._elapsed(),
-            "steps_timed": self.steps_timed,
+            "window": self.devices.everyones([float(self._window_loss), self._window_steps]),
             "evaluations": self.evaluations,
             "module_scales": self.module_scales,
             "generator": torch.get_rng_state(),
         }
         model, optimization = self.devices.full_state(self.model, self.optimization)
-        if self.is_main:
-            state["optimization"] = optimization
-            save_checkpoint(self.folder / "checkpoints", self.step, model, state)
-        self._saved = time.monotonic()
+        state["optimization"] = optimization
+        self._write(model, state)
+        self._saved, self._saved_step = time.monotonic(), self.step
         self._save_seconds = self._saved - begun
+
+    def _write(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
+        failure: OSError | None = None
+        if self.is_main:
+            try:
+                save_checkpoint(self.folder / "checkpoints", self.step, model, state)
+            except OSError as error:
+                failure = error
+        # The other ranks would wait for ever for one that has left.
+        reason = self.devices.agree(str(failure) if failure else None)
+        if failure is not None:
+            raise failure
+        if reason is not None:
+            raise OSError(errno.EIO, reason)
 
     def _restore(self) -> None:
         found, complaints = load_latest(self.folder / "checkpoints")
@@ -231,7 +255,12 @@ class Run:
         self.data.restore(state["data"][self.devices.rank % len(state["data"])])
         self.devices.load_full_state(self.model, self.optimization, model, state["optimization"])
         torch.set_rng_state(state["generator"])
-        self.step, self.seconds, self.steps_timed = step, state["seconds"], state["steps_timed"]
+        loss, steps = state["window"][self.devices.rank % len(state["window"])]
+        if len(state["window"]) == self.devices.ranks:
+            self._window_loss += loss
+            self._window_steps = self._window_untimed = steps
+        self.step = self._saved_step = step
+        self.seconds = state["seconds"]
         self.evaluations, self.module_scales = state["evaluations"], state["module_scales"]
         self.initial_digest = state["initial_digest"]
         self.reporter.note(f"going on after step {step}")
@@ -242,7 +271,8 @@ class Run:
         return self.seconds
 
     def _mfu(self, tokens_per_second: float) -> float | None:
-        peak: float | None = peak_flops(self.devices.hardware) if self.devices.device.type == "cuda" else None
+        known = self.devices.device.type == "cuda" and self.recipe.training.precision == "bfloat16"
+        peak: float | None = peak_flops(self.devices.hardware) if known else None
         if peak is None:
             return None
         flops: float = training_flops(self.recipe.model, self.recipe.data.sequence_length)
@@ -255,7 +285,7 @@ class Run:
         speeds = sorted(row["tokens_per_second"] for row in read_metrics(self.folder) if "loss" in row)
         median = speeds[len(speeds) // 2] if speeds else None
         return {
-            "provenance": provenance(f"gradpower train {self.recipe.name}", config, packages=PACKAGES),
+            "provenance": provenance(command_of(self.recipe), config, packages=PACKAGES),
             "data": {"fingerprint": self.data.fingerprint, **self.data.description},
             "model": {**asdict(model_size(self.recipe.model)), "initial_weights": self.initial_digest},
             "module_scales": self.module_scales,

@@ -15,6 +15,11 @@ from typing import Any, Literal
 
 from theory.inputs import InputError
 
+LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
+# Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
+# of fingerprints, so that a fingerprint goes on naming the same run.
+ADDED_LATER: dict[tuple[str, str], Any] = {("optimizer", "stretch_warmup"): True}
+
 
 def require(holds: bool, name: str, value: object, allowed: str) -> None:
     """Raise InputError(name, value, allowed) unless it `holds`."""
@@ -26,6 +31,14 @@ def _whole(section: str, settings: Any, **minima: int) -> None:
     for name, minimum in minima.items():
         value = getattr(settings, name)
         require(value >= minimum, f"{section}.{name}", value, f"a whole number >= {minimum}")
+
+
+def _as_floats(settings: Any) -> None:
+    """Turn whole numbers in real fields into real ones: equal settings are to have equal fingerprints."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if str(entry.type).startswith("float") and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(settings, entry.name, float(value))
 
 
 def _number(name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
@@ -74,6 +87,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         """Check every value."""
+        _as_floats(self)
         _whole(
             "model", self, width=2, hidden=4, heads=1, layers=1, vocabulary=2, experts=0, experts_per_token=1
         )
@@ -124,12 +138,13 @@ class DataSettings:
     validation_sequences: int = 256
     """Sequences in the fixed validation set, at most."""
     epochs: float = 1.0
-    """How often a run may go through the data; one that needs more is refused."""
+    """How often a run may go through the data; one that needs more is refused, a stream when it has come to its end."""
     shuffle_window: int = 8192
     """Documents that are shuffled among each other when streaming (c4, openwebtext)."""
 
     def __post_init__(self) -> None:
         """Check every value; whether the text is there is seen when it is opened."""
+        _as_floats(self)
         _whole("data", self, sequence_length=2, validation_sequences=2, shuffle_window=1)
         kind, _, rest = self.tokenizer.partition(":")
         known = {
@@ -142,9 +157,8 @@ class DataSettings:
         require(bool(known.get(kind)), "data.tokenizer", self.tokenizer, allowed)
         for name in ("source", "validation_source"):
             self._check_source(f"data.{name}", getattr(self, name))
-        require(
-            self.megabytes is None or self.megabytes > 0, "data.megabytes", self.megabytes, "a number > 0"
-        )
+        if self.megabytes is not None:
+            _number("data.megabytes", self.megabytes, 0, open_low=True)
         _number("data.validation_share", self.validation_share, 0, 1, open_low=True)
         _number("data.epochs", self.epochs, 0, open_low=True)
 
@@ -222,14 +236,17 @@ class OptimizerSettings:
     """Clip before or after the power."""
     module_rates: Literal["uniform", "blockwise", "mols"] = "uniform"
     """Learning rates by module: one, Blockwise's ratios, or MoLS-style factors measured early in the run."""
+    stretch_warmup: bool = True
+    """Whether Blockwise's ratios lengthen the warm-up, as in the authors' code."""
     mols_share: float = 0.01
     """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("power", "final_power"):
+        _as_floats(self)
+        for name in ("power", "final_power", "epsilon"):
             _number(f"optimizer.{name}", getattr(self, name), 0, open_low=True)
-        for name in ("offset", "learning_rate", "epsilon", "weight_decay"):
+        for name in ("offset", "learning_rate", "weight_decay"):
             _number(f"optimizer.{name}", getattr(self, name), 0)
         _whole("optimizer", self, warmup_steps=0)
         for name in ("beta1", "beta2", "momentum"):
@@ -240,7 +257,19 @@ class OptimizerSettings:
             require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
         for name in ("clip_norm", "beta2_half_life"):
             value = getattr(self, name)
-            require(value is None or value > 0, f"optimizer.{name}", value, "a number > 0, or none")
+            holds = value is None or (value > 0 and math.isfinite(value))
+            require(holds, f"optimizer.{name}", value, "a number > 0, or none")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Check what concerns several values."""
+        constant = self.power_schedule == "constant" or not self.match_epsilon
+        require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
+        # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.
+        holds = self.effective_epsilon >= 2.0**-126
+        require(holds, "optimizer.epsilon", self.epsilon, "one that, raised to p if matched, is >= 2^-126")
+        holds = self.module_rates != "mols" or self.beta1 > 0
+        require(holds, "optimizer.beta1", self.beta1, "a number > 0 with optimizer.module_rates mols")
         if self.algorithm == "muon":
             require(
                 self.module_rates == "uniform",
@@ -286,6 +315,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         """Check every value."""
         _whole("training", self, steps=1, batch_size=1, seed=0, evaluate_every=0)
+        require(self.seed < 2**63, "training.seed", self.seed, "a whole number < 2^63")
 
     @property
     def evaluation_steps(self) -> frozenset[int]:
@@ -320,10 +350,26 @@ class Recipe:
         """Check what concerns several sections."""
         warmup, steps = self.optimizer.warmup_steps, self.training.steps
         require(warmup < steps, "optimizer.warmup_steps", warmup, f"less than training.steps = {steps}")
+        self._check_warmup()
+        require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")
         kind, _, size = self.data.tokenizer.partition(":")
         needed = {"bpe": int(size) if kind == "bpe" else 0, "t5": 32100, "gpt2": 50257}.get(kind, 0)
         allowed = f"at least {needed}, the size of data.tokenizer = {self.data.tokenizer}"
         require(self.model.vocabulary >= needed, "model.vocabulary", self.model.vocabulary, allowed)
+
+    def _check_warmup(self) -> None:
+        """Refuse a Blockwise warm-up that would run into the decay."""
+        settings, steps = self.optimizer, self.training.steps
+        if settings.module_rates != "blockwise" or not settings.stretch_warmup:
+            return
+        longest = settings.warmup_steps * LARGEST_RATIO
+        wsd = settings.schedule == "wsd"
+        room = round(steps * (1 - settings.decay_fraction)) if wsd else steps - 1
+        allowed = (
+            f"at most {int(room / LARGEST_RATIO)}, so that {LARGEST_RATIO} times as many, Blockwise's longest, end "
+            "before the decay; or optimizer.stretch_warmup false"
+        )
+        require(longest <= room, "optimizer.warmup_steps", settings.warmup_steps, allowed)
 
     @property
     def tokens_per_step(self) -> int:
@@ -345,5 +391,8 @@ class Recipe:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of all settings but the name: equal for equal runs."""
         settings = {key: value for key, value in dataclasses.asdict(self).items() if key != "name"}
+        for (section, name), value in ADDED_LATER.items():
+            if settings[section][name] == value:
+                del settings[section][name]
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_module
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,16 +162,19 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
         """
         return _train(recipe, execution, output or default_folder(recipe), json)
 
-    return train, ["--help"] if asks_help else words[1:]
+    # Messages and tables say none; tyro wants it in capitals.
+    return train, ["--help"] if asks_help else ["None" if word == "none" else word for word in words[1:]]
 
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
-    from experiments.reporting import live_reporter
-    from experiments.training import train
+    from experiments.reporting import Silent, live_reporter
+    from experiments.training import RANK, train
 
     require_torch()
-    with live_reporter() as reporter:
+    with live_reporter() if RANK == 0 else nullcontext(Silent()) as reporter:
         outcome = train(recipe, folder, execution=execution, reporter=reporter)
+    if RANK != 0:
+        return EXIT[outcome.status]
     if json:
         print(json_module.dumps(jsonable(outcome.result)))
     if outcome.status != "paused":

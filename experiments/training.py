@@ -14,10 +14,19 @@ from typing import Any, Literal
 
 from experiments.execution import Execution
 from experiments.fields import to_dict
-from experiments.records import Metrics, claim_folder, locked, read_result, write_result
+from experiments.records import (
+    Metrics,
+    claim_folder,
+    locked,
+    read_result,
+    require_same,
+    run_result,
+    write_result,
+)
 from experiments.reporting import Reporter, Silent
 from experiments.settings import Recipe
 from theory.files import require_folder
+from theory.inputs import InputError
 
 Status = Literal["completed", "diverged", "paused"]
 RANK = int(os.environ.get("RANK", "0"))
@@ -82,15 +91,17 @@ def train(
     execution, reporter = execution or Execution(), reporter or Silent()
     require_folder(folder)
     # Of several ranks, the first holds the folder for all.
-    with locked(folder) if RANK == 0 else nullcontext(), Interruption() as interruption:
-        claim_folder(folder, recipe)
+    with locked(folder) if RANK == 0 else nullcontext():
+        require_same(folder, recipe)
         done = read_result(folder)
         if done is not None:
             reporter.note(f"{folder} is finished already: {done['status']}")
             return Outcome(done["status"], done, folder)
-        asked = _Stop(interruption, deadline, stop)
-        with Run(recipe, folder, execution, reporter) as run:
-            return _train(run, asked)
+        # Signals are caught only from here on: what came before has nothing to save.
+        with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
+            if run.is_main:
+                claim_folder(folder, recipe)
+            return _train(run, _Stop(interruption, deadline, stop))
 
 
 @dataclass
@@ -122,7 +133,7 @@ def _train(run: Any, asked: _Stop) -> Outcome:
         reason = run.agree(asked.reason())
         if reason is not None:
             return _paused(run, reason)
-        run.train_step()
+        _step(run)
         if run.step % run.execution.log_every == 0 or run.step == steps:
             row = run.window()
             record(row)
@@ -138,6 +149,15 @@ def _train(run: Any, asked: _Stop) -> Outcome:
         run.save_if_due()
     run.save()
     return _finished(run, "completed", None)
+
+
+def _step(run: Any) -> None:
+    try:
+        run.train_step()
+    except InputError:  # a stream has come to its end
+        if run.devices.ranks == 1:
+            run.save()
+        raise
 
 
 def _paused(run: Any, reason: str) -> Outcome:
@@ -170,5 +190,5 @@ def _finished(run: Any, status: Status, diverged: dict[str, Any] | None) -> Outc
             k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.execution).items()
         },
     }
-    result = write_result(run.folder, content) if run.is_main else content
+    result = write_result(run.folder, content) if run.is_main else run_result(content)
     return Outcome(status, result, run.folder)

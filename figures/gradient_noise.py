@@ -89,6 +89,7 @@ def draw(data: Sequence[Row], *, sequences: int) -> Figure:
         for axis in grid.flat:
             axis.grid(alpha=0.25)
         letter(list(grid.flat))
+        figure.legend(*_legend(grid[:1, 0]), loc="outside upper center", ncols=4)
         handles, labels = _legend(grid[1])
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -99,7 +100,10 @@ def _draw_ratios(axis: Axes, modules: Sequence[Row]) -> None:
     colour = law_style(0)["color"]
     for place, row in enumerate(modules):
         if row["ratio_50"] is not None:
-            axis.plot([row["ratio_10"], row["ratio_90"]], [place] * 2, color=colour, linewidth=1.0)
+            ends = [row["ratio_10"], row["ratio_90"]]
+            axis.plot(
+                ends, [place] * 2, color=colour, linewidth=1.0, label="(a): half and 80 % of the coordinates"
+            )
             axis.plot(
                 [row["ratio_25"], row["ratio_75"]], [place] * 2, color=colour, linewidth=4.0, alpha=0.45
             )
@@ -107,11 +111,17 @@ def _draw_ratios(axis: Axes, modules: Sequence[Row]) -> None:
             low = min(margin, 0.99 * row["ratio_50"])
             axis.errorbar(
                 row["ratio_50"], place, xerr=[[low], [margin]], color="black", marker="o", markersize=4,
-                capsize=2, elinewidth=0.9,
+                capsize=2, elinewidth=0.9, label="median, free of the means' noise",
             )  # fmt: skip
-            axis.plot(row["ratio_50_naive"], place, "o", color="black", markersize=4, markerfacecolor="white")
+            axis.plot(
+                row["ratio_50_naive"], place, "o", color="black", markersize=4, markerfacecolor="white",
+                label="naive median",
+            )  # fmt: skip
         if row["ratio_of_sums"] is not None:
-            axis.plot(row["ratio_of_sums"], place, "x", color=law_style(1)["color"], markersize=5)
+            colour_of_sums = law_style(1)["color"]
+            axis.plot(
+                row["ratio_of_sums"], place, "x", color=colour_of_sums, markersize=5, label="√(Σσ²/Σμ²)"
+            )
     _name_modules(axis, modules, "noise-to-signal ratio")
 
 

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from theory.files import require_folder
 from theory.flags import result_table
-from theory.inputs import InputError
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -78,13 +77,14 @@ def noise(
     from experiments.execution import Execution
     from experiments.noise.measurement import Settings, measure, write_measurement
     from experiments.noise.source import find_source
+    from experiments.train_commands import require_torch
 
     settings = Settings(micro_batches, micro_batch_size, batch_sizes, coordinates, seed)
     execution = Execution(device=device, threads=threads, cache=cache)
     found = find_source(source, step)
     folder = output or Path("runs") / f"noise-{found.recipe.name}-{found.recipe.fingerprint}-{found.step}"
     require_folder(folder)
-    _require_torch()
+    require_torch()
     from experiments.reporting import live_reporter
 
     with live_reporter() as reporter:
@@ -165,7 +165,6 @@ def module_table(content: Mapping[str, Any]) -> Table:
                 _pm(row["ratio_quantiles"]["debiased"][2], row["ratio_quantiles"]["standard_error"][2])
                 for row in modules
             ],
-            "naive": [_number(row["ratio_quantiles"]["naive"][2]) for row in modules],
             "shape b": [_pm(row["shape"]["shape"], row["shape"]["error"]) for row in modules],
             "kurtosis": [_number(row["excess_kurtosis"]["pooled"]) for row in modules],
             "zeros": [f"{row['zero_entries']:.0%}" for row in modules],
@@ -174,8 +173,6 @@ def module_table(content: Mapping[str, Any]) -> Table:
             ],
         },
     )
-    for column in table.columns:
-        column.no_wrap = True
     table.caption = (
         "σ/|μ|: √(Σσ²/Σμ²); median: over coordinates, free of the means' noise\n"
         "shape b: 1 Laplace, 2 Gauss, large: uniform; kurtosis: excess, 0 for Gauss\n"
@@ -253,13 +250,3 @@ def _pm(value: float | None, error: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.3g}" + ("" if error is None else f"±{error:.1g}")
-
-
-def _require_torch() -> None:
-    try:
-        import accelerate  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        allowed = "an installation: pip install '.[train]' in the checkout"
-        raise InputError(str(error.name), "missing", allowed) from None

@@ -36,12 +36,16 @@ def rows(runs: Sequence[Path]) -> list[Row]:
     InputError
         If a folder holds no run with metrics.
     """
+    if not runs:
+        raise InputError("runs", "none", "the folders of one run or more")
     recipes = {}
     for run in runs:
         if not (run / "metrics.jsonl").exists():
             raise InputError("runs", run, "the folder of a run, with its metrics.jsonl")
         recipes[run] = read_recipe(run / "recipe.json")
     names = labels([{**_flat(to_dict(recipe)), "name": recipe.name} for recipe in recipes.values()])
+    if len(set(names)) < len(names):  # equal recipes, or different in what a label leaves out
+        names = [f"{name} ({run.name})" for name, run in zip(names, recipes, strict=True)]
     return [
         {"run": label, "tokens": row["step"] * recipe.tokens_per_step, **_losses(row)}
         for (run, recipe), label in zip(recipes.items(), names, strict=True)

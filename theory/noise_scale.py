@@ -89,7 +89,10 @@ def _assembled(signal: float, noise: float, v_signal: float, v_noise: float, bot
 def _fieller(
     signal: float, noise: float, v_signal: float, v_noise: float, both: float
 ) -> tuple[float, float]:
-    """The ratios θ = S/|G|² with |S − θ|G|²| <= 1.96 standard errors of it, and θ > 0."""
+    """The ratios θ = S/|G|² with |S − θ|G|²| <= 1.96 standard errors of it, and θ > 0.
+
+    A signal below 0 comes from noise alone: it excludes no large ratio.
+    """
     t = _STUDENT**2
     a = signal**2 - t * v_signal
     half, c = signal * noise - t * both, noise**2 - t * v_noise
@@ -98,7 +101,9 @@ def _fieller(
         return 0.0, math.inf
     root = math.sqrt(discriminant)
     if a > 0:
-        return max(0.0, (half - root) / a), max(0.0, (half + root) / a)
+        if signal > 0:
+            return max(0.0, (half - root) / a), max(0.0, (half + root) / a)
+        return 0.0, math.inf
     # |G|² may be 0: ratios from some value on, written so that it is finite for a → 0
     low = c / (half + root) if half + root > 0 else math.inf
     return max(0.0, low), math.inf

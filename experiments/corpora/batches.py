@@ -60,8 +60,8 @@ def joined_rows(windows: NDArray[np.int64]) -> Batch:
 def document_rows(documents: list[NDArray[np.int64]], length: int, end: int, padding: int) -> Batch:
     """Return the batch with one document a row: cut to `length` − 1 tokens, ended, and padded on the right.
 
-    This is what Hugging Face tokenizers do with truncation and padding to a greatest length, as in the authors' C4
-    loader: a document that is cut is ended all the same. Padding has no loss.
+    This is what T5's tokenizer does with truncation and padding to a greatest length, as in the authors' C4 loader: a
+    document that is cut is ended all the same. Padding has no loss.
 
     Examples
     --------

@@ -188,6 +188,7 @@ def _text(path: Path, row: object) -> str:
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
         raise InputError("data.source", path, 'a file in which every row has a field "text"')
+    text.encode()  # raises where JSON's escapes spell half of a character
     return text
 
 

@@ -82,7 +82,9 @@ class Reader:
 
     def state(self) -> dict[str, Any]:
         """Return the position before the next document."""
-        return {"epoch": self.epoch, "place": self.place, "inside": self._file.state_dict()}
+        # The library tells of the place it was sent to only after it has read on from there.
+        inside = self._file.state_dict() if self._has_read else self._inside
+        return {"epoch": self.epoch, "place": self.place, "inside": inside}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a position."""
@@ -95,6 +97,7 @@ class Reader:
     def __next__(self) -> str:
         while True:
             row = next(self._rows, None)
+            self._has_read = True
             if row is None:
                 self._next_file()
             elif row["text"] and not is_held_out(row["text"], self.held_out):
@@ -114,6 +117,8 @@ class Reader:
 
     def _open(self, inside: dict[str, Any] | None) -> None:
         self._file = self.stream.shard(num_shards=self.files, index=self._mine()[self.place])
+        self._inside: dict[str, Any] | None = inside
+        self._has_read = False
         if inside is not None:
             self._file.load_state_dict(inside)
-        self._rows = iter(self._file)
+        self._rows: Iterator[dict[str, Any]] = iter(self._file)

@@ -12,10 +12,11 @@ A folder in the cache, named by the digest of all that decides its content:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -124,9 +125,7 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
     """Read, split and tokenize the text, and return the folder."""
     train, validation = _split(settings, progress)
     content = _digest([*train, "\0", *validation])
-    work = cache / f".unfinished-{os.getpid()}"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
+    work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=cache))
     try:
         tokenizer = _tokenizer(settings, train, work / "tokenizer.json")
         final = cache / "tokens" / _digest([content, tokenizer.digest, str(VERSION)])[:24]
@@ -141,8 +140,13 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
             about[f"{part}_tokens"] = _write_tokens(work, part, watched, tokenizer, kind)
         write_file(work / "about.json", json.dumps(about, indent=1))
         final.parent.mkdir(exist_ok=True)
-        shutil.rmtree(final, ignore_errors=True)  # what a killed process left
-        work.rename(final)
+        if final.exists() and not (final / "about.json").exists():
+            shutil.rmtree(final, ignore_errors=True)
+        # Another process may have made the same tokens meanwhile, from the text at another place: those are kept.
+        with contextlib.suppress(OSError):
+            work.rename(final)
+        if not (final / "about.json").exists():
+            raise InputError("cache", cache, "a folder in which folders can be renamed")
         return final
     finally:
         shutil.rmtree(work, ignore_errors=True)

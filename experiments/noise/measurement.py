@@ -242,7 +242,7 @@ def _devices(source: Source, execution: Execution) -> Iterator[Any]:
     try:
         yield devices
     finally:
-        devices.close()
+        devices.close(wait=True)
 
 
 def _open(source: Source, settings: Settings, execution: Execution, progress: Progress) -> Data:
@@ -298,6 +298,6 @@ def read_measurement(path: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA or "modules" not in content:
         raise InputError("measurement", path, "a file of schema gradpower/noise, version 1")
     return content

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,7 @@ def test_python_source_is_a_sample_of_installed_code():
         ("a.txt.zst", b"no zstd", "a readable file"),
         ("a.jsonl", b"{broken", "a readable file"),
         ("a.jsonl", b'{"body": "x"}', 'every row has a field "text"'),
+        ("a.jsonl", b'{"text": "\\ud800"}', "a readable file"),
         ("a.parquet", b"no parquet", "a readable file"),
     ],
 )
@@ -287,6 +290,22 @@ def test_the_cache_follows_the_content(tmp_path):
     assert sorted((cache / "tokens").iterdir()) == made  # the same tokens, not made again
     text.write_text(text.read_text() + "\n\nOne more.")
     assert opened(settings(text), cache).fingerprint != first.fingerprint
+
+
+def make_tokens(text: str, cache: str, megabytes: float) -> str:
+    return opened(settings(Path(text), megabytes=megabytes), Path(cache)).fingerprint
+
+
+def test_processes_make_the_same_tokens_at_once(tmp_path):
+    """Other settings, each with a lock of its own, but the same text and so the same files."""
+    text = write_text(tmp_path / "text", documents=100)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(3, mp_context=spawn) as pool:
+        for trial in range(3):
+            cache = str(tmp_path / f"cache{trial}")
+            made = pool.map(make_tokens, [str(text)] * 3, [cache] * 3, (50.0, 60.0, 70.0))
+            assert len(set(made)) == 1
+            assert not list(Path(cache).glob(".unfinished*"))
 
 
 def test_a_damaged_cache_is_noticed(tmp_path):

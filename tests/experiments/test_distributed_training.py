@@ -94,6 +94,13 @@ def test_a_checkpoint_of_two_goes_on_in_one(alone, tmp_path):
     assert farthest(tmp_path / "run", alone / "run") < 1e-3
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_all_ranks(alone, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints").write_text("in the way")
+    with pytest.raises(AssertionError, match="checkpoints"):
+        launch(alone / "run" / "recipe.json", tmp_path / "run", alone / "cache", pause=-2)
+
+
 def test_one_process_has_nothing_to_shard_over(tmp_path):
     made = small_recipe(write_text(tmp_path / "text"))
     with pytest.raises(InputError, match="two or more ranks"):

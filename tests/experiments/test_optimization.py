@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -128,6 +129,30 @@ def test_blockwise_rates_and_warmups():
     assert rates[3] == pytest.approx(dict.fromkeys(ratios, base * 3 / 4))
 
 
+@pytest.mark.parametrize("schedule", ["cos", "wsd"])
+def test_blockwise_rates_have_no_jumps(schedule):
+    made, model, optimization = prepared(
+        optimizer__module_rates="blockwise", optimizer__schedule=schedule, training__steps=100
+    )
+    rates = {g["name"]: [g["lr"]] for g in optimization.optimizer.param_groups}
+    for step in range(100):
+        fill(model, step)
+        optimization.step()
+        for group in optimization.optimizer.param_groups:
+            rates[group["name"]].append(group["lr"])
+    base, ratio = (
+        made.optimizer.learning_rate,
+        {"norm": 1, "vo": 4, "ffn": 6, "qk": 8, "embedding": 10, "head": 1},
+    )
+    for name, values in rates.items():
+        # The steepest is the warm-up, base/4 a step, or wsd's decay over 20 steps.
+        steepest = max(base / 4, ratio[name] * base / 20)
+        assert max(abs(b - a) for a, b in pairwise(values)) <= steepest * (1 + 1e-9)
+        assert max(values) == pytest.approx(ratio[name] * base)
+        assert values[4 * ratio[name]] == pytest.approx(ratio[name] * base)
+        assert values[-1] == pytest.approx(made.optimizer.final_ratio * base)
+
+
 def test_mols_factors_multiply_the_rates_once_and_have_mean_one():
     made, model, optimization = prepared(optimizer__module_rates="mols", optimizer__mols_share=0.5)
     assert optimization.mols_step == 10
@@ -222,7 +247,7 @@ def test_muon_takes_the_matrices():
     "fields",
     [
         {"optimizer__power": 1.3, "optimizer__power_schedule": "linear"},
-        {"optimizer__module_rates": "blockwise"},
+        {"optimizer__module_rates": "blockwise", "optimizer__warmup_steps": 1},
         {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.1},
         {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
     ],

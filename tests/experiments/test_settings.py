@@ -11,7 +11,8 @@ from experiments.fields import FIELDS, from_dict, get_field, to_dict, with_field
 from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
 from experiments.recipes import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
-from experiments.settings import Recipe
+from experiments.settings import LARGEST_RATIO, Recipe
+from gradpower.blocks import BLOCKS
 from theory.inputs import InputError
 
 POCKET = recipe("pocket")
@@ -54,6 +55,11 @@ def test_fingerprints_are_those_of_settings_and_not_of_names():
         ("optimizer.clip_norm", -1.0, "a number > 0, or none"),
         ("optimizer.decay_fraction", 0.0, r"a number in \(0, 1\]"),
         ("optimizer.warmup_steps", 800, "less than training.steps = 800"),
+        ("optimizer.epsilon", 0.0, "a finite number > 0"),
+        ("optimizer.beta2_half_life", float("inf"), "a number > 0, or none"),
+        ("optimizer.beta2_half_life", 1e30, "fewer tokens"),
+        ("data.megabytes", float("inf"), "a finite number > 0"),
+        ("training.seed", 2**63, "training.seed"),
         ("training.steps", 2.5, "training.steps: 2.5 is not allowed; expected a whole number"),
         ("training.batch_size", 0, "a whole number >= 1"),
         ("training.seed", None, "a whole number"),
@@ -82,6 +88,13 @@ def test_fields_that_need_each_other():
         with_fields(POCKET, {"optimizer.algorithm": "muon", "optimizer.clip_order": "after"})
     with pytest.raises(InputError, match=r"at least model\.experts_per_token = 4"):
         with_fields(POCKET, {"model.family": "qwen2-moe", "model.experts": 2})
+    with pytest.raises(InputError, match=r"optimizer\.beta1: 0.0 .* with optimizer\.module_rates mols"):
+        with_fields(POCKET, {"optimizer.module_rates": "mols", "optimizer.beta1": 0.0})
+    scheduled = {"optimizer.power_schedule": "linear", "optimizer.match_epsilon": True}
+    with pytest.raises(InputError, match=r"optimizer\.match_epsilon"):
+        with_fields(POCKET, scheduled)
+    with pytest.raises(InputError, match=r"optimizer\.epsilon: 1e-08 .* >= 2\^-126"):
+        with_fields(POCKET, {"optimizer.power": 5.0, "optimizer.match_epsilon": True})
     # Both at once are fine, in any order.
     both = with_fields(POCKET, {"data.tokenizer": "bpe:2048", "model.vocabulary": 2048})
     assert get_field(both, "model.vocabulary") == 2048
@@ -90,6 +103,26 @@ def test_fields_that_need_each_other():
 def test_optional_fields_take_none():
     assert with_fields(POCKET, {"optimizer.clip_norm": None}).optimizer.clip_norm is None
     assert with_fields(POCKET, {"optimizer.learning_rate": 1}).optimizer.learning_rate == 1.0
+
+
+def test_blockwise_warm_ups_end_before_the_decay():
+    blockwise = {"optimizer.module_rates": "blockwise"}
+    assert max(block.ratio for block in BLOCKS) == LARGEST_RATIO
+    with pytest.raises(InputError, match=r"optimizer\.warmup_steps: 65 .* at most 64"):
+        with_fields(POCKET, blockwise | {"optimizer.warmup_steps": 65})
+    with_fields(POCKET, blockwise | {"optimizer.warmup_steps": 64})
+    with_fields(POCKET, blockwise | {"optimizer.warmup_steps": 65, "optimizer.stretch_warmup": False})
+    for size in GPU:
+        with_fields(recipe(f"gpu-{size}"), blockwise)
+
+
+def test_whole_numbers_and_real_ones_name_the_same_run():
+    whole = dataclasses.replace(POCKET, optimizer=dataclasses.replace(POCKET.optimizer, power=1))
+    assert whole.fingerprint == POCKET.fingerprint
+
+
+def test_settings_added_later_leave_fingerprints_alone():
+    assert with_fields(POCKET, {"optimizer.stretch_warmup": False}).fingerprint != POCKET.fingerprint
 
 
 def test_every_field_of_every_section_has_a_name():

@@ -114,6 +114,23 @@ def test_resumed_exactly(folder, tmp_path, name, packed, before):
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("name", ["c4", "openwebtext"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_resumed_again_and_again_within_one_window(folder, name, packed):
+    made = settings(folder, name, packed=packed, sequence_length=64 if packed else 700, epochs=3.0)
+    data = opened(made)
+    expected = [data.next_batch(4) for _ in range(14)]
+    # Positions that follow one another within a window and across windows, each taken before any row is read.
+    state = opened(made).state()
+    for batch in expected:
+        again = opened(made)
+        again.restore(state)
+        again.restore(again.state())
+        for a, b in zip(again.next_batch(4), batch, strict=True):
+            assert torch.equal(a, b)
+        state = again.state()
+
+
 def test_ranks_share_the_documents_out(folder):
     made = settings(folder, packed=False, sequence_length=700)
     shares = [opened(made, rank=r, ranks=2) for r in range(2)]

@@ -159,7 +159,7 @@ def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, kind):
     "fields",
     [
         {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.3},
-        {"optimizer__module_rates": "blockwise", "optimizer__schedule": "cos"},
+        {"optimizer__module_rates": "blockwise", "optimizer__schedule": "cos", "optimizer__warmup_steps": 1},
         {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
         {"optimizer__power": 1.3, "optimizer__power_schedule": "wsd", "optimizer__clip_order": "after"},
         {"training__precision": "bfloat16"},
@@ -175,6 +175,27 @@ def test_every_kind_of_run_resumes_bit_for_bit(text, here, tmp_path, fields):
         train(made, tmp_path / "parts", execution=here, stop=lambda at=at, calls=calls: next(calls) == at)
     train(made, tmp_path / "parts", execution=here)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_line_of_metrics_across_a_pause_is_that_of_the_unbroken_run(text, here, tmp_path):
+    made = small_recipe(text)
+    execution = Execution(**{**vars(here), "log_every": 6})
+    train(made, tmp_path / "whole", execution=execution)
+    calls = iter(range(10**6))
+    train(made, tmp_path / "parts", execution=execution, stop=lambda: next(calls) == 10)
+    train(made, tmp_path / "parts", execution=execution)
+    assert untimed(tmp_path / "parts") == untimed(tmp_path / "whole")
+
+
+def test_a_step_is_saved_once(text, here, tmp_path, monkeypatch):
+    saved = []
+
+    def save(folder, step, *args):
+        saved.append(step)
+
+    monkeypatch.setattr("experiments.run.save_checkpoint", save)
+    train(small_recipe(text), tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 8}))
+    assert saved == [8, 16, 24]
 
 
 CHILD = """
@@ -334,6 +355,11 @@ def test_a_folder_in_use_is_refused(unbroken, here):
         ),
         ({"training__steps": 100_000}, {}, "tokens"),
         (
+            {"model__attention": "flash_attention_2"},
+            {},
+            r"model\.attention: flash_attention_2 .* sdpa or eager",
+        ),
+        (
             {"model__vocabulary": 310, "data__tokenizer": "bpe:310"},
             {"trackers": ("comet",)},
             "trackers: comet",
@@ -344,6 +370,8 @@ def test_runs_that_cannot_be(text, here, tmp_path, fields, execution, message):
     with pytest.raises(InputError, match=message) as caught:
         train(small_recipe(text, **fields), tmp_path, execution=Execution(**{**vars(here), **execution}))
     assert "\n" not in str(caught.value)
+    # Nothing is left that would refuse the corrected command.
+    assert not (tmp_path / "recipe.json").exists()
 
 
 def test_executions_that_cannot_be():
