@@ -177,7 +177,9 @@ def command_of(made: Recipe) -> str:
     before = RECIPES[name]()
     changed = [field for field in FIELDS if get_field(before, field) != get_field(made, field)]
     flags = [f"--{field.replace('_', '-')} {get_field(made, field)}" for field in changed]
-    return " ".join([f"gradpower train {name}", *flags, *([] if name == made.name else [f"--name {made.name}"])])
+    return " ".join(
+        [f"gradpower train {name}", *flags, *([] if name == made.name else [f"--name {made.name}"])]
+    )
 
 
 def recipe(name: str) -> Recipe:

@@ -103,6 +103,9 @@ class LiveReporter:
 
     def _show(self, what: str, done: int, total: int, said: str) -> None:
         if not self.console.is_terminal:
+            if what not in self._tasks:
+                self._tasks[what] = None
+                self.console.print(f"{what} …", highlight=False)
             return
         if what not in self._tasks:
             for task in self._tasks.values():

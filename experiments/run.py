@@ -73,6 +73,11 @@ class Run:
         self._new_window()
         self._restore()
         self._clock = self._saved = time.monotonic()
+        size = model_size(recipe.model).total
+        reporter.note(
+            f"{recipe.name}: {size / 1e6:.3g}M parameters, {recipe.tokens / 1e6:.3g}M tokens in "
+            f"{training.steps} steps, on {self.devices.hardware}; in {folder}"
+        )
 
     def __enter__(self) -> Run:
         return self

@@ -349,7 +349,9 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns several sections."""
         warmup, steps = self.optimizer.warmup_steps, self.training.steps
-        require(warmup < steps, "optimizer.warmup_steps", warmup, f"less than training.steps = {steps}")
+        require(
+            warmup < steps, "optimizer.warmup_steps", warmup, f"less than training.steps = {steps} (set both)"
+        )
         self._check_warmup()
         require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")
         kind, _, size = self.data.tokenizer.partition(":")

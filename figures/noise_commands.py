@@ -209,9 +209,10 @@ def power_table(content: Mapping[str, Any]) -> Table:
         },
     )
     table.caption = (
-        "95 % intervals, which leave out how far a law is from the truth\n"
-        "direct: Adam run on the measured gradients themselves, without a law\n"
-        "equal RMS favours powers at which large coordinates move most, whatever the noise"
+        "≤ and ≥: at an end of the search; 95 % intervals, which leave out how far a law is\n"
+        "from the truth. Direct: Adam run on the measured gradients themselves, without a\n"
+        "law: where it is there, go by it. Equal RMS favours powers at which large\n"
+        "coordinates move most, whatever the noise.\n"
     )
     return table
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from theory.files import require_folder, write_file
-from theory.flags import jsonable
+from theory.files import require_folder
 from theory.inputs import InputError, count
 from theory.provenance import provenance
 
@@ -18,14 +17,13 @@ if TYPE_CHECKING:
     from experiments.sweeps.study import Study
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-FILE = "analysis.json"
 
 
 def analyse(
-    study: Annotated[Path, tyro.conf.Positional],
+    study: Annotated[str, tyro.conf.Positional],
     target_loss: float | None = None,
     seed: int = 0,
-    output: Path = Path("reproduction"),
+    output: Path | None = None,
     json: Flag = False,
 ) -> None:
     """Judge a study by its declared rule: comparisons with the baseline, best values, and their trend.
@@ -35,14 +33,14 @@ def analyse(
     Parameters
     ----------
     study
-        Folder of the study, or its summary.json.
+        Name of a study, its .toml file, its folder, or its summary.json.
     target_loss
         Also read all losses when the best arm reaches this validation loss, as the paper's Figure 6 does; needs
         the folder.
     seed
         Of the bootstrap.
     output
-        Folder for the files.
+        Folder for the files; that of the study, or of the summary.json, if not given.
     json
         Print the analysis as one JSON object instead of tables.
 
@@ -50,35 +48,58 @@ def analyse(
     --------
     $ gradpower analyse runs/example
     """
-    from json import dumps
-
     from rich.console import Console
 
     from experiments.sweeps.analysis import analyse as judge
     from experiments.sweeps.analysis import tables
-    from experiments.sweeps.outcome import read_outcome
+    from experiments.sweeps.outcome import read_history, read_outcome
+    from experiments.sweeps.results import write_analysis
     from figures.commands import tell
 
-    require_folder(output)
     count("seed", seed, minimum=0)
-    planned, results = read_outcome(study)
-    analysis = judge(planned, results, early=_early(study, planned, target_loss), seed=seed)
+    source = _source(study)
+    folder = output or (source if source.is_dir() else source.parent)
+    require_folder(folder)
+    planned, results = read_outcome(source)
+    early = _early(source, planned, target_loss)
+    analysis = judge(planned, results, early=early, seed=seed, history=read_history(source))
     config = {
         "study": planned.name,
         "fingerprint": planned.fingerprint,
         "target_loss": target_loss,
         "seed": seed,
     }
-    origin = provenance(f"gradpower analyse {study.name}", config)
-    content = jsonable({**analysis, "provenance": origin})
-    text = dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    written = [write_file(output / FILE, text), *_pictures(analysis, origin, output)]
+    origin = provenance(f"gradpower analyse {planned.name}", config)
+    path, text = write_analysis(folder, analysis, origin)
+    written = [path, *_pictures(analysis, origin, folder)]
     if json:
         print(text, end="")
     else:
         for table in tables(analysis):
             Console().print(table)
     tell(written, file=sys.stderr if json else sys.stdout)
+
+
+def _source(word: str) -> Path:
+    """Return the folder or the file that a word names: as a path, or as the study whose folder it is."""
+    from experiments.sweeps.folder import default_folder
+    from experiments.sweeps.studies import chosen_study
+
+    path = Path(word)
+    if path.is_file() and path.suffix != ".toml":
+        return path
+    if any((path / name).exists() for name in ("study.json", "summary.json")):
+        return path
+    try:
+        folder = default_folder(chosen_study(word))
+    except InputError as error:
+        if path.suffix == ".toml":
+            raise
+        allowed = f"{error.allowed}, or the folder of a study, or its summary.json"
+        raise InputError("study", word, allowed) from None
+    if not folder.is_dir():
+        raise InputError("study", word, f"one with a folder: there is no {folder} yet")
+    return folder
 
 
 def _early(folder: Path, study: Study, target: float | None) -> EarlyReading | None:

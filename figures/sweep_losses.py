@@ -2,9 +2,9 @@
 
 A panel for each group of one view of the analysis: thin lines are seeds, marks their mean difference with its t
 interval (cut off where it would dwarf the losses), the grey band the baseline's spread over seeds (± one standard
-deviation), crosses at the top diverged values. Below the curve the triangle marks the grid's best value, the star the
-parabola's with Fieller's interval; dots run over the whole panel where the seeds do not bound it. The last panel shows
-both against the `within` field.
+deviation), crosses at the top values that diverged in some seed, the baseline included. Below the curve the triangle
+marks the grid's best value, the star the parabola's with Fieller's interval; dots run over the whole panel where the
+seeds do not bound it. The last panel shows both against the `within` field.
 """
 
 from __future__ import annotations
@@ -121,30 +121,27 @@ def _label(fields: Data) -> str:
 def _draw_group(axis: Axes, group: Data, rule: Data) -> None:
     values = [arm["value"] for arm in group["arms"]]
     positions = _positions(axis, values)
-    base = positions.get(rule["baseline"])
     spread = group["baseline_spread"]
-    axis.axhline(0, color="black", linewidth=0.6, zorder=1)
-    if spread is not None:
+    found = [c for c in group["comparisons"] if c["statistics"]]
+    if found:
+        axis.axhline(0, color="black", linewidth=0.6, zorder=1)
+    if found and spread is not None:
         axis.axhspan(-spread, spread, color=_BAND, linewidth=0, zorder=0)
     _draw_seeds(axis, group, positions, rule["baseline"])
-    found = [c for c in group["comparisons"] if c["statistics"]]
-    if base is not None:
-        points = {base: 0.0, **{positions[c["value"]]: c["statistics"]["mean"] for c in found}}
+    if found:
+        points = {positions[rule["baseline"]]: 0.0}
+        points |= {positions[c["value"]]: c["statistics"]["mean"] for c in found}
         x = sorted(points)
         axis.plot(x, [points[place] for place in x], color="#0072B2", linewidth=1.1, zorder=3)
-        axis.plot([base], [0.0], color="black", marker="s", markersize=4, zorder=5)
+        axis.plot(positions[rule["baseline"]], 0.0, color="black", marker="s", markersize=4, zorder=5)
+    else:
+        _say_why_empty(axis, group, rule)
     for comparison in found:
         _draw_mean(axis, positions[comparison["value"]], comparison["statistics"])
-    for comparison in group["comparisons"]:
-        if comparison["diverged"]:
-            axis.plot(
-                positions[comparison["value"]],
-                0.97,
-                marker="x",
-                color="#D55E00",
-                markersize=5,
-                transform=axis.get_xaxis_transform(),
-            )
+    for arm in group["arms"]:
+        if "diverged" in arm["status"]:
+            style: dict[str, Any] = {"marker": "x", "color": "#D55E00", "markersize": 5}
+            axis.plot(positions[arm["value"]], 0.97, transform=axis.get_xaxis_transform(), **style)
     if group["best"]:
         _draw_optimum(axis, group["best"], positions)
     within = {rule["within"]: group["within"]} if rule["within"] else {}
@@ -152,6 +149,19 @@ def _draw_group(axis: Axes, group: Data, rule: Data) -> None:
     axis.set(title=title, xlabel=_axis_name(rule["compared"]))
     axis.grid(alpha=0.25)
     axis.set_ylim(*_vertical_limits(group))
+
+
+def _say_why_empty(axis: Axes, group: Data, rule: Data) -> None:
+    """Say in a panel without differences why there are none."""
+    status: list[str] = next((arm["status"] for arm in group["arms"] if arm["value"] == rule["baseline"]), [])
+    diverged = status.count("diverged")
+    why = "no value has a tested pair" if set(status) - {"missing"} else "the baseline has no results"
+    if diverged:
+        why = f"the baseline diverged\nin {diverged} of {len(status)} seeds"
+    axis.set_yticks([])
+    axis.text(
+        0.5, 0.55, f"no differences:\n{why}", ha="center", va="center", fontsize=6.5, transform=axis.transAxes
+    )
 
 
 def _vertical_limits(group: Data) -> tuple[float, float]:
@@ -172,21 +182,20 @@ def _axis_name(name: str) -> str:
     return "power $p$" if name == "optimizer.power" else short(name)
 
 
-def _positions(axis: Axes, values: Sequence[Any]) -> dict[Any, float]:
+def _positions(axis: Axes, values: Sequence[float]) -> dict[float, float]:
     """Set the horizontal axis, logarithmic if all values are > 0, and return where each value stands on it."""
-    numbers = all(map(is_number, values))
-    places = {value: float(value) if numbers else float(index) for index, value in enumerate(values)}
-    if numbers and min(values) > 0:
+    places = {value: float(value) for value in values}
+    if min(values) > 0:
         axis.set_xscale("log")
     axis.set_xlim(*_padded(min(places.values()), max(places.values()), log=axis.get_xscale() == "log"))
-    names = {place: f"{value:g}" if is_number(value) else str(value) for value, place in places.items()}
+    names = {place: f"{value:g}" for value, place in places.items()}
     axis.xaxis.set_major_locator(FixedLocator(sorted(names)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda place, _: names.get(place, "")))
     return places
 
 
-def _draw_seeds(axis: Axes, group: Data, positions: Mapping[Any, float], baseline: Any) -> None:
+def _draw_seeds(axis: Axes, group: Data, positions: Mapping[float, float], baseline: float) -> None:
     lines: dict[int, dict[float, float]] = {}
     for comparison in group["comparisons"]:
         for seed, difference in zip(comparison["seeds"], comparison["differences"] or [], strict=False):
@@ -205,7 +214,7 @@ def _draw_mean(axis: Axes, x: float, statistics: Data) -> None:
     axis.errorbar([x], [mean], bars, elinewidth=1.0, capsize=2.5, **style)
 
 
-def _draw_optimum(axis: Axes, best: Data, positions: Mapping[Any, float]) -> None:
+def _draw_optimum(axis: Axes, best: Data, positions: Mapping[float, float]) -> None:
     style: dict[str, Any] = {"transform": axis.get_xaxis_transform(), "zorder": 6}
     limits = (min(positions.values()), max(positions.values()))
     parabola = best.get("parabola")
@@ -243,13 +252,14 @@ def _draw_best(axis: Axes, lines: Sequence[tuple[str, Sequence[Data]]], rule: Da
     _positions(axis, within)
     step = min(b / a for a, b in pairwise(within))
     limits = _padded(min(values), max(values), log=False)
+    # The lines are drawn side by side, all within a third of a step.
+    apart = min(0.16, 1 / 3 / max(1, len(lines) - 1))
     for index, (label, row) in enumerate(lines):
-        shift = step ** (0.16 * (index - (len(lines) - 1) / 2))
+        shift = step ** (apart * (index - (len(lines) - 1) / 2))
         style = law_style(index) | {"markersize": 5, "linewidth": 1.0}
         _draw_line(axis, row, shift, style, label, limits)
     axis.axhline(rule["baseline"], color="black", linewidth=0.6, zorder=0)
-    # The lines are drawn side by side.
-    room = step ** (0.08 * len(lines) + 0.1)
+    room = step**0.3
     axis.set_xlim(within[0] / room, within[-1] * room)
     axis.set_ylim(*limits)
     axis.set(title=f"best {short(rule['compared'])}", xlabel=short(rule["within"]))

@@ -40,7 +40,10 @@ def curves(
     from json import dumps
 
     require_folder(output)
-    rows = picture.rows(runs)
+    begun = [run for run in runs if (run / "metrics.jsonl").exists()]
+    for run in [run for run in runs if run not in begun and begun]:
+        print(f"left out, as nothing was trained in it: {run}", file=sys.stderr)
+    rows = picture.rows(begun or runs)
     origin = provenance("gradpower curves", {"runs": [run.name for run in runs]})
     written = save(picture.draw(rows), rows, origin, output, picture.FILE)
     if json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -21,6 +22,8 @@ from theory.inputs import InputError
 
 FILE = "training_curves"
 _LONGEST = 8  # differences in a label
+_WIDE = 50  # characters of a label, for which half the width is enough
+_FEW = 3  # lines of metrics, of which even the first is drawn
 
 
 def rows(runs: Sequence[Path]) -> list[Row]:
@@ -84,24 +87,29 @@ def _losses(row: Mapping[str, Any]) -> dict[str, Any]:
 def draw(data: Sequence[Row]) -> Figure:
     """Draw the losses of all runs."""
     with house_style():
-        figure, grid = new_figure(1, 2, height=2.8)
+        runs = len({row["run"] for row in data})
+        figure, grid = new_figure(1, 2, height=2.6 + 0.15 * runs, sharex=True)
         for index, run in enumerate(dict.fromkeys(row["run"] for row in data)):
             own = [row for row in data if row["run"] == run]
             _draw_training(grid[0, 0], own, index)
             _draw_validation(grid[0, 1], own, index, run)
-        grid[0, 0].set(title="training", ylabel="loss (nats a token)")
+        grid[0, 0].set(title="training, without the first steps", ylabel="loss (nats a token)")
         grid[0, 1].set(title="validation", ylabel="loss (nats a token)")
         for axis in grid[0]:
             axis.set(xlabel="tokens")
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             axis.grid(alpha=0.25)
         letter(list(grid.flat))
-        figure.legend(*grid[0, 1].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        handles, names = grid[0, 1].get_legend_handles_labels()
+        columns = 2 if max(map(len, names), default=0) < _WIDE else 1
+        folded = [fill(name, 2 * _WIDE) for name in names]
+        figure.legend(handles, folded, loc="outside upper center", ncols=columns)
     return figure
 
 
 def _draw_training(axis: Axes, own: Sequence[Row], index: int) -> None:
-    points = [row for row in own if "loss" in row][1:]
+    points = [row for row in own if "loss" in row]
+    points = points[1:] if len(points) > _FEW else points
     style = law_style(index) | {"marker": None, "linewidth": 0.8}
     axis.plot([row["tokens"] for row in points], [row["loss"] for row in points], **style)
 

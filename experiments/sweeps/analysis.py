@@ -2,11 +2,12 @@
 
 Three views of the same arms are analysed alike: at equal settings; with the learning rate tuned for each value, where
 the study varies it; and, if asked for, read early, when the best arm reaches a target loss. Each view is a family of
-comparisons of its own for the correction. Where the learning rate is tuned, that view is the one the verdict is about.
+comparisons of its own for the correction. The verdict is about the view that the rule declares by `learning_rate`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from experiments.settings import require
 from experiments.sweeps.analysis_tables import tables
+from experiments.sweeps.analysis_trends import trends
 from experiments.sweeps.early_reading import EarlyReading, losses_at_target
 from experiments.sweeps.groups import Group, equal_groups, is_number, tied_fields, tuned_groups
 from experiments.sweeps.results import ArmResult
@@ -25,10 +28,8 @@ from experiments.sweeps.statistics import (
     detectable_difference,
     equivalence_p_value,
     grid_best,
-    page_test,
     paired_difference,
     quadratic_best,
-    slope_over_seeds,
 )
 from experiments.sweeps.study import Study
 from experiments.sweeps.verdict import verdict
@@ -36,12 +37,15 @@ from experiments.sweeps.verdict import verdict
 __all__ = ["SCHEMA", "analyse", "tables"]
 
 SCHEMA = {"name": "gradpower/analysis", "version": 1}
-FALLING = "training.batch_size"
-"""The field with which the paper's best power falls (Figure 6)."""
 
 
 def analyse(
-    study: Study, results: Sequence[ArmResult], *, early: EarlyReading | None = None, seed: int = 0
+    study: Study,
+    results: Sequence[ArmResult],
+    *,
+    early: EarlyReading | None = None,
+    seed: int = 0,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Judge a study.
 
@@ -55,12 +59,21 @@ def analyse(
         Also read the losses when the best arm of each seed reaches a target.
     seed : int
         Of the bootstrap.
+    history : sequence of mapping
+        What was added to the study after it began: each with `date`, `added` (in words, as "seeds 3, 4") and
+        `finished`, how many arms had finished by then. Arms added after outcomes were known void α.
 
     Returns
     -------
     dict
         Plain data. `views`: each with its `kind`, `groups` (losses, comparisons, best value, tuning) and `trends`;
-        `primary`: the kind that the `verdict` is about; `arms`: how many were planned, completed, diverged, missing.
+        `primary`: the kind that the `verdict` is about; `arms`: how many were planned, completed, diverged, missing;
+        `history`, as given.
+
+    Raises
+    ------
+    InputError
+        If a compared value is no number.
 
     Examples
     --------
@@ -76,12 +89,14 @@ def analyse(
     """
     rule, rng = study.rule, np.random.default_rng(seed)
     planned = _planned(study, results)
+    for value in {result.values[rule.compared] for result in planned}:
+        require(is_number(value), "rule.compared", f"{rule.compared} = {value}", "a field of numbers only")
     losses = _final_losses(planned)
     views = [_view("equal settings", equal_groups(rule, planned, losses), rule, rng)]
     tuned = tuned_groups(rule, planned, losses, rng)
     if tuned:
         views.append(_view("tuned learning rate", tuned, rule, rng))
-    primary = views[-1]["kind"]
+    primary = views[-1 if rule.learning_rate == "tuned" else 0]["kind"]
     if early is not None:
         read = _early_losses(rule, planned, early)
         views.append(
@@ -102,6 +117,7 @@ def analyse(
         },
         "missing": [{**result.values, "seed": result.seed} for result in missing],
         "tied": tied_fields(rule, [result.values for result in planned]),
+        "history": [dict(addition) for addition in history],
         "bootstrap_seed": seed,
         "primary": primary,
         "views": views,
@@ -154,13 +170,14 @@ def _view(kind: str, groups: Sequence[Group], rule: Rule, rng: Generator) -> dic
     analysed = [_analysed(group, rule, rng) for group in groups]
     _judge([c for group in analysed for c in group["comparisons"]], rule)
     family = sum(len(group["comparisons"]) for group in analysed)
-    return {"kind": kind, "family": family, "groups": analysed, "trends": _trends(groups, rule, rng)}
+    return {"kind": kind, "family": family, "groups": analysed, "trends": trends(groups, rule, rng)}
 
 
 def _analysed(group: Group, rule: Rule, rng: Generator) -> dict[str, Any]:
     values, seeds, losses = group.complete()
     best = None
-    if seeds and values and all(map(is_number, values)):
+    # Over unequal grids of rates the best values are best by choice.
+    if seeds and values and group.same_rates():
         best = {"seeds": list(seeds), "grid": asdict(grid_best(values, losses, rng=rng))}
         if values[0] > 0:
             settings: dict[str, Any] = {"alpha": rule.alpha, "rng": rng}
@@ -199,9 +216,10 @@ def _arm(group: Group, column: int) -> dict[str, Any]:
     }
 
 
-def _comparison(group: Group, value: Any, rule: Rule, rng: Generator) -> dict[str, Any]:
+def _comparison(group: Group, value: float, rule: Rule, rng: Generator) -> dict[str, Any]:
     """Compare with the baseline over the seeds that have both; p-values are adjusted later, in `_judge`."""
     ours, theirs = (group.losses[:, group.values.index(v)] for v in (value, rule.baseline))
+    same_rates = group.same_rates(value, rule.baseline)
     paired = ~np.isnan(ours) & ~np.isnan(theirs)
     a, b = ours[paired], theirs[paired]
     found: dict[str, Any] = {
@@ -210,12 +228,14 @@ def _comparison(group: Group, value: Any, rule: Rule, rng: Generator) -> dict[st
         "missing": int((~paired).sum()),
         "diverged": int(np.isinf(a).sum()),
         "baseline_diverged": int(np.isinf(b).sum()),
+        "same_rates": same_rates,
+        "held_out": _held_out(group, value, rule.baseline),
         "differences": None,
         "statistics": None,
         "p_value": None,
         "equivalence": None,
     }
-    if a.size and not found["diverged"] and not found["baseline_diverged"]:
+    if a.size and same_rates and not found["diverged"] and not found["baseline_diverged"]:
         statistics = paired_difference(a, b, alpha=rule.alpha, rng=rng)
         found["differences"] = (a - b).tolist()
         found["statistics"] = asdict(statistics)
@@ -224,6 +244,13 @@ def _comparison(group: Group, value: Any, rule: Rule, rng: Generator) -> dict[st
             statistics.mean, statistics.sd, statistics.seeds, rule.smallest_effect
         )
     return found
+
+
+def _held_out(group: Group, value: float, baseline: float) -> float | None:
+    """Return the mean difference of losses at rates chosen by the other seeds: an estimate, which is not tested."""
+    pair = [group.tuning.get(v) for v in (value, baseline)]
+    means = [float(np.mean(tuning.held_out)) if tuning else math.nan for tuning in pair]
+    return means[0] - means[1] if all(map(math.isfinite, means)) else None
 
 
 def _judge(comparisons: Sequence[dict[str, Any]], rule: Rule) -> None:
@@ -241,12 +268,11 @@ def _judge(comparisons: Sequence[dict[str, Any]], rule: Rule) -> None:
 
 def _decision(comparison: Mapping[str, Any], rule: Rule) -> tuple[str, str]:
     ours, theirs, seeds = comparison["diverged"], comparison["baseline_diverged"], len(comparison["seeds"])
-    if ours and theirs:
-        return "undecided", f"undecided (diverged in {ours}, the baseline in {theirs} of {seeds} seeds)"
-    if ours:
-        return "higher", f"higher (diverged in {ours} of {seeds} seeds)"
-    if theirs:
-        return "lower", f"lower (the baseline diverged in {theirs} of {seeds} seeds)"
+    if ours or theirs:
+        told = f"diverged in {ours} of {seeds} seeds, baseline in {theirs} of {seeds}"
+        return "unstable", f"unstable: {told}"
+    if seeds and not comparison["same_rates"]:
+        return "undecided", "undecided (not tested: other learning rates than the baseline)"
     statistics = comparison["statistics"]
     if statistics is None:
         return "undecided", "undecided (no seed has both)"
@@ -260,49 +286,3 @@ def _decision(comparison: Mapping[str, Any], rule: Rule) -> tuple[str, str]:
     if decision == "equal":
         return decision, f"equal within {rule.smallest_effect:g}"
     return decision, decision + (f" ({statistics['note']})" if statistics["note"] else "")
-
-
-def _trends(groups: Sequence[Group], rule: Rule, rng: Generator) -> list[dict[str, Any]]:
-    """Return, for each setting of the free fields, how the best value moves with the `within` field."""
-    rows: dict[str, list[Group]] = {}
-    for group in groups:
-        if is_number(group.within):
-            rows.setdefault(repr(dict(group.others)), []).append(group)
-    return [found for row in rows.values() if len(row) > 1 and (found := _trend(row, rule, rng))]
-
-
-def _trend(row: Sequence[Group], rule: Rule, rng: Generator) -> dict[str, Any] | None:
-    complete = [group.complete() for group in row]
-    seeds = [seed for seed in row[0].seeds if all(seed in own for _, own, _ in complete)]
-    if not seeds or not all(values and all(map(is_number, values)) for values, _, _ in complete):
-        return None
-    best: dict[str, list[Any]] = {"grid": [], "parabola": []}
-    for values, own, losses in complete:
-        kept = losses[[own.index(seed) for seed in seeds]]
-        best["grid"].append(grid_best(values, kept, rng=rng).seeds)
-        found = quadratic_best(values, kept, alpha=rule.alpha, rng=rng) if values[0] > 0 else None
-        best["parabola"].append(found.seeds if found is not None and found.seeds else (None,) * len(seeds))
-    places = [float(group.within) for group in row]
-    return {
-        "others": dict(row[0].others),
-        "field": rule.within,
-        "within": [group.within for group in row],
-        "seeds": seeds,
-        "predicted": "falls" if rule.within == FALLING and rule.compared == "optimizer.power" else None,
-        **{
-            name: _tested(np.array(columns, dtype=float).T, places, rule, rng)
-            for name, columns in best.items()
-        },
-    }
-
-
-def _tested(table: Any, places: Sequence[float], rule: Rule, rng: Generator) -> dict[str, Any] | None:
-    """Test the best values of some seeds, shape (seeds, places), for a trend; None if any has none."""
-    if np.isnan(table).any():
-        return None
-    page = page_test(table)
-    slope = None
-    if min(places) > 0:
-        slope = asdict(slope_over_seeds(table, np.log(places), alpha=rule.alpha, rng=rng))
-    two_sided = min(1.0, 2 * min(page.p_falling, page.p_rising))
-    return {"best": table.tolist(), "page": asdict(page) | {"p_two_sided": two_sided}, "slope": slope}

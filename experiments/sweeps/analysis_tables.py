@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,15 +12,21 @@ from experiments.sweeps.verdict import short
 from theory.flags import result_table
 
 Cells = dict[str, Any]
+_TUNING = (
+    "Tested are the losses at the best rate, which flatter; held out is each seed's loss at the rate best for the "
+    "other seeds, an estimate without a test; optimism is how much higher it is."
+)
 
 
 def tables(analysis: Mapping[str, Any]) -> list[Table]:
     """Return for each view a table of the comparisons, of the best values, of the trends and of tuned rates.
 
-    Where learning rates are tuned, the comparisons at each equal one are left out: they are many, and in the data.
-    "Over seed sd" is the mean difference over the spread of the baseline's seeds, "slope" the change of the best value
-    for a factor e, "least p" the smallest that so few seeds can give. "Detectable" is the difference that would be
-    found with probability 0.8 at the level that the correction leaves to one comparison.
+    Where the rule tunes learning rates, comparisons and trends at each equal one are left out: they are many, and in
+    the data.
+    "n" are the seeds with both, "over seed sd" is the mean difference over the spread of the baseline's seeds, "slope"
+    the change of the best value for a factor e, "least p" the smallest adjusted one that so few seeds can give.
+    "Detectable" is the difference that
+    would be found with probability 0.8 at the level that the correction leaves to one comparison.
 
     Parameters
     ----------
@@ -30,23 +37,44 @@ def tables(analysis: Mapping[str, Any]) -> list[Table]:
     made = []
     for view in analysis["views"]:
         many = view["kind"] == "equal settings" and analysis["primary"] != view["kind"]
+        best = f"best {short(rule['compared'])}"
         kinds = (
-            ("against the baseline", [] if many else comparison_rows(view, rule)),
-            ("how sure that is", [] if many else sureness_rows(view, rule)),
-            (f"best {short(rule['compared'])}", _best_rows(view, rule)),
-            (f"trend of the best {short(rule['compared'])}", _trend_rows(view)),
-            ("tuned learning rates", _tuning_rows(view, rule)),
+            ("against the baseline", [] if many else comparison_rows(view, rule), None),
+            ("how sure that is", [] if many else sureness_rows(view, rule), None),
+            (best, _best_rows(view, rule), None),
+            (f"trend of the {best}", [] if many else _trend_rows(view), _trend_caption(view, rule)),
+            ("tuned learning rates", _tuning_rows(view, rule), _TUNING),
         )
-        made += [_table(f"{view['kind']}: {title}", rows) for title, rows in kinds if rows]
+        made += [_table(f"{view['kind']}: {title}", rows, said) for title, rows, said in kinds if rows]
     if made:
-        made[-1].caption = analysis["verdict"]
+        made[-1].caption = "\n".join(filter(None, (made[-1].caption, analysis["verdict"])))  # type: ignore[arg-type]
     return made
 
 
-def _table(title: str, rows: Sequence[Cells]) -> Table:
+def _trend_caption(view: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
+    field = short(rule["within"]) if rule["within"] else ""
+    falling = any(trend["predicted"] for trend in view["trends"])
+    return (
+        f"Along {field}; p {'of falling' if falling else 'of moving, two-sided'}; adjusted: correction "
+        f"{rule['correction']}, family: the view's {_counted(len(view['trends']), 'trend')}, by either best; the "
+        f"grid's decides. Page's null: one best value and equal noise at every {field}; unequal noise can look like "
+        "a trend."
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _table(title: str, rows: Sequence[Cells], caption: str | None) -> Table:
     headings = dict.fromkeys(key for row in rows for key in row)
     columns = {heading: [_said(row.get(heading)) for row in rows] for heading in headings}
-    return result_table(title[0].upper() + title[1:], columns)
+    table = result_table(title[0].upper() + title[1:], columns)
+    table.caption = caption
+    for column, (heading, cells) in zip(table.columns, columns.items(), strict=True):
+        # No word is cut: a narrow terminal breaks lines between words.
+        column.min_width = max(len(word) for cell in (heading, *cells) for word in cell.split() or [""])
+    return table
 
 
 def _said(value: Any) -> str:
@@ -61,8 +89,8 @@ def place(group: Mapping[str, Any], rule: Mapping[str, Any]) -> Cells:
     return {**within, **{short(name): value for name, value in group["others"].items()}}
 
 
-def _interval(interval: Sequence[float] | None) -> str:
-    return "" if interval is None else f"[{interval[0]:.3g}, {interval[1]:.3g}]"
+def _interval(interval: Sequence[float] | None, form: str = ".3g") -> str:
+    return "" if interval is None else f"[{interval[0]:{form}}, {interval[1]:{form}}]"
 
 
 def comparison_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
@@ -78,12 +106,19 @@ def _found(group: Mapping[str, Any], comparison: Mapping[str, Any], rule: Mappin
     return {
         **place(group, rule),
         short(rule["compared"]): comparison["value"],
-        "seeds": len(comparison["seeds"]),
+        "n": len(comparison["seeds"]),
         "difference": None if mean is None else f"{mean:+.4f}",
-        "t interval": _interval(statistics.get("t_interval")) or None,
+        "t interval": _interval(statistics.get("t_interval"), ".4f") or None,
         "adjusted p": comparison["adjusted"],
-        "verdict": comparison["said"],
+        "verdict": _unstable(comparison) or comparison["said"],
     }
+
+
+def _unstable(comparison: Mapping[str, Any]) -> str:
+    """Return whose runs diverged, in fewer words than the analysis has, or nothing."""
+    ours, theirs = comparison["diverged"], comparison["baseline_diverged"]
+    told = [f"{ours} diverged" if ours else "", f"baseline {theirs}" if theirs else ""]
+    return f"unstable: {', '.join(filter(None, told))}" if ours or theirs else ""
 
 
 def sureness_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
@@ -122,7 +157,6 @@ def _best_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
                 if parabola.get("value") is not None
                 else parabola.get("status"),
                 "Fieller": _interval(parabola.get("interval")) or parabola.get("interval_kind"),
-                "bootstrap": _interval(parabola.get("bootstrap_interval")) or "too few seeds",
                 "lack of fit p": parabola.get("lack_of_fit"),
             }
         )
@@ -140,22 +174,26 @@ def _trend_rows(view: Mapping[str, Any]) -> list[Cells]:
             tested = trend[estimator]
             if tested is None:
                 continue
-            page, slope = tested["page"], tested["slope"] or {}
+            slope = tested["slope"] or {}
             rows.append(
                 {
-                    "along": short(trend["field"]),
                     **{short(name): value for name, value in trend["others"].items()},
                     "best by": estimator,
                     "seeds": len(trend["seeds"]),
-                    "p falling": page["p_falling"],
-                    "p rising": page["p_rising"],
-                    "least p": page["smallest"],
+                    "p": tested["p_value"],
+                    "adjusted p": tested["adjusted"],
+                    "least p": tested["least_adjusted"],
                     "slope": slope.get("mean"),
                     "t interval": _interval(slope.get("t_interval")) or None,
-                    "boot.": _interval(slope.get("bootstrap_interval")) or None,
                 }
             )
     return rows
+
+
+def _mean(losses: Sequence[float | None]) -> float | None:
+    """Return the mean; None if a run diverged, which JSON has as null."""
+    finite = [loss for loss in losses if loss is not None and math.isfinite(loss)]
+    return sum(finite) / len(losses) if len(finite) == len(losses) else None
 
 
 def _tuning_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells]:
@@ -165,7 +203,7 @@ def _tuning_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells
             tuning = arm["tuning"]
             if tuning is None:
                 continue
-            rates = list(dict.fromkeys(rate for rate in tuning["rates"] if rate is not None))
+            rates = {rate for rate in tuning["held_out_rates"] if rate is not None}
             parabola = tuning["quadratic"]
             rows.append(
                 {
@@ -175,8 +213,9 @@ def _tuning_rows(view: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Cells
                     "parabola": parabola["status"]
                     if parabola["value"] is None
                     else f"{parabola['value']:.3g}",
-                    "chosen by other seeds": ", ".join(f"{rate:g}" for rate in sorted(rates)) or None,
+                    "by others": ", ".join(f"{rate:g}" for rate in sorted(rates)) or None,
                     "loss": arm["mean"],
+                    "held out": _mean(tuning["held_out"]),
                     "optimism": tuning["optimism"],
                 }
             )

@@ -23,7 +23,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,15 +96,18 @@ def _lock(descriptor: int) -> bool:
 def holder(folder: Path) -> Holder | None:
     """Return who made the newest claim in an arm's folder; None if there is none."""
     files = claim_files(folder)
-    if not files:
-        return None
-    content = files[-1].read_bytes()
+    return read_claim(files[-1]) if files else None
+
+
+def read_claim(path: Path) -> Holder:
+    """Return who made a claim."""
+    content = path.read_bytes()
     line, _, beat = content.partition(b"\n")
     try:
         identity = json.loads(line)
     except ValueError:
         identity = {}
-    return Holder(files[-1], content, identity, beat.startswith(RELEASED))
+    return Holder(path, content, identity, beat.startswith(RELEASED))
 
 
 @dataclass
@@ -127,7 +130,9 @@ class Watch:
         return now - since > self.limit
 
 
-def claim(folder: Path, watch: Watch, **told: Any) -> Claim | None:
+def claim(
+    folder: Path, watch: Watch, is_abandoned: Callable[[Path], bool] | None = None, **told: Any
+) -> Claim | None:
     """Claim the arm in this folder; None if another worker has it.
 
     Parameters
@@ -136,12 +141,16 @@ def claim(folder: Path, watch: Watch, **told: Any) -> Claim | None:
         The arm's folder, made if need be.
     watch : Watch
         The caller's memory of this and other claims.
+    is_abandoned : callable, optional
+        Asked of the folder before a stale claim, which nobody released, is taken over: whether it may be.
     **told
         Further plain data to be written into the claim.
     """
     # Listed before the newest is looked at: the other way round, a claim made in between would be taken over alive.
     files = claim_files(folder)
     if not watch.is_free(folder):
+        return None
+    if is_abandoned is not None and files and not read_claim(files[-1]).released and not is_abandoned(folder):
         return None
     number = int(files[-1].name) + 1 if files else 1
     path = folder / "claims" / f"{number:06d}"

@@ -14,11 +14,12 @@ import tyro
 from rich.console import Console
 
 from experiments.execution import Execution
+from experiments.settings import require
 from experiments.sweeps.arms import ArmState
 from experiments.sweeps.options import Options
 from experiments.sweeps.study import Study
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
-from theory.files import write_file
+from theory.files import require_folder
 from theory.flags import jsonable
 from theory.inputs import InputError
 
@@ -76,10 +77,13 @@ def sweep(
 def _sweep(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> int:
     from experiments.sweeps.display import display
     from experiments.sweeps.engine import Board, run_sweep
+    from experiments.sweeps.folder import read_folder
     from experiments.sweeps.tables import counted
 
     with display() as shown:
         ended = run_sweep(study, folder, execution, options, shown)
+    # What is judged is what the folder says: another sweep may have added to the study meanwhile.
+    study = read_folder(folder) or study
     states = Board(folder, study, options.retries).states()
     print(counted(states), file=sys.stderr)
     failed = [state for state in states if state.state == "failed"]
@@ -99,11 +103,14 @@ def _sweep(study: Study, folder: Path, execution: Execution, options: Options, j
 def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool) -> None:
     """Analyse what came of all arms, write it and the summary, and print it."""
     from experiments.sweeps.analysis import analyse, tables
-    from experiments.sweeps.results import read_results, write_summary
+    from experiments.sweeps.folder import read_additions
+    from experiments.sweeps.results import read_results, write_analysis, write_summary
+    from theory.provenance import provenance
 
-    analysis = analyse(study, read_results(folder, study))
-    text = json_module.dumps(jsonable(analysis), indent=1, allow_nan=False)
-    paths = [write_file(folder / "analysis.json", text + "\n"), write_summary(folder, study)]
+    analysis = analyse(study, read_results(folder, study), history=read_additions(folder))
+    origin = provenance(f"gradpower sweep {study.name}", _content(study, folder))
+    written, _ = write_analysis(folder, analysis, origin)
+    paths = [written, write_summary(folder, study)]
     if json:
         _print_json(study, folder, states, ended="done", analysis=analysis)
     else:
@@ -119,6 +126,7 @@ def _dry_run(study: Study, folder: Path, execution: Execution, options: Options,
     from experiments.sweeps.folder import checked_changes, read_folder
     from experiments.sweeps.tables import dry_table
 
+    require_folder(folder)
     there = read_folder(folder)
     if there is not None:
         checked_changes(folder, there, study)
@@ -174,6 +182,8 @@ def status(
     from experiments.sweeps.engine import Board
     from experiments.sweeps.tables import status_table
 
+    require(retries >= 0, "retries", retries, "a whole number >= 0")
+    require(not (watch and json), "json", "with --watch", "one of --watch and --json")
     there, folder = _study_there(study, output)
     board = Board(folder, there, retries)
     if watch:
@@ -190,8 +200,15 @@ def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
     from experiments.sweeps.folder import default_folder, read_folder
     from experiments.sweeps.studies import chosen_study
 
-    is_folder = (Path(word) / "study.json").exists()
-    folder = output or (Path(word) if is_folder else default_folder(chosen_study(word)))
+    # A folder, or the name of a study that was once read from a file.
+    near = (Path(word), Path("runs") / word)
+    found = next((path for path in near if (path / "study.json").exists()), None)
+    try:
+        folder = output or found or default_folder(chosen_study(word))
+    except InputError as error:
+        raise InputError(
+            error.argument, error.value, f"{error.allowed}, or a folder with study.json"
+        ) from None
     there = read_folder(folder)
     if there is None:
         raise InputError("study", word, f"one with a folder: there is no {folder / 'study.json'} yet")

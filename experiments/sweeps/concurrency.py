@@ -20,6 +20,7 @@ from theory.flags import jsonable
 
 SCHEMA = {"name": "gradpower/workers", "version": 1}
 WARM_UP, SECONDS, PATIENCE = 3, 3.0, 300.0
+ROUNDS, DAY = 2, 86400.0
 _MOST_ON_A_GPU = 16
 # What a process keeps on a GPU beside torch's own memory: context and kernels.
 _CONTEXT = 600e6
@@ -59,14 +60,22 @@ def threads_of(workers: int, fields: Mapping[str, Any]) -> int:
 
 
 def best_workers(
-    folder: Path, arm: Arm, fields: Mapping[str, Any], most: int, processes: list[Process]
+    folder: Path,
+    arm: Arm,
+    fields: Mapping[str, Any],
+    most: int,
+    processes: list[Process],
+    *,
+    again: bool = False,
 ) -> list[Throughput]:
     """Measure arms an hour for 1, 2, 4, … workers, as long as it grows; the last is the best but one at the most.
+
+    All numbers are tried in turn, and then once more, and of each the best counts: other work on a machine only slows.
 
     Parameters
     ----------
     folder : Path
-        The study's; workers.json in it keeps what was measured, for the same machine, model and batch.
+        The study's; workers.json in it keeps for a day what was measured, for the same machine, model and batch.
     arm : Arm
         The arm that is tried for some steps, in a folder that is removed afterwards.
     fields : mapping
@@ -75,6 +84,8 @@ def best_workers(
         Never more workers than that: the number of open arms.
     processes : list of Process
         Worker processes, to which more are added; they are reused for the arms.
+    again : bool
+        Measure whatever is kept.
 
     Returns
     -------
@@ -84,30 +95,45 @@ def best_workers(
     key = _key(arm, fields)
     kept = _read(folder / "workers.json")
     found = next((entry for entry in kept if entry["key"] == key), None)
-    if found is not None:
+    if found is not None and not again and 0 <= time.time() - found.get("time", 0.0) < DAY:
         return [Throughput(**row) for row in found["measured"]]
-    rows: list[Throughput] = []
-    limit, workers = most, 1
-    while workers <= limit:
-        while len(processes) < workers:
-            processes.append(Process())
-        ends = _measure(folder, arm, fields, processes[:workers])
-        if ends is None:
-            break
-        limit = min(limit, _room(ends[0], fields))
-        steps = sum(end["steps_per_second"] for end in ends)
-        hourly = 3600 * steps / arm.recipe.training.steps
-        first = rows[0].arms_per_hour if rows else hourly
-        rows.append(Throughput(workers, threads_of(workers, fields), hourly, hourly / first))
-        if len(rows) > 1 and rows[-1].arms_per_hour < rows[-2].arms_per_hour:
-            break
-        workers *= 2
+    speeds = _speeds(folder, arm, fields, most, processes)
+    steps = arm.recipe.training.steps
+    rows = [
+        Throughput(workers, threads_of(workers, fields), 3600 * speed / steps, speed / speeds[1])
+        for workers, speed in sorted(speeds.items())
+    ]
     if not rows:
         return []
-    entry = {"key": key, "measured": [asdict(row) for row in rows]}
-    content = {"schema": SCHEMA, "entries": [*kept, entry]}
+    entry = {"key": key, "time": time.time(), "measured": [asdict(row) for row in rows]}
+    others = [entry for entry in kept if entry["key"] != key]
+    content = {"schema": SCHEMA, "entries": [*others, entry]}
     write_file(folder / "workers.json", json.dumps(jsonable(content), indent=1) + "\n")
     return rows
+
+
+def _speeds(
+    folder: Path, arm: Arm, fields: Mapping[str, Any], most: int, processes: list[Process]
+) -> dict[int, float]:
+    """Return the best speed by number of workers, in steps a second of all of them together."""
+    speeds: dict[int, float] = {}
+    limit = most
+    for _ in range(ROUNDS):
+        workers = 1
+        while workers <= limit:
+            while len(processes) < workers:
+                processes.append(Process())
+            ends = _measure(folder, arm, fields, processes[:workers])
+            if ends is None:
+                limit = workers - 1
+                break
+            limit = min(limit, _room(ends[0], fields))
+            speed = sum(end["steps_per_second"] for end in ends)
+            speeds[workers] = max(speed, speeds.get(workers, 0.0))
+            if workers > 1 and speeds[workers] < speeds[workers // 2]:
+                break
+            workers *= 2
+    return speeds
 
 
 def fastest(rows: Sequence[Throughput]) -> int:
@@ -148,7 +174,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return list(content["entries"]) if content.get("schema") == SCHEMA else []
+    whole = isinstance(content, dict) and content.get("schema") == SCHEMA
+    return list(content["entries"]) if whole else []
 
 
 def _room(end: Mapping[str, Any], fields: Mapping[str, Any]) -> int:

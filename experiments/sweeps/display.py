@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -31,17 +33,32 @@ def time_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> float | None:
     return tokens / speed if speed else None
 
 
+class StderrConsole(Console):
+    """A console whose broken pipe is an error like another: rich would end this process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise it."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 class Display:
     """Progress of a sweep on stderr.
+
+    Where stderr goes away, as in `2>&1 | head`, nothing is raised: workers are to save their arms first.
 
     Parameters
     ----------
     console : Console
         On stderr.
+
+    Attributes
+    ----------
+    lost : bool
+        Whether stderr has gone away.
     """
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.console, self.lost = console, False
         self._reporter = LiveReporter(console)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -56,14 +73,26 @@ class Display:
 
     def prepare(self, what: str, done: int, total: int) -> None:
         """Tell of work before the first arm."""
-        self._reporter.prepare(what, done, total)
+        with self._heard():
+            self._reporter.prepare(what, done, total)
 
     def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
         """Say nothing: single arms are told of by `arms`."""
 
     def note(self, text: str) -> None:
         """Tell of an event."""
-        self._reporter.note(text)
+        with self._heard():
+            self._reporter.note(text)
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Note, and leave it at that, if stderr has gone away; what is written there later goes nowhere."""
+        try:
+            yield
+        except OSError:
+            self.lost = True
+            with suppress(OSError):  # of a stand-in that is no file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.console.file.fileno())
 
     def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
         """Tell where the arms are: of each that has ended since the last call, and of all of them."""
@@ -77,25 +106,28 @@ class Display:
         said = f", {duration(left)} left" if left is not None else ""
         steps, taken = sum(state.steps for state in states), sum(state.step for state in states)
         taken += sum(state.steps - state.step for state in ended.values())
-        if self.console.is_terminal:
-            if self._reporter.bar.live.is_started:
-                self._reporter.bar.stop()
-            text = f"{len(ended)} of {len(states)} arms done, {running} running{said}"
-            self._bar.update(self._task, description=text, completed=taken, total=steps)
-            self._bar.start()
-        elif time.monotonic() - self._spoke > QUIET:
-            self._spoke = time.monotonic()
-            self.note(f"{counted(states)}{said}")
+        with self._heard():
+            if self.console.is_terminal:
+                if self._reporter.bar.live.is_started:
+                    self._reporter.bar.stop()
+                text = f"{len(ended)} of {len(states)} arms done, {running} running{said}"
+                self._bar.update(self._task, description=text, completed=taken, total=steps)
+                self._bar.start()
+            elif time.monotonic() - self._spoke > QUIET:
+                self._spoke = time.monotonic()
+                self.note(f"{counted(states)}{said}")
 
     def table(self, rows: Sequence[Throughput]) -> None:
         """Tell what was measured of numbers of workers."""
-        self.console.print(throughput_table(rows))
+        with self._heard():
+            self.console.print(throughput_table(rows))
 
     def close(self) -> None:
         """Clear the bars."""
-        for bar in (self._reporter.bar, self._bar):
-            if bar.live.is_started:
-                bar.stop()
+        with self._heard():
+            for bar in (self._reporter.bar, self._bar):
+                if bar.live.is_started:
+                    bar.stop()
 
 
 def _ending(state: ArmState) -> str:
@@ -110,7 +142,7 @@ def _ending(state: ArmState) -> str:
 @contextmanager
 def display() -> Iterator[Display]:
     """Yield a display on stderr, and clear its bar in the end."""
-    shown = Display(Console(stderr=True))
+    shown = Display(StderrConsole(stderr=True))
     try:
         yield shown
     finally:

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,6 +167,10 @@ class _Sweep:
                 with ThreadPoolExecutor(max(1, len(self.processes))) as threads:
                     try:
                         ends = self._watch(self._start(threads, workers), interruption)
+                    except Exception:
+                        # Whatever it is: the workers save before it is told.
+                        self.plan.stop_file.touch()
+                        raise
                     except BaseException:
                         # Threads wait for their processes: those must end first.
                         self.plan.stop_file.touch()
@@ -174,7 +179,7 @@ class _Sweep:
         finally:
             self._close()
             self.plan.stop_file.unlink(missing_ok=True)
-        return _checked(ends)
+        return self._checked(ends)
 
     def _close(self) -> None:
         for process in self.processes:
@@ -182,13 +187,18 @@ class _Sweep:
 
     def _workers(self, open_arms: Sequence[Arm]) -> int | None:
         """Return how many workers to use, measured if that is asked for; None leaves it to the cluster."""
-        asked = None if self.options.workers == "auto" else self.options.workers
+        asked = None if isinstance(self.options.workers, str) else self.options.workers
         if self.options.backend != "local":
             return asked
         if asked is None:
             self.display.note("measuring arms an hour with 1, 2, 4, … workers")
             rows = best_workers(
-                self.folder, open_arms[0], self.plan.execution, len(open_arms), self.processes
+                self.folder,
+                open_arms[0],
+                self.plan.execution,
+                len(open_arms),
+                self.processes,
+                again=self.options.workers == "measure",
             )
             if rows:
                 self.display.table(rows)
@@ -211,16 +221,19 @@ class _Sweep:
         execution = {**plan.execution, "threads": threads_of(len(self.processes), plan.execution)}
         told = dataclasses.asdict(dataclasses.replace(plan, execution=execution))
         return [
-            threads.submit(keep_working, told, index, process) for index, process in enumerate(self.processes)
+            threads.submit(keep_working, told, index, process, self.display.note)
+            for index, process in enumerate(self.processes)
         ]
 
     def _watch(self, futures: Sequence[Future[Any]], interruption: Any) -> list[dict[str, Any]]:
         pending, said = set(futures), False
         while pending:
             pending = wait(pending, timeout=POLL).not_done
-            self.display.arms(self.board.arms, self.board.states())
+            # A file server that is away: if it stays away, the workers will say so.
+            with suppress(OSError):
+                self.display.arms(self.board.arms, self.board.states())
             late = self.deadline is not None and time.monotonic() > self.deadline
-            if (interruption.name or late) and not said:
+            if (interruption.name or late or self.display.lost) and not said:
                 said = True
                 # All workers see the file, wherever they run; and only this machine's clock decides.
                 self.plan.stop_file.touch()
@@ -228,12 +241,13 @@ class _Sweep:
         results = [future.result() for future in futures]
         return [end for result in results for end in (result if isinstance(result, list) else [result])]
 
-
-def _checked(ends: Sequence[dict[str, Any]]) -> Literal["done", "stopped"]:
-    """Return how the sweep ended, or raise what kept its workers from working."""
-    for end in ends:
-        if end["ended"] == "refused":
-            raise InputError(*end["error"])
-        if end["ended"] == "broken":
-            raise RuntimeError(f"worker processes end before they begin an arm: {end['error']}")
-    return "stopped" if any(end["ended"] == "stopped" for end in ends) else "done"
+    def _checked(self, ends: Sequence[dict[str, Any]]) -> Literal["done", "stopped"]:
+        """Return how the sweep ended, or raise what kept its workers from what is left."""
+        if all(is_settled(arm_folder(self.folder, name), self.plan.retries) for name in self.plan.arms):
+            return "done"
+        for end in ends:
+            if end["ended"] == "refused":
+                raise InputError(*end["error"])
+            if end["ended"] == "broken":
+                raise RuntimeError(f"worker processes end before they begin an arm: {end['error']}")
+        return "stopped"

@@ -47,7 +47,35 @@ def read_folder(folder: Path) -> Study | None:
         If its study.json is none.
     """
     content = _read(folder / "study.json")
-    return None if content is None else study_from_dict(content["study"])
+    return None if content is None else _study_of(folder, content)
+
+
+def _study_of(folder: Path, content: Mapping[str, Any]) -> Study:
+    try:
+        return study_from_dict(content["study"])
+    except InputError as error:
+        raise InputError("output", folder / "study.json", f"a study that can be ({error})") from None
+
+
+def read_additions(folder: Path) -> list[dict[str, Any]]:
+    """Return what was added to the study in a folder after it was declared, oldest first.
+
+    Returns
+    -------
+    list of dict
+        `date`; `added`, in words such as "seeds 3, 4"; and `finished`, the number of arms that had a result before.
+
+    Raises
+    ------
+    InputError
+        If its study.json is none.
+    """
+    content = _read(folder / "study.json") or {"history": []}
+    return [
+        {"date": str(entry["time"])[:10], "added": str(entry["added"]), "finished": int(entry["finished"])}
+        for entry in content["history"]
+        if entry.get("added")
+    ]
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -55,10 +83,14 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError):
         content = None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError("output", path, "a file of schema gradpower/study, version 1")
+    history = content.get("history")
+    whole = "study" in content and isinstance(history, list) and all(isinstance(row, dict) for row in history)
+    if not whole:
+        raise InputError("output", path, "a whole study.json, with `study` and `history`")
     return content
 
 
@@ -77,14 +109,16 @@ def open_folder(folder: Path, study: Study) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         history: list[dict[str, Any]] = [] if content is None else content["history"]
         if content is not None:
-            if content["fingerprint"] == study.fingerprint:
+            old = _study_of(folder, content)
+            if old.fingerprint == study.fingerprint:
                 return
-            changed = checked_changes(folder, study_from_dict(content["study"]), study)
-            history = [*history, {"time": now, "from": content["fingerprint"], "changes": changed}]
+            entry = {"time": now, "from": old.fingerprint, "changes": checked_changes(folder, old, study)}
+            finished = sum(1 for _ in folder.glob("arms/*/result.json"))
+            history = [*history, entry | {"added": additions(old, study), "finished": finished}]
         made = {
             "schema": SCHEMA,
             "fingerprint": study.fingerprint,
-            "created": now if content is None else content["created"],
+            "created": now if content is None else content.get("created", now),
             "study": study_to_dict(study),
             "history": history,
         }
@@ -95,7 +129,7 @@ def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
     """Return the changes from the study in a folder to a new one, as `name: old → new`, if they are allowed.
 
     Allowed is anything before an arm has begun; then, what leaves every old arm an arm; and another rule, as long as
-    no arm has finished: it is to be declared before its outcome is known.
+    no arm has a validation loss: it is to be declared before anything of its outcome is known.
 
     Raises
     ------
@@ -105,15 +139,40 @@ def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
     changed = changes(old, new)
     arms = [arm_folder(folder, arm.fingerprint) for arm in old.arms()]
     begun = any(path.exists() for path in arms)
-    finished = any((path / "result.json").exists() for path in arms)
+    seen = any(_has_validation_loss(path) for path in arms)
     kept = {arm.fingerprint for arm in old.arms()} <= {arm.fingerprint for arm in new.arms()}
     if begun and (old.name != new.name or not kept):
         why = "the folder holds arms of another study, or of this one before it changed"
-    elif finished and old.rule != new.rule:
-        why = "arms have finished, and the rule was declared before"
+    elif seen and old.rule != new.rule:
+        why = "arms have validation losses, and the rule was declared before"
     else:
         return changed
     raise InputError("study", new.name, f"the study of {folder / 'study.json'}: {why} ({'; '.join(changed)})")
+
+
+def _has_validation_loss(arm: Path) -> bool:
+    metrics = arm / "metrics.jsonl"
+    # As text: a line that is being written by another process is no line yet.
+    return (arm / "result.json").exists() or (
+        metrics.exists() and '"validation_loss"' in metrics.read_text(encoding="utf-8", errors="replace")
+    )
+
+
+def additions(old: Study, new: Study) -> str:
+    """Return in words which seeds and values of axes a study has that the old one had not.
+
+    >>> from dataclasses import replace
+    >>> from experiments.sweeps.studies import example
+    >>> additions(example(), replace(example(), seeds=(0, 1, 2, 3)))
+    'seeds 2, 3'
+    """
+    before, after = _flat(old), _flat(new)
+    found = {"seeds": [seed for seed in new.seeds if seed not in old.seeds]}
+    for axis in new.axes:
+        name = next(iter(axis))
+        known = before.get(name, [])
+        found[name] = [value for value in after[name] if not isinstance(known, list) or value not in known]
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in found.items() if values)
 
 
 def changes(old: Study, new: Study) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,8 @@ class Group:
         Value of the rule's `within` field; None if it has none.
     others : mapping
         The remaining fields that can be chosen freely, by dotted name.
-    values : tuple
-        Values of the compared field, increasing.
+    values : tuple of float
+        Values of the compared field, numbers by the rule, increasing.
     seeds : tuple of int
         The study's seeds.
     losses : ndarray
@@ -42,13 +42,17 @@ class Group:
 
     within: Any
     others: Mapping[str, Any]
-    values: tuple[Any, ...]
+    values: tuple[float, ...]
     seeds: tuple[int, ...]
     losses: Array
     errors: Array
-    tuning: Mapping[Any, Tuned] = field(default_factory=dict)
+    tuning: Mapping[float, Tuned] = field(default_factory=dict)
 
-    def complete(self) -> tuple[tuple[Any, ...], tuple[int, ...], Array]:
+    def same_rates(self, *values: float) -> bool:
+        """Whether some values, all if none is given, were tuned over the same rates; so they are if none was tuned."""
+        return len({self.tuning[v].tried for v in values or self.values if v in self.tuning}) <= 1
+
+    def complete(self) -> tuple[tuple[float, ...], tuple[int, ...], Array]:
         """Return values with results, the seeds that have all of them, and their losses."""
         kept: NDArray[np.bool_] = np.asarray(~np.isnan(self.losses).all(axis=0))
         rows: NDArray[np.bool_] = np.asarray(~np.isnan(self.losses[:, kept]).any(axis=1))
@@ -64,15 +68,6 @@ def is_number(value: Any) -> bool:
     [True, True, False, False, False]
     """
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def ordered(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Return distinct values, numbers increasing, all else behind them as text.
-
-    >>> ordered([16, 8, None, 8])
-    (8, 16, None)
-    """
-    return tuple(sorted(set(values), key=lambda v: (0, v, "") if is_number(v) else (1, 0, str(v))))
 
 
 def free_fields(rule: Rule, arms: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -145,7 +140,7 @@ def _group(
     seeds: tuple[int, ...],
     losses: Mapping[str, float],
 ) -> Group:
-    values = ordered(result.values[rule.compared] for result in results)
+    values = tuple(sorted({result.values[rule.compared] for result in results}))
     table, errors = np.full((2, len(seeds), len(values)), np.nan)
     for result in results:
         place = seeds.index(result.seed), values.index(result.values[rule.compared])
@@ -160,8 +155,8 @@ def tuned_groups(
 ) -> list[Group]:
     """Return groups whose losses are those at each value's own tuned learning rate; none if the rate is not free.
 
-    Each seed's loss is at the rate that the other seeds choose (`statistics.tune`). Fields that the rate decides, such
-    as a warm-up tied to it, are tuned with it.
+    Each value's losses are at the rate that is best in the mean of all seeds (`statistics.tune`). Fields that the rate
+    decides, such as a warm-up tied to it, are tuned with it.
     """
     arms = [result.values for result in results]
     free = free_fields(rule, arms)
@@ -177,9 +172,9 @@ def tuned_groups(
 
 def _tuned_group(groups: Sequence[Group], kept: Sequence[str], alpha: float, rng: Generator) -> Group:
     first = groups[0]
-    values = ordered(value for group in groups for value in group.values)
+    values = tuple(sorted({value for group in groups for value in group.values}))
     losses = np.full((len(first.seeds), len(values)), np.nan)
-    tuning: dict[Any, Tuned] = {}
+    tuning: dict[float, Tuned] = {}
     for column, value in enumerate(values):
         curves = sorted(
             (g.others[RATE], g.losses[:, g.values.index(value)]) for g in groups if value in g.values

@@ -27,9 +27,9 @@ class Options:
     2
     """
 
-    workers: int | Literal["auto"] = "auto"
-    """Worker processes; auto: as many as bring most arms an hour, which is measured (on a cluster: as many as it
-    has room for)."""
+    workers: int | Literal["auto", "measure"] = "auto"
+    """Worker processes; auto: as many as bring most arms an hour, which is measured once a day; measure: again (on a
+    cluster: as many as it has room for)."""
     retries: int = 2
     """How often an arm is tried again after a failure; counted over all sweeps of the study."""
     budget: float | None = None
@@ -42,7 +42,10 @@ class Options:
     def __post_init__(self) -> None:
         """Check every value."""
         require(
-            self.workers == "auto" or self.workers >= 1, "workers", self.workers, "auto, or a number >= 1"
+            isinstance(self.workers, str) or self.workers >= 1,
+            "workers",
+            self.workers,
+            "auto, measure, or a number >= 1",
         )
         require(self.retries >= 0, "retries", self.retries, "a whole number >= 0")
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")

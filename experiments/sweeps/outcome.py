@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from experiments.sweeps.folder import read_folder
+from experiments.sweeps.folder import read_additions, read_folder
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, read_results
 from experiments.sweeps.study import Study, study_from_dict
 from theory.inputs import InputError
+
+_ALLOWED = "the folder of a study, or its summary.json"
 
 
 def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
@@ -24,18 +27,10 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
     InputError
         If it is neither.
     """
-    allowed = "the folder of a study, or its summary.json"
-    if path.is_dir():
-        study = read_folder(path)
-        if study is not None:
-            return study, read_results(path, study)
-        path = path / "summary.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("schema") != SUMMARY_SCHEMA:
-        raise InputError("study", path, allowed)
+    study = read_folder(path) if path.is_dir() else None
+    if study is not None:
+        return study, read_results(path, study)
+    content = _summary(path)
     try:
         results = [
             ArmResult(
@@ -50,4 +45,36 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
         ]
         return study_from_dict(content["study"]), results
     except (KeyError, TypeError):
-        raise InputError("study", path, f"{allowed}; this one lacks what a summary holds") from None
+        raise InputError("study", path, f"{_ALLOWED}; this one lacks what a summary holds") from None
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Return what was added to a study after it was declared, from where `read_outcome` reads it.
+
+    Returns
+    -------
+    list of dict
+        As of `folder.read_additions`.
+
+    Raises
+    ------
+    InputError
+        If there is no study.
+    """
+    if path.is_dir() and (path / "study.json").exists():
+        return read_additions(path)
+    history = _summary(path).get("history", [])
+    if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+        raise InputError("study", path, f"{_ALLOWED}; the history of this one is none")
+    return history
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    path = path / "summary.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or content.get("schema") != SUMMARY_SCHEMA:
+        raise InputError("study", path, _ALLOWED)
+    return content

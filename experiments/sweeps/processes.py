@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.sweeps.arms import arm_folder, read_failures, record_failure
-from experiments.sweeps.claims import holder
+from experiments.sweeps.claims import LIMIT, claim_files, read_claim
 from experiments.sweeps.worker import ALONE, POLL, Plan, work
 
 STARTS = 3
@@ -69,7 +69,12 @@ def _follow(parent: int) -> None:
         os._exit(1)
 
 
-def keep_working(fields: Mapping[str, Any], index: int, process: Process | None = None) -> dict[str, Any]:
+def keep_working(
+    fields: Mapping[str, Any],
+    index: int,
+    process: Process | None = None,
+    note: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """Have one worker process work until nothing is left to do, and replace it when it fails or crashes.
 
     Parameters
@@ -80,6 +85,8 @@ def keep_working(fields: Mapping[str, Any], index: int, process: Process | None 
         Number of the worker.
     process : Process, optional
         The process to use; one of its own if not given.
+    note : callable, optional
+        Told in words, at once, that a process has ended and why.
 
     Returns
     -------
@@ -94,14 +101,18 @@ def keep_working(fields: Mapping[str, Any], index: int, process: Process | None 
     try:
         while starts < STARTS:
             left = None if plan.seconds is None else plan.seconds - (time.monotonic() - begun)
-            told = asdict(replace(plan, seconds=left, parent=os.getpid()))
+            told, called = asdict(replace(plan, seconds=left, parent=os.getpid())), time.monotonic()
             try:
                 end: dict[str, Any] = process.call(work, told, index).result()
-            except (BrokenProcessPool, KeyboardInterrupt) as broken:
+            except (BrokenProcessPool, KeyboardInterrupt, OSError) as broken:
                 if plan.stop_file.exists():
                     return {"ended": "stopped", "error": None}
-                error = str(broken)
-                starts = 0 if _charge(plan, index, error) else starts + 1
+                error = " ".join(f"{type(broken).__name__}: {broken}".split())
+                lasted = time.monotonic() - called > LIMIT
+                starts = 0 if _charge(plan, index, error) or lasted else starts + 1
+                _announce(note, index, error, final=starts == STARTS)
+                if isinstance(broken, OSError):  # a file server that is away, perhaps
+                    time.sleep(starts * POLL)
             else:
                 if end["ended"] != "failed":
                     process.close()
@@ -110,6 +121,12 @@ def keep_working(fields: Mapping[str, Any], index: int, process: Process | None 
         return {"ended": "broken", "error": error}
     finally:
         process.close(kill=True)
+
+
+def _announce(note: Callable[[str], None] | None, index: int, error: str, *, final: bool) -> None:
+    if note is not None:
+        then = "it is not started again" if final else "it is started anew"
+        note(f"worker {index} has ended, {then}: {error}")
 
 
 def _without_child(plan: Plan, index: int) -> dict[str, Any]:
@@ -121,17 +138,23 @@ def _without_child(plan: Plan, index: int) -> dict[str, Any]:
 
 
 def _charge(plan: Plan, index: int, error: str) -> bool:
-    """Record the crash of a worker with the arm that it was at; return whether it was at one."""
+    """Record the crash of a worker with the arm that it was at; return whether it was at one, as far as is known."""
+    try:
+        return _charged(plan, index, error)
+    except OSError:
+        return False
+
+
+def _charged(plan: Plan, index: int, error: str) -> bool:
     charged = False
     for name in plan.arms:
         own = arm_folder(Path(plan.folder), name)
-        found = holder(own)
-        if found is None or found.released:
-            continue
-        told = found.identity
-        if (told.get("sweep"), told.get("worker")) != (plan.sweep, index):
-            continue
-        if told["token"] not in {row["claim"] for row in read_failures(own)}:
-            record_failure(own, told["token"], f"the process ended: {error}")
-            charged = True
+        # Older claims as well: another worker may have taken the arm over already.
+        for found in map(read_claim, claim_files(own)):
+            told = found.identity
+            if found.released or (told.get("sweep"), told.get("worker")) != (plan.sweep, index):
+                continue
+            if told["token"] not in {row["claim"] for row in read_failures(own)}:
+                record_failure(own, told["token"], f"the process ended: {error}")
+                charged = True
     return charged

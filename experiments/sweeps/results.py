@@ -10,12 +10,14 @@ from typing import Any
 
 from experiments.records import read_result
 from experiments.sweeps.arms import arm_folder
+from experiments.sweeps.folder import read_additions
 from experiments.sweeps.study import Study, study_to_dict
 from theory.files import write_file
 from theory.flags import jsonable
 from theory.provenance import provenance
 
 SUMMARY_SCHEMA = {"name": "gradpower/sweep", "version": 1}
+ANALYSIS = "analysis.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "joblib")
 
 
@@ -65,6 +67,23 @@ def read_results(folder: Path, study: Study) -> list[ArmResult]:
     return results
 
 
+def write_analysis(folder: Path, analysis: Mapping[str, Any], origin: Mapping[str, Any]) -> tuple[Path, str]:
+    """Write analysis.json: an analysis and where it comes from; return its path and its text.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write it.
+    analysis : mapping
+        What `analysis.analyse` returned.
+    origin : mapping
+        What `theory.provenance.provenance` returned.
+    """
+    content = jsonable({**analysis, "provenance": origin})
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return write_file(folder / ANALYSIS, text), text
+
+
 def write_summary(folder: Path, study: Study) -> Path:
     """Write summary.json, small enough to be committed: the study, where it ran, and a row an arm; return its path.
 
@@ -90,6 +109,11 @@ def write_summary(folder: Path, study: Study) -> Path:
             }
         )
     config = {"study": study.name, "fingerprint": study.fingerprint}
-    origin = provenance(f"gradpower sweep {study.name}", config, packages=PACKAGES)
-    content = {"schema": SUMMARY_SCHEMA, "study": study_to_dict(study), "provenance": origin, "arms": rows}
+    content = {
+        "schema": SUMMARY_SCHEMA,
+        "study": study_to_dict(study),
+        "history": read_additions(folder),
+        "provenance": provenance(f"gradpower sweep {study.name}", config, packages=PACKAGES),
+        "arms": rows,
+    }
     return write_file(folder / "summary.json", json.dumps(jsonable(content), indent=1) + "\n")

@@ -10,6 +10,7 @@ from experiments.fields import require_field
 from experiments.settings import require
 
 CORRECTIONS = ("holm", "bonferroni", "none")
+RATES = ("equal", "tuned")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Rule:
     >>> Rule(compared="optimizer.power", baseline=1.0, alpha=5)
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: rule.alpha: 5 is not allowed; expected a number in (0, 1)
+    theory.inputs.InputError: rule.alpha: 5 is not allowed; expected a number in (0, 0.5)
     """
 
     compared: str
@@ -43,12 +44,20 @@ class Rule:
     """Correction for the number of comparisons."""
     smallest_effect: float = 0.0
     """Smallest difference of losses, in nats a token, that is called an effect."""
+    learning_rate: Literal["equal", "tuned"] = "equal"
+    """Whether values are compared at equal learning rates, or each at the best of the rates of a crossed axis
+    optimizer.learning_rate."""
 
     def __post_init__(self) -> None:
         """Check every value; whether the study varies these fields is checked there."""
-        require_field(self.compared)
+        for name in ("compared", "within"):
+            value = getattr(self, name)
+            if value is not None or name == "compared":
+                require(
+                    isinstance(value, str), f"rule.{name}", value, "the dotted name of a field, in quotes"
+                )
+                require_field(value)
         if self.within is not None:
-            require_field(self.within)
             allowed = f"another field than rule.compared = {self.compared}"
             require(self.within != self.compared, "rule.within", self.within, allowed)
         for name in ("baseline", "alpha", "smallest_effect"):
@@ -57,7 +66,8 @@ class Rule:
                 isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             )
             require(is_number, f"rule.{name}", value, "a finite number")
-        require(0 < self.alpha < 1, "rule.alpha", self.alpha, "a number in (0, 1)")
-        require(self.correction in CORRECTIONS, "rule.correction", self.correction, " or ".join(CORRECTIONS))
+        require(0 < self.alpha < 0.5, "rule.alpha", self.alpha, "a number in (0, 0.5)")
+        for name, known in (("correction", CORRECTIONS), ("learning_rate", RATES)):
+            require(getattr(self, name) in known, f"rule.{name}", getattr(self, name), " or ".join(known))
         allowed = "a number >= 0, in nats a token"
         require(self.smallest_effect >= 0, "rule.smallest_effect", self.smallest_effect, allowed)

@@ -18,6 +18,7 @@ from experiments.sweeps.rule import Rule
 from theory.inputs import InputError
 
 SEED = "training.seed"
+RATE = "optimizer.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Study:
     def _check_seeds(self) -> None:
         require(len(self.seeds) > 0, "seeds", list(self.seeds), "one seed or more")
         for seed in self.seeds:
-            require(type(seed) is int and seed >= 0, "seeds", seed, "whole numbers >= 0")
+            require(type(seed) is int and 0 <= seed < 2**63, "seeds", seed, "whole numbers in [0, 2^63)")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", list(self.seeds), "different seeds")
 
     def _check_axes(self) -> None:
@@ -126,6 +127,11 @@ class Study:
         together = within is not None and axis_of[within] == axis_of[compared]
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
+        taken = {axis_of[name] for name in (compared, within) if name is not None}
+        crossed = RATE in axis_of and axis_of[RATE] not in taken
+        allowed = f"equal, as no axis varies {RATE} apart from rule.compared and rule.within"
+        held = self.rule.learning_rate != "tuned" or crossed
+        require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
 
     def arms(self) -> list[Arm]:
         """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done.
@@ -185,9 +191,15 @@ def study_from_dict(content: Mapping[str, Any]) -> Study:
     Raises
     ------
     InputError
-        If it is none that can be.
+        If it is none that can be, or has what this version does not know.
     """
-    recipe, rule = from_dict(content["recipe"]), Rule(**content["rule"])
-    return Study(
-        content["name"], recipe, content["axes"], rule, seeds=content["seeds"], fields=content["fields"]
-    )
+    allowed = "a study of name, recipe, fields, axes, seeds and rule"
+    require(isinstance(content, Mapping), "study", content, allowed)
+    try:
+        parts = {name: content[name] for name in ("name", "axes", "seeds", "fields")}
+        known = {field.name for field in dataclasses.fields(Rule)}
+        for name in content["rule"]:
+            require(name in known, "rule", name, f"one of {', '.join(sorted(known))}")
+        return Study(recipe=from_dict(content["recipe"]), rule=Rule(**content["rule"]), **parts)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError("study", f"{type(error).__name__}: {error}", allowed) from None

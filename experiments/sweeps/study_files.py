@@ -39,7 +39,7 @@ def read_study(path: Path) -> Study:
     except OSError as error:
         raise InputError("study", path, f"a TOML file that can be read ({error.strerror})") from None
     except ValueError as error:  # of the encoding as well
-        raise InputError("study", path, f"a TOML file ({error})") from None
+        raise InputError("study", path, f"a TOML file, texts and dotted names in quotes ({error})") from None
     return _study(content, path.parent)
 
 
@@ -65,6 +65,7 @@ def _study(content: Mapping[str, Any], folder: Path) -> Study:
 def _axis(axis: Any) -> dict[str, tuple[Any, ...]]:
     require(isinstance(axis, dict), "axes", axis, "tables [[axes]]")
     for name, values in axis.items():
+        _quoted(name, values)
         require_field(name)
         require(isinstance(values, list), name, values, "a list of values")
     return {name: tuple(_value(name, value) for value in values) for name, values in axis.items()}
@@ -81,8 +82,16 @@ def _rule(table: Mapping[str, Any]) -> Rule:
     return Rule(**table)
 
 
+def _quoted(name: str, value: Any) -> None:
+    """Refuse a table where a field is meant: without quotes, a dotted name is one in TOML."""
+    if isinstance(value, dict):
+        dotted = ".".join([name, *list(value)[:1]])
+        raise InputError("study", f"{dotted} without quotes", f'"{dotted}" = …: quote the dotted name')
+
+
 def _value(name: str, value: Any) -> Any:
     """Return a field's value; the text none as no value, where the field may have none."""
+    _quoted(name, value)
     require_field(name)
     return None if value == "none" and type(None) in get_args(FIELDS[name]) else value
 

@@ -65,14 +65,7 @@ def counted(states: Sequence[ArmState]) -> str:
 
 def status_table(study: Study, states: Sequence[ArmState]) -> Table:
     """Return the table of `gradpower status`."""
-    # Of fields that vary together, one tells which arm it is.
-    names = [next(iter(axis)) for axis in study.axes]
-    columns: dict[str, list[Any]] = {
-        name.partition(".")[2]: [state.values[name] for state in states] for name in names
-    }
-    columns |= {
-        "seed": [state.seed for state in states],
-        "state": [state.state for state in states],
+    columns = _arm_columns(study, states) | {
         "step": [f"{state.step}/{state.steps}" for state in states],
         "loss": [_number(state.loss, ".3f") for state in states],
         "val.": [_number(state.validation_loss, ".4f") for state in states],
@@ -89,22 +82,24 @@ def status_table(study: Study, states: Sequence[ArmState]) -> Table:
     return table
 
 
+def _arm_columns(study: Study, states: Sequence[ArmState]) -> dict[str, list[Any]]:
+    """Return which arm each is, and its state."""
+    # Of fields that vary together, one tells which arm it is.
+    names = [next(iter(axis)) for axis in study.axes]
+    return {name.partition(".")[2]: [state.values[name] for state in states] for name in names} | {
+        "seed": [state.seed for state in states],
+        "state": [state.state for state in states],
+    }
+
+
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
 def dry_table(study: Study, states: Sequence[ArmState], needed: Sequence[Estimate]) -> Table:
     """Return the table of `gradpower sweep --dry-run`."""
-    columns: dict[str, list[Any]] = {
-        name.partition(".")[2]: [state.values[name] for state in states] for name in states[0].values
-    }
-    columns |= {
-        "seed": [state.seed for state in states],
-        "fingerprint": [state.fingerprint for state in states],
-        "state": [state.state for state in states],
-        "time": [duration(each.seconds) if each.basis != "done" else "" for each in needed],
-    }
-    table = result_table(f"Study {study.name}", columns)
+    times = [duration(each.seconds) if each.basis != "done" else "" for each in needed]
+    table = result_table(f"Study {study.name}", _arm_columns(study, states) | {"time": times})
     bases = {each.basis for each in needed}
     told = [f"{counted(states)}; {duration(sum(each.seconds for each in needed))} one by one"]
     if "measured" in bases:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+MANY = 3
+"""Trends that are told one by one, at most."""
 
 
 def verdict(analysis: Mapping[str, Any]) -> str:
     """Return the verdict of an analysis' primary view in one sentence.
 
-    It counts the comparisons by outcome and says whether the best value moves with the `within` field: by Page's test
-    of the grid's best values, which assumes no parabola.
+    It counts the tested comparisons by outcome, then those with a diverged run, which have no test, and says whether
+    the best value moves with the `within` field: by Page's test of the grid's best values, which assumes no parabola.
+    Additions after outcomes were known are named, for α does not hold then.
 
     Parameters
     ----------
@@ -20,14 +24,14 @@ def verdict(analysis: Mapping[str, Any]) -> str:
     """
     rule = analysis["rule"]
     view = next(view for view in analysis["views"] if view["kind"] == analysis["primary"])
-    parts = [_comparisons(view, rule), *(_trend(trend, rule) for trend in view["trends"])]
+    parts = [_comparisons(view, rule), *_trends(view["trends"], rule), *_additions(analysis["history"])]
     if analysis["tied"]:
         parts.append(f"varied together with these: {', '.join(map(short, analysis['tied']))}")
     arms = analysis["arms"]
     missing = (
         f"Incomplete, {arms['missing']} of {arms['planned']} arms are missing: " if arms["missing"] else ""
     )
-    seeds = f"with {len(analysis['seeds'])} seeds"
+    seeds = f"with {_counted(len(analysis['seeds']), 'seed')}"
     text = f"{missing}{view['kind']}, {seeds}: {'; '.join(parts)}."
     return text[0].upper() + text[1:]
 
@@ -42,47 +46,88 @@ def _comparisons(view: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
         "undecided": "undecided",
     }
     said = [f"{counts[key]} {word}" for key, word in words.items() if counts[key]]
-    diverged = sum(comparison["diverged"] > 0 for comparison in found)
-    lost = f" ({diverged} by divergence)" if diverged else ""
-    correction = (
-        "no correction" if rule["correction"] == "none" else f"{rule['correction'].capitalize()} correction"
-    )
+    untested = "none tested" if found else "none made"
     baseline = f"{short(rule['compared'])} = {rule['baseline']:g}"
     return (
-        f"of {len(found)} comparisons with {baseline} (α = {rule['alpha']:g}, {correction}), "
-        f"{', '.join(said) or 'none made'}{lost}"
+        f"of {_counted(len(found), 'comparison')} with {baseline}, "
+        f"{', '.join(said) or untested} (α = {rule['alpha']:g}, {_correction(rule)}){_unstable(found)}"
     )
+
+
+def _unstable(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many comparisons have a diverged run, and whose."""
+    unstable = [comparison for comparison in found if comparison["decision"] == "unstable"]
+    if not unstable:
+        return ""
+    ours = sum(comparison["diverged"] > 0 for comparison in unstable)
+    theirs = sum(comparison["baseline_diverged"] > 0 for comparison in unstable)
+    told = [f"the value diverged in {ours}" if ours else "", f"the baseline in {theirs}" if theirs else ""]
+    return f"; {len(unstable)} unstable, without a test ({', '.join(filter(None, told))})"
+
+
+def _correction(rule: Mapping[str, Any]) -> str:
+    name = rule["correction"]
+    return "no correction" if name == "none" else f"{name.capitalize()} correction"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _additions(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what was added once outcomes could be known."""
+    late = [addition for addition in history if addition["finished"]]
+    told = [f"{a['added']} (after {_counted(a['finished'], 'arm')} had finished)" for a in late]
+    return [f"added later: {', '.join(told)}, so that α no longer holds"] if late else []
+
+
+def _trends(trends: Sequence[Mapping[str, Any]], rule: Mapping[str, Any]) -> list[str]:
+    if len(trends) <= MANY:
+        return [_trend(trend, rule) for trend in trends]
+    counts = Counter(_moves(trend) for trend in trends)
+    said = ", ".join(f"{words} in {count}" for words, count in counts.items())
+    return [
+        f"as {short(trends[0]['field'])} grows, in {len(trends)} settings, the best {short(rule['compared'])} {said} "
+        f"(Page's test, {_correction(rule)} over these)"
+    ]
 
 
 def _trend(trend: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
     where = ", ".join(f"{short(name)} = {value}" for name, value in trend["others"].items())
-    moves = f"the best {short(rule['compared'])}"
     along = f"as {short(trend['field'])} grows{f' ({where})' if where else ''}"
-    said = [f"{name}: {_tested(trend[name])}" for name in ("grid", "parabola") if trend[name]]
-    if not said:
-        return f"whether {moves} moves {along} cannot be tested"
-    first = trend["grid"] or trend["parabola"]
-    return f"{moves} {_direction(trend, first, rule['alpha'])} {along} ({'; '.join(said)})"
+    moves = f"the best {short(rule['compared'])} {_moves(trend)} {along}"
+    tested = trend["grid"]
+    if tested is None:
+        return f"{moves}: {trend['reason']}"
+    if trend["decision"] == "cannot be shown":
+        moves += f" with {_counted(len(trend['seeds']), 'seed')} (least p {tested['least_adjusted']:.2g})"
+    if trend["decision"] not in ("falls", "rises"):
+        moves += f", in these data it {tested['data']}"
+    family = f", {_correction(rule)} over {trend['family']} trends" if trend["family"] > 1 else ""
+    side = "falling" if trend["predicted"] else "moving"
+    told = [f"Page's p = {tested['adjusted']:.2g} of {side}{family}", *_slope(tested["slope"])]
+    if trend["left_out"]:
+        told.append(f"only {', '.join(f'{value:g}' for value in trend['values'])} have results throughout")
+    return f"{moves} ({', '.join(told)})"
 
 
-def _direction(trend: Mapping[str, Any], tested: Mapping[str, Any], alpha: float) -> str:
-    page = tested["page"]
-    if trend["predicted"] == "falls":
-        # The paper predicts the direction, so that only a fall counts.
-        return "falls" if page["p_falling"] <= alpha else "is not shown to fall"
-    if page["p_two_sided"] > alpha:
-        return "is not shown to move"
-    return "falls" if page["p_falling"] < page["p_rising"] else "rises"
+def _moves(trend: Mapping[str, Any]) -> str:
+    direction = "fall" if trend["predicted"] else "move"
+    words = {
+        "not shown": f"is not shown to {direction}",
+        "cannot be shown": f"cannot be shown to {direction}",
+        "not tested": "is not tested",
+    }
+    decision = str(trend["decision"])
+    return words.get(decision, decision)
 
 
-def _tested(tested: Mapping[str, Any]) -> str:
-    page, slope = tested["page"], tested["slope"]
-    text = f"Page's p = {page['p_falling']:.2g} of falling"
+def _slope(slope: Mapping[str, Any] | None) -> list[str]:
     if slope is None:
-        return text
+        return []
     interval = slope["t_interval"]
     within = f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else ""
-    return f"{text}, slope {slope['mean']:.3g}{within} per factor e"
+    return [f"slope {slope['mean']:.3g}{within} per factor e"]
 
 
 def short(name: str) -> str:

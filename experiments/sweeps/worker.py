@@ -155,19 +155,26 @@ class _Worker:
             own = arm_folder(self.folder, name)
             if time.monotonic() < self._busy.get(name, 0.0):
                 continue
-            held = claim(own, self.watch, sweep=self.plan.sweep, worker=self.index)
+            held = claim(own, self.watch, self._is_abandoned, sweep=self.plan.sweep, worker=self.index)
             if held is None:
                 continue
             with held:
                 # Since it was looked at, another worker may have finished it.
                 if self._is_settled(name):
                     return None
-                # Looked at under the claim only: the look itself holds the folder's lock for a moment.
+                # Looked at under the claim: the look itself holds the folder's lock for a moment.
                 if _is_idle(own):
                     return self._train(name, own, held)
                 self._busy[name] = time.monotonic() + LIMIT
         time.sleep(POLL)
         return None
+
+    def _is_abandoned(self, own: Path) -> bool:
+        """Return whether a stale claim's holder is gone, not just suspended: it would lose steps that none can use."""
+        if _is_idle(own):
+            return True
+        self._busy[own.name] = time.monotonic() + LIMIT
+        return False
 
     def _train(self, name: str, own: Path, held: Claim) -> str | None:
         from experiments.training import train

@@ -14,6 +14,9 @@ from experiments.sweeps.statistics import (
     slope_over_seeds,
     tune,
 )
+from experiments.sweeps.statistics.optima import WINDOW
+from experiments.sweeps.statistics.parabola import lowest_of_means
+from experiments.sweeps.statistics.tuning import best_rate
 from theory.inputs import InputError
 
 P = np.array([0.8, 0.9, 1.0, 1.1, 1.2])
@@ -234,7 +237,7 @@ def test_tuning_on_the_other_seeds_is_unbiased():
         [table[s, np.argmin(np.delete(table, s, axis=0).mean(0))] for s in range(seeds)] for table in losses
     ]
     tuned = [tune([1, 2, 3, 4], table, rng=rng()) for table in losses[:40]]
-    assert [t.losses for t in tuned] == [tuple(row) for row in chosen[:40]]
+    assert [t.held_out for t in tuned] == [tuple(row) for row in chosen[:40]]
     error = noise / math.sqrt(trials * seeds)
     assert np.mean(chosen) == pytest.approx(3.0, abs=4 * error)
     # E min of 4 standard normals is −1.0294.
@@ -246,18 +249,68 @@ def test_tuning_with_divergence():
     losses = np.array([[3.0, 2.9, np.inf], [3.0, 2.9, 2.0], [3.0, 2.9, 2.0]])
     tuned = tune([1.0, 2.0, 4.0], losses, rng=rng())
     # The other seeds prefer 4, where seed 0 diverges; for seeds 1 and 2 it has diverged in seed 0.
-    assert tuned.rates == (4.0, 2.0, 2.0)
-    assert tuned.losses == (np.inf, 2.9, 2.9)
+    assert tuned.held_out_rates == (4.0, 2.0, 2.0)
+    assert tuned.held_out == (np.inf, 2.9, 2.9)
+    assert (tuned.rate, tuned.losses) == (2.0, (2.9, 2.9, 2.9))
     assert tuned.optimism is None
     assert tuned.grid.value == 2.0
     lost = tune([1.0], [[np.inf], [3.0]], rng=rng())
     assert lost.method == "one rate"
     assert lost.losses == (np.inf, 3.0)
     nothing = tune([1.0, 2.0], [[3.0, 3.0], [np.inf, np.inf]], rng=rng())
-    assert nothing.rates == (None, 1.0)
-    assert nothing.losses == (np.inf, np.inf)
+    assert nothing.held_out_rates == (None, 1.0)
+    assert nothing.held_out == (np.inf, np.inf)
+    assert nothing.losses == (3.0, np.inf)
+    fewer = tune([1.0, 2.0], [[np.inf, 3.0], [np.inf, np.inf]], rng=rng())
+    assert (fewer.rate, fewer.losses) == (2.0, (3.0, np.inf))
 
 
 def test_tuning_one_seed_says_so():
     tuned = tune([1.0, 2.0], [[3.0, 2.9]], rng=rng())
-    assert (tuned.method, tuned.losses) == ("one seed", (2.9,))
+    assert (tuned.method, tuned.held_out) == ("one seed", (2.9,))
+
+
+def level(p_values, nominal=0.05):
+    """Return the share of rejections and the largest that a true level of `nominal` leaves likely, + 3 errors."""
+    return np.mean(np.asarray(p_values) <= nominal), nominal + 3 * math.sqrt(
+        nominal * (1 - nominal) / len(p_values)
+    )
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("curve", [(0, 0, 0), (0, 0, 3), (0.06, 0.06, 0.5, 0.5), (1, 0, 1)])
+def test_level_of_the_test_at_tuned_rates(seeds, curve):
+    """Two values alike, losses in units of the noise: 4000 studies, standard error 0.003."""
+    draws = np.random.default_rng(seeds).normal(size=(2, 4000, seeds, len(curve))) + np.array(curve)
+    at_best = [np.array([y[:, best_rate(y)] for y in side]) for side in draws]
+    assert at_best[0][0] == pytest.approx(tune(range(1, 1 + len(curve)), draws[0, 0], rng=rng()).losses)
+    found, largest = level(stats.ttest_rel(*at_best, axis=1).pvalue)
+    assert 0.01 < found < largest
+
+
+def test_held_out_losses_would_have_no_level():
+    """Why they are an estimate only: taken as independent, flat losses of 3 seeds at 5 rates reject far too often."""
+    draws = np.random.default_rng(0).normal(size=(2, 4000, 3, 5))
+    others = (draws.sum(2, keepdims=True) - draws).argmin(3)
+    held_out = np.take_along_axis(draws, others[..., None], axis=3)[..., 0]
+    assert held_out[0, 0] == pytest.approx(tune(range(1, 6), draws[0, 0], rng=rng()).held_out)
+    found, largest = level(stats.ttest_rel(*held_out, axis=1).pvalue)
+    assert found > largest
+    assert np.corrcoef(*(held_out[0] - held_out[1])[:, :2].T)[0, 1] > 0.1
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("curvature", [0.0, 0.6])
+def test_level_of_page_and_the_slope_on_the_parabolas_best(seeds, curvature):
+    """One optimum and equal noise at three places: 1500 studies of a few powers, standard error 0.006."""
+    grid, studies = np.array([0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5]), 1500
+    noise = 0.1 * np.random.default_rng(seeds).normal(size=(studies, 3, seeds, grid.size))
+    losses = curvature * np.log(grid / 1.1) ** 2 + noise
+    best = np.exp(lowest_of_means(np.log(grid), WINDOW, losses.reshape(-1, grid.size))[0])
+    best = best.reshape(studies, 3, seeds)
+    assert best[0, 0] == pytest.approx(quadratic_best(grid, losses[0, 0], rng=rng()).seeds)
+    falling, largest = level([page_test(table.T).p_falling for table in best])
+    assert 0.01 < falling < largest
+    # The slope over equally spaced places is half the last less the first.
+    found, largest = level(stats.ttest_rel(best[:, 2], best[:, 0], axis=1).pvalue)
+    assert 0.01 < found < largest

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.fields import get_field, to_dict
 from experiments.recipes import recipe
-from experiments.sweeps.folder import changes, open_folder, read_folder
+from experiments.sweeps.folder import changes, open_folder, read_additions, read_folder
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.studies import STUDIES, chosen_study, example
 from experiments.sweeps.study import Study, study_from_dict, study_to_dict
@@ -110,6 +110,21 @@ def test_the_recipe_may_lie_beside_the_file(file):
             "cross",
         ),
         ("[rule]", "[rule", "study: .*TOML file"),
+        ('compared = "optimizer.power"', "compared = 5", r"rule\.compared: 5"),
+        ('compared = "optimizer.power"', "compared = []", r"rule\.compared: \[\]"),
+        ('compared = "optimizer.power"', "compared = optimizer.power", "names in quotes"),
+        ('within = "training.batch_size"', "within = 3", r"rule\.within: 3"),
+        ('"bonferroni"', '["holm"]', r"rule\.correction: \['holm'\]"),
+        ("baseline = 1.0", "baseline = 1.0\nalpha = 0.5", r"rule\.alpha: 0\.5"),
+        (
+            "baseline = 1.0",
+            'baseline = 1.0\nlearning_rate = "best"',
+            r"rule\.learning_rate: best .*equal or tuned",
+        ),
+        ("baseline = 1.0", 'baseline = 1.0\nlearning_rate = "tuned"', r"rule\.learning_rate: tuned"),
+        ("[0, 1, 2]", "[9223372036854775808]", "seeds: 9223372036854775808"),
+        ('"training.steps" = 400', "training.steps = 400", "study: training.steps without quotes"),
+        ('"optimizer.power" = [1, 1.2]', "optimizer.power = [1, 1.2]", "quote the dotted name"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(file, old, new, message):
@@ -144,10 +159,12 @@ def make(powers=(1.0, 1.2), seeds=(0, 1), **rule) -> Study:
     )
 
 
-def begin(folder, study, *, finish=False):
+def begin(folder, study, *, evaluate=False, finish=False):
     """Leave what an arm leaves."""
     own = folder / "arms" / study.arms()[0].fingerprint
     own.mkdir(parents=True)
+    if evaluate:
+        (own / "metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "validation_loss": 3.0}\n')
     if finish:
         (own / "result.json").write_text("{}")
 
@@ -171,6 +188,9 @@ def test_arms_may_be_added_at_any_time(tmp_path, more):
     (entry,) = content["history"]
     assert entry["from"] == make().fingerprint
     assert len(entry["changes"]) == 1
+    words = "seeds 2" if "seeds" in more else "optimizer.power 0.8"
+    assert (entry["added"], entry["finished"]) == (words, 1)
+    assert read_additions(tmp_path) == [{"date": entry["time"][:10], "added": words, "finished": 1}]
     assert entry["time"].startswith("20")
     open_folder(tmp_path, make(**more))
     assert json.loads((tmp_path / "study.json").read_text()) == content
@@ -212,16 +232,102 @@ def test_before_an_arm_has_begun_anything_may_change(tmp_path):
     assert read_folder(tmp_path).rule.alpha == 0.1
 
 
-def test_before_an_arm_has_finished_the_rule_may_change(tmp_path):
+def test_before_a_validation_loss_the_rule_may_change(tmp_path):
     open_folder(tmp_path, make())
     begin(tmp_path, make())
+    (tmp_path / "arms" / make().arms()[0].fingerprint / "metrics.jsonl").write_text(
+        '{"step": 1, "loss": 3.0}\n'
+    )
     open_folder(tmp_path, make(alpha=0.1))
     content = json.loads((tmp_path / "study.json").read_text())
     assert content["history"][0]["changes"] == ["rule.alpha: 0.05 → 0.1"]
+    assert read_additions(tmp_path) == []
+
+
+def test_after_the_first_validation_loss_the_rule_is_declared(tmp_path):
+    open_folder(tmp_path, make())
+    begin(tmp_path, make(), evaluate=True)
+    with pytest.raises(InputError, match=r"rule was declared before \(rule\.alpha: 0\.05 → 0\.1\)"):
+        open_folder(tmp_path, make(alpha=0.1))
+    open_folder(tmp_path, make(seeds=(0, 1, 2)))
+    assert [(row["added"], row["finished"]) for row in read_additions(tmp_path)] == [("seeds 2", 0)]
+
+
+def test_a_study_written_before_a_field_of_the_rule_was_there_is_the_same(tmp_path):
+    open_folder(tmp_path, make())
+    content = json.loads((tmp_path / "study.json").read_text())
+    del content["study"]["rule"]["learning_rate"]
+    text = json.dumps(content | {"fingerprint": "another"})
+    (tmp_path / "study.json").write_text(text)
+    open_folder(tmp_path, make())
+    assert (tmp_path / "study.json").read_text() == text
+
+
+RATES = {"optimizer.learning_rate": (1e-3, 2e-3)}
+POWERS = {"optimizer.power": (1.0, 1.2)}
+
+
+@pytest.mark.parametrize(
+    ("axes", "within"),
+    [
+        ((POWERS,), None),
+        ((POWERS | RATES,), None),
+        ((POWERS, {"training.batch_size": (8, 16)} | RATES), "training.batch_size"),
+    ],
+)
+def test_rates_that_do_not_cross_cannot_be_tuned(axes, within):
+    rule = Rule("optimizer.power", 1.0, within=within, learning_rate="tuned")
+    with pytest.raises(InputError, match=r"rule\.learning_rate: tuned .* no axis varies"):
+        Study("mine", recipe("pocket"), axes, rule)
+    assert Study(
+        "mine", recipe("pocket"), [POWERS, RATES], Rule("optimizer.power", 1.0, learning_rate="tuned")
+    )
 
 
 def test_changes_of_a_study_to_itself():
     assert changes(example(), example()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "recipe: nothing"),
+        ({"recipe": []}, "a name and sections of settings"),
+        ({"recipe": {"name": "x", "model": 3}}, r"recipe\.model: 3"),
+        ({"recipe": {"name": "x", "modle": {}}}, r"recipe\.modle"),
+        ({"recipe": {"name": "x", "model": {"width": "wide"}}}, r"model\.width: wide"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused(file, content, message):
+    from experiments.records import RECIPE_SCHEMA
+
+    (file.parent / "mine.json").write_text(json.dumps({"schema": RECIPE_SCHEMA, **content}))
+    file.write_text(TOML.replace('"pocket"', '"mine.json"'))
+    with pytest.raises(InputError, match=rf"mine\.json.*{message}") as caught:
+        read_study(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.pop("study"), "a whole study.json"),
+        (lambda content: content.update(history=3), "a whole study.json"),
+        (lambda content: content.update(study=[]), r"study: \[\]"),
+        (lambda content: content["study"].pop("seeds"), "KeyError: 'seeds'"),
+        (lambda content: content["study"].update(axes=3), "TypeError"),
+        (lambda content: content["study"]["rule"].update(newer=1), "rule: newer"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused_with_its_place(tmp_path, change, message):
+    open_folder(tmp_path, make())
+    content = json.loads((tmp_path / "study.json").read_text())
+    change(content)
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    for call in (read_folder, lambda folder: open_folder(folder, make())):
+        with pytest.raises(InputError, match=rf"study\.json.*{message}") as caught:
+            call(tmp_path)
+        assert "\n" not in str(caught.value)
 
 
 def test_nobody_elses_file_is_taken_for_a_study(tmp_path):

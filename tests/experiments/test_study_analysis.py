@@ -14,7 +14,7 @@ from experiments.sweeps.early_reading import EarlyReading, losses_at_target, rea
 from experiments.sweeps.folder import open_folder
 from experiments.sweeps.groups import free_fields, tied_fields
 from experiments.sweeps.outcome import read_outcome
-from experiments.sweeps.results import write_summary
+from experiments.sweeps.results import SUMMARY_SCHEMA, write_summary
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.statistics import adjusted_p_values, detectable_difference, paired_difference
 from experiments.sweeps.studies import example
@@ -99,7 +99,8 @@ def test_divergence_is_never_dropped():
     results = changed(synthetic_results(study, noise=2e-5), 1.2, 8, 1, status="diverged", loss=None)
     analysis = analyse(study, results)
     found = comparisons(analysis["views"][0])[8, 1.2]
-    assert found["said"] == "higher (diverged in 1 of 3 seeds)"
+    assert found["decision"] == "unstable"
+    assert found["said"] == "unstable: diverged in 1 of 3 seeds, baseline in 0 of 3"
     assert found["statistics"] is None
     group = analysis["views"][0]["groups"][0]
     assert group["best"]["grid"]["value"] != 1.2
@@ -107,16 +108,19 @@ def test_divergence_is_never_dropped():
     assert group["arms"][POWERS.index(1.2)]["status"] == ["completed", "diverged", "completed"]
     assert analysis["arms"]["diverged"] == 1
     assert analysis["arms"]["missing"] == 0
-    assert "by divergence" in analysis["verdict"]
+    counts = "3 lower, 9 higher, 2 equal within 0.004 (α = 0.05, Holm correction)"
+    assert f"{counts}; 1 unstable, without a test (the value diverged in 1)" in analysis["verdict"]
 
 
 def test_a_diverged_baseline_and_both():
     study = synthetic_study()
     results = changed(synthetic_results(study), 1.0, 8, 1, status="diverged", loss=None)
     results = changed(results, 0.9, 8, 2, status="diverged", loss=None)
-    found = comparisons(analyse(study, results)["views"][0])
-    assert found[8, 1.2]["said"] == "lower (the baseline diverged in 1 of 3 seeds)"
-    assert found[8, 0.9]["said"] == "undecided (diverged in 1, the baseline in 1 of 3 seeds)"
+    analysis = analyse(study, results)
+    found = comparisons(analysis["views"][0])
+    assert found[8, 1.2]["said"] == "unstable: diverged in 0 of 3 seeds, baseline in 1 of 3"
+    assert found[8, 0.9]["said"] == "unstable: diverged in 1 of 3 seeds, baseline in 1 of 3"
+    assert "5 unstable, without a test (the value diverged in 1, the baseline in 5)" in analysis["verdict"]
 
 
 @pytest.mark.parametrize("how", ["absent", "missing"])
@@ -218,9 +222,10 @@ def test_the_verdict_names_what_was_tied():
 
 def test_powers_are_compared_at_their_own_tuned_rates():
     rates = (1e-3, 2e-3, 4e-3)
-    study = synthetic_study(rates=rates)
+    study = synthetic_study(rates=rates, learning_rate="tuned")
     results = synthetic_results(study)
     analysis = analyse(study, results)
+    assert tables(json.loads(json.dumps(jsonable(analysis))))
     assert [view["kind"] for view in analysis["views"]] == ["equal settings", "tuned learning rate"]
     assert analysis["primary"] == "tuned learning rate"
     equal, tuned = analysis["views"]
@@ -234,15 +239,24 @@ def test_powers_are_compared_at_their_own_tuned_rates():
                 [[losses[arm["value"], group["within"], rate, s] for rate in rates] for s in (0, 1, 2)]
             )
             by_hand = [table[s, np.argmin(np.delete(table, s, 0).sum(0))] for s in range(3)]
-            assert arm["losses"] == pytest.approx(by_hand)
+            assert arm["tuning"]["held_out"] == pytest.approx(by_hand)
+            assert arm["losses"] == pytest.approx(table[:, np.argmin(table.sum(0))])
             assert arm["tuning"]["quadratic"]["value"] == pytest.approx(2e-3 * arm["value"] ** 0.5, rel=0.05)
         low, high = group["best"]["parabola"]["interval"]
         assert low < best_power(group["within"]) < high
     assert len(equal["trends"]) == len(rates)
 
 
-def test_a_finer_grid_of_rates_does_not_help_an_arm():
-    """The baseline has one rate, p = 1.2 five of equal worth: no difference is there, and none is found."""
+def test_an_axis_of_rates_alone_does_not_change_what_is_judged():
+    study = synthetic_study(rates=(1e-3, 2e-3))
+    analysis = analyse(study, synthetic_results(study))
+    assert [view["kind"] for view in analysis["views"]] == ["equal settings", "tuned learning rate"]
+    assert analysis["primary"] == "equal settings"
+    assert analysis["verdict"].startswith("Equal settings")
+
+
+def test_a_finer_grid_of_rates_is_estimated_but_not_tested():
+    """The baseline has one rate, p = 1.2 five of equal worth: held-out losses show no difference, the lowest would."""
     axes = [
         {POWER: (1.0, 1.2, 1.2, 1.2, 1.2, 1.2), RATE: (2e-3, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3)},
     ]
@@ -257,11 +271,109 @@ def test_a_finer_grid_of_rates_does_not_help_an_arm():
         ]
         (group,) = analyse(study, results)["views"][1]["groups"]
         (comparison,) = group["comparisons"]
-        means.append(comparison["statistics"]["mean"])
-        plain.append(comparison["statistics"]["mean"] - group["arms"][1]["tuning"]["optimism"])
+        means.append(comparison["held_out"])
+        plain.append(comparison["held_out"] - group["arms"][1]["tuning"]["optimism"])
+    assert comparison["said"] == "undecided (not tested: other learning rates than the baseline)"
+    assert comparison["p_value"] is None
+    assert group["best"] is None
     error = np.std(means, ddof=1) / math.sqrt(60)
     assert np.mean(means) == pytest.approx(0.0, abs=4 * error)
     assert np.mean(plain) < -4 * error
+
+
+def test_values_over_unequal_rates_have_no_trend():
+    study = synthetic_study(rates=(1e-3, 2e-3), learning_rate="tuned")
+    results = synthetic_results(study)
+    lost = [r for r in results if (r.values[POWER], r.values[BATCH], r.values[RATE]) != (1.2, 16, 2e-3)]
+    analysis = analyse(study, lost)
+    found = comparisons(analysis["views"][1])
+    assert found[16, 1.2]["p_value"] is None
+    assert found[16, 1.1]["p_value"] is not None
+    (trend,) = analysis["views"][1]["trends"]
+    assert trend["decision"] == "not tested"
+    assert "the best power is not tested as batch size grows: not all values" in analysis["verdict"]
+
+
+def test_additions_after_outcomes_are_in_the_verdict():
+    study = synthetic_study()
+    results = synthetic_results(study)
+    history = [
+        {"date": "2026-01-02", "added": "seed 1", "finished": 0},
+        {"date": "2026-01-03", "added": "seeds 2, 3", "finished": 12},
+    ]
+    analysis = analyse(study, results, history=history)
+    assert analysis["history"] == history
+    assert (
+        "added later: seeds 2, 3 (after 12 arms had finished), so that α no longer holds"
+        in analysis["verdict"]
+    )
+    assert "seed 1 " not in analysis["verdict"]
+    assert "α no longer" not in analyse(study, results, history=history[:1])["verdict"]
+
+
+def one_best(study, best, noise=1e-4):
+    """Return results with a best power that does or does not depend on the batch size."""
+    pattern, rng = synthetic_results(synthetic_study(seeds=(0,)))[0], np.random.default_rng(0)
+    return [
+        dataclasses.replace(
+            pattern,
+            values=arm.values,
+            seed=arm.seed,
+            loss=3 + np.log(arm.values[POWER] / best(arm.values[BATCH])) ** 2 + noise * rng.normal(),
+        )
+        for arm in study.arms()
+    ]
+
+
+def test_a_trend_compares_over_the_same_values_only():
+    """One optimum: without the large powers at large batches it would seem to fall."""
+    study = synthetic_study()
+    results = [
+        r
+        for r in one_best(study, lambda batch: 1.25)
+        if r.values[POWER] < {8: 2.0, 16: 1.3, 32: 1.2}[r.values[BATCH]]
+    ]
+    analysis = analyse(study, results)
+    (trend,) = analysis["views"][0]["trends"]
+    assert trend["values"] == [0.8, 0.9, 1.0, 1.1]
+    assert trend["left_out"] == [1.2, 1.3]
+    assert (trend["decision"], trend["grid"]["data"]) == ("cannot be shown", "is flat")
+    assert "only 0.8, 0.9, 1, 1.1 have results throughout" in analysis["verdict"]
+    fewer = [r for r in results if r.values[BATCH] == 8 or r.values[POWER] == 1.0]
+    assert "is not tested as batch size grows: fewer than two values" in analyse(study, fewer)["verdict"]
+
+
+def test_what_few_seeds_cannot_show_and_what_the_data_do():
+    study = synthetic_study(seeds=(0,))
+    said = analyse(study, one_best(study, lambda batch: 0.8 * (batch / 8) ** 0.3))["verdict"]
+    assert (
+        "cannot be shown to fall as batch size grows with 1 seed (least p 0.17), in these data it rises"
+        in said
+    )
+    three = synthetic_study()
+    said = analyse(three, one_best(three, lambda batch: 0.8 * (batch / 8) ** 0.3))["verdict"]
+    assert "the best power is not shown to fall as batch size grows, in these data it rises" in said
+
+
+def test_trends_are_one_family():
+    study = synthetic_study(rates=(1e-3, 1.5e-3, 2e-3, 3e-3))
+    analysis = analyse(study, synthetic_results(study))
+    trends = analysis["views"][0]["trends"]
+    assert [trend["family"] for trend in trends] == [4] * 4
+    for name in ("grid", "parabola"):
+        raw = [trend[name]["p_value"] for trend in trends]
+        assert [trend[name]["adjusted"] for trend in trends] == pytest.approx(adjusted_p_values(raw, "holm"))
+    assert "as batch size grows, in 4 settings, the best power falls in 4" in analysis["verdict"]
+    assert "Holm correction over these" in analysis["verdict"]
+    (alone,) = analyse(synthetic_study(), synthetic_results(synthetic_study()))["views"][0]["trends"]
+    assert alone["grid"]["adjusted"] == alone["grid"]["p_value"]
+
+
+def test_compared_values_must_be_numbers():
+    field = "optimizer.beta2_half_life"
+    study = Study("none", recipe("pocket"), [{field: (None, 1e5)}], Rule(field, 1e5))
+    with pytest.raises(InputError, match=r"rule\.compared"):
+        analyse(study, [])
 
 
 def test_analysis_is_plain_data_and_the_same_each_time():
@@ -321,7 +433,7 @@ def test_early_reading_of_lost_and_diverged_arms():
     lost = next(r for r in results if (r.values[POWER], r.values[BATCH], r.seed) == (1.1, 8, 0))
     del curves[lost.fingerprint]
     early = comparisons(analyse(study, results, early=EarlyReading(3.5, curves))["views"][1])
-    assert early[8, 1.2]["said"] == "higher (diverged in 1 of 3 seeds)"
+    assert early[8, 1.2]["said"] == "unstable: diverged in 1 of 3 seeds, baseline in 0 of 3"
     assert early[8, 1.1]["seeds"] == [1, 2]
 
 
@@ -362,7 +474,7 @@ def test_what_is_no_study(tmp_path):
     for path in (tmp_path, tmp_path / "other.json", tmp_path / "nothing"):
         with pytest.raises(InputError, match="the folder of a study, or its summary"):
             read_outcome(path)
-    content = json.dumps({"schema": {"name": "gradpower/study-summary", "version": 1}, "arms": [{}]})
+    content = json.dumps({"schema": SUMMARY_SCHEMA, "arms": [{}]})
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(InputError, match="summary"):
         read_outcome(tmp_path)

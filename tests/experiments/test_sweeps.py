@@ -17,6 +17,7 @@ from experiments.records import read_metrics, read_result
 from experiments.sweeps import engine, worker
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
+from experiments.sweeps.outcome import read_history
 from experiments.sweeps.results import read_results
 from experiments.sweeps.study import study_from_dict
 from experiments.sweeps.study_files import read_study
@@ -248,6 +249,8 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert f"wrote {folder / 'analysis.json'}" in out
     analysis = json.loads((folder / "analysis.json").read_text())
     assert analysis["fingerprint"] == study.fingerprint
+    assert analysis["provenance"]["command"] == "gradpower sweep small"
+    assert analysis["history"] == []
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["schema"] == {"name": "gradpower/sweep", "version": 1}
     assert study_from_dict(summary["study"]).fingerprint == study.fingerprint
@@ -294,6 +297,10 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     toml_of(small_recipe(text), Path(words[1]), powers=(1.0, 1.2, 0.9))
     assert main(words) == 0
     assert "6 arms: 6 completed" in capsys.readouterr().err
+    for file in ("analysis.json", "summary.json"):
+        (addition,) = json.loads((folder / file).read_text())["history"]
+        assert (addition["added"], addition["finished"]) == ("optimizer.power 0.9", 4)
+    assert read_history(folder) == read_history(folder / "summary.json") == [addition]
     results = {p: t for p, t in before.items() if p.name == "result.json"}
     assert {path: path.stat().st_mtime_ns for path in results} == results
 
@@ -333,11 +340,38 @@ def test_a_dry_run_runs_and_writes_nothing(command, capsys):
     out = capsys.readouterr().out
     assert "4 arms: 4 open" in out
     assert "operations" in out
+    assert "…" not in out
     assert not folder.exists()
     assert main([*words, "--dry-run", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [arm["basis"] for arm in content["arms"]] == ["operations"] * 4
     assert content["estimated_seconds"] == pytest.approx(sum(a["estimated_seconds"] for a in content["arms"]))
+
+
+def test_a_dry_run_of_many_fields_fits_eighty_columns(inline, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "new")]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert "batch_size" in out
+    (tmp_path / "file").touch()
+    assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "file")]) == 2
+    assert "a folder that can be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["example", "--retries", "-1"], "retries: -1"),
+        (["runs/exmaple"], "a folder with study.json"),
+        (["example", "--watch", "--json"], "one of --watch and --json"),
+    ],
+)
+def test_a_status_that_cannot_be(words, message, capsys):
+    assert main(["status", *words]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def test_a_dry_run_measures_time_on_finished_arms(command, capsys):

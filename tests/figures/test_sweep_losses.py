@@ -3,9 +3,12 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from experiments.sweeps.analysis import analyse
+from experiments.sweeps.results import ArmResult, write_summary
+from experiments.sweeps.studies import example
 from figures.sweep_losses import draw, rows
 from gradpower.__main__ import main
 from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
@@ -23,7 +26,7 @@ def test_every_mark_is_a_row(analysed):
     data = rows(analysed)
     means = [row for row in data if row["mark"] == "mean"]
     assert len(means) == len(BATCHES) * (len(POWERS) - 1)
-    assert [row["said"] for row in means].count("higher (diverged in 1 of 3 seeds)") == 1
+    assert [row["said"] for row in means].count("unstable: diverged in 1 of 3 seeds, baseline in 0 of 3") == 1
     assert len([row for row in data if row["mark"] == "seed"]) == 3 * (len(means) - 1)
     comparison = analysed["views"][0]["groups"][0]["comparisons"][0]
     assert means[0]["difference"] == comparison["statistics"]["mean"]
@@ -75,6 +78,49 @@ def test_command(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "analysis.json").read_text())
     assert printed["provenance"]["config"]["seed"] == 0
+
+
+def test_a_diverged_baseline_is_a_cross_and_said():
+    study = synthetic_study()
+    results = changed(synthetic_results(study), 1.0, 8, 1, status="diverged", loss=None)
+    shown = draw(analyse(study, results)).axes
+    for axis, lost in zip(shown[:2], (True, False), strict=True):
+        marks = [(line.get_marker(), line.get_xdata()[0]) for line in axis.lines]
+        assert (("x", 1.0) in marks) == lost
+        assert (("s", 1.0) in marks) != lost
+        assert [text.get_text() for text in axis.texts] == (
+            ["no differences:\nthe baseline diverged\nin 1 of 3 seeds"] if lost else []
+        )
+
+
+def test_many_lines_stand_within_a_third_of_a_step():
+    study = synthetic_study(rates=(1e-3, 1.2e-3, 1.5e-3, 2e-3, 2.4e-3, 3e-3, 4e-3))
+    figure = draw(analyse(study, synthetic_results(study)))
+    (axis,) = (axis for axis in figure.axes if axis.get_title(loc="left").endswith("best power"))
+    places = [line.get_xdata() for line in axis.lines if line.get_marker() == "*"]
+    assert len(places) == 7
+    ratios = np.log2([max(p[0] for p in places) / 8, 8 / min(p[0] for p in places)])
+    assert ratios == pytest.approx([1 / 6, 1 / 6])
+
+
+def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = [
+        ArmResult(arm.values, arm.seed, "completed", 3 + 0.01 * place, 0.01, arm.fingerprint)
+        for place, arm in enumerate(example().arms())
+    ]
+    run_folder(tmp_path / "runs" / "example", example(), results)
+    assert main(["analyse", "example"]) == 0
+    assert (tmp_path / "runs" / "example" / "analysis.json").exists()
+    summary = write_summary(tmp_path / "runs" / "example", example())
+    (tmp_path / "kept").mkdir()
+    kept = summary.rename(tmp_path / "kept" / "summary.json")
+    assert main(["analyse", str(kept)]) == 0
+    assert {path.name for path in kept.parent.iterdir()} >= {"analysis.json", "sweep_losses.png"}
+    capsys.readouterr()
+    assert main(["analyse", "exampel"]) == 2
+    assert "did you mean example" in capsys.readouterr().err
+    assert not (tmp_path / "reproduction").exists()
 
 
 @pytest.mark.parametrize(

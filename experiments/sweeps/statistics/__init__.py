@@ -6,7 +6,7 @@
 | decisions | correction for many comparisons, equivalence, and the declared rule's verdict |
 | optima | the best value on a grid, and of a parabola, with intervals |
 | trend | does the best value fall as something grows: Page's test and a slope |
-| tuning | losses at the learning rate tuned for each value, without the bias of the choice |
+| tuning | losses at the learning rate tuned for each value: what is tested, and an estimate without the choice's bias |
 """
 
 from experiments.sweeps.statistics.decisions import (

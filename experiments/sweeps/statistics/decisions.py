@@ -80,7 +80,9 @@ def decide(
     "lower" or "higher" if a difference is shown and its mean is an effect, |d̄| >= Δ. "equal" if equivalence is shown:
     |E d| < Δ. Else "undecided", for a difference that is not shown is no equality. Both at once cannot be, as
     equivalence needs |d̄| < Δ. Each kind of error, a difference of the wrong sign or where there is none, and an
-    equality that does not hold, has a probability of at most α over its whole family.
+    equality that does not hold, has a probability of at most α over its whole family. That holds for Gaussian
+    differences of independent seeds whose number was fixed before any outcome was seen; for losses at tuned rates see
+    `tuning.tune`. Diverged runs have no difference and are no matter of this rule.
 
     Parameters
     ----------

@@ -17,7 +17,6 @@ from experiments.sweeps.statistics.parabola import (
     FEWEST,
     SeedParabolas,
     Status,
-    clamped,
     fieller,
     lowest_of_means,
     percentiles,
@@ -112,7 +111,8 @@ class QuadraticBest:
     edge_share : float
         Share of the resamples whose lowest point is an end of the window.
     seeds : tuple of float
-        Each seed's own lowest point, of its parabola on the same window.
+        Each seed's own lowest point, on a window around its own best grid value: a shared window would tie seeds that
+        a test of trend takes as independent.
     residual : float
         Root mean square of the means' distances from the parabola.
     lack_of_fit : float
@@ -200,7 +200,7 @@ def quadratic_best(
         kind,
         None if within is None else _from_logarithms(within, 0.0),
         float(at_end.mean()),
-        tuple(np.exp(clamped(fit.coefficients, fit.x - fit.origin)[0] + fit.origin).tolist()),
+        tuple(np.exp(lowest_of_means(grid, width, y - level)[0]).tolist()),
         *fit.residual(),
     )
 

@@ -1,0 +1,135 @@
+"""The commands `recipes`, `train` and `curves`, from the command line to the files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.recipes import RECIPES
+from experiments.records import read_metrics, read_result
+from figures.training_curves import draw, rows
+from gradpower.__main__ import main
+from tests.experiments.corpora import write_text
+
+FLAGS = {
+    "model.width": 16, "model.hidden": 32, "model.heads": 2, "model.layers": 1, "model.vocabulary": 300,
+    "data.tokenizer": "bpe:300", "data.sequence-length": 32, "data.validation-share": 0.1,
+    "data.validation-sequences": 12, "optimizer.warmup-steps": 2, "training.steps": 10, "training.batch-size": 4,
+    "device": "cpu", "threads": 1, "log-every": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("place")
+    write_text(place / "text", documents=100)
+    return place
+
+
+def words(place: Path, folder: str, **changed: object) -> list[str]:
+    flags = FLAGS | {
+        "data.source": f"text:{place / 'text'}",
+        "cache": place / "cache",
+        "output": place / folder,
+    }
+    flags |= {name.replace("__", "."): value for name, value in changed.items()}
+    return ["train", "pocket", *(word for name, value in flags.items() for word in (f"--{name}", str(value)))]
+
+
+@pytest.fixture(scope="module")
+def run(place) -> Path:
+    assert main(words(place, "run")) == 0
+    return place / "run"
+
+
+def test_a_run_from_the_command_line(run, place, capsys):
+    assert [row["step"] for row in read_metrics(run) if "loss" in row] == list(range(1, 11))
+    result = read_result(run)
+    assert result["status"] == "completed"
+    command = result["provenance"]["command"]
+    assert command.startswith("gradpower train pocket --model.width 16")
+    # Given again, it says so and does nothing.
+    assert main([*words(place, "run"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == result
+    assert "finished already" in err
+
+
+def test_none_is_a_value(place):
+    assert main(words(place, "unclipped", optimizer__clip_norm="none")) == 0
+    assert read_result(place / "unclipped")["recipe"]["optimizer"]["clip_norm"] is None
+
+
+def test_a_recipe_of_a_run_is_a_recipe(run, place, capsys):
+    again = [
+        "train",
+        str(run / "recipe.json"),
+        "--output",
+        str(place / "again"),
+        "--cache",
+        str(place / "cache"),
+    ]
+    assert main([*again, "--device", "cpu", "--threads", "1"]) == 0
+    assert read_result(place / "again")["final"] == read_result(run)["final"]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimizer__power": "-1"}, "optimizer.power: -1.0 is not allowed; expected a finite number > 0"),
+        ({"training__steps": "2"}, "expected less than training.steps = 2 (set both)"),
+        ({"data__source": "text:nowhere"}, "data.source: nowhere is not allowed"),
+        ({"micro-batch-size": "3"}, "training.batch_size: 4 is not allowed; expected a multiple of"),
+        ({"optimizer__powr": "1"}, "--optimizer.power"),
+        ({"device": "cuda:7"}, "device: cuda:7 is not allowed"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(place, capsys, changed, message):
+    assert main(words(place, "mistake", **changed)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert not (place / "mistake" / "recipe.json").exists()
+
+
+def test_the_recipes_are_listed(capsys):
+    assert main(["recipes", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in listed] == list(RECIPES)
+    assert main(["recipes", "llama-66m"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["width"] == 512
+    assert main(["recipes", "llama-66"]) == 2
+    assert "did you mean llama-66m?" in capsys.readouterr().err
+
+
+def test_curves_draw_every_run(run, place, tmp_path, capsys):
+    assert main(words(place, "other", optimizer__power="1.2")) == 0
+    folders = [run, place / "other", place / "text"]
+    assert main(["curves", *map(str, folders), "--output", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert f"left out, as nothing was trained in it: {place / 'text'}" in err
+    assert str(tmp_path / "training_curves.png") in out
+    lines = [line for line in (tmp_path / "training_curves.csv").read_text().splitlines() if line[0] != "#"]
+    read = list(csv.DictReader(lines))
+    assert {row["run"] for row in read} == {"pocket, power 1.0", "pocket, power 1.2"}
+    measured = [float(row["loss"]) for row in read if row["run"] == "pocket, power 1.0" and row["loss"]]
+    expected = [row["loss"] for row in read_metrics(run) if "loss" in row]
+    assert measured == pytest.approx(expected, rel=1e-9)
+
+
+def test_runs_of_one_recipe_are_told_apart(run, place):
+    data = rows([run, place / "again"] if (place / "again").exists() else [run, run.resolve()])
+    figure = draw(data)
+    names = figure.axes[1].get_legend_handles_labels()[1]
+    assert len(names) == len(set(names))
+
+
+def test_curves_of_nothing_are_refused(tmp_path, capsys):
+    assert main(["curves", str(tmp_path), "--output", str(tmp_path)]) == 2
+    assert "the folder of a run" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
