@@ -31,7 +31,7 @@ convergence: $(BASE)  ## answer six questions about the convergence theorems by 
 
 test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"
-	@$(PYTEST) -n 2
+	@$(PYTEST) -n 2 --dist loadfile
 
 check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
 	@echo "Checking formatting, lint, types and import arrows"

@@ -115,7 +115,8 @@ def _estimate(
     curve = make_interp_spline(powers, simulated.drift, k=5)
     batches = make_interp_spline(powers, simulated.batch_drifts().T, k=5)
     maxima = _local_maxima(curve, low, high)
-    edge = max(low, high, key=curve)
+    # Where u does not depend on p, rounding must not decide.
+    edge = high if curve(high) - curve(low) > _FLAT else low
     best = max(maxima, key=curve, default=edge)
     at_edge = power_interval = None
     if curve(best) - curve(edge) <= max(_margin(batches(best) - batches(edge), confidence), _FLAT):

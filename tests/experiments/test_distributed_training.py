@@ -83,6 +83,7 @@ def test_two_processes_find_the_losses_of_one(alone, tmp_path):
     assert farthest(paused, folder) == 0
 
 
+@pytest.mark.parametrize("alone", ["pocket"], indirect=True)
 def test_a_checkpoint_of_two_goes_on_in_one(alone, tmp_path):
     """The position in the data, the weights and the moments do not depend on the number of ranks."""
     launch(alone / "run" / "recipe.json", tmp_path / "run", alone / "cache", shard=True, pause=-5)
@@ -94,6 +95,7 @@ def test_a_checkpoint_of_two_goes_on_in_one(alone, tmp_path):
     assert farthest(tmp_path / "run", alone / "run") < 1e-3
 
 
+@pytest.mark.parametrize("alone", ["pocket"], indirect=True)
 def test_a_checkpoint_that_cannot_be_written_ends_all_ranks(alone, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").write_text("in the way")

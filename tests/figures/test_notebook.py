@@ -15,7 +15,7 @@ TOUR = ROOT / "notebooks" / "tour.py"
 def test_the_tour_runs(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     notebook = jupytext.read(TOUR)
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     pictures = [
         output
         for cell in notebook.cells
