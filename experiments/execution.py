@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from theory.inputs import InputError
+from theory.inputs import InputError, count
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
 PEAK_FLOPS = {
@@ -64,8 +64,8 @@ class Execution:
         """Check every value, and that the device is there."""
         for name in ("micro_batch_size", "threads", "checkpoint_steps", "log_every"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(name, value, "a whole number >= 1")
+            if value is not None:
+                count(name, value)
         if not (self.checkpoint_minutes > 0 and math.isfinite(self.checkpoint_minutes)):
             raise InputError("checkpoint_minutes", self.checkpoint_minutes, "a finite number > 0")
         kind, colon, index = self.device.partition(":")
@@ -100,10 +100,10 @@ class Execution:
 def _require_gpu(device: str, index: int) -> None:
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= count:
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= there:
         raise InputError(
-            "device", device, f"cpu, or one of the {count} GPUs" if count else "cpu: there is no GPU here"
+            "device", device, f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
         )
 
 

@@ -6,6 +6,7 @@ The paper's rows are those of Section 5 and its tables of models. Steps follow f
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -170,16 +171,23 @@ def command_of(made: Recipe) -> str:
     """Return the command line that trains by this recipe.
 
     >>> from experiments.fields import with_fields
-    >>> command_of(with_fields(pocket(), {"optimizer.power": 1.2}))
-    'gradpower train pocket --optimizer.power 1.2'
+    >>> command_of(with_fields(pocket(), {"optimizer.power": 1.2, "data.packed": False}))
+    'gradpower train pocket --data.no-packed --optimizer.power 1.2'
     """
     name = made.name if made.name in RECIPES else "pocket"
     before = RECIPES[name]()
-    changed = [field for field in FIELDS if get_field(before, field) != get_field(made, field)]
-    flags = [f"--{field.replace('_', '-')} {get_field(made, field)}" for field in changed]
+    changed = {field: get_field(made, field) for field in FIELDS}
+    flags = [_flag(field, value) for field, value in changed.items() if value != get_field(before, field)]
     return " ".join(
         [f"gradpower train {name}", *flags, *([] if name == made.name else [f"--name {made.name}"])]
     )
+
+
+def _flag(field: str, value: object) -> str:
+    section, _, name = field.replace("_", "-").partition(".")
+    if isinstance(value, bool):
+        return f"--{section}.{name if value else f'no-{name}'}"
+    return f"--{section}.{name} {shlex.quote(str(value))}"
 
 
 def recipe(name: str) -> Recipe:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from theory.inputs import InputError
+from theory.inputs import InputError, count
 
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
@@ -29,8 +29,7 @@ def require(holds: bool, name: str, value: object, allowed: str) -> None:
 
 def _whole(section: str, settings: Any, **minima: int) -> None:
     for name, minimum in minima.items():
-        value = getattr(settings, name)
-        require(value >= minimum, f"{section}.{name}", value, f"a whole number >= {minimum}")
+        count(f"{section}.{name}", getattr(settings, name), minimum)
 
 
 def _as_floats(settings: Any) -> None:

@@ -1,7 +1,7 @@
 """Loss against tokens of some training runs: (a) the training loss, (b) the validation loss with its standard error.
 
-The training loss is that of the steps between two lines of metrics, drawn from their second line on: the first is that
-of the random weights. In (b) bars are one standard error over the validation sequences, which all runs share.
+The training loss is the mean of the steps between two lines of metrics. In (b) bars are one standard error over the
+validation sequences, which all runs share.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from theory.inputs import InputError
 FILE = "training_curves"
 _LONGEST = 8  # differences in a label
 _WIDE = 50  # characters of a label, for which half the width is enough
-_FEW = 3  # lines of metrics, of which even the first is drawn
 
 
 def rows(runs: Sequence[Path]) -> list[Row]:
@@ -93,7 +92,7 @@ def draw(data: Sequence[Row]) -> Figure:
             own = [row for row in data if row["run"] == run]
             _draw_training(grid[0, 0], own, index)
             _draw_validation(grid[0, 1], own, index, run)
-        grid[0, 0].set(title="training, without the first steps", ylabel="loss (nats a token)")
+        grid[0, 0].set(title="training", ylabel="loss (nats a token)")
         grid[0, 1].set(title="validation", ylabel="loss (nats a token)")
         for axis in grid[0]:
             axis.set(xlabel="tokens")
@@ -109,7 +108,6 @@ def draw(data: Sequence[Row]) -> Figure:
 
 def _draw_training(axis: Axes, own: Sequence[Row], index: int) -> None:
     points = [row for row in own if "loss" in row]
-    points = points[1:] if len(points) > _FEW else points
     style = law_style(index) | {"marker": None, "linewidth": 0.8}
     axis.plot([row["tokens"] for row in points], [row["loss"] for row in points], **style)
 

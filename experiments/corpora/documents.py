@@ -101,7 +101,11 @@ def stat_key(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def documents(files: Sequence[Path], unit: Literal["blank-line", "file"] = "blank-line") -> Iterator[str]:
+def documents(
+    files: Sequence[Path],
+    unit: Literal["blank-line", "file"] = "blank-line",
+    name: str = "data.source",
+) -> Iterator[str]:
     """Yield the documents in files, without those that hold only white space.
 
     Parameters
@@ -111,6 +115,8 @@ def documents(files: Sequence[Path], unit: Literal["blank-line", "file"] = "blan
     unit : str
         Whether a .txt file is one document or holds one between any two blank lines. Python source is always one; of
         JSON lines and parquet, the field or column "text" is.
+    name : str
+        Name of the setting, for messages.
 
     Raises
     ------
@@ -129,12 +135,10 @@ def documents(files: Sequence[Path], unit: Literal["blank-line", "file"] = "blan
             for text in readers[_kind(path) or path.suffix](path):
                 if text and not text.isspace():
                     yield text
+        except _NoText:
+            raise InputError(name, path, 'a file in which every row has a field "text"') from None
         except (ValueError, KeyError, TypeError, EOFError, OSError, lzma.LZMAError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(
-                "data.source", path, f"a readable file ({type(error).__name__}: {error})"
-            ) from None
+            raise InputError(name, path, f"a readable file ({type(error).__name__}: {error})") from None
 
 
 @contextlib.contextmanager
@@ -181,13 +185,17 @@ def _json_lines(path: Path) -> Iterator[str]:
     with _opened(path) as file:
         for line in file:
             if line.strip():
-                yield _text(path, json.loads(line))
+                yield _text(json.loads(line))
 
 
-def _text(path: Path, row: object) -> str:
+class _NoText(Exception):
+    """A row without a text."""
+
+
+def _text(row: object) -> str:
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
-        raise InputError("data.source", path, 'a file in which every row has a field "text"')
+        raise _NoText
     text.encode()  # raises where JSON's escapes spell half of a character
     return text
 
@@ -197,6 +205,6 @@ def _parquet(path: Path) -> Iterator[str]:
 
     with pyarrow.parquet.ParquetFile(path) as file:
         if "text" not in file.schema_arrow.names:
-            raise InputError("data.source", path, 'a file with a column "text"')
+            raise _NoText
         for batch in file.iter_batches(columns=["text"], batch_size=1024):
             yield from (text or "" for text in batch.column(0).to_pylist())

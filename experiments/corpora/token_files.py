@@ -160,7 +160,9 @@ def _split(settings: DataSettings, progress: Progress) -> tuple[list[str], list[
     """
     texts = list(_limited(_files_watched(settings, settings.source, progress), settings.megabytes))
     if settings.validation_source:
-        held = _by_hash(_files_watched(settings, settings.validation_source, progress))
+        held = _by_hash(
+            _files_watched(settings, settings.validation_source, progress, "data.validation_source")
+        )
     else:
         held = _by_hash(text for text in texts if is_held_out(text, settings.validation_share))
     train = [text for text in texts if hash_of(text) not in held]
@@ -201,11 +203,13 @@ def _limited(texts: Iterable[str], megabytes: float | None) -> Iterator[str]:
                 return
 
 
-def _files_watched(settings: DataSettings, source: str, progress: Progress) -> Iterator[str]:
-    files = text_files(source, megabytes=settings.megabytes)
+def _files_watched(
+    settings: DataSettings, source: str, progress: Progress, name: str = "data.source"
+) -> Iterator[str]:
+    files = text_files(source, name, settings.megabytes)
     for index, path in enumerate(files):
         progress("reading text", index, len(files))
-        yield from documents([path], settings.documents)
+        yield from documents([path], settings.documents, name)
 
 
 def _watched(texts: list[str], progress: Progress, before: int, total: int) -> Iterator[str]:

@@ -20,7 +20,7 @@ from experiments.fields import to_dict
 from experiments.noise.source import Source
 from theory.files import write_file
 from theory.flags import jsonable
-from theory.inputs import InputError
+from theory.inputs import InputError, count
 from theory.micro_batch_gradients import FEWEST, MicroBatchGradients
 from theory.predicted_power import AdamSettings
 from theory.provenance import provenance
@@ -77,9 +77,7 @@ class Settings:
         """Check every value."""
         minima = {"micro_batches": FEWEST, "micro_batch_size": 1, "coordinates": 1, "seed": 0}
         for name, minimum in minima.items():
-            value = getattr(self, name)
-            if value < minimum:
-                raise InputError(name, value, f"a whole number >= {minimum}")
+            count(name, getattr(self, name), minimum)
         if not self.batch_sizes or min(self.batch_sizes) < 1:
             given = " ".join(map(str, self.batch_sizes)) or "none"
             raise InputError("batch_sizes", given, "one or more whole numbers >= 1")
@@ -207,7 +205,7 @@ def _passes(source: Source, settings: Settings, execution: Execution, progress: 
         parameters = sum(module.coordinates for module in modules)
         order = affordable_order(parameters, devices.device)
         found: list[Gradients] = []
-        for what, count, size in (
+        for what, number, size in (
             ("micro-batches", settings.micro_batches, settings.micro_batch_size),
             ("larger ones", settings.second_micro_batches, SECOND_SIZE * settings.micro_batch_size),
         ):
@@ -217,7 +215,7 @@ def _passes(source: Source, settings: Settings, execution: Execution, progress: 
                     modules,
                     data,
                     devices,
-                    micro_batches=count,
+                    micro_batches=number,
                     size=size,
                     balance_loss=recipe.model.balance_loss,
                     order=None if found else order,

@@ -21,7 +21,7 @@ from experiments.sweeps.study import Study
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
 from theory.files import require_folder
 from theory.flags import jsonable
-from theory.inputs import InputError
+from theory.inputs import InputError, count
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
@@ -182,7 +182,7 @@ def status(
     from experiments.sweeps.engine import Board
     from experiments.sweeps.tables import status_table
 
-    require(retries >= 0, "retries", retries, "a whole number >= 0")
+    count("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
     there, folder = _study_there(study, output)
     board = Board(folder, there, retries)

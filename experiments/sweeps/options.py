@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Literal
 
 from experiments.settings import require
-from theory.inputs import InputError
+from theory.inputs import InputError, count
 
 Backend = Literal["local", "ray", "dask"]
 
@@ -47,7 +47,7 @@ class Options:
             self.workers,
             "auto, measure, or a number >= 1",
         )
-        require(self.retries >= 0, "retries", self.retries, "a whole number >= 0")
+        count("retries", self.retries, minimum=0)
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
         if self.backend == "local":
             require(self.address is None, "address", self.address, "nothing for the backend local")

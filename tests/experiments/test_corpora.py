@@ -127,6 +127,12 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_validation_file_is_named_as_such(text, cache, tmp_path):
+    (tmp_path / "held.jsonl").write_text("{broken")
+    with pytest.raises(InputError, match=r"data\.validation_source: .*held\.jsonl"):
+        opened(settings(text, validation_source=f"text:{tmp_path / 'held.jsonl'}"), cache)
+
+
 def test_paths_that_are_not_there(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*file or folder that exists"):
         text_files("text:nowhere")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
-from experiments.recipes import RECIPES
+from experiments.fields import with_fields
+from experiments.recipes import RECIPES, command_of, recipe
 from experiments.records import read_metrics, read_result
 from figures.training_curves import draw, rows
 from gradpower.__main__ import main
@@ -122,11 +125,29 @@ def test_curves_draw_every_run(run, place, tmp_path, capsys):
     assert measured == pytest.approx(expected, rel=1e-9)
 
 
-def test_runs_of_one_recipe_are_told_apart(run, place):
-    data = rows([run, place / "again"] if (place / "again").exists() else [run, run.resolve()])
-    figure = draw(data)
-    names = figure.axes[1].get_legend_handles_labels()[1]
-    assert len(names) == len(set(names))
+def test_runs_of_one_recipe_are_told_apart(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    figure = draw(rows([run, copy]))
+    assert figure.axes[1].get_legend_handles_labels()[1] == ["pocket (run)", "pocket (copy)"]
+    assert len(figure.axes[0].lines) == 2
+
+
+def test_the_command_of_a_recipe_makes_it_again(monkeypatch):
+    made = with_fields(
+        recipe("pocket"),
+        {
+            "data.packed": False,
+            "data.source": "text:a folder,b",
+            "optimizer.clip_norm": None,
+            "optimizer.match_epsilon": True,
+            "optimizer.power": 1.2,
+        },
+    )
+    asked = []
+    monkeypatch.setattr("experiments.train_commands._train", lambda *given: asked.append(given[0]) or 0)
+    program, *rest = shlex.split(command_of(made))
+    assert (program, main(rest)) == ("gradpower", 0)
+    assert asked == [made]
 
 
 def test_curves_of_nothing_are_refused(tmp_path, capsys):
