@@ -43,7 +43,9 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def save_checkpoint(folder: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Any], *, keep_all: bool = False
+) -> Path:
     """Write a checkpoint, then remove all but the last two, and return its folder.
 
     Parameters
@@ -56,6 +58,8 @@ def save_checkpoint(folder: Path, step: int, model: Mapping[str, Tensor], state:
         Weights.
     state : mapping
         All else: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+    keep_all : bool
+        Remove none.
 
     Raises
     ------
@@ -84,9 +88,9 @@ def save_checkpoint(folder: Path, step: int, model: Mapping[str, Tensor], state:
         _sync(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    there = [] if keep_all else checkpoints(folder)
+    now = 0 if keep_all else there.index(final) + 1
     # Later ones are damaged: else the run would have gone on from them.
-    there = checkpoints(folder)
-    now = there.index(final) + 1
     for old in [*there[: max(0, now - KEPT)], *there[now:], replaced]:
         shutil.rmtree(old, ignore_errors=True)
     return final

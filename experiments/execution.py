@@ -55,6 +55,8 @@ class Execution:
     """Steps between checkpoints, beside the time."""
     log_every: int = 10
     """Steps between lines of metrics, at which a loss that is no longer finite is noticed."""
+    snapshots: tuple[float, ...] = ()
+    """Shares of the steps after which the weights are kept in snapshots/, as for `gradpower noise`."""
     trackers: tuple[str, ...] = ()
     """Also log to tensorboard, wandb or trackio, as far as they are installed."""
     cache: Path | None = None
@@ -68,11 +70,24 @@ class Execution:
                 count(name, value)
         if not (self.checkpoint_minutes > 0 and math.isfinite(self.checkpoint_minutes)):
             raise InputError("checkpoint_minutes", self.checkpoint_minutes, "a finite number > 0")
+        for share in self.snapshots:
+            if not 0 < share <= 1:
+                raise InputError("snapshots", share, "shares of the steps in (0, 1]")
         kind, colon, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
             raise InputError("device", self.device, "auto, cpu, cuda or cuda:N")
         if kind == "cuda":
             _require_gpu(self.device, int(index or 0))
+
+    def snapshot_steps(self, steps: int) -> frozenset[int]:
+        """Return the numbers of steps taken, of `steps`, after which the weights are kept.
+
+        Examples
+        --------
+        >>> sorted(Execution(snapshots=(0.001, 0.5, 1)).snapshot_steps(200))
+        [1, 100, 200]
+        """
+        return frozenset(max(1, round(share * steps)) for share in self.snapshots)
 
     def rows_at_a_time(self, batch_size: int, ranks: int) -> int:
         """Return the sequences of a micro-batch on one rank.

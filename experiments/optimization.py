@@ -88,6 +88,25 @@ class Optimization:
         self.learning_rate.step()
         self.power.step()
 
+    def update_rms(self) -> float | None:
+        """Return the root mean square over all coordinates of Adam's last step `m̂/(√v̂ + ε)`; None for Muon.
+
+        It is the step over its learning rate, without weight decay: what p changes of the step's size.
+        """
+        squares, coordinates = 0.0, 0
+        for group in self.optimizer.param_groups:
+            beta1, beta2 = group.get("betas", (0.0, 0.0))
+            for state in (self.optimizer.state[p] for p in group["params"] if p in self.optimizer.state):
+                if "exp_avg_sq" not in state:
+                    return None
+                steps = float(state["step"])
+                mean = state["exp_avg"] / (1 - beta1**steps)
+                root = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt()
+                square = (mean / (root + group["eps"])).square().sum()
+                squares += float(square.full_tensor() if hasattr(square, "full_tensor") else square)
+                coordinates += mean.numel()
+        return math.sqrt(squares / coordinates) if coordinates else None
+
     def scale_modules(self) -> dict[str, float]:
         """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g)."""
         scales = module_scales(snr_from_adam(self.optimizer))

@@ -8,7 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +70,7 @@ class Run:
         self.evaluations: list[dict[str, Any]] = []
         self.module_scales: dict[str, float] | None = None
         self._saved_step, self._save_seconds = -1, 0.0
+        self._snapshot_steps = execution.snapshot_steps(training.steps)
         self._new_window()
         self._restore()
         self._clock = self._saved = time.monotonic()
@@ -172,6 +173,7 @@ class Run:
         load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
         row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], load))}
         row["validation_loss"] = row.pop("loss")
+        row["update_rms"] = self.optimization.update_rms()
         self.evaluations.append(row)
         # The clock of the training speed stands still meanwhile.
         self._window_start += time.monotonic() - begun
@@ -221,15 +223,30 @@ class Run:
         }
         model, optimization = self.devices.full_state(self.model, self.optimization)
         state["optimization"] = optimization
-        self._write(model, state)
+        self._write("checkpoints", model, state)
         self._saved, self._saved_step = time.monotonic(), self.step
         self._save_seconds = self._saved - begun
 
-    def _write(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
+    def save_snapshot(self) -> None:
+        """Keep the weights of this moment, if they are to be kept.
+
+        Raises
+        ------
+        OSError
+            On every rank, if the main one cannot write them.
+        """
+        if self.step in self._snapshot_steps:
+            model, _ = self.devices.full_state(self.model, self.optimization)
+            self._write("snapshots", model, {"fingerprint": self.recipe.fingerprint})
+
+    def _write(
+        self, kind: Literal["checkpoints", "snapshots"], model: dict[str, Tensor], state: dict[str, Any]
+    ) -> None:
         failure: OSError | None = None
         if self.is_main:
             try:
-                save_checkpoint(self.folder / "checkpoints", self.step, model, state)
+                keep_all = kind == "snapshots"
+                save_checkpoint(self.folder / kind, self.step, model, state, keep_all=keep_all)
             except OSError as error:
                 failure = error
         # The other ranks would wait for ever for one that has left.

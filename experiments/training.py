@@ -146,6 +146,7 @@ def _train(run: Any, asked: _Stop) -> Outcome:
                 return _finished(
                     run, "diverged", {"step": run.step, "loss": str(evaluation["validation_loss"])}
                 )
+        run.save_snapshot()
         run.save_if_due()
     run.save()
     return _finished(run, "completed", None)

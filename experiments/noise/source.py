@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+KINDS = ("snapshots", "checkpoints")
+
+
 @dataclass(frozen=True)
 class Source:
     """A model at a point of its training.
@@ -64,9 +67,10 @@ def find_source(word: str, step: int | None = None) -> Source:
     Parameters
     ----------
     word : str
-        A run's folder, one of its checkpoints (`…/checkpoints/step-NNNNNNNN`), a recipe.json or the name of a recipe.
+        A run's folder, one of its checkpoints or snapshots (`…/checkpoints/step-NNNNNNNN`), a recipe.json or the name
+        of a recipe.
     step : int, optional
-        Which checkpoint of a run's folder; its newest by default.
+        Which checkpoint or snapshot of a run's folder; the newest by default.
 
     Raises
     ------
@@ -108,12 +112,12 @@ def _of_folder(path: Path, step: int | None) -> Source:
     from experiments.checkpoints import checkpoint_name, checkpoints
 
     run = path
-    if path.parent.name == "checkpoints" and (path / "manifest.json").exists():
+    if path.parent.name in KINDS and (path / "manifest.json").exists():
         if step is not None:
             raise InputError("step", step, f"given for the folder of a run only, and {path} is a checkpoint")
         run, found = path.parent.parent, [path]
     else:
-        found = checkpoints(path / "checkpoints")
+        found = [checkpoint for kind in KINDS for checkpoint in checkpoints(path / kind)]
     if not (run / "recipe.json").exists() or not found:
         raise InputError("source", path, "the folder of a run with its recipe.json and a checkpoint")
     made = read_recipe(run / "recipe.json")

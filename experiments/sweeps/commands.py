@@ -31,6 +31,8 @@ StudyWord = Annotated[str, tyro.conf.Positional]
 
 def sweep(
     study: StudyWord,
+    scale: str | None = None,
+    source: str | None = None,
     execution: ExecutionFlags = _HERE,
     output: Path | None = None,
     options: OptionsFlags = _USUAL,
@@ -47,6 +49,10 @@ def sweep(
     ----------
     study
         Name of a study, or a .toml file.
+    scale
+        Of the studies batch-size…: pocket (the default), gpu, gpu-30m, gpu-moe or paper.
+    source
+        Text of those studies, as in data.source; python-source at the scales pocket and gpu, c4 at paper, if not given.
     execution
         Where and how each arm is run; no part of what the study is.
     output
@@ -60,12 +66,12 @@ def sweep(
 
     Examples
     --------
-    $ gradpower sweep example --workers 2
+    $ gradpower sweep batch-size --scale pocket
     """
     from experiments.sweeps.folder import default_folder
     from experiments.sweeps.studies import chosen_study
 
-    chosen = chosen_study(study)
+    chosen = chosen_study(study, scale, source)
     folder = output or default_folder(chosen)
     require_torch()
     if dry_run:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from experiments.execution import Execution
 from experiments.fields import to_dict
 from experiments.settings import DataSettings, require
+from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
 from experiments.sweeps.cluster import run_on_cluster
 from experiments.sweeps.concurrency import best_workers, fastest, threads_of
@@ -26,6 +27,7 @@ from experiments.sweeps.worker import Plan
 from theory.inputs import InputError
 
 POLL = 0.5
+_IDLE = 50
 
 
 class Board:
@@ -86,8 +88,10 @@ def run_sweep(
     """
     begun = time.monotonic()
     fields = plain(execution)
-    check_arms(study.arms(), execution, display)
+    data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
+    for name, count in adopt(folder, study.arms(), data).items():
+        display.note(f"{count} arms are those of {name}, which has finished them")
     open_arms = [
         arm for arm in study.arms() if not is_settled(arm_folder(folder, arm.fingerprint), options.retries)
     ]
@@ -113,8 +117,13 @@ def plain(execution: Execution) -> dict[str, Any]:
     return fields | {"cache": str(execution.cache.resolve()) if execution.cache else None}
 
 
-def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> None:
+def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
     """Find before the first arm what would stop one of them: its data, its micro-batches; local text is tokenized.
+
+    Returns
+    -------
+    dict
+        The fingerprint of each local text.
 
     Raises
     ------
@@ -130,9 +139,10 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> N
         execution.rows_at_a_time(training.batch_size, ranks=1)
         most, rows = needed.get(arm.recipe.data, (0, model.vocabulary))
         needed[arm.recipe.data] = max(most, training.steps * training.batch_size), min(rows, model.vocabulary)
+    found = {}
     for data, (sequences, vocabulary) in needed.items():
         if not data.streamed:
-            open_data(
+            opened = open_data(
                 data,
                 seed=0,
                 sequences=sequences,
@@ -140,6 +150,8 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> N
                 cache=execution.cache,
                 progress=display.prepare,
             )
+            found[data] = opened.fingerprint
+    return found
 
 
 class _Sweep:
@@ -226,12 +238,15 @@ class _Sweep:
         ]
 
     def _watch(self, futures: Sequence[Future[Any]], interruption: Any) -> list[dict[str, Any]]:
-        pending, said = set(futures), False
+        pending, said, pause = set(futures), False, POLL
         while pending:
-            pending = wait(pending, timeout=POLL).not_done
+            pending = wait(pending, timeout=pause).not_done
+            looked = time.process_time()
             # A file server that is away: if it stays away, the workers will say so.
             with suppress(OSError):
                 self.display.arms(self.board.arms, self.board.states())
+            # Looking at hundreds of arms must not keep a core from the workers.
+            pause = min(10 * POLL, max(POLL, _IDLE * (time.process_time() - looked)))
             late = self.deadline is not None and time.monotonic() > self.deadline
             if (interruption.name or late or self.display.lost) and not said:
                 said = True

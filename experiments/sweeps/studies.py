@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from experiments.recipes import recipe
+from experiments.settings import require
+from experiments.sweeps.batch_size import PARTS, batch_size_study
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from experiments.sweeps.study_files import read_study
@@ -39,27 +41,42 @@ def example() -> Study:
 
 
 STUDIES: dict[str, Callable[[], Study]] = {"example": example}
+SCALED = {("batch-size" if part == "main" else f"batch-size-{part}"): part for part in PARTS}
 
 
-def chosen_study(word: str) -> Study:
+def chosen_study(word: str, scale: str | None = None, source: str | None = None) -> Study:
     """Return the study of this name, or the one in this TOML file.
+
+    Parameters
+    ----------
+    word : str
+        A name, or a path that ends in .toml.
+    scale : str, optional
+        Of the studies batch-size…: see `batch_size.scales`; pocket if not given.
+    source : str, optional
+        Text of those studies instead of their recipes' `data.source`.
 
     Raises
     ------
     InputError
-        If there is none; the nearest name is suggested.
+        If there is none, or it has no scales; the nearest name is suggested.
 
     Examples
     --------
     >>> chosen_study("exampel")
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: study: exampel is not allowed; expected one of example, or a .toml file (did you ...
+    theory.inputs.InputError: study: exampel is not allowed; expected one of example, ... (did you mean example?)
     """
+    if word in SCALED:
+        return batch_size_study(scale or "pocket", SCALED[word], source)
+    for name, value in (("scale", scale), ("source", source)):
+        require(value is None, name, value, f"given for {', '.join(SCALED)} only")
     if word.endswith(".toml"):
         return read_study(Path(word))
     if word not in STUDIES:
-        near = get_close_matches(word, STUDIES, n=1)
+        names = [*STUDIES, *SCALED]
+        near = get_close_matches(word, names, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError("study", word, f"one of {', '.join(STUDIES)}, or a .toml file{hint}")
+        raise InputError("study", word, f"one of {', '.join(names)}, or a .toml file{hint}")
     return STUDIES[word]()

@@ -127,11 +127,18 @@ class Study:
         together = within is not None and axis_of[within] == axis_of[compared]
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
-        taken = {axis_of[name] for name in (compared, within) if name is not None}
-        crossed = RATE in axis_of and axis_of[RATE] not in taken
         allowed = f"equal, as no axis varies {RATE} apart from rule.compared and rule.within"
-        held = self.rule.learning_rate != "tuned" or crossed
+        held = self.rule.learning_rate != "tuned" or self._rates_vary(axis_of)
         require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
+
+    def _rates_vary(self, axis_of: Mapping[str, int]) -> bool:
+        """Return whether the learning rate varies at one value of what is compared, and of `within`."""
+        if RATE not in axis_of:
+            return False
+        axis = self.axes[axis_of[RATE]]
+        named = [axis[name] for name in (self.rule.compared, self.rule.within) if name and name in axis]
+        points = set(zip(*named, axis[RATE], strict=True))
+        return len(points) > len({point[:-1] for point in points})
 
     def arms(self) -> list[Arm]:
         """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done.

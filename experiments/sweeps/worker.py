@@ -110,9 +110,8 @@ def execution_of(fields: Mapping[str, Any], index: int) -> Execution:
     import torch
 
     cache = fields.get("cache")
-    made = Execution(
-        **{**fields, "cache": cache and Path(cache), "trackers": tuple(fields.get("trackers", ()))}
-    )
+    lists = {name: tuple(fields.get(name, ())) for name in ("snapshots", "trackers")}
+    made = Execution(**{**fields, **lists, "cache": cache and Path(cache)})
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if made.device in ("auto", "cuda") and gpus > 1:
         return dataclasses.replace(made, device=f"cuda:{index % gpus}")

@@ -270,3 +270,25 @@ def test_a_loaded_state_goes_on_bit_for_bit(fields):
     go(model, optimization, range(5, 12))
     go(twin, resumed, range(5, 12))
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("power", [0.8, 1.0, 1.2])
+def test_the_size_of_the_update_is_what_the_weights_moved(power):
+    _, model, optimization = prepared(
+        optimizer__power=power, optimizer__weight_decay=0.0, optimizer__warmup_steps=0
+    )
+    assert optimization.update_rms() is None
+    for step in range(5):
+        before, rate = weights(model), optimization.optimizer.param_groups[0]["lr"]
+        fill(model, step)
+        optimization.step()
+    moved = torch.cat([(p.detach() - before[name]).flatten() for name, p in model.named_parameters()])
+    expected = float(moved.double().square().mean().sqrt()) / rate
+    assert optimization.update_rms() == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_size_of_muons_update_is_not_told():
+    _, model, optimization = prepared(optimizer__algorithm="muon")
+    fill(model, 0)
+    optimization.step()
+    assert optimization.update_rms() is None

@@ -15,6 +15,7 @@ import experiments.training
 from experiments.execution import Execution
 from experiments.records import read_metrics, read_result
 from experiments.sweeps import engine, worker
+from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
 from experiments.sweeps.outcome import read_history
@@ -268,6 +269,34 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert content["ended"] == "done"
     assert [arm["state"] for arm in content["arms"]] == ["completed"] * 4
     assert content["analysis"]["arms"]["completed"] == 4
+
+
+def test_arms_that_a_study_beside_it_has_finished_are_taken_over(unbroken, cache, tmp_path, inline, capsys):
+    whole, source = unbroken
+    shutil.copytree(source, tmp_path / "first")
+    file = toml_of(whole.recipe, tmp_path / "s.toml", powers=(1.0, 1.2, 1.5))
+    words = ["sweep", str(file), "--output", str(tmp_path / "second"), "--workers", "1", "--threads", "1"]
+    words += ["--device", "cpu", "--cache", str(cache)]
+    assert main(words) == 0
+    assert "4 arms are those of first, which has finished them" in capsys.readouterr().err
+    study = read_study(file)
+    assert states(tmp_path / "second", study) == ["completed"] * 6
+    taken = outcomes(tmp_path / "second", study)
+    old = outcomes(source, whole)
+    assert all(taken[name] == old[name] for name in old)
+    trained = [name for name in taken if (arm_folder(tmp_path / "second", name) / "claims").exists()]
+    assert sorted(trained) == sorted(set(taken) - set(old))
+
+
+def test_arms_on_another_text_are_not_taken_over(unbroken, tmp_path):
+    study, source = unbroken
+    shutil.copytree(source, tmp_path / "first")
+    data = study.recipe.data
+    assert adopt(tmp_path / "second", study.arms(), {data: "other text"}) == {}
+    assert adopt(tmp_path / "second", study.arms(), {}) == {}
+    right = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
+    assert adopt(tmp_path / "second", study.arms(), {data: right}) == {"first": 4}
+    assert adopt(tmp_path / "second", study.arms(), {data: right}) == {}
 
 
 def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):

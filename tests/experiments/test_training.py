@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -14,10 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.checkpoints import checkpoints, load_latest, tensors_digest
+from experiments.checkpoints import checkpoints, load_checkpoint, load_latest, tensors_digest
 from experiments.corpora import open_data
 from experiments.execution import Execution
 from experiments.models import build_model
+from experiments.noise.source import find_source
 from experiments.records import read_metrics, read_result
 from experiments.training import train
 from tests.experiments.corpora import small_recipe, write_text
@@ -97,6 +99,25 @@ def test_a_model_learns(unbroken):
     _, folder = unbroken
     losses = [row["loss"] for row in read_metrics(folder) if "loss" in row]
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_snapshots_are_kept_and_change_nothing(unbroken, here, tmp_path):
+    made, folder = unbroken
+    snapping = dataclasses.replace(here, snapshots=(0.01, 0.5, 1.0), checkpoint_steps=2)
+    outcome = train(made, tmp_path, execution=snapping)
+    assert outcome.result["evaluations"] == read_result(folder)["evaluations"]
+    assert [path.name for path in checkpoints(tmp_path / "snapshots")] == [
+        "step-00000001",
+        "step-00000012",
+        "step-00000024",
+    ]
+    assert len(checkpoints(tmp_path / "checkpoints")) == 2
+    _, last, _ = load_checkpoint(checkpoints(folder / "checkpoints")[-1])
+    _, kept, _ = load_checkpoint(tmp_path / "snapshots" / "step-00000024")
+    assert tensors_digest(kept) == tensors_digest(last)
+    middle = find_source(str(tmp_path / "snapshots" / "step-00000012"))
+    assert middle.step == 12
+    assert tensors_digest(middle.model().state_dict()) != tensors_digest(last)
 
 
 def test_what_a_result_says(unbroken):
