@@ -13,6 +13,7 @@ from rich.table import Table
 
 from theory.files import require_folder
 from theory.flags import result_table
+from theory.inputs import InputError
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -91,6 +92,105 @@ def noise(
         content, raw = measure(found, settings, execution=execution, progress=reporter.prepare)
     written = write_measurement(folder, content, raw if samples else None)
     _show(content, [*written, *_drawn(content, folder)], json)
+
+
+def noise_along(
+    study: Annotated[Path, tyro.conf.Positional],
+    seeds: tuple[int, ...] = (0,),
+    micro_batches: int = 256,
+    micro_batch_size: int | None = None,
+    coordinates: int = 4096,
+    device: str = "auto",
+    threads: int | None = None,
+    cache: Path | None = None,
+    json: Flag = False,
+) -> None:
+    """Measure the gradient noise at every snapshot of a study's baseline runs, as `gradpower noise` does at one.
+
+    The study must have been run with snapshots: gradpower sweep STUDY --snapshots 0.01 0.1 0.5 1. Writes a noise.json
+    for each into the study's folder, and noise_along.json with what is needed of all. An interrupted call keeps what is
+    done, and the same command goes on.
+
+    Parameters
+    ----------
+    study
+        The folder of the study.
+    seeds
+        Of the runs.
+    micro_batches
+        How many, for each measurement.
+    micro_batch_size
+        Sequences in a micro-batch; the study's smallest batch size if not given.
+    coordinates
+        Coordinates of each module whose gradients are kept.
+    device
+        auto, cpu, cuda or cuda:N.
+    threads
+        CPU threads; all cores if not given.
+    cache
+        Folder of tokenized text; $GRADPOWER_CACHE or ~/.cache/gradpower if not given.
+    json
+        Print the content of noise_along.json instead of a table.
+
+    Examples
+    --------
+    $ gradpower noise-along runs/batch-size-pocket
+    """
+    from experiments.execution import Execution
+    from experiments.noise.along_study import batch_sizes, measure_along, places, summary_row, write_along
+    from experiments.noise.measurement import Settings
+    from experiments.sweeps.folder import read_folder
+    from experiments.train_commands import require_torch
+    from figures.commands import tell
+    from theory.provenance import provenance
+
+    planned = read_folder(study) if study.is_dir() else None
+    if planned is None:
+        raise InputError("study", study, "the folder of a study, with its study.json")
+    sizes = batch_sizes(planned)
+    settings = Settings(micro_batches, micro_batch_size or sizes[0], sizes, coordinates)
+    execution = Execution(device=device, threads=threads, cache=cache)
+    todo = places(study, planned, seeds)
+    require_torch()
+    from experiments.reporting import live_reporter
+
+    command, rows = f"gradpower noise-along {planned.name}", []
+    with live_reporter() as reporter:
+        for place, content in measure_along(todo, settings, execution, command, reporter.prepare):
+            rows.append(summary_row(place, content))
+            reporter.note(
+                f"{len(rows)} of {len(todo)}: batch size {rows[-1]['trained_at']}, step {place.source.step}"
+            )
+    config = {"study": planned.name, "seeds": list(seeds), "micro_batches": micro_batches}
+    path = write_along(study, planned, rows, provenance(command, config))
+    if json:
+        print(path.read_text(encoding="utf-8"), end="")
+    else:
+        Console().print(along_table(rows))
+    tell([path], file=sys.stderr if json else sys.stdout)
+
+
+def along_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the table of the predicted best power of each run's own batch size by law, along the training."""
+    laws = dict.fromkeys(p["law"] for row in rows for p in row["predictions"])
+    columns: dict[str, list[Any]] = {
+        "batch size": [row["trained_at"] for row in rows],
+        "seed": [row["seed"] for row in rows],
+        "trained": [f"{row['share']:.0%}" for row in rows],
+        "loss": [_number(row["loss"]["mean"]) for row in rows],
+        "noise scale": [_number(row["noise_scale"]["trace"]["simple"]) for row in rows],
+    }
+    for law in laws:
+        columns[law] = [
+            next(
+                _power(p)
+                for p in row["predictions"]
+                if (p["batch_size"], p["law"], p["objective"])
+                == (row["trained_at"], law, "equal learning rate")
+            )
+            for row in rows
+        ]
+    return result_table("Predicted best power at equal learning rate, along the training", columns)
 
 
 def noise_figure(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from figures.batch_size_report import batch_size_parts
 from figures.convergence_report import convergence_parts
 from figures.markdown import markdown_table
 from figures.model_sizes import model_size_parts
@@ -63,12 +64,13 @@ def report(
     theory: Mapping[str, Any],
     convergence: Mapping[str, Any] | None = None,
     step_time: Mapping[str, Any] | None = None,
+    batch_size: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the text of `paper_repro.md`.
 
     Parameters
     ----------
-    theory, convergence, step_time : mapping
+    theory, convergence, step_time, batch_size : mapping
         Contents of the result files, see `figures.results`; a part without results says how to make them.
     """
     powers, claims = theory["optimal_powers"], theory["claims"]
@@ -81,6 +83,7 @@ def report(
         _drift_table(powers),
         *convergence_parts(convergence),
         *step_time_parts(step_time),
+        *batch_size_parts(batch_size),
         *_claim_parts(claims),
         *model_size_parts(),
         *_open_parts(),

@@ -13,7 +13,10 @@ from theory.inputs import InputError, count
 from theory.provenance import provenance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from experiments.sweeps.early_reading import EarlyReading
+    from experiments.sweeps.results import ArmResult
     from experiments.sweeps.study import Study
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -35,8 +38,7 @@ def analyse(
     study
         Name of a study, its .toml file, its folder, or its summary.json.
     target_loss
-        Also read all losses when the best arm reaches this validation loss, as the paper's Figure 6 does; needs
-        the folder.
+        Also read all losses when the best arm reaches this validation loss, as the paper's Figure 6 does.
     seed
         Of the bootstrap.
     output
@@ -61,7 +63,7 @@ def analyse(
     folder = output or (source if source.is_dir() else source.parent)
     require_folder(folder)
     planned, results = read_outcome(source)
-    early = _early(source, planned, target_loss)
+    early = _early(source, planned, results, target_loss)
     analysis = judge(planned, results, early=early, seed=seed, history=read_history(source))
     config = {
         "study": planned.name,
@@ -102,19 +104,18 @@ def _source(word: str) -> Path:
     return folder
 
 
-def _early(folder: Path, study: Study, target: float | None) -> EarlyReading | None:
+def _early(
+    source: Path, study: Study, results: Sequence[ArmResult], target: float | None
+) -> EarlyReading | None:
     if target is None:
         return None
-    from experiments.sweeps.early_reading import EarlyReading, read_curves
+    from experiments.sweeps.early_reading import EarlyReading, curves_of, read_curves
 
-    reading = EarlyReading(target, read_curves(folder, study) if folder.is_dir() else {})
+    running = (source / "study.json").exists()
+    reading = EarlyReading(target, read_curves(source, study) if running else curves_of(results))
     if not any(min(losses) <= target for _, losses in reading.curves.values()):
         reached = min((min(losses) for _, losses in reading.curves.values()), default=None)
-        known = (
-            "the study's folder with the metrics of its arms"
-            if reached is None
-            else f"at least {reached:.4g}"
-        )
+        known = "a study whose arms have evaluations" if reached is None else f"at least {reached:.4g}"
         raise InputError("target_loss", target, f"a validation loss that an arm reached: {known}")
     return reading
 

@@ -94,6 +94,18 @@ COMMANDS = {
         "measure gradient noise by module at a checkpoint, and predict the best power from it",
         "gradpower noise pocket --batch-sizes 8 32 128",
     ),
+    "batch-size": Command(
+        "figures.batch_size_commands",
+        "batch_size",
+        "Figures 2 and 6: the best power and the batch size, with controls and the theory",
+        "gradpower batch-size --folder results/batch_size/pocket",
+    ),
+    "noise-along": Command(
+        "figures.noise_commands",
+        "noise_along",
+        "the gradient noise along the runs of a study",
+        "gradpower noise-along runs/batch-size-pocket",
+    ),
     "noise-figure": Command(
         "figures.noise_commands",
         "noise_figure",

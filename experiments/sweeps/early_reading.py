@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from experiments.records import read_metrics
+from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import Study
 from theory.inputs import Array, InputError, positive
 
@@ -100,6 +101,22 @@ def _first(tokens: Array, losses: Array, target: float) -> float | None:
         return float(tokens[0])
     share = (losses[end - 1] - target) / (losses[end - 1] - losses[end])
     return float(tokens[end - 1] + share * (tokens[end] - tokens[end - 1]))
+
+
+def curves_of(results: Sequence[ArmResult]) -> dict[str, tuple[list[float], list[float]]]:
+    """Return the validation losses against tokens of every arm that has ended and tells them.
+
+    Evaluations whose loss was no longer finite are left out.
+    """
+    kept = {
+        result.fingerprint: [row for row in result.evaluations if row.get("validation_loss") is not None]
+        for result in results
+    }
+    return {
+        name: ([row["tokens"] for row in rows], [row["validation_loss"] for row in rows])
+        for name, rows in kept.items()
+        if rows
+    }
 
 
 def read_curves(folder: Path, study: Study) -> dict[str, tuple[list[float], list[float]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class ArmResult:
         Its standard error over the validation sequences.
     fingerprint : str
         The recipe's.
+    evaluations : sequence of mapping
+        `tokens`, `validation_loss` and, if known, `update_rms`, from the first evaluation to the last.
     """
 
     values: Mapping[str, Any]
@@ -47,6 +49,7 @@ class ArmResult:
     loss: float | None
     standard_error: float | None
     fingerprint: str
+    evaluations: Sequence[Mapping[str, Any]] = ()
 
 
 def read_results(folder: Path, study: Study) -> list[ArmResult]:
@@ -63,7 +66,14 @@ def read_results(folder: Path, study: Study) -> list[ArmResult]:
         final = content.get("final", {})
         status = content.get("status", "missing")
         loss, error = final.get("validation_loss"), final.get("standard_error")
-        results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint))
+        rows = [
+            {
+                "tokens": row["step"] * arm.recipe.tokens_per_step,
+                **{key: row[key] for key in ("validation_loss", "update_rms") if key in row},
+            }
+            for row in content.get("evaluations", [])
+        ]
+        results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint, rows))
     return results
 
 
@@ -105,6 +115,7 @@ def write_summary(folder: Path, study: Study) -> Path:
                 "standard_error": result.standard_error,
                 "tokens_per_second": content.get("timing", {}).get("tokens_per_second"),
                 "fingerprint": result.fingerprint,
+                "evaluations": result.evaluations,
                 "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},
             }
         )

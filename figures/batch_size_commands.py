@@ -1,0 +1,138 @@
+"""The command `gradpower batch-size`: the study of batch size and power, judged, drawn and put into the report."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from theory.files import require_folder, write_file
+from theory.flags import jsonable
+from theory.inputs import InputError
+from theory.provenance import provenance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from figures.style import Row
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+LOSSES = "batch_size_losses"
+
+
+def batch_size(
+    scale: str = "pocket",
+    folder: Path = Path("runs"),
+    output: Path = Path("reproduction"),
+    seed: int = 0,
+    json: Flag = False,
+    update: Flag = False,
+) -> None:
+    """Judge the study of batch size and power (Figures 2 and 6) by its rule, with its controls and the theory.
+
+    Its parts are run by `gradpower sweep batch-size`, `batch-size-rates`, `-tuned`, `-damping`, `-half-life`,
+    `-epsilon`, `-clip` and `-offset`, and `gradpower noise-along`; those that are not there are left out.
+
+    Parameters
+    ----------
+    scale
+        pocket, gpu, gpu-30m, gpu-moe or paper.
+    folder
+        Where the folders of the parts lie, or their summaries, as in results/batch_size/pocket.
+    output
+        Folder for the results and the figures.
+    seed
+        Of the bootstrap.
+    json
+        Print the results as one JSON object instead of tables.
+    update
+        Also refresh the checkout's own results/batch_size, results/batch_size.json, paper_repro.md and docs.
+
+    Examples
+    --------
+    $ gradpower batch-size --folder results/batch_size/pocket
+    """
+    from rich.console import Console
+
+    from experiments.sweeps.analysis import tables
+    from experiments.sweeps.batch_size import scales
+    from figures.batch_size import collect
+    from figures.commands import checkout_to_refresh, tell
+    from figures.results import dump, results
+
+    if scale not in scales():
+        raise InputError("scale", scale, f"one of {', '.join(scales())}")
+    require_folder(output)
+    root = checkout_to_refresh() if update else None
+    found = jsonable(collect(scale, folder, seed=seed))
+    origin = provenance(f"gradpower batch-size --scale {scale}", {"scale": scale, "seed": seed})
+    content = results("batch_size", origin, scales={scale: found})
+    written = [write_file(output / "batch_size.json", dump(content))]
+    for name, figure, rows in _drawn(found):
+        from figures.style import save
+
+        written += save(figure, rows, origin, output, name)
+    if root is not None:
+        written += _refresh(content, scale, folder, output, root)
+    if json:
+        print(json_module.dumps(content))
+    else:
+        for table in tables(found["main"]):
+            Console().print(table)
+    tell(written, file=sys.stderr if json else sys.stdout)
+
+
+def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
+    from figures import batch_size_controls, batch_size_theory, sweep_losses
+
+    main = found["main"]
+    losses = [row for row in sweep_losses.rows(main) if row["view"] == main["primary"]]
+    made = [
+        (LOSSES, sweep_losses.draw(main), losses),
+        (batch_size_theory.FILE, batch_size_theory.draw(found), batch_size_theory.rows(found)),
+    ]
+    early = next((view for view in main["views"] if view["kind"].startswith("read early")), None)
+    if early is not None:
+        own = [row for row in sweep_losses.rows(main) if row["view"] == early["kind"]]
+        made.append((f"{LOSSES}_early", sweep_losses.draw(main, early), own))
+    if found["contrasts"]:
+        contrasts = found["contrasts"]
+        made.append(
+            (
+                batch_size_controls.FILE,
+                batch_size_controls.draw(contrasts),
+                batch_size_controls.rows(contrasts),
+            )
+        )
+    return made
+
+
+def _refresh(content: dict[str, Any], scale: str, folder: Path, output: Path, root: Path) -> list[Path]:
+    """Write the summaries of the parts, the results of all scales, the report and the pictures."""
+    from experiments.sweeps.folder import read_folder
+    from experiments.sweeps.results import write_summary
+    from figures.batch_size import places
+    from figures.report import page
+    from figures.results import committed, dump
+
+    kept = root / "results" / "batch_size" / scale
+    written = []
+    for part, path in places(scale, folder).items():
+        study = read_folder(path) if path.is_dir() else None
+        if study is not None:
+            path = write_summary(path, study)
+        text = path.read_text(encoding="utf-8")
+        written.append(write_file(kept / f"{part}.json", text))
+    before = committed("batch_size", root / "results")
+    scales = {**(before["scales"] if before else {}), **content["scales"]}
+    content = {**content, "scales": scales}
+    written.append(write_file(root / "results" / "batch_size.json", dump(content)))
+    text_of_page = page(root / "results", batch_size=content)
+    if text_of_page is not None:
+        written.append(write_file(root / "paper_repro.md", text_of_page))
+    for path in sorted(output.glob("batch_size_*.png")):
+        written.append(write_file(root / "docs" / path.name, path.read_bytes()))
+    return written
