@@ -59,11 +59,16 @@ def verdict(found: Data) -> str:
     """Return what the study says of the paper's claim, in a sentence or two, from the declared rule."""
     view = next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
     trend = next(iter(view["trends"]), None)
-    decision = trend["decision"] if trend else "not tested"
-    head = {
-        "falls": "Reproduced at this size: the best power falls as the batch grows.",
-        "rises": "Not reproduced at this size: the best power rises as the batch grows.",
-    }.get(decision, "Not reproduced at this size: that the best power falls as the batch grows is not shown.")
+    head = "Not reproduced at this size: that the best power falls as the batch grows is not shown."
+    if trend is not None and trend["decision"] == "falls":
+        head = "Reproduced at this size: the best power falls as the batch grows."
+    # The rule tests for a fall only; a rise that the same test would have found must be told, too.
+    elif (
+        trend is not None
+        and trend["grid"]
+        and trend["grid"]["page"]["p_rising"] <= found["main"]["rule"]["alpha"]
+    ):
+        head = "Reversed at this size: the best power rises as the batch grows."
     return f"{head} {found['main']['verdict']}"
 
 

@@ -157,7 +157,8 @@ def _draw_ratios(axis: Axes, noise: Sequence[Data]) -> None:
                 found.setdefault(row["share"], []).append(ratio)
         x = sorted(found)
         y = [float(np.mean(found[share])) for share in x]
-        axis.plot([100 * s for s in x], y, label=f"batch size {batch}", **ratio_style(index, len(batches)))
+        style = ratio_style(index, len(batches)) | {"markersize": 4}
+        axis.plot([100 * s for s in x], y, label=f"batch size {batch}", **style)
     axis.set(
         title="noise to signal of a batch's gradient",
         xlabel="trained (% of the steps)",
@@ -165,7 +166,9 @@ def _draw_ratios(axis: Axes, noise: Sequence[Data]) -> None:
     )
     axis.set_xscale("log")
     axis.set_yscale("log")
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     axis.grid(alpha=0.25)
     if noise:
         axis.legend(fontsize=6)

@@ -82,7 +82,7 @@ def draw(analysis: Data, view: Data | None = None) -> Figure:
     rule, groups = analysis["rule"], shown["groups"]
     along = _lines(groups)
     count = len(groups) + bool(along)
-    columns = min(_COLUMNS, count)
+    columns = 2 if count == 4 else min(_COLUMNS, count)
     lines = math.ceil(count / columns)
     with house_style():
         figure, grid = new_figure(lines, columns, height=0.55 + 2.15 * lines)

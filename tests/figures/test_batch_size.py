@@ -1,0 +1,237 @@
+"""The study of batch size and power put together, on made-up results whose best powers are known."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments.sweeps.ablation import ablation
+from experiments.sweeps.contrasts import contrasts, damping
+from figures import batch_size_controls, batch_size_theory
+from figures.batch_size import collect, early_target, places
+from figures.batch_size_report import batch_size_parts, verdict
+from gradpower.__main__ import main
+from tests.experiments.synthetic_batch_size import (
+    CURVATURE,
+    RATES,
+    falling,
+    shrinking,
+    synthetic_noise,
+    synthetic_part,
+    write_parts,
+)
+from theory.flags import jsonable
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = write_parts(tmp_path_factory.mktemp("parts"))
+    (made / "noise.json").write_text(json.dumps(synthetic_noise(lambda batch: falling(batch) + 0.2)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return jsonable(collect("pocket", folder))
+
+
+def loss(power, batch, factor=1.0, best=falling):
+    """The made-up loss, but for seed and noise."""
+    return CURVATURE * math.log(power / best(batch)) ** 2 + RATES * math.log(factor * shrinking(power)) ** 2
+
+
+def contrast(found, control, batch, power):
+    return next(
+        row
+        for row in found["contrasts"]
+        if (row["control"], row["batch_size"], row["power"]) == (control, batch, power)
+    )
+
+
+@pytest.mark.parametrize("batch", [2, 32])
+@pytest.mark.parametrize("power", [0.8, 1.2])
+def test_contrasts_are_the_made_up_effects(found, batch, power):
+    plain = loss(power, batch) - loss(1.0, batch)
+    flat = loss(power, batch, best=lambda _: 1.0) - loss(1.0, batch, best=lambda _: 1.0)
+    # At the best of the rates a factor √2 apart what is left of shrinking(p) is less than a factor 2^¼.
+    left = RATES * (math.log(2) / 4) ** 2
+    tuned = CURVATURE * (math.log(power / falling(batch)) ** 2 - math.log(1 / falling(batch)) ** 2)
+    expected = {
+        "as run": (plain, 0.0),
+        "learning rate tuned": (tuned, left),
+        "β2 by half-life": (flat, 0.0),
+        "ε^p": (plain, 0.0),
+        "(|g| + 1e-8)^p": (plain, 0.0),
+        "clip after the power": (plain + 0.01 * (power == 1.2), 0.0),
+    }
+    for control, (value, slack) in expected.items():
+        row = contrast(found, control, batch, power)
+        assert row["statistics"]["mean"] == pytest.approx(value, abs=slack + 4e-4)
+        if control != "as run":
+            assert row["change"]["mean"] == pytest.approx(
+                row["statistics"]["mean"] - contrast_of_first_seeds(found, batch, power), abs=1e-9
+            )
+
+
+def contrast_of_first_seeds(found, batch, power):
+    """The difference as run over the three seeds of the controls."""
+    differences = contrast(found, "as run", batch, power)["differences"]
+    return sum(differences[seed] for seed in "012") / 3
+
+
+def test_damping_is_made_up_for_by_a_higher_rate(found):
+    for batch in (2, 32):
+        higher = contrast(found, "equal RMS: p at a higher rate", batch, 1.2)["statistics"]["mean"]
+        expected = loss(1.2, batch, 1 / 0.94) - loss(1.0, batch)
+        assert higher == pytest.approx(expected, abs=4e-4)
+        lower = contrast(found, "equal RMS: p = 1 at a lower rate", batch, 1.2)["statistics"]["mean"]
+        assert lower == pytest.approx(loss(1.2, batch) - loss(1.0, batch, 0.94), abs=4e-4)
+    assert not [r for r in found["contrasts"] if r["control"].startswith("equal RMS") and r["power"] == 0.8]
+
+
+def test_damping_is_measured_in_the_runs():
+    measured = damping(synthetic_part("main"))
+    assert list(measured) == [2, 8, 32]
+    for row in measured.values():
+        assert row["ratio"] == pytest.approx(shrinking(1.2))
+        assert row["standard_error"] == pytest.approx(0, abs=1e-9)
+        assert row["seeds"] == 5
+
+
+def test_contrasts_of_what_is_there():
+    rng = np.random.default_rng(0)
+    assert contrasts({}, rng=rng) == []
+    alone = contrasts({"main": synthetic_part("main")}, rng=rng)
+    assert {row["control"] for row in alone} == {"as run"}
+    results = [r for r in synthetic_part("tuned") if r.values["optimizer.power"] != 1.2]
+    both = contrasts({"main": synthetic_part("main"), "tuned": results}, rng=rng)
+    assert {row["power"] for row in both if row["control"] == "learning rate tuned"} == {0.8}
+
+
+def test_measured_powers_and_the_ablation(found):
+    for row in found["measured"]:
+        assert row["low"] < row["power"] < row["high"]
+    powers = [row["power"] for row in found["measured"]]
+    assert powers == sorted(powers, reverse=True)
+    rows = {(row["law"], row["objective"]): row for row in found["ablation"]}
+    uniform = rows["uniform", "equal learning rate"]
+    assert [p["mean"] for p in uniform["predicted"]] == pytest.approx([falling(b) + 0.2 for b in (2, 8, 32)])
+    assert uniform["predicted"][0]["high"] - uniform["predicted"][0]["low"] == pytest.approx(0.099)
+    expected = math.sqrt(
+        np.mean([(p["mean"] - m) ** 2 for p, m in zip(uniform["predicted"], powers, strict=True)])
+    )
+    assert uniform["root_mean_square_error"] == pytest.approx(expected)
+    assert uniform["slope"] < 0
+    assert rows["generalized-normal", "equal RMS"]["slope"] == pytest.approx(0, abs=1e-12)
+    assert ablation([], found["measured"]) == []
+
+
+def test_predictions_that_mean_nothing_are_left_out():
+    noise = synthetic_noise(falling)["measurements"]
+    for row in noise:
+        for prediction in row["predictions"]:
+            prediction["resolved"] = prediction["law"] == "uniform" and row["share"] == 1.0
+    measured = [{"batch_size": 2, "power": 1.1, "low": None, "high": None}]
+    (first, _) = ablation(noise, measured)
+    assert (first["law"], first["predicted"][0]["snapshots"]) == ("uniform", 1)
+    assert (first["inside"], first["intervals"], first["slope"]) == (0, 0, None)
+
+
+def test_the_early_target_is_reached_before_the_decay_everywhere():
+    results = synthetic_part("main", noise=0.0)
+    target = early_target(results)
+    for batch in (2, 8, 32):
+        for seed in range(5):
+            own = [r for r in results if r.values["training.batch_size"] == batch and r.seed == seed]
+            assert min(r.evaluations[7]["validation_loss"] for r in own) <= target
+    assert early_target([]) is None
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [
+        (falling, "Reproduced at this size: the best power falls"),
+        (lambda batch: 1 / falling(batch), "Reversed at this size: the best power rises"),
+        (lambda _: 1.0, "is not shown"),
+    ],
+)
+def test_verdicts(tmp_path, best, said):
+    write_parts(tmp_path, best, ["main"])
+    made = collect("pocket", tmp_path)
+    assert said in verdict(made)
+    (text,) = [part for part in batch_size_parts({"scales": {"pocket": made}}) if "Verdict" in part]
+    assert said in text
+
+
+def test_the_report_and_its_tables(found):
+    text = "\n\n".join(batch_size_parts({"scales": {"pocket": found}}))
+    assert "120 of 120 runs are done" in text
+    assert "says nothing certain about the paper's" in text
+    assert "| 2 | 1.2 | β2 by half-life |" in text
+    assert "| uniform | equal learning rate |" in text
+    assert "would have seen with probability 0.8" in text
+    assert "Not run here yet" in batch_size_parts(None)[1]
+
+
+def test_figures_have_a_row_for_every_mark(found):
+    assert batch_size_theory.draw(found)
+    data = batch_size_theory.rows(found)
+    assert [row["panel"] for row in data].count("measured") == 3
+    ratio = next(row for row in data if row["panel"] == "noise to signal" and row["batch_size"] == 2)
+    assert ratio["ratio"] == pytest.approx(4.0)
+    assert {row["shape"] for row in data if row["panel"] == "shape"} == {1 + b / 32 for b in (2, 8, 32)}
+    figure = batch_size_controls.draw(found["contrasts"])
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["(a) batch size 2", "(b) batch size 32"]
+    means = [row for row in batch_size_controls.rows(found["contrasts"]) if "low" in row]
+    assert len(means) == len(found["contrasts"])
+
+
+def test_figures_of_little(tmp_path):
+    made = collect("pocket", write_parts(tmp_path, parts=["main"]))
+    assert batch_size_theory.draw(made)
+    assert made["tuned"] is None
+    assert made["rates"] == []
+
+
+def test_the_command(folder, tmp_path, capsys):
+    words = ["batch-size", "--folder", str(folder), "--output", str(tmp_path)]
+    assert main([*words, "--json"]) == 0
+    out, err = capsys.readouterr()
+    content = json.loads(out)
+    assert content["scales"]["pocket"]["about"]["done"] == 120
+    names = {"batch_size_losses", "batch_size_losses_early", "batch_size_theory", "batch_size_controls"}
+    for name in names:
+        for suffix in ("png", "pdf", "csv"):
+            assert f"wrote {tmp_path / name}.{suffix}" in err
+    assert json.loads((tmp_path / "batch_size.json").read_text()) == content
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--scale", "huge"), "scale: huge is not allowed; expected one of pocket, gpu"),
+        (("--folder", "nowhere"), "gradpower sweep batch-size --scale pocket makes it"),
+    ],
+)
+def test_bad_input(tmp_path, words, message, capsys):
+    assert main(["batch-size", "--output", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_prefer_the_studies_folders(folder):
+    assert set(places("pocket", folder)) == {
+        "main",
+        "rates",
+        "tuned",
+        "damping",
+        "half-life",
+        "epsilon",
+        "clip",
+        "offset",
+        "noise",
+    }
+    assert places("gpu", folder.parent / "none") == {}
