@@ -7,14 +7,13 @@ import json
 import pytest
 
 from experiments.execution import Execution
-from experiments.noise import along_study
+from experiments.noise import along_study, prediction
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.folder import open_folder
 from experiments.training import train
 from gradpower.__main__ import main
 from tests.experiments.corpora import write_text
 from tests.experiments.sweep_helpers import small_study
-from theory import predicted_power
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +30,9 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def coarse(monkeypatch):
-    """Few powers: that predictions are right is tested elsewhere."""
-    monkeypatch.setattr(predicted_power, "_POWERS", 7)
+def few_laws(monkeypatch):
+    """That predictions are right is tested elsewhere, and tables of laws take seconds each."""
+    monkeypatch.setattr(prediction, "LAWS", ("uniform", "direct"))
 
 
 def words(folder, cache, *more):
