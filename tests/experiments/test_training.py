@@ -7,8 +7,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from experiments.noise.source import find_source
 from experiments.records import read_metrics, read_result
 from experiments.training import train
 from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.workers.nursery import Child
 from theory.inputs import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -211,29 +210,12 @@ def test_a_line_of_metrics_across_a_pause_is_that_of_the_unbroken_run(text, here
 def test_a_step_is_saved_once(text, here, tmp_path, monkeypatch):
     saved = []
 
-    def save(folder, step, *args):
+    def save(folder, step, *args, **options):
         saved.append(step)
 
     monkeypatch.setattr("experiments.run.save_checkpoint", save)
     train(small_recipe(text), tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 8}))
     assert saved == [8, 16, 24]
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from experiments.execution import Execution
-from experiments.records import read_recipe
-from experiments.training import train
-recipe, folder, cache = map(Path, sys.argv[1:])
-execution = Execution(device="cpu", threads=1, log_every=1, checkpoint_steps=3, cache=cache)
-print(train(read_recipe(recipe), folder, execution=execution).status, flush=True)
-"""
-
-
-def child(recipe: Path, folder: Path, cache: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CHILD, str(recipe), str(folder), str(cache)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(condition, process, patience=60.0):
@@ -248,18 +230,17 @@ def test_killed_at_random_moments_and_resumed_is_unbroken(text, here, tmp_path):
     train(made, whole, execution=here)
     rng, kills = torch.Generator().manual_seed(0), 0
     for _ in range(4):
-        process = child(whole / "recipe.json", folder, here.cache)
+        process = Child(whole / "recipe.json", folder, here.cache)
         before = len(checkpoints(folder / "checkpoints")) and checkpoints(folder / "checkpoints")[-1].name
         # Some time after it has got further than the last one: within a step, or within a checkpoint.
         wait_for(lambda b=before: (c := checkpoints(folder / "checkpoints")) and c[-1].name != b, process)
         time.sleep(float(torch.rand((), generator=rng)) * 0.1)
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
-        process.communicate()
     assert kills >= 2
-    process = child(whole / "recipe.json", folder, here.cache)
-    out, err = process.communicate(timeout=120)
-    assert out.strip() == "completed", err
+    process = Child(whole / "recipe.json", folder, here.cache)
+    assert process.wait() == 0, process.said
+    assert process.said == "completed"
     assert_same_run(whole, folder)
 
 
@@ -268,12 +249,11 @@ def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
     made = small_recipe(text, training__steps=400, training__batch_size=2, training__evaluate_every=400)
     folder = tmp_path / "run"
     train(made, folder, execution=here, deadline=time.monotonic() - 1)
-    process = child(folder / "recipe.json", folder, here.cache)
+    process = Child(folder / "recipe.json", folder, here.cache)
     wait_for(lambda: len(read_metrics(folder)) > 5, process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert out.strip() == "paused"
+    assert process.wait() == 0, process.said
+    assert process.said == "paused"
     (step,) = [load_latest(folder / "checkpoints")[0][0]]
     assert step >= 5
     assert read_metrics(folder)[-1]["step"] == step

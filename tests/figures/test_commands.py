@@ -50,6 +50,12 @@ def quick_reproduction(monkeypatch, tmp_path):
     return root, lambda: pretend(replace(outcome, claim=replace(QUICK, expected="fails")))
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """They take seconds each, and are drawn by another test."""
+    monkeypatch.setattr(commands, "save", lambda *arguments: ())
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -106,13 +112,13 @@ def test_reproduce_writes_everything_and_refreshes_the_checkout(tmp_path, capsys
     assert str(root / "results" / "theory.json") in printed
 
 
-def test_reproduce_leaves_the_checkout_alone_unless_asked(tmp_path, quick_reproduction):
+def test_reproduce_leaves_the_checkout_alone_unless_asked(tmp_path, quick_reproduction, no_pictures):
     root, _ = quick_reproduction
     assert commands.reproduce(tmp_path / "out") == 0
     assert names(root) == []
 
 
-def test_a_changed_verdict_is_exit_code_1(tmp_path, quick_reproduction):
+def test_a_changed_verdict_is_exit_code_1(tmp_path, quick_reproduction, no_pictures):
     _, change = quick_reproduction
     change()
     assert commands.reproduce(tmp_path / "out") == 1

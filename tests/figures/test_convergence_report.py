@@ -16,10 +16,15 @@ from simulate.studies import QUICK, STUDIES
 
 
 @pytest.fixture(scope="module")
-def content():
-    studies = {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
+def quick():
+    """The rows of every study, at the size of a try-out."""
+    return {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
+
+
+@pytest.fixture(scope="module")
+def content(quick):
     config = {"seeds": 4, "steps": 300, "long_steps": 1000}
-    return results("convergence", {"config": config}, studies=studies)
+    return results("convergence", {"config": config}, studies=copy.deepcopy(quick))
 
 
 def test_there_is_an_answer_to_each_question(content):
@@ -61,15 +66,14 @@ def test_a_reversed_gain_is_told(content):
 
 
 @pytest.fixture
-def quick_studies(monkeypatch):
+def quick_studies(monkeypatch, quick):
     """Count how often each study runs, without running it."""
     calls = []
-    quick = {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
 
     def counted(name):
         def study(size, progress):
             calls.append(name)
-            return quick[name]
+            return copy.deepcopy(quick[name])
 
         return study
 
@@ -77,7 +81,13 @@ def quick_studies(monkeypatch):
     return calls
 
 
-def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, quick_studies):
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """They take long, and are drawn by another test."""
+    monkeypatch.setattr(commands, "_draw", lambda *arguments: [])
+
+
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, quick_studies, no_pictures):
     whole = commands.STUDIES["gains"]
 
     def interrupted(size, progress):
@@ -125,9 +135,9 @@ def test_convergence_writes_results_report_and_pictures(tmp_path, monkeypatch, c
     assert str(root / "docs" / "convergence_gain.png") in printed
 
 
-def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, quick_studies):
+def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, quick, quick_studies, no_pictures):
     def violated(size, progress):
-        rows = copy.deepcopy(STUDIES["bounds"](QUICK, progress))
+        rows = copy.deepcopy(quick["bounds"])
         rows[0]["violated"] = True
         return rows
 
