@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV   := .venv
+# The tests run in two processes, whose threads would wait for each other's.
 # Tools run as `python -m`, not by their scripts, whose first line breaks when the folder is moved.
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -31,7 +32,7 @@ convergence: $(BASE)  ## answer six questions about the convergence theorems by 
 
 test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"
-	@$(PYTEST) -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
 
 check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
 	@echo "Checking formatting, lint, types and import arrows"
