@@ -114,11 +114,12 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
 
     recipe = study.recipe
     arms = {arm.recipe.training.batch_size: arm.recipe for arm in study.arms()}
+    recipe_tokens = next(iter(arms.values())).tokens
     return {
         "study": study.name,
         "fingerprint": study.fingerprint,
         "parameters": model_size(recipe.model).total,
-        "tokens": next(iter(arms.values())).tokens,
+        "tokens": recipe_tokens,
         "sequence_length": recipe.data.sequence_length,
         "source": recipe.data.source,
         "batches": {
@@ -130,6 +131,8 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
             for size, made in sorted(arms.items())
         },
         "seeds": list(study.seeds),
+        "worker_hours": sum(recipe_tokens / r.tokens_per_second for r in results if r.tokens_per_second)
+        / 3600,
         "done": sum(result.status != "missing" for result in results),
         "planned": len(results),
     }

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.execution import PEAK_FLOPS
+from experiments.model_size import training_flops
+from experiments.sweeps.batch_size import batch_size_study, scales
 from figures.markdown import markdown_table
 
 Data = Mapping[str, Any]
@@ -15,20 +18,33 @@ judges and draws it; the design, written before the runs, is in `results/batch_s
 {parameters}, {tokens} tokens of `{source}` in every run: {batches}. Each p runs at the learning rate tuned at p = 1 for
 its batch size. {done} of {planned} runs are done. **This is {size}: it says nothing certain about the paper's.**"""
 
+_COST = """\
+Pocket: measured, a worker being one core. The others have not been run here: operations of the main part by the count
+of `experiments.model_size.training_flops`, and hours of an H100 at 40 % of its dense bfloat16 peak, which is an
+assumption, and which models of 10M parameters will not reach. The controls take about 1.7 times the main part."""
+_UTILISATION = 0.4
+_GPU = "H100"
+
 
 def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
     """Return the Markdown of the section."""
     if content is None:
         text = "Not run here yet: `gradpower sweep batch-size --scale pocket` takes hours on two CPU cores."
         return [_HEADING, text]
-    parts = [_HEADING]
+    parts: list[str] = []
     for found in content["scales"].values():
         parts += _scale_parts(found)
-    return parts
+    return [*parts, "### What it takes", _COST, cost_table(content)]
 
 
 def _scale_parts(found: Data) -> list[str]:
-    parts = [_introduction(found), f"**Verdict.** {verdict(found)}", _best_table(found), _power_text(found)]
+    parts = [
+        _HEADING,
+        _introduction(found),
+        f"**Verdict.** {verdict(found)}",
+        _best_table(found),
+        _power_text(found),
+    ]
     parts += [f"Figure 2 ({_figure_2(found)})", f"Figure 6 as the paper reads it: {_early(found)}"]
     if found["contrasts"]:
         parts += ["### Controls", _controls_text(found), control_table(found["contrasts"])]
@@ -53,6 +69,29 @@ def _introduction(found: Data) -> str:
         planned=about["planned"],
         size="a study at a size for two CPU cores" if pocket else "a study at a size for one GPU",
     )
+
+
+def cost_table(content: Mapping[str, Any]) -> str:
+    """Return what the main part takes at every scale as a Markdown table."""
+    rows = []
+    for name, scale in scales().items():
+        study = batch_size_study(name)
+        arms, recipe = study.arms(), study.recipe
+        tokens = arms[0].recipe.tokens
+        flops = len(arms) * tokens * training_flops(recipe.model, recipe.data.sequence_length)
+        done = content["scales"].get(name)
+        hours = f"{flops / (_UTILISATION * PEAK_FLOPS[_GPU]) / 3600:.3g} {_GPU} hours, not measured"
+        if done is not None and done["about"]["done"]:
+            share = done["about"]["planned"] / done["about"]["done"]
+            hours = f"{share * done['about']['worker_hours']:.3g} worker hours, measured"
+        elif name == "pocket":
+            hours = "not measured"
+        batches = ", ".join(map(str, scale.batches))
+        rows.append(
+            [name, recipe.name, batches, str(len(arms)), f"{tokens / 1e6:.4g}M", f"{flops:.2g}", hours]
+        )
+    headings = ["scale", "recipe", "batch sizes", "runs", "tokens a run", "operations", "time"]
+    return markdown_table(headings, rows)
 
 
 def verdict(found: Data) -> str:

@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from experiments.records import differences
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Study, study_from_dict, study_to_dict
@@ -102,6 +100,8 @@ def open_folder(folder: Path, study: Study) -> None:
     InputError
         If the folder is another study's, or this one has changed otherwise; nothing is written then.
     """
+    from filelock import FileLock
+
     require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "study.lock"):

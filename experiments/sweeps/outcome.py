@@ -40,6 +40,7 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
                 row["loss"],
                 row["standard_error"],
                 row["fingerprint"],
+                row.get("tokens_per_second"),
                 row.get("evaluations", ()),
             )
             for row in content["arms"]

@@ -39,6 +39,8 @@ class ArmResult:
         Its standard error over the validation sequences.
     fingerprint : str
         The recipe's.
+    tokens_per_second : float or None
+        Median speed of training.
     evaluations : sequence of mapping
         `tokens`, `validation_loss` and, if known, `update_rms`, from the first evaluation to the last.
     """
@@ -49,6 +51,7 @@ class ArmResult:
     loss: float | None
     standard_error: float | None
     fingerprint: str
+    tokens_per_second: float | None = None
     evaluations: Sequence[Mapping[str, Any]] = ()
 
 
@@ -73,7 +76,8 @@ def read_results(folder: Path, study: Study) -> list[ArmResult]:
             }
             for row in content.get("evaluations", [])
         ]
-        results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint, rows))
+        speed = content.get("timing", {}).get("tokens_per_second")
+        results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint, speed, rows))
     return results
 
 
@@ -113,7 +117,7 @@ def write_summary(folder: Path, study: Study) -> Path:
                 "status": result.status,
                 "loss": result.loss,
                 "standard_error": result.standard_error,
-                "tokens_per_second": content.get("timing", {}).get("tokens_per_second"),
+                "tokens_per_second": result.tokens_per_second,
                 "fingerprint": result.fingerprint,
                 "evaluations": result.evaluations,
                 "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},

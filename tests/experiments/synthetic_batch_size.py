@@ -54,7 +54,7 @@ def synthetic_part(part: str, best: Best = falling, *, noise: float = 1e-4, seed
             }
             for k in range(1, 11)
         ]
-        results.append(ArmResult(arm.values, arm.seed, "completed", loss, 0.03, arm.fingerprint, rows))
+        results.append(ArmResult(arm.values, arm.seed, "completed", loss, 0.03, arm.fingerprint, 1e4, rows))
     return results
 
 

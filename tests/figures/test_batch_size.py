@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from experiments.sweeps.ablation import ablation
 from experiments.sweeps.contrasts import contrasts, damping
 from figures import batch_size_controls, batch_size_theory
 from figures.batch_size import collect, early_target, places
-from figures.batch_size_report import batch_size_parts, verdict
+from figures.batch_size_report import batch_size_parts, cost_table, verdict
 from gradpower.__main__ import main
 from tests.experiments.synthetic_batch_size import (
     CURVATURE,
@@ -174,6 +176,24 @@ def test_the_report_and_its_tables(found):
     assert "| uniform | equal learning rate |" in text
     assert "would have seen with probability 0.8" in text
     assert "Not run here yet" in batch_size_parts(None)[1]
+
+
+def test_small_files_are_drawn_without_what_training_needs():
+    code = (
+        "import sys, figures.batch_size, figures.batch_size_commands, figures.batch_size_theory, figures.report\n"
+        "print(*{'torch', 'transformers', 'filelock', 'safetensors', 'tokenizers'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_the_cost_of_the_paper_is_that_of_its_operations():
+    rows = {line.split(" | ")[0].strip("| "): line for line in cost_table({"scales": {}}).splitlines()}
+    # 96 runs of 4e9 tokens at 6·175M + 6·16·256·768 operations a token, in hours of 0.4 × 989e12.
+    flops = 96 * 4.0e9 * (6 * (200.3e6 - 24.7e6) + 6 * 16 * 256 * 768)
+    hours = float(rows["paper"].rsplit(" | ", 1)[1].split()[0])
+    assert hours == pytest.approx(flops / (0.4 * 989e12) / 3600, rel=0.01)
+    assert "not measured" in rows["pocket"]
 
 
 def test_figures_have_a_row_for_every_mark(found):
