@@ -88,10 +88,13 @@ def save_checkpoint(
         _sync(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    there = [] if keep_all else checkpoints(folder)
-    now = 0 if keep_all else there.index(final) + 1
+    shutil.rmtree(replaced, ignore_errors=True)
+    if keep_all:
+        return final
+    there = checkpoints(folder)
+    now = there.index(final) + 1
     # Later ones are damaged: else the run would have gone on from them.
-    for old in [*there[: max(0, now - KEPT)], *there[now:], replaced]:
+    for old in [*there[: max(0, now - KEPT)], *there[now:]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 

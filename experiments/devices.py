@@ -156,6 +156,15 @@ class Devices:
         if self.accelerator.trackers:
             self.accelerator.log(row, step=step)
 
+    def full_weights(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the weights, whole, as the main rank is to save them."""
+        if not self.sharded:
+            return self.unwrapped(model).state_dict()
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
+
     def full_state(
         self, model: nn.Module, optimization: Optimization
     ) -> tuple[dict[str, Tensor], dict[str, Any]]:

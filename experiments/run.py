@@ -236,8 +236,9 @@ class Run:
             On every rank, if the main one cannot write them.
         """
         if self.step in self._snapshot_steps:
-            model, _ = self.devices.full_state(self.model, self.optimization)
-            self._write("snapshots", model, {"fingerprint": self.recipe.fingerprint})
+            self._write(
+                "snapshots", self.devices.full_weights(self.model), {"fingerprint": self.recipe.fingerprint}
+            )
 
     def _write(
         self, kind: Literal["checkpoints", "snapshots"], model: dict[str, Tensor], state: dict[str, Any]

@@ -18,6 +18,7 @@ from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
 from experiments.sweeps.batch_size import BATCH, PARTS, RATE, batch_size_study
 from experiments.sweeps.contrasts import contrasts, damping
+from experiments.sweeps.curvature import false_falls
 from experiments.sweeps.early_reading import EarlyReading, curves_of
 from experiments.sweeps.outcome import read_history, read_outcome
 from experiments.sweeps.results import ArmResult
@@ -33,7 +34,7 @@ _STABLE = 0.8
 
 def places(scale: str, folder: Path) -> dict[str, Path]:
     """Return where each part of the study at a scale is: a study's folder below `folder`, or PART.json in it."""
-    found = {}
+    found: dict[str, Path] = {}
     for part in PARTS:
         name = batch_size_study(scale, part).name
         for path in (folder / name, folder / f"{part}.json"):
@@ -61,15 +62,15 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain data: `main`, `rates` and `tuned`, analyses (None if not there); `target_loss` of the early reading;
-        `curves`, mean losses of the rates by batch size; `contrasts` and `damping` of `experiments.sweeps.contrasts`;
-        `noise`, the measurements; `measured`, the best power by batch size; `ablation`; `power`, what could have been
-        seen; `about`, model, text and machines.
+        Plain data: `main` and `tuned`, analyses (the latter None if not there); `false_falls`, see
+        `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by batch size and rate;
+        `contrasts` and `damping` of `experiments.sweeps.contrasts`; `noise`, the measurements; `measured`, the best
+        power by batch size; `ablation`; `power`, what could have been seen; `about`, model, text and machines.
 
     Raises
     ------
     InputError
-        If the main part is not there.
+        If the main part is not there, or a part is another study's, of another scale or on other text.
     """
     found = places(scale, folder)
     if "main" not in found:
@@ -79,25 +80,70 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     outcomes = {part: read_outcome(path) for part, path in found.items() if part != NOISE}
     results = {part: outcome[1] for part, outcome in outcomes.items()}
     study, main = outcomes["main"]
+    for part, (other, _) in outcomes.items():
+        _require_part(scale, part, other, study, found[part])
     target = early_target(main)
     early = EarlyReading(target, curves_of(main)) if target else None
     judged = analyse(study, main, early=early, seed=seed, history=read_history(found["main"]))
-    noise = read_along(found[NOISE])["measurements"] if NOISE in found else []
+    noise = _noise(found[NOISE], study) if NOISE in found else []
     measured = best_powers(judged)
+    tuned = _judged(outcomes, found, "tuned", seed)
     return {
         "scale": scale,
         "about": _about(study, main),
         "main": judged,
-        "tuned": _judged(outcomes, found, "tuned", seed),
+        "tuned": tuned,
+        "false_falls": _false_falls(judged, seed),
         "target_loss": target,
         "rates": rate_curves(results.get("rates", ())),
-        "contrasts": contrasts(results, rng=np.random.default_rng(seed)),
+        "contrasts": contrasts(results, tuned, rng=np.random.default_rng(seed)),
         "damping": {str(batch): row for batch, row in damping(main).items()},
         "noise": noise,
         "measured": measured,
         "ablation": ablation(noise, measured),
         "power": seen(judged),
     }
+
+
+def _require_part(scale: str, part: str, study: Study, main: Study, path: Path) -> None:
+    """Refuse what is another study, or on other text than the main part: its differences could not be compared."""
+    wanted = batch_size_study(scale, part).name
+    if study.name != wanted:
+        raise InputError("folder", path, f"one with {wanted} there, and this is {study.name}")
+    if study.recipe != main.recipe:
+        from experiments.records import differences
+
+        told = "; ".join(differences(main.recipe, study.recipe))
+        raise InputError("folder", path, f"a part with the recipe of the main one, which differs: {told}")
+
+
+def _noise(path: Path, main: Study) -> list[dict[str, Any]]:
+    content = read_along(path)
+    if content["study"] != main.name:
+        raise InputError("folder", path, f"measurements of {main.name}, and these are of {content['study']}")
+    return list(content["measurements"])
+
+
+def _false_falls(analysis: Data, seed: int) -> dict[str, float] | None:
+    """Return how often Page's test would find a fall without a trend, from the groups that have all losses."""
+    view = primary(analysis)
+    values = [arm["value"] for arm in view["groups"][0]["arms"]]
+    tables = []
+    for group in view["groups"]:
+        columns = [[np.nan if x is None else x for x in arm["losses"]] for arm in group["arms"]]
+        table = np.array(columns, dtype=np.float64).T
+        tables.append(table[~np.isnan(table).any(axis=1)])
+    seeds = min(len(table) for table in tables)
+    if seeds < 2 or len(tables) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    found = false_falls(values, [t[:seeds] for t in tables], alpha=analysis["rule"]["alpha"], rng=rng)
+    return None if found is None else {"share": found[0], "standard_error": found[1]}
+
+
+def primary(analysis: Data) -> Any:
+    """Return the view that an analysis' verdict is about."""
+    return next(view for view in analysis["views"] if view["kind"] == analysis["primary"])
 
 
 def _judged(
@@ -134,7 +180,7 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
         "worker_hours": sum(recipe_tokens / r.tokens_per_second for r in results if r.tokens_per_second)
         / 3600,
         "done": sum(result.status != "missing" for result in results),
-        "planned": len(results),
+        "planned": len(study.arms()),
     }
 
 
@@ -180,19 +226,25 @@ def rate_curves(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
 
 
 def best_powers(analysis: Data) -> list[dict[str, Any]]:
-    """Return the measured best power by batch size: the parabola's with its interval, and the grid's."""
-    view = next(v for v in analysis["views"] if v["kind"] == analysis["primary"])
+    """Return the measured best power by batch size.
+
+    `status`, `power`, `low` and `high`: the parabola's and Fieller's interval, which has a meaning for the vertex of an
+    interior minimum only; `grid` and `at_edge`: the best of the grid, and whether it is an end of it.
+    """
     rows = []
-    for group in view["groups"]:
+    for group in primary(analysis)["groups"]:
         best = group["best"] or {}
         parabola, grid = best.get("parabola") or {}, best.get("grid") or {}
-        low, high = parabola.get("interval") or (None, None)
+        inside = parabola.get("status") == "interior"
+        low, high = (parabola.get("interval") if inside else None) or (None, None)
         rows.append(
             {
                 "batch_size": group["within"],
+                "status": parabola.get("status", "no results"),
                 "power": parabola.get("value"),
                 "low": low,
                 "high": high,
+                "interval_kind": parabola.get("interval_kind"),
                 "grid": grid.get("value"),
                 "at_edge": grid.get("at_edge"),
             }
@@ -210,7 +262,7 @@ def seen(analysis: Data) -> dict[str, Any]:
         the corrected level; `slope`, the same for the slope of the best power against ln B by a t test over seeds at
         level 0.05; None where the seeds do not tell.
     """
-    view = next(v for v in analysis["views"] if v["kind"] == analysis["primary"])
+    view = primary(analysis)
     found = [c["detectable"] for g in view["groups"] for c in g["comparisons"] if c["detectable"]]
     tested = next((trend["grid"] for trend in view["trends"]), None)
     interval = ((tested or {}).get("slope") or {}).get("t_interval")

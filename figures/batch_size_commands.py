@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def batch_size(
     from figures.batch_size import collect
     from figures.commands import checkout_to_refresh, tell
     from figures.results import dump, results
+    from figures.style import save
 
     if scale not in scales():
         raise InputError("scale", scale, f"one of {', '.join(scales())}")
@@ -71,12 +73,11 @@ def batch_size(
     origin = provenance(f"gradpower batch-size --scale {scale}", {"scale": scale, "seed": seed})
     content = results("batch_size", origin, scales={scale: found})
     written = [write_file(output / "batch_size.json", dump(content))]
-    for name, figure, rows in _drawn(found):
-        from figures.style import save
-
+    pictures = _drawn(found)
+    for name, figure, rows in pictures:
         written += save(figure, rows, origin, output, name)
     if root is not None:
-        written += _refresh(content, scale, folder, output, root)
+        written += _refresh(content, scale, folder, [output / f"{name}.png" for name, *_ in pictures], root)
     if json:
         print(json_module.dumps(content))
     else:
@@ -110,7 +111,9 @@ def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
     return made
 
 
-def _refresh(content: dict[str, Any], scale: str, folder: Path, output: Path, root: Path) -> list[Path]:
+def _refresh(
+    content: dict[str, Any], scale: str, folder: Path, pictures: Sequence[Path], root: Path
+) -> list[Path]:
     """Write the summaries of the parts, the results of all scales, the report and the pictures."""
     from experiments.sweeps.folder import read_folder
     from experiments.sweeps.results import write_summary
@@ -133,6 +136,6 @@ def _refresh(content: dict[str, Any], scale: str, folder: Path, output: Path, ro
     text_of_page = page(root / "results", batch_size=content)
     if text_of_page is not None:
         written.append(write_file(root / "paper_repro.md", text_of_page))
-    for path in sorted(output.glob("batch_size_*.png")):
-        written.append(write_file(root / "docs" / path.name, path.read_bytes()))
-    return written
+    return written + [
+        write_file(root / "docs" / f"{path.stem}_{scale}.png", path.read_bytes()) for path in pictures
+    ]

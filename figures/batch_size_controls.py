@@ -1,8 +1,8 @@
 """What a sceptic's controls change: the difference of p = 1.2 and of p = 0.8 from p = 1, at both ends of the batches.
 
 A dot is the mean over paired seeds of the loss at p less that at p = 1, with its 95 % t interval (no correction: the
-intervals describe); small grey dots are seeds. The band is the interval without any control: a control that explained a
-difference away would move its dot to zero.
+intervals describe); small grey dots are seeds; where a run diverged there is no mean. The band is the interval without
+any control: a control that explained a difference away would move its dot to zero.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ def rows(contrasts: Sequence[Data]) -> list[Row]:
     for row in contrasts:
         about = {key: row[key] for key in ("control", "batch_size", "power")}
         table += [{**about, "seed": s, "difference": d} for s, d in row["differences"].items()]
-        low, high = row["statistics"]["t_interval"] or (None, None)
-        table.append({**about, "difference": row["statistics"]["mean"], "low": low, "high": high})
+        statistics = row["statistics"] or {"mean": None, "t_interval": None}
+        low, high = statistics["t_interval"] or (None, None)
+        mean = {"difference": statistics["mean"], "low": low, "high": high, "diverged": row["diverged"]}
+        table.append({**about, **mean})
     return table
 
 
@@ -70,9 +72,12 @@ def _draw(axis: Axes, own: Sequence[Data], names: Sequence[str], index: int) -> 
     shift = 0.3 * (index - 0.5)
     for row in own:
         y = names.index(row["control"]) + shift
-        mean, interval = row["statistics"]["mean"], row["statistics"]["t_interval"]
-        seeds = list(row["differences"].values())
+        seeds = [d for d in row["differences"].values() if d is not None]
         axis.plot(seeds, [y] * len(seeds), color="0.6", marker=".", markersize=3, linestyle="none", zorder=2)
+        if row["statistics"] is None:
+            axis.text(0, y, f" {row['diverged']} diverged", fontsize=6, va="center", color=colour)
+            continue
+        mean, interval = row["statistics"]["mean"], row["statistics"]["t_interval"]
         bars = None if interval is None else [[mean - interval[0]], [interval[1] - mean]]
         style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4, "linestyle": "none"}
         label = f"$p$ = {row['power']:g}" if row["control"] == AS_RUN else None

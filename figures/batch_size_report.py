@@ -7,21 +7,29 @@ from typing import Any
 
 from experiments.execution import PEAK_FLOPS
 from experiments.model_size import training_flops
+from experiments.sweeps.ablation import FLAT, RIVAL
 from experiments.sweeps.batch_size import batch_size_study, scales
+from figures.batch_size_verdict import moves, verdict
 from figures.markdown import markdown_table
 
 Data = Mapping[str, Any]
 _HEADING = "## Figures 2 and 6: the best power and the batch size"
+_WHAT = """\
+The design was written before the runs and stands, with dated changes, in `results/batch_size/design.md`; the small
+files of all runs are in `results/batch_size`."""
 _INTRODUCTION = """\
-`gradpower sweep batch-size --scale {scale} --snapshots 0.01 0.1 0.5 1` runs it, `gradpower batch-size --scale {scale}`
-judges and draws it; the design, written before the runs, is in `results/batch_size/design.md`. A LLaMA of
-{parameters}, {tokens} tokens of `{source}` in every run: {batches}. Each p runs at the learning rate tuned at p = 1 for
-its batch size. {done} of {planned} runs are done. **This is {size}: it says nothing certain about the paper's.**"""
-
+`gradpower sweep batch-size --scale {scale} --source {source} --snapshots 0.01 0.1 0.5 1` runs it, and `gradpower
+batch-size --scale {scale}` judges and draws it. A LLaMA of {parameters:.2f}M parameters, {tokens:.4g}M tokens in every
+run: {batches}. {done} of {planned} runs are done. **{size}: it says nothing certain about the paper's.**"""
+_SIZES = {
+    "pocket": "This is a size for two CPU cores",
+    "paper": "This is the paper's model and data, not its machine",
+}
 _COST = """\
-Pocket: measured, a worker being one core. The others have not been run here: operations of the main part by the count
-of `experiments.model_size.training_flops`, and hours of an H100 at 40 % of its dense bfloat16 peak, which is an
-assumption, and which models of 10M parameters will not reach. The controls take about 1.7 times the main part."""
+Operations of the main part by the count of `experiments.model_size.training_flops`. Hours are of training without
+evaluations, measured where runs are done (those that are not, in proportion), a worker being one CPU core or one GPU;
+elsewhere those of an H100 at 40 % of its dense bfloat16 peak, which is an assumption and not measured, and which models
+of 10M parameters will not reach. The controls and rates take another {low:.1f} to {high:.1f} times as much."""
 _UTILISATION = 0.4
 _GPU = "H100"
 
@@ -31,26 +39,22 @@ def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
     if content is None:
         text = "Not run here yet: `gradpower sweep batch-size --scale pocket` takes hours on two CPU cores."
         return [_HEADING, text]
-    parts: list[str] = []
-    for found in content["scales"].values():
-        parts += _scale_parts(found)
-    return [*parts, "### What it takes", _COST, cost_table(content)]
+    parts = [part for found in content["scales"].values() for part in _scale_parts(found)]
+    shares = [_share_of_controls(name) for name in scales()]
+    cost = _COST.format(low=min(shares), high=max(shares))
+    return [_HEADING, _WHAT, *parts, "### What it takes", cost, cost_table(content)]
 
 
 def _scale_parts(found: Data) -> list[str]:
-    parts = [
-        _HEADING,
-        _introduction(found),
-        f"**Verdict.** {verdict(found)}",
-        _best_table(found),
-        _power_text(found),
-    ]
-    parts += [f"Figure 2 ({_figure_2(found)})", f"Figure 6 as the paper reads it: {_early(found)}"]
+    parts = [f"### At the scale {found['scale']}", _introduction(found), f"**Verdict.** {verdict(found)}"]
+    parts += [_best_table(found), _power_text(found), _false_falls(found), _figure_2(found), _early(found)]
+    if found["rates"]:
+        parts += ["Losses by learning rate at p = 1, before the comparison:", rate_table(found["rates"])]
     if found["contrasts"]:
-        parts += ["### Controls", _controls_text(found), control_table(found["contrasts"])]
+        parts += ["#### Controls", _controls_text(found), control_table(found["contrasts"])]
     if found["ablation"]:
-        parts += ["### Does the theory know it?", _theory_text(found), ablation_table(found)]
-    return parts
+        parts += ["#### Does the theory know it?", theory_text(found), ablation_table(found)]
+    return [part for part in parts if part]
 
 
 def _introduction(found: Data) -> str:
@@ -58,17 +62,25 @@ def _introduction(found: Data) -> str:
     batches = ", ".join(
         f"batch {size} ({row['steps']} steps, rate {row['rate']:g})" for size, row in about["batches"].items()
     )
-    pocket = found["scale"] == "pocket"
     return _INTRODUCTION.format(
         scale=found["scale"],
-        parameters=f"{about['parameters'] / 1e6:.2f}M parameters",
-        tokens=f"{about['tokens'] / 1e6:.2f}M",
+        parameters=about["parameters"] / 1e6,
+        tokens=about["tokens"] / 1e6,
         source=about["source"],
         batches=batches,
         done=about["done"],
         planned=about["planned"],
-        size="a study at a size for two CPU cores" if pocket else "a study at a size for one GPU",
+        size=_SIZES.get(found["scale"], "This is a size for one GPU"),
     )
+
+
+def _share_of_controls(scale: str) -> float:
+    """Return how many runs the other parts have, over those of the main one, without those that they share with it."""
+    from experiments.sweeps.batch_size import PARTS
+
+    main = {arm.fingerprint for arm in batch_size_study(scale).arms()}
+    other = {arm.fingerprint for part in PARTS for arm in batch_size_study(scale, part).arms()}
+    return len(other - main) / len(main)
 
 
 def cost_table(content: Mapping[str, Any]) -> str:
@@ -79,13 +91,10 @@ def cost_table(content: Mapping[str, Any]) -> str:
         arms, recipe = study.arms(), study.recipe
         tokens = arms[0].recipe.tokens
         flops = len(arms) * tokens * training_flops(recipe.model, recipe.data.sequence_length)
-        done = content["scales"].get(name)
+        about = content["scales"].get(name, {}).get("about", {"done": 0})
         hours = f"{flops / (_UTILISATION * PEAK_FLOPS[_GPU]) / 3600:.3g} {_GPU} hours, not measured"
-        if done is not None and done["about"]["done"]:
-            share = done["about"]["planned"] / done["about"]["done"]
-            hours = f"{share * done['about']['worker_hours']:.3g} worker hours, measured"
-        elif name == "pocket":
-            hours = "not measured"
+        if about["done"]:
+            hours = f"{about['worker_hours'] * about['planned'] / about['done']:.3g} worker hours"
         batches = ", ".join(map(str, scale.batches))
         rows.append(
             [name, recipe.name, batches, str(len(arms)), f"{tokens / 1e6:.4g}M", f"{flops:.2g}", hours]
@@ -94,37 +103,25 @@ def cost_table(content: Mapping[str, Any]) -> str:
     return markdown_table(headings, rows)
 
 
-def verdict(found: Data) -> str:
-    """Return what the study says of the paper's claim, in a sentence or two, from the declared rule."""
-    view = next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
-    trend = next(iter(view["trends"]), None)
-    head = "Not reproduced at this size: that the best power falls as the batch grows is not shown."
-    if trend is not None and trend["decision"] == "falls":
-        head = "Reproduced at this size: the best power falls as the batch grows."
-    # The rule tests for a fall only; a rise that the same test would have found must be told, too.
-    elif (
-        trend is not None
-        and trend["grid"]
-        and trend["grid"]["page"]["p_rising"] <= found["main"]["rule"]["alpha"]
-    ):
-        head = "Reversed at this size: the best power rises as the batch grows."
-    return f"{head} {found['main']['verdict']}"
+def _primary(found: Data) -> Any:
+    return next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
 
 
 def _best_table(found: Data) -> str:
-    view = next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
     rows = []
-    for row, group in zip(found["measured"], view["groups"], strict=True):
+    for row, group in zip(found["measured"], _primary(found)["groups"], strict=True):
         spread = group["baseline_spread"]
-        lower = [f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == "lower"]
-        higher = [f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == "higher"]
+        said = {
+            decision: ", ".join(f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == decision)
+            for decision in ("lower", "higher")
+        }
         rows.append(
             [
                 str(row["batch_size"]),
-                "–" if row["grid"] is None else f"{row['grid']:g}",
-                _interval(row["power"], row["low"], row["high"], "{:.2f}"),
-                ", ".join(lower) or "none",
-                ", ".join(higher) or "none",
+                best_of_grid(row),
+                best_power(row),
+                said["lower"] or "none",
+                said["higher"] or "none",
                 "–" if spread is None else f"{spread:.4f}",
             ]
         )
@@ -139,50 +136,107 @@ def _best_table(found: Data) -> str:
     return markdown_table(headings, rows)
 
 
-def _interval(value: float | None, low: float | None, high: float | None, form: str) -> str:
-    if value is None:
-        return "none"
-    known = low is not None and high is not None
-    return form.format(value) + (f" [{form.format(low)}, {form.format(high)}]" if known else " [unbounded]")
+def best_of_grid(row: Data) -> str:
+    """Return the best power of the grid; an end of it is a bound only.
+
+    >>> best_of_grid({"grid": 1.5, "at_edge": "high"}), best_of_grid({"grid": None, "at_edge": None})
+    ('1.5 (an end)', '–')
+    """
+    if row["grid"] is None:
+        return "–"
+    return f"{row['grid']:g}" + (" (an end)" if row["at_edge"] else "")
+
+
+def best_power(row: Data) -> str:
+    """Return the best power of a parabola with its interval, or why there is none.
+
+    >>> best_power({"status": "at the edge", "power": 1.5, "low": None, "high": None, "interval_kind": None})
+    'at the end 1.50'
+    """
+    if row["status"] == "at the edge":
+        return f"at the end {row['power']:.2f}"
+    if row["status"] != "interior":
+        return str(row["status"])
+    if row["low"] is None:
+        return f"{row['power']:.2f} [{row['interval_kind']}]"
+    return f"{row['power']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def _power_text(found: Data) -> str:
     difference, slope = found["power"]["difference"], found["power"]["slope"]
     parts = []
     if difference is not None:
-        parts.append(f"differences of {difference:.3f} nats a token (median over comparisons)")
+        parts.append(
+            f"a difference of losses of {difference:.3f} nats a token, by the median of its comparisons"
+        )
     if slope is not None:
-        parts.append(f"a change of the best power by {slope:.2f} for every factor e of the batch size")
-    said = " and ".join(parts) or "nothing yet, with so few seeds"
+        parts.append(
+            f"by a t test of the slope, a change of the best power by {slope:.2f} for every factor e"
+        )
+    said = "; ".join(parts) or "not known yet, with so few seeds"
     return f"What this study would have seen with probability 0.8, at its own spread over seeds: {said}."
+
+
+def _false_falls(found: Data) -> str:
+    share = found["false_falls"]
+    if share is None:
+        return ""
+    return (
+        f"Page's test is made for curves of one shape. With one best power at all batch sizes, but curves as unequal "
+        f"as these seeds allow, it would call a fall in {share['share']:.0%} ± {share['standard_error']:.1%} of such "
+        f"studies (simulated) instead of {found['main']['rule']['alpha']:.0%}: where the loss is flat in p, the best "
+        "of the grid drifts to its middle."
+    )
 
 
 def _figure_2(found: Data) -> str:
     """Say how p = 1.2 does at each batch size: the paper's Figure 2 is one batch size."""
-    view = next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
     said = []
-    for group in view["groups"]:
-        row = next((c for c in group["comparisons"] if c["value"] == 1.2 and c["statistics"]), None)
-        if row is not None:
-            low, high = row["statistics"]["t_interval"] or (None, None)
-            said.append(
-                f"batch {group['within']}: {_interval(row['statistics']['mean'], low, high, '{:+.4f}')}"
-            )
-    return "p = 1.2 best): the loss of p = 1.2 less that of p = 1 is, " + "; ".join(said) + "."
+    for group in _primary(found)["groups"]:
+        row = next((c for c in group["comparisons"] if c["value"] == 1.2), None)
+        if row is not None and row["statistics"] is not None:
+            said.append(f"batch {group['within']}: {_difference(row['statistics'])}, {row['said']}")
+    return f"Figure 2 (p = 1.2 is best): its loss less that of p = 1, {'; '.join(said)}." if said else ""
 
 
 def _early(found: Data) -> str:
     target = found["target_loss"]
     view = next((v for v in found["main"]["views"] if v["kind"].startswith("read early")), None)
     if target is None or view is None:
-        return "no evaluations to read it from."
+        return ""
     best = ", ".join(
         f"{g['within']}: {g['best']['grid']['value']:g}"
         for g in view["groups"]
         if g["best"] and g["best"]["grid"]["value"] is not None
     )
-    said = best or "not known"
-    return f"when the best run reaches loss {target:.3f}, the best p of the grid by batch size is {said}."
+    trend = next(iter(view["trends"]), None)
+    tested = f"; by Page's test the best power {moves(trend)}" if trend is not None else ""
+    return (
+        "Figure 6 as the paper reads it, before the decay of the learning rate: when the best run reaches loss "
+        f"{target:.3f}, the best p of the grid by batch size is {best or 'not known'}{tested}."
+    )
+
+
+def rate_table(rates: Sequence[Data]) -> str:
+    """Return the losses by learning rate and batch size as a Markdown table."""
+    batches = sorted({row["batch_size"] for row in rates})
+    grid = sorted({row["rate"] for row in rates})
+    loss = {(row["batch_size"], row["rate"]): row["loss"] for row in rates}
+    rows = [
+        [
+            f"{rate:g}",
+            *(
+                "–"
+                if (batch, rate) not in loss
+                else "diverged"
+                if loss[batch, rate] is None
+                else f"{loss[batch, rate]:.4f}"
+                for batch in batches
+            ),
+        ]
+        for rate in grid
+    ]
+    return markdown_table(["learning rate", *(f"batch {batch}" for batch in batches)], rows)
 
 
 def _controls_text(found: Data) -> str:
@@ -199,58 +253,69 @@ def _controls_text(found: Data) -> str:
 
 def control_table(contrasts: Sequence[Data]) -> str:
     """Return the controls as a Markdown table."""
-    rows = []
-    for row in contrasts:
-        change = row["change"]
-        rows.append(
-            [
-                str(row["batch_size"]),
-                f"{row['power']:g}",
-                row["control"],
-                _difference(row["statistics"]),
-                "–" if change is None else _difference(change),
-                str(len(row["differences"])),
-            ]
-        )
+    rows = [
+        [
+            str(row["batch_size"]),
+            f"{row['power']:g}",
+            row["control"],
+            f"unstable: {row['diverged']} diverged"
+            if row["statistics"] is None
+            else _difference(row["statistics"]),
+            "–" if row["change"] is None else _difference(row["change"]),
+            str(len(row["differences"])),
+        ]
+        for row in contrasts
+    ]
     return markdown_table(["batch size", "p", "control", "difference", "change", "seeds"], rows)
 
 
 def _difference(statistics: Data) -> str:
     low, high = statistics["t_interval"] or (None, None)
-    return _interval(statistics["mean"], low, high, "{:+.4f}")
+    within = "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
+    return f"{statistics['mean']:+.4f}{within}"
 
 
-def _theory_text(found: Data) -> str:
-    best = min(found["ablation"], key=lambda row: float(row["root_mean_square_error"]))
-    stays = {row["slope"] for row in found["ablation"] if row["slope"] is not None}
-    falls = sum(slope < 0 for slope in stays)
+def theory_text(found: Data) -> str:
+    """Return what the ablation says: which predictions fall, and which are nearest at equal learning rate."""
+    laws = [row for row in found["ablation"] if row["law"] != RIVAL]
+    falls = sum(row["slope"] is not None and row["slope"] < -FLAT for row in laws)
+    shares = ", ".join(f"{100 * share:g}" for share in sorted({row["share"] for row in found["noise"]}))
+    head = (
+        "The power with the largest expected first-order decrease, from gradients measured after "
+        f"{shares} % of the training of p = 1 at each batch size. {falls} of {len(laws)} predictions fall with the "
+        "batch size."
+    )
+    known = [r for r in found["ablation"] if r["root_mean_square_error"] is not None]
+    rivals = [r for r in known if r["law"] == RIVAL]
+    equal = [r for r in known if r["objective"] == "equal learning rate"]
+    if not equal or not rivals:
+        return f"{head} No measured best power is known to compare them with."
+    best = min(equal, key=lambda row: float(row["root_mean_square_error"]))
+    against = (
+        "nearer than"
+        if best["root_mean_square_error"] < rivals[0]["root_mean_square_error"]
+        else "no nearer than"
+    )
     return (
-        "The power with the largest expected first-order decrease, from the gradients measured at 1, 10, 50 and 100 % "
-        f"of the training of p = 1 at each batch size. {falls} of {len(stays)} predictions fall with the batch size; "
-        f"nearest to the measured best powers is the law *{best['law']}* at {best['objective']} (root mean square "
-        f"error {best['root_mean_square_error']:.2f})."
+        f"{head} At equal learning rate, which is how powers were measured, the nearest is the law *{best['law']}*, "
+        f"{best['root_mean_square_error']:.2f} off (root mean square over {best['compared']} batch sizes): {against} "
+        f"p = 1 everywhere ({rivals[0]['root_mean_square_error']:.2f})."
     )
 
 
 def ablation_table(found: Data) -> str:
     """Return the predictions beside the measured best powers as a Markdown table."""
     sizes = [row["batch_size"] for row in found["measured"]]
-    rows = [
-        [
-            "**measured**",
-            "",
-            *[_interval(r["power"], r["low"], r["high"], "{:.2f}") for r in found["measured"]],
-        ]
-    ]
-    rows[0] += ["", ""]
+    rows = [["**measured**", "", *map(best_power, found["measured"]), "", ""]]
     for row in found["ablation"]:
         cell = {p["batch_size"]: p for p in row["predicted"]}
+        error = row["root_mean_square_error"]
         rows.append(
             [
                 row["law"],
                 row["objective"],
                 *[_predicted(cell.get(size)) for size in sizes],
-                f"{row['root_mean_square_error']:.2f}",
+                "–" if error is None else f"{error:.2f} over {row['compared']}",
                 f"{row['inside']} of {row['intervals']}",
             ]
         )
@@ -261,5 +326,7 @@ def ablation_table(found: Data) -> str:
 def _predicted(found: Data | None) -> str:
     if found is None:
         return "–"
+    if found["low"] == found["high"] and not found["at_edge"]:
+        return f"{found['mean']:.2f}"
     edge = f", {found['at_edge']} of {found['snapshots']} at an end" if found["at_edge"] else ""
     return f"{found['mean']:.2f} ({found['low']:.2f} to {found['high']:.2f}{edge})"

@@ -1,9 +1,9 @@
 """The best power against the batch size: measured in training, and predicted from measured gradient noise.
 
-(a), (b) Stars: the measured best power, the minimum of a parabola in ln p, with Fieller's 95 % interval (dotted over
-the panel where seeds do not bound it); white triangles: the best of the grid. Lines: the powers with the largest
-expected first-order decrease by noise law, at equal learning rate and at equal RMS of the update; bars from the least
-to the greatest over the snapshots of that batch size's runs, arrows where they are at an end of the range searched.
+(a), (b) Stars: the measured best power, the minimum of a parabola in ln p where it lies within the grid, with Fieller's
+95 % interval (dotted over the panel where seeds do not bound it); white triangles: the best of the grid. Lines: the
+powers with the largest expected first-order decrease by noise law, at equal learning rate and at equal RMS of the
+update; bars from the least to the greatest over the snapshots of that batch size's runs.
 (c) √(Σσ²/Σμ²) of the gradient of a whole batch along the training, all modules. (d) The fitted shape b of the
 gradient's noise at each batch size by module, at the end of training; 2 is the Gauss.
 """
@@ -68,9 +68,11 @@ def whole_ratio(row: Data) -> float | None:
 def final_shapes(noise: Sequence[Data]) -> dict[str, dict[int, float]]:
     """Return by module the fitted shape at each batch size, at the last snapshot of that batch size's runs."""
     curves: dict[str, dict[int, list[float]]] = {}
-    last = max((row["share"] for row in noise), default=None)
+    last: dict[int, float] = {}
     for row in noise:
-        if row["share"] != last:
+        last[row["trained_at"]] = max(row["share"], last.get(row["trained_at"], 0.0))
+    for row in noise:
+        if row["share"] != last[row["trained_at"]]:
             continue
         own = next(b for b in row["batch_sizes"] if b["batch_size"] == row["trained_at"])
         for module in own["modules"]:
@@ -129,7 +131,7 @@ def _draw_measured(axis: Axes, row: Data, limits: tuple[float, float]) -> None:
     style: dict[str, Any] = {"color": "black", "linestyle": "none", "zorder": 6}
     if row["grid"] is not None:
         axis.plot(x / 1.12, row["grid"], marker="v", markerfacecolor="white", markersize=4, **style)
-    if row["power"] is None:
+    if row["status"] != "interior":
         return
     axis.plot(x, row["power"], marker="*", markersize=8, **style)
     bounded = row["low"] is not None

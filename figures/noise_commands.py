@@ -116,7 +116,7 @@ def noise_along(
     study
         The folder of the study.
     seeds
-        Of the runs.
+        Of the runs; noise_along.json holds these only.
     micro_batches
         How many, for each measurement.
     micro_batch_size
@@ -150,12 +150,14 @@ def noise_along(
     sizes = batch_sizes(planned)
     settings = Settings(micro_batches, micro_batch_size or sizes[0], sizes, coordinates)
     execution = Execution(device=device, threads=threads, cache=cache)
-    todo = places(study, planned, seeds)
     require_torch()
+    todo, lacking = places(study, planned, seeds)
     from experiments.reporting import live_reporter
 
     command, rows = f"gradpower noise-along {planned.name}", []
     with live_reporter() as reporter:
+        for arm in lacking:
+            reporter.note(f"no snapshots: batch size {arm.recipe.training.batch_size}, seed {arm.seed}")
         for place, content in measure_along(todo, settings, execution, command, reporter.prepare):
             rows.append(summary_row(place, content))
             reporter.note(

@@ -58,8 +58,8 @@ class Place:
         return self.source.step / self.arm.recipe.training.steps
 
 
-def places(folder: Path, study: Study, seeds: Sequence[int]) -> list[Place]:
-    """Return every snapshot of the study's baseline runs of some seeds.
+def places(folder: Path, study: Study, seeds: Sequence[int]) -> tuple[list[Place], list[Arm]]:
+    """Return every snapshot of the study's baseline runs of some seeds, and those of the runs that have none.
 
     Raises
     ------
@@ -69,18 +69,21 @@ def places(folder: Path, study: Study, seeds: Sequence[int]) -> list[Place]:
     from experiments.checkpoints import checkpoints
 
     rule = study.rule
-    found = []
+    found: list[Place] = []
+    lacking = []
     for arm in study.arms():
         if arm.seed not in seeds or arm.values[rule.compared] != rule.baseline:
             continue
         own = arm_folder(folder, arm.fingerprint)
-        for snapshot in checkpoints(own / "snapshots"):
+        snapshots = checkpoints(own / "snapshots")
+        lacking += [] if snapshots else [arm]
+        for snapshot in snapshots:
             source = find_source(str(snapshot))
             found.append(Place(arm, source, folder / "noise" / f"{arm.fingerprint}-{source.step}"))
     if not found:
         allowed = "the folder of a study whose sweep was given --snapshots 0.01 0.1 0.5 1"
         raise InputError("study", folder, allowed)
-    return found
+    return found, lacking
 
 
 def batch_sizes(study: Study) -> tuple[int, ...]:

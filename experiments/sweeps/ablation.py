@@ -2,7 +2,8 @@
 
 The laws are ingredients that are added one by one: the ratio of noise to signal alone (uniform noise, as in the paper),
 the fitted shape of the noise, the residuals themselves, and the measured gradients without any law. At equal RMS of the
-update the damping by p is taken out. Each prediction is the mean over the snapshots of the runs of its batch size.
+update the damping by p is taken out. Each prediction is the mean over the snapshots of the runs of its batch size. The
+row that says 1 at every batch size is the rival that a prediction has to beat.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from theory.inputs import Array
 
 Row = Mapping[str, Any]
+RIVAL = "always p = 1"
+FLAT = 1e-6
 
 
 def ablation(noise: Sequence[Row], measured: Sequence[Row]) -> list[dict[str, Any]]:
@@ -26,44 +29,53 @@ def ablation(noise: Sequence[Row], measured: Sequence[Row]) -> list[dict[str, An
     noise : sequence of mapping
         Rows of `experiments.noise.along_study.summary_row`.
     measured : sequence of mapping
-        By batch size: `batch_size`, `power`, `low` and `high` of its interval, None where there is none.
+        By batch size: `batch_size`, `status` ("interior" where the best power is known), `power`, and `low` and `high`
+        of its interval, None where there is none.
 
     Returns
     -------
     list of dict
-        `law`, `objective`; `predicted`: for each batch size the mean, the least and the greatest over snapshots, and
-        at how many of them the best power lay at an end of the range searched; `slope`, of the mean against ln B;
-        `root_mean_square_error` against the measured powers, in p; `inside`, at how many batch sizes the mean lies
-        within the measured interval, of those that have one (`intervals`).
+        `law`, `objective`; `predicted`: for each batch size with measurements the mean, the least and the greatest over
+        snapshots, and at how many of them the best power lay at an end of the range searched; `slope`, of the mean
+        against ln B; `root_mean_square_error`, in p, over the `compared` batch sizes whose best power is known;
+        `inside`, at how many of them the mean lies within the measured interval, of those that have one (`intervals`).
     """
-    known = [row for row in measured if row["power"] is not None]
+    batches = [row["batch_size"] for row in measured]
     kinds = dict.fromkeys((p["law"], p["objective"]) for row in noise for p in row["predictions"])
     rows = []
     for law, objective in kinds:
-        found = [_predicted(noise, row["batch_size"], law, objective) for row in known]
-        if not found or any(each is None for each in found):
-            continue
-        predicted = [each for each in found if each is not None]
-        errors = [p["mean"] - row["power"] for p, row in zip(predicted, known, strict=True)]
-        bounded = [
-            (p["mean"], row) for p, row in zip(predicted, known, strict=True) if row["low"] is not None
+        predicted = [p for batch in batches if (p := _predicted(noise, batch, law, objective)) is not None]
+        if predicted:
+            rows.append(_compared(law, objective, predicted, measured))
+    if rows:
+        always = [
+            {"batch_size": batch, "mean": 1.0, "low": 1.0, "high": 1.0, "at_edge": 0} for batch in batches
         ]
-        rows.append(
-            {
-                "law": law,
-                "objective": objective,
-                "predicted": predicted,
-                "slope": slope([p["batch_size"] for p in predicted], [p["mean"] for p in predicted]),
-                "root_mean_square_error": math.sqrt(float(np.mean(np.square(errors)))),
-                "inside": sum(row["low"] <= mean <= row["high"] for mean, row in bounded),
-                "intervals": len(bounded),
-            }
-        )
+        rows.append(_compared(RIVAL, "", always, measured))
     return rows
 
 
+def _compared(
+    law: str, objective: str, predicted: Sequence[dict[str, Any]], measured: Sequence[Row]
+) -> dict[str, Any]:
+    mean = {p["batch_size"]: p["mean"] for p in predicted}
+    known = [row for row in measured if row["status"] == "interior" and row["batch_size"] in mean]
+    errors = [mean[row["batch_size"]] - row["power"] for row in known]
+    bounded = [row for row in known if row["low"] is not None]
+    return {
+        "law": law,
+        "objective": objective,
+        "predicted": list(predicted),
+        "slope": slope(list(mean), list(mean.values())),
+        "root_mean_square_error": math.sqrt(float(np.mean(np.square(errors)))) if errors else None,
+        "compared": len(known),
+        "inside": sum(row["low"] <= mean[row["batch_size"]] <= row["high"] for row in bounded),
+        "intervals": len(bounded),
+    }
+
+
 def _predicted(noise: Sequence[Row], batch: int, law: str, objective: str) -> dict[str, Any] | None:
-    """Return the predictions for a batch size at the snapshots of its own runs."""
+    """Return the predictions for a batch size at the snapshots of its own runs; None if nothing is resolved."""
     found = [
         p
         for row in noise

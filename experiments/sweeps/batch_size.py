@@ -6,7 +6,7 @@ that is four times as large takes a quarter of the steps, and a quarter of the s
 * rates: the learning rate of each batch size, tuned at p = 1 on a seed that no other part uses, before any comparison;
 * main: powers × batch sizes × paired seeds, at those rates;
 * tuned: the rate tuned for each power, too;
-* damping: p ≠ 1 shortens the steps; rates times and over the measured ratio;
+* damping: p > 1 shortens the steps; rates times and over the ratio of their RMS;
 * half-life: Adam's second moment averaged over the same tokens, not the same steps, at every batch size;
 * epsilon, clip, offset: ε^p; clipping after the power; (|g| + 1e-8)^p, as in the authors' code.
 """
@@ -43,13 +43,16 @@ class Scale:
     batches : tuple of int
         Batch sizes in sequences, increasing.
     rates : tuple of float
-        Learning rate of each batch size, from the part `rates` on `rate_seeds`.
+        Learning rate of each batch size: at the scale pocket from the part `rates` on `rate_seeds`; at paper the
+        paper's; at the others √-scaled guesses, to be replaced by what the part `rates` says before any comparison.
     rate_grid : tuple of float
         What that part tries.
     fewest_steps : int
         Steps at the largest batch, which decide the tokens of every run.
-    damping : float
-        Measured ratio of the RMS of AdamPower's update at p = 1.2 to Adam's.
+    damping : (float, float)
+        Ratio of the RMS of AdamPower's update at p = 1.2 to Adam's at the smallest and at the largest batch. 0.94 is
+        that of Gaussian gradients without a mean: to be replaced by what `gradpower batch-size` measures in the part
+        `main` before the part `damping` is run.
     seeds, rate_seeds : tuple of int
         Of the comparisons, and of the rates before them.
     warmup : float
@@ -61,7 +64,7 @@ class Scale:
     rates: tuple[float, ...]
     rate_grid: tuple[float, ...]
     fewest_steps: int = 500
-    damping: float = 0.94
+    damping: tuple[float, float] = (0.94, 0.94)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     rate_seeds: tuple[int, ...] = (100,)
     warmup: float = WARMUP
@@ -119,27 +122,31 @@ def _main(scale: Scale) -> dict[str, Any]:
     return {"axes": (scale.axis(scale.batches, scale.rates), {POWER: POWERS})}
 
 
-def _ends(scale: Scale, powers: Sequence[float], factors: Sequence[float] = (1.0,)) -> dict[str, Any]:
-    """Both ends of the batch sizes, their rates times each factor, some powers, three seeds: a control."""
-    pairs = [(batch, rate * factor) for factor in factors for batch, rate in scale.ends.items()]
+def _ends(
+    scale: Scale, powers: Sequence[float], factors: Sequence[tuple[float, float]] = ((1.0, 1.0),)
+) -> dict[str, Any]:
+    """Both ends of the batch sizes, their rates times each pair of factors, some powers, three seeds: a control."""
+    ends = scale.ends.items()
+    pairs = [(batch, rate * f) for pair in factors for (batch, rate), f in zip(ends, pair, strict=True)]
     batches, rates = zip(*pairs, strict=True)
     return {"axes": (scale.axis(batches, rates), {POWER: tuple(powers)}), "seeds": scale.seeds[:3]}
 
 
 def _tuned(scale: Scale) -> dict[str, Any]:
     rule = Rule(POWER, 1.0, within=BATCH, learning_rate="tuned")
-    return _ends(scale, THREE, (1.0, 2**0.5, 0.5**0.5, 2.0, 0.5)) | {"rule": rule}
+    return _ends(scale, THREE, [(f, f) for f in (1.0, 2**0.5, 0.5**0.5, 2.0, 0.5)]) | {"rule": rule}
 
 
 def _damping(scale: Scale) -> dict[str, Any]:
-    return _ends(scale, (1.0, 1.2), (1.0, scale.damping, 1 / scale.damping))
+    low, high = scale.damping
+    return _ends(scale, (1.0, 1.2), ((1.0, 1.0), (low, high), (1 / low, 1 / high)))
 
 
 def _half_life(scale: Scale) -> dict[str, Any]:
     """The half-life of β2 at the batch size in the middle."""
     beta2, middle = scale.recipe.optimizer.beta2, scale.batches[len(scale.batches) // 2]
     tokens = middle * scale.recipe.data.sequence_length * math.log(2) / -math.log(beta2)
-    return _ends(scale, (*THREE, 1.5)) | {"fields": {"optimizer.beta2_half_life": float(round(tokens))}}
+    return _ends(scale, THREE) | {"fields": {"optimizer.beta2_half_life": float(round(tokens))}}
 
 
 def _with(field: str, value: Any) -> Callable[[Scale], dict[str, Any]]:
@@ -184,5 +191,41 @@ def batch_size_study(scale: str, part: str = "main", source: str | None = None) 
     base = made.recipe
     if source is not None:
         base = replace(base, data=replace(base.data, source=source))
-    name = "batch-size" if part == "main" else f"batch-size-{part}"
-    return Study(f"{name}-{scale}", base, **about)
+    return Study(f"{word_of(part)}-{scale}", base, **about)
+
+
+def word_of(part: str) -> str:
+    """Return what a part is called on the command line.
+
+    >>> word_of("main"), word_of("clip")
+    ('batch-size', 'batch-size-clip')
+    """
+    return "batch-size" if part == "main" else f"batch-size-{part}"
+
+
+def parts_of(study: Study) -> dict[str, str]:
+    """Return the names of all parts at the scale of one of them, with their words; none for another study.
+
+    >>> parts_of(batch_size_study("gpu", "clip"))["batch-size-gpu"]
+    'batch-size'
+    """
+    for scale in scales():
+        names = {f"{word_of(part)}-{scale}": word_of(part) for part in PARTS}
+        if study.name in names:
+            return names
+    return {}
+
+
+def command_of(study: Study) -> str:
+    """Return the command that runs a study.
+
+    >>> command_of(batch_size_study("gpu", "clip", "text:a.txt"))
+    'gradpower sweep batch-size-clip --scale gpu --source text:a.txt'
+    """
+    word = parts_of(study).get(study.name)
+    if word is None:
+        return f"gradpower sweep {study.name}"
+    scale = study.name.removeprefix(f"{word}-")
+    source = study.recipe.data.source
+    own = scales()[scale].recipe.data.source
+    return f"gradpower sweep {word} --scale {scale}" + ("" if source == own else f" --source {source}")

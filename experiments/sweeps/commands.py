@@ -109,12 +109,13 @@ def _sweep(study: Study, folder: Path, execution: Execution, options: Options, j
 def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool) -> None:
     """Analyse what came of all arms, write it and the summary, and print it."""
     from experiments.sweeps.analysis import analyse, tables
+    from experiments.sweeps.batch_size import command_of
     from experiments.sweeps.folder import read_additions
     from experiments.sweeps.results import read_results, write_analysis, write_summary
     from theory.provenance import provenance
 
     analysis = analyse(study, read_results(folder, study), history=read_additions(folder))
-    origin = provenance(f"gradpower sweep {study.name}", _content(study, folder))
+    origin = provenance(command_of(study), _content(study, folder))
     written, _ = write_analysis(folder, analysis, origin)
     paths = [written, write_summary(folder, study)]
     if json:

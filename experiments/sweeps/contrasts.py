@@ -1,7 +1,8 @@
 """What each control of the study of batch sizes changes: the differences of a power from p = 1 with it and without it.
 
-Every contrast is a paired difference over seeds at one batch size, at the smallest or the largest. Without a control it
-is that of the main part; `change` is the difference of the differences over the seeds that both have.
+Every contrast is a paired difference over seeds at one batch size, at the smallest or the largest. "As run" is that of
+the main part, over the seeds that the controls have, where there are controls; `change` is the difference of the
+differences over the seeds that both have.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from numpy.random import Generator
 
 from experiments.sweeps.batch_size import BATCH, POWER, RATE
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.statistics import best_rate, paired_difference
+from experiments.sweeps.statistics import paired_difference
 
 Results = Mapping[str, Sequence[ArmResult]]
 Losses = dict[int, float]
 SHOWN = (1.2, 0.8)
-AS_RUN = "as run"
+AS_RUN, TUNED = "as run", "learning rate tuned"
 NAMES = {
     "half-life": "β2 by half-life",
     "epsilon": "ε^p",
@@ -30,13 +31,17 @@ NAMES = {
 }
 
 
-def contrasts(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[dict[str, Any]]:
+def contrasts(
+    parts: Results, tuned: Mapping[str, Any] | None = None, *, alpha: float = 0.05, rng: Generator
+) -> list[dict[str, Any]]:
     """Return a row for every control, batch size and power for which two seeds or more have what is compared.
 
     Parameters
     ----------
     parts : mapping
         Results of the study's parts by name: "main" and any of the controls.
+    tuned : mapping, optional
+        The analysis of the part "tuned", whose differences are taken from there.
     alpha : float
         Intervals are at 1 − α each, without a correction: they describe.
     rng : Generator
@@ -45,47 +50,53 @@ def contrasts(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[di
     Returns
     -------
     list of dict
-        `control`, `batch_size`, `power`, `differences` by seed, their `statistics`, and `change`, the statistics of the
-        change by the control, None where there is nothing to compare with.
+        `control`, `batch_size`, `power`, `differences` by seed, `diverged`, how many of the seeds have a run that
+        diverged, their `statistics`, and `change`, the statistics of the change by the control; both None with a run
+        that diverged, `change` where there is nothing to compare with.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
     ends = dict.fromkeys((batches[0], batches[-1])) if batches else {}
+    controlled = {r.seed for part, results in parts.items() if part not in ("main", "rates") for r in results}
     rows = []
     for batch in ends:
         for power in SHOWN:
             plain: Losses = {}
-            for control, differences in _differences(parts, batch, power):
-                plain = differences if control == AS_RUN else plain
-                if len(differences) < 2:
-                    continue
-                both = sorted(set(plain) & set(differences)) if control != AS_RUN else []
-                rows.append(
-                    {
-                        "control": control,
-                        "batch_size": batch,
-                        "power": power,
-                        "differences": {str(seed): value for seed, value in differences.items()},
-                        "statistics": _statistics(differences.values(), None, alpha, rng),
-                        "change": _statistics(
-                            [differences[s] for s in both], [plain[s] for s in both], alpha, rng
-                        ),
-                    }
-                )
+            for control, found in _differences(parts, tuned, batch, power):
+                if control == AS_RUN:
+                    found = plain = {s: d for s, d in found.items() if not controlled or s in controlled}
+                if len(found) > 1:
+                    rows.append(
+                        {"control": control, "batch_size": batch, "power": power}
+                        | _described(found, plain if control != AS_RUN else {}, alpha, rng)
+                    )
     return rows
 
 
-def _statistics(ours: Any, theirs: Any, alpha: float, rng: Generator) -> dict[str, Any] | None:
-    a = np.array(list(ours), dtype=np.float64)
-    b = np.zeros_like(a) if theirs is None else np.array(list(theirs), dtype=np.float64)
-    return asdict(paired_difference(a, b, alpha=alpha, rng=rng)) if a.size > 1 else None
+def _described(found: Losses, plain: Losses, alpha: float, rng: Generator) -> dict[str, Any]:
+    both = [seed for seed in found if seed in plain]
+    return {
+        "differences": {str(seed): d if math.isfinite(d) else None for seed, d in found.items()},
+        "diverged": sum(not math.isfinite(d) for d in found.values()),
+        "statistics": _statistics(list(found.values()), [0.0] * len(found), alpha, rng),
+        "change": _statistics([found[s] for s in both], [plain[s] for s in both], alpha, rng),
+    }
 
 
-def _differences(parts: Results, batch: int, power: float) -> Iterator[tuple[str, Losses]]:
+def _statistics(
+    ours: Sequence[float], theirs: Sequence[float], alpha: float, rng: Generator
+) -> dict[str, Any] | None:
+    if len(ours) < 2 or not all(map(math.isfinite, (*ours, *theirs))):
+        return None
+    return asdict(paired_difference(ours, theirs, alpha=alpha, rng=rng))
+
+
+def _differences(
+    parts: Results, tuned: Mapping[str, Any] | None, batch: int, power: float
+) -> Iterator[tuple[str, Losses]]:
     """Yield each control's name and the differences of the losses at `power` from those at 1, by seed."""
     main = _of_batch(parts.get("main", ()), batch)
     yield AS_RUN, _difference(_losses(main, power), _losses(main, 1.0))
-    tuned = _of_batch(parts.get("tuned", ()), batch)
-    yield "learning rate tuned", _difference(_at_best_rate(tuned, power), _at_best_rate(tuned, 1.0))
+    yield TUNED, _tuned_differences(tuned, batch, power)
     damped = _of_batch(parts.get("damping", ()), batch)
     rates = sorted({result.values[RATE] for result in damped})
     if len(rates) == 3:
@@ -103,33 +114,40 @@ def _differences(parts: Results, batch: int, power: float) -> Iterator[tuple[str
         yield name, _difference(_losses(results, power), _losses(results, 1.0))
 
 
+def _tuned_differences(tuned: Mapping[str, Any] | None, batch: int, power: float) -> Losses:
+    """Return the differences at each power's own best rate, as far as all were tried for both powers."""
+    view = next((v for v in (tuned or {}).get("views", ()) if v["kind"] == "tuned learning rate"), None)
+    if view is None:
+        return {}
+    found = [
+        c for g in view["groups"] if g["within"] == batch for c in g["comparisons"] if c["value"] == power
+    ]
+    return {
+        seed: difference
+        for c in found
+        for seed, difference in zip(c["seeds"], c["differences"] or [], strict=False)
+    }
+
+
 def _of_batch(results: Sequence[ArmResult], batch: int) -> list[ArmResult]:
     return [result for result in results if result.values[BATCH] == batch]
 
 
 def _losses(results: Sequence[ArmResult], power: float, rate: float | None = None) -> Losses:
-    """Return the final losses by seed; runs that diverged are none."""
+    """Return the final losses by seed, +inf where a run diverged."""
     return {
-        result.seed: result.loss
+        result.seed: math.inf if result.loss is None else result.loss
         for result in results
         if result.values[POWER] == power
         and (rate is None or result.values[RATE] == rate)
-        and result.loss is not None
+        and result.status != "missing"
     }
 
 
-def _at_best_rate(results: Sequence[ArmResult], power: float) -> Losses:
-    """Return the losses at the rate that is best in the mean of all seeds."""
-    rates = sorted({result.values[RATE] for result in results})
-    found = [_losses(results, power, rate) for rate in rates]
-    seeds = sorted({seed for losses in found for seed in losses})
-    table = np.array([[losses.get(seed, math.inf) for losses in found] for seed in seeds])
-    best: Losses = found[best_rate(table)] if table.size else {}
-    return best if len(best) == len(seeds) else {}
-
-
 def _difference(ours: Losses, theirs: Losses) -> Losses:
-    return {seed: ours[seed] - theirs[seed] for seed in sorted(set(ours) & set(theirs))}
+    """Return the differences over the seeds of both, +inf where either run diverged."""
+    both = sorted(set(ours) & set(theirs))
+    return {s: math.inf if math.isinf(theirs[s]) else ours[s] - theirs[s] for s in both}
 
 
 def damping(main: Sequence[ArmResult], power: float = 1.2) -> dict[int, dict[str, float | None]]:

@@ -90,7 +90,7 @@ def run_sweep(
     fields = plain(execution)
     data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
-    for name, count in adopt(folder, study.arms(), data).items():
+    for name, count in adopt(folder, study, data, snapshots=bool(execution.snapshots)).items():
         display.note(f"{count} arms are those of {name}, which has finished them")
     open_arms = [
         arm for arm in study.arms() if not is_settled(arm_folder(folder, arm.fingerprint), options.retries)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.records import read_result
+from experiments.sweeps.adoption import read_origin
 from experiments.sweeps.arms import arm_folder
+from experiments.sweeps.batch_size import command_of
 from experiments.sweeps.folder import read_additions
 from experiments.sweeps.study import Study, study_to_dict
 from theory.files import write_file
@@ -119,6 +121,7 @@ def write_summary(folder: Path, study: Study) -> Path:
                 "standard_error": result.standard_error,
                 "tokens_per_second": result.tokens_per_second,
                 "fingerprint": result.fingerprint,
+                "adopted_from": read_origin(arm_folder(folder, result.fingerprint)),
                 "evaluations": result.evaluations,
                 "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},
             }
@@ -128,7 +131,7 @@ def write_summary(folder: Path, study: Study) -> Path:
         "schema": SUMMARY_SCHEMA,
         "study": study_to_dict(study),
         "history": read_additions(folder),
-        "provenance": provenance(f"gradpower sweep {study.name}", config, packages=PACKAGES),
+        "provenance": provenance(command_of(study), config, packages=PACKAGES),
         "arms": rows,
     }
     return write_file(folder / "summary.json", json.dumps(jsonable(content), indent=1) + "\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.recipes import recipe
 from experiments.settings import require
-from experiments.sweeps.batch_size import PARTS, batch_size_study
+from experiments.sweeps.batch_size import PARTS, batch_size_study, word_of
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from experiments.sweeps.study_files import read_study
@@ -41,7 +41,7 @@ def example() -> Study:
 
 
 STUDIES: dict[str, Callable[[], Study]] = {"example": example}
-SCALED = {("batch-size" if part == "main" else f"batch-size-{part}"): part for part in PARTS}
+SCALED = {word_of(part): part for part in PARTS}
 
 
 def chosen_study(word: str, scale: str | None = None, source: str | None = None) -> Study:

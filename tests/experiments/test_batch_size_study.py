@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from experiments.fields import get_field
-from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, scales
+from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, parts_of, scales
 from experiments.sweeps.studies import chosen_study
 from theory.inputs import InputError
 
@@ -58,6 +58,9 @@ def test_a_control_changes_one_thing(part):
         changed = {name for name in study.fields if get_field(arm.recipe, name) != get_field(base, name)}
         assert changed == set(study.fields)
     assert {arm.recipe.training.batch_size for arm in study.arms()} == {2, 32}
+    assert {name: word for name, word in parts_of(study).items() if name == study.name} == {
+        study.name: f"batch-size-{part}"
+    }
     shared = sum(arm.fingerprint in main for arm in study.arms())
     # What only varies the rate has the arms at the tuned rate in common with the main part.
     assert shared == {"tuned": 18, "damping": 12}.get(part, 0)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -22,10 +23,20 @@ pytestmark = pytest.mark.skipif(
     not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
 )
 ROOT = Path(__file__).parents[2]
-PATIENCE = 180
+PATIENCE = 300
 
 
-def launch(recipe: Path, folder: Path, cache: Path, *, shard: bool = False, pause: int = 0) -> Path:
+class Run(NamedTuple):
+    """What `workers.rank` is told of a run."""
+
+    recipe: Path
+    folder: Path
+    shard: bool = False
+    pause: int = 0
+
+
+def launch(cache: Path, *runs: Run) -> None:
+    """Train one after the other on two ranks: importing torch takes longer than training."""
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -33,13 +44,13 @@ def launch(recipe: Path, folder: Path, cache: Path, *, shard: bool = False, paus
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command += ["-m", "tests.experiments.workers.rank"]
-    command += [str(recipe), str(folder), str(cache), str(int(shard)), str(pause)]
+    command += ["-m", "tests.experiments.workers.rank", str(cache)]
+    for run in runs:
+        command += [str(run.recipe), str(run.folder), str(int(run.shard)), str(run.pause)]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def losses(folder: Path) -> list[float]:
@@ -56,51 +67,64 @@ def farthest(first: Path, second: Path) -> float:
     return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
-@pytest.fixture(scope="module", params=["pocket", "pocket-moe"])
-def alone(request, tmp_path_factory):
-    """A run in one process, its recipe file and the cache; the mixture is sharded below, the other copied."""
+NAMES = ("pocket", "pocket-moe")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Runs in one process, with their recipe files, and the cache."""
     folder = tmp_path_factory.mktemp("alone")
-    made = small_recipe(
-        write_text(folder / "text"), request.param, optimizer__power=1.2, training__steps=12, model__layers=2
-    )
+    text = write_text(folder / "text")
     # The micro-batches of the ranks: the load-balancing loss is taken over each of them.
     here = Execution(device="cpu", threads=1, log_every=1, micro_batch_size=2, cache=folder / "cache")
-    train(made, folder / "run", execution=here)
+    for name in NAMES:
+        made = small_recipe(text, name, optimizer__power=1.2, training__steps=12, model__layers=2)
+        train(made, folder / name, execution=here)
     return folder
 
 
-def test_two_processes_find_the_losses_of_one(alone, tmp_path):
-    shard = read_recipe(alone / "run" / "recipe.json").model.experts > 0
-    folder = launch(alone / "run" / "recipe.json", tmp_path / "two", alone / "cache", shard=shard)
-    assert losses(folder) == pytest.approx(losses(alone / "run"), rel=2e-5)
+@pytest.fixture(scope="module")
+def together(alone, tmp_path_factory):
+    """The same runs on two ranks, the mixture sharded and the other copied; and a sharded one that is not done."""
+    folder = tmp_path_factory.mktemp("together")
+    runs = [
+        Run(alone / name / "recipe.json", folder / f"{name}{kind}", name == "pocket-moe", pause)
+        for name in NAMES
+        for kind, pause in (("", 0), ("-paused", 5))
+    ]
+    launch(alone / "cache", *runs, Run(alone / "pocket" / "recipe.json", folder / "begun", True, -5))
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_find_the_losses_of_one(alone, together, name):
+    folder, paused = together / name, together / f"{name}-paused"
+    assert losses(folder) == pytest.approx(losses(alone / name), rel=2e-5)
     # A gradient that is all rounding could move its weight by up to lr, 6e-3, a step.
-    assert farthest(folder, alone / "run") < 1e-3
+    assert farthest(folder, alone / name) < 1e-3
     result = read_result(folder)
     assert result["hardware"]["ranks"] == 2
-    assert result["model"]["initial_weights"] == read_result(alone / "run")["model"]["initial_weights"]
-    paused = launch(alone / "run" / "recipe.json", tmp_path / "paused", alone / "cache", shard=shard, pause=5)
+    assert result["model"]["initial_weights"] == read_result(alone / name)["model"]["initial_weights"]
     assert losses(paused) == losses(folder)
     assert farthest(paused, folder) == 0
 
 
-@pytest.mark.parametrize("alone", ["pocket"], indirect=True)
-def test_a_checkpoint_of_two_goes_on_in_one(alone, tmp_path):
+def test_a_checkpoint_of_two_goes_on_in_one(alone, together):
     """The position in the data, the weights and the moments do not depend on the number of ranks."""
-    launch(alone / "run" / "recipe.json", tmp_path / "run", alone / "cache", shard=True, pause=-5)
-    assert read_result(tmp_path / "run") is None
+    begun = together / "begun"
+    assert read_result(begun) is None
     here = Execution(device="cpu", threads=1, log_every=1, micro_batch_size=2, cache=alone / "cache")
-    made = read_recipe(alone / "run" / "recipe.json")
-    assert train(made, tmp_path / "run", execution=here).status == "completed"
-    assert losses(tmp_path / "run") == pytest.approx(losses(alone / "run"), rel=2e-5)
-    assert farthest(tmp_path / "run", alone / "run") < 1e-3
+    made = read_recipe(alone / "pocket" / "recipe.json")
+    assert train(made, begun, execution=here).status == "completed"
+    assert losses(begun) == pytest.approx(losses(alone / "pocket"), rel=2e-5)
+    assert farthest(begun, alone / "pocket") < 1e-3
 
 
-@pytest.mark.parametrize("alone", ["pocket"], indirect=True)
 def test_a_checkpoint_that_cannot_be_written_ends_all_ranks(alone, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").write_text("in the way")
     with pytest.raises(AssertionError, match="checkpoints"):
-        launch(alone / "run" / "recipe.json", tmp_path / "run", alone / "cache", pause=-2)
+        launch(alone / "cache", Run(alone / "pocket" / "recipe.json", tmp_path / "run", pause=-2))
 
 
 def test_one_process_has_nothing_to_shard_over(tmp_path):

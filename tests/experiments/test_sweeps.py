@@ -14,7 +14,7 @@ import pytest
 import experiments.training
 from experiments.execution import Execution
 from experiments.records import read_metrics, read_result
-from experiments.sweeps import engine, worker
+from experiments.sweeps import adoption, engine, worker
 from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
@@ -271,7 +271,15 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert content["analysis"]["arms"]["completed"] == 4
 
 
-def test_arms_that_a_study_beside_it_has_finished_are_taken_over(unbroken, cache, tmp_path, inline, capsys):
+@pytest.fixture
+def related(monkeypatch):
+    """As if the small study were a part of one, beside the part called first."""
+    monkeypatch.setattr(adoption, "parts_of", lambda study: {"first": "first", study.name: "second"})
+
+
+def test_arms_that_another_part_has_finished_are_taken_over(
+    unbroken, cache, tmp_path, inline, related, capsys
+):
     whole, source = unbroken
     shutil.copytree(source, tmp_path / "first")
     file = toml_of(whole.recipe, tmp_path / "s.toml", powers=(1.0, 1.2, 1.5))
@@ -286,17 +294,27 @@ def test_arms_that_a_study_beside_it_has_finished_are_taken_over(unbroken, cache
     assert all(taken[name] == old[name] for name in old)
     trained = [name for name in taken if (arm_folder(tmp_path / "second", name) / "claims").exists()]
     assert sorted(trained) == sorted(set(taken) - set(old))
+    summary = json.loads((tmp_path / "second" / "summary.json").read_text())
+    assert {row["fingerprint"] for row in summary["arms"] if row["adopted_from"] == "first"} == set(old)
 
 
-def test_arms_on_another_text_are_not_taken_over(unbroken, tmp_path):
+def test_which_arms_are_not_taken_over(unbroken, tmp_path, related, monkeypatch):
     study, source = unbroken
     shutil.copytree(source, tmp_path / "first")
-    data = study.recipe.data
-    assert adopt(tmp_path / "second", study.arms(), {data: "other text"}) == {}
-    assert adopt(tmp_path / "second", study.arms(), {}) == {}
+    second, data = tmp_path / "second", study.recipe.data
     right = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
-    assert adopt(tmp_path / "second", study.arms(), {data: right}) == {"first": 4}
-    assert adopt(tmp_path / "second", study.arms(), {data: right}) == {}
+    assert adopt(second, study, {data: "other text"}) == {}
+    assert adopt(second, study, {}) == {}
+    assert adopt(second, study, {data: right}, snapshots=True) == {}
+    with monkeypatch.context() as other_versions:
+        other_versions.setattr(adoption, "version", lambda name: "0")
+        assert adopt(second, study, {data: right}) == {}
+    with monkeypatch.context() as unrelated:
+        unrelated.setattr(adoption, "parts_of", lambda study: {})
+        assert adopt(second, study, {data: right}) == {}
+    assert not list(second.glob("arms/*"))
+    assert adopt(second, study, {data: right}) == {"first": 4}
+    assert adopt(second, study, {data: right}) == {}
 
 
 def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -11,21 +12,26 @@ import numpy as np
 import pytest
 
 from experiments.sweeps.ablation import ablation
+from experiments.sweeps.analysis import analyse
+from experiments.sweeps.batch_size import batch_size_study, scales
 from experiments.sweeps.contrasts import contrasts, damping
 from figures import batch_size_controls, batch_size_theory
 from figures.batch_size import collect, early_target, places
-from figures.batch_size_report import batch_size_parts, cost_table, verdict
+from figures.batch_size_report import batch_size_parts, best_power, control_table, cost_table, theory_text
+from figures.batch_size_verdict import verdict
 from gradpower.__main__ import main
 from tests.experiments.synthetic_batch_size import (
     CURVATURE,
     RATES,
     falling,
     shrinking,
+    summary,
     synthetic_noise,
     synthetic_part,
     write_parts,
 )
 from theory.flags import jsonable
+from theory.inputs import InputError
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +114,38 @@ def test_contrasts_of_what_is_there():
     assert contrasts({}, rng=rng) == []
     alone = contrasts({"main": synthetic_part("main")}, rng=rng)
     assert {row["control"] for row in alone} == {"as run"}
-    results = [r for r in synthetic_part("tuned") if r.values["optimizer.power"] != 1.2]
-    both = contrasts({"main": synthetic_part("main"), "tuned": results}, rng=rng)
-    assert {row["power"] for row in both if row["control"] == "learning rate tuned"} == {0.8}
+    both = contrasts({"main": synthetic_part("main"), "tuned": synthetic_part("tuned")}, rng=rng)
+    # The main part alone says nothing of tuned rates.
+    assert not [row for row in both if row["control"] == "learning rate tuned"]
+
+
+def test_a_control_that_diverged_has_no_difference():
+    results = [
+        dataclasses.replace(r, status="diverged", loss=None)
+        if (r.seed, r.values["optimizer.power"], r.values["training.batch_size"]) == (1, 1.2, 32)
+        else r
+        for r in synthetic_part("clip")
+    ]
+    rows = contrasts({"main": synthetic_part("main"), "clip": results}, rng=np.random.default_rng(0))
+    (row,) = [
+        r for r in rows if (r["control"], r["power"], r["batch_size"]) == ("clip after the power", 1.2, 32)
+    ]
+    assert (row["diverged"], row["statistics"], row["change"]) == (1, None, None)
+    assert row["differences"]["1"] is None
+    assert "unstable: 1 diverged" in control_table(rows)
+    assert batch_size_controls.draw(rows)
+
+
+def test_rates_that_were_not_tried_for_both_are_not_compared():
+    study = batch_size_study("pocket", "tuned")
+    kept = [
+        r
+        for r in synthetic_part("tuned")
+        if r.values["optimizer.power"] == 1.0
+        or r.values["optimizer.learning_rate"] in scales()["pocket"].rates
+    ]
+    rows = contrasts({"main": synthetic_part("main")}, analyse(study, kept), rng=np.random.default_rng(0))
+    assert {row["control"] for row in rows} == {"as run"}
 
 
 def test_measured_powers_and_the_ablation(found):
@@ -128,6 +163,10 @@ def test_measured_powers_and_the_ablation(found):
     assert uniform["root_mean_square_error"] == pytest.approx(expected)
     assert uniform["slope"] < 0
     assert rows["generalized-normal", "equal RMS"]["slope"] == pytest.approx(0, abs=1e-12)
+    assert "2 of 4 predictions fall" in theory_text(found)
+    assert rows["always p = 1", ""]["root_mean_square_error"] == pytest.approx(
+        math.sqrt(np.mean([(1 - m) ** 2 for m in powers]))
+    )
     assert ablation([], found["measured"]) == []
 
 
@@ -136,10 +175,15 @@ def test_predictions_that_mean_nothing_are_left_out():
     for row in noise:
         for prediction in row["predictions"]:
             prediction["resolved"] = prediction["law"] == "uniform" and row["share"] == 1.0
-    measured = [{"batch_size": 2, "power": 1.1, "low": None, "high": None}]
-    (first, _) = ablation(noise, measured)
+    measured = [
+        {"batch_size": 2, "status": "interior", "power": 1.1, "low": None, "high": None},
+        {"batch_size": 32, "status": "at the edge", "power": 1.5, "low": None, "high": None},
+    ]
+    first = ablation(noise, measured)[0]
     assert (first["law"], first["predicted"][0]["snapshots"]) == ("uniform", 1)
-    assert (first["inside"], first["intervals"], first["slope"]) == (0, 0, None)
+    assert (first["inside"], first["intervals"], first["compared"]) == (0, 0, 1)
+    # What is not known to have a best power still has predictions.
+    assert [p["batch_size"] for p in first["predicted"]] == [2, 32]
 
 
 def test_the_early_target_is_reached_before_the_decay_everywhere():
@@ -155,7 +199,11 @@ def test_the_early_target_is_reached_before_the_decay_everywhere():
 @pytest.mark.parametrize(
     ("best", "said"),
     [
-        (falling, "Reproduced at this size: the best power falls"),
+        (
+            falling,
+            "Reproduced at this size: the best power falls as the batch grows, from above 1 to below 1",
+        ),
+        (lambda batch: 1.15 * falling(batch), "Reproduced in part at this size"),
         (lambda batch: 1 / falling(batch), "Reversed at this size: the best power rises"),
         (lambda _: 1.0, "is not shown"),
     ],
@@ -166,6 +214,38 @@ def test_verdicts(tmp_path, best, said):
     assert said in verdict(made)
     (text,) = [part for part in batch_size_parts({"scales": {"pocket": made}}) if "Verdict" in part]
     assert said in text
+
+
+def test_there_is_no_verdict_while_runs_are_missing(tmp_path):
+    study, results = batch_size_study("pocket"), synthetic_part("main")
+    (tmp_path / "main.json").write_text(json.dumps(summary(study, [r for r in results if r.seed < 3])))
+    made = collect("pocket", tmp_path)
+    assert verdict(made) == "Not decided yet: 72 of 120 runs are done."
+    (tmp_path / "main.json").write_text(json.dumps(summary(study, [])))
+    none = collect("pocket", tmp_path)
+    assert verdict(none) == "Not decided yet: 0 of 120 runs are done."
+    assert batch_size_parts({"scales": {"pocket": jsonable(none)}})
+
+
+def test_a_best_power_beyond_the_grid_is_no_number(tmp_path):
+    made = collect("pocket", write_parts(tmp_path, lambda _: 1.9, ["main"]))
+    for row in made["measured"]:
+        assert (row["status"], row["low"], row["at_edge"]) == ("at the edge", None, True)
+        assert best_power(row) == "at the end 1.50"
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path):
+    write_parts(tmp_path, parts=["main"])
+    with pytest.raises(InputError, match="one with batch-size-gpu there, and this is batch-size-pocket"):
+        collect("gpu", tmp_path)
+    other = batch_size_study("pocket", "clip", "text:other.txt")
+    (tmp_path / "clip.json").write_text(json.dumps(summary(other, [])))
+    with pytest.raises(InputError, match=r"data\.source: python-source → text:other\.txt"):
+        collect("pocket", tmp_path)
+    (tmp_path / "clip.json").unlink()
+    (tmp_path / "noise.json").write_text(json.dumps(synthetic_noise(falling) | {"study": "example"}))
+    with pytest.raises(InputError, match="these are of example"):
+        collect("pocket", tmp_path)
 
 
 def test_the_report_and_its_tables(found):

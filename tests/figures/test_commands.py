@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 import pytest
 import tyro
 
-from figures import claims, commands, drift_to_rms, figure7
+from figures import claims, commands, drift_to_rms, figure7, phase_diagram
 from figures.curves import Setting
 from gradpower.__main__ import main
 from theory.claims import CLAIMS, run_claim
@@ -20,12 +21,19 @@ QUICK = next(claim for claim in CLAIMS if claim.id == "4.3-stationarity")
 
 @pytest.fixture(autouse=True)
 def quick_figures(monkeypatch):
-    """Draw the quick figure 7 in place of the slow ones, with few powers."""
+    """Draw the quick figure 7 in place of the slow ones, with few powers, and every third ratio and ε of the map."""
     monkeypatch.setattr(figure7, "POWERS", figure7.POWERS[::20])
     monkeypatch.setattr(figure7, "_COARSE", figure7.POWERS[::20])
     monkeypatch.setattr(drift_to_rms, "compute", lambda setting: figure7.compute(SMALL))
     monkeypatch.setattr(drift_to_rms, "rows", figure7.rows)
     monkeypatch.setattr(drift_to_rms, "draw", figure7.draw)
+    grid = {"ratios": phase_diagram.RATIOS[::3], "epsilons": phase_diagram.EPSILONS[::3]}
+    monkeypatch.setattr(phase_diagram, "compute", functools.partial(phase_diagram.compute, **grid))
+
+
+# Once for all reproductions, which see the same few powers.
+computed_once = functools.cache(figure7.compute)
+optima_once = functools.cache(commands.optimal_powers)
 
 
 @pytest.fixture
@@ -33,6 +41,8 @@ def quick_reproduction(monkeypatch, tmp_path):
     """Reproduce two curves and one claim, and refresh a checkout of one's own."""
     root = tmp_path / "checkout"
     root.mkdir()
+    monkeypatch.setattr(figure7, "compute", computed_once)
+    monkeypatch.setattr(commands, "optimal_powers", optima_once)
     monkeypatch.setattr(commands, "_FIGURE_7", SMALL)
     monkeypatch.setattr(commands, "LAWS", ("uniform",))
     monkeypatch.setitem(commands._MODULES, "phase-diagram", drift_to_rms)
@@ -69,7 +79,7 @@ def test_figure_7_writes_three_files(tmp_path, capsys):
     assert [path.read_bytes() for path in sorted((tmp_path / "new").iterdir())] == first
 
 
-def test_the_command_in_the_csv_repeats_it(tmp_path):
+def test_the_command_in_the_csv_repeats_it(tmp_path, blank_pictures):
     commands.figure("7", replace(SMALL, law=("gaussian",), beta2=0.9), tmp_path)
     head = (tmp_path / "figure7_gaussian.csv").read_text(encoding="utf-8").splitlines()[0]
     command = json.loads(head.removeprefix("# command: "))
@@ -77,7 +87,7 @@ def test_the_command_in_the_csv_repeats_it(tmp_path):
     assert str(tmp_path) not in (tmp_path / "figure7_gaussian.csv").read_text(encoding="utf-8")
 
 
-def test_json_is_one_object_on_stdout(tmp_path, capsys):
+def test_json_is_one_object_on_stdout(tmp_path, capsys, blank_pictures):
     flags = f"7 --noise-to-signal 2 --trials 64 --json --output {tmp_path}"
     tyro.cli(commands.figure, args=flags.split())
     captured = capsys.readouterr()
@@ -97,7 +107,9 @@ def test_phase_diagram_prints_a_table(tmp_path, capsys):
     assert names(tmp_path) == [f"phase_diagram_uniform.{suffix}" for suffix in ("csv", "pdf", "png")]
 
 
-def test_reproduce_writes_everything_and_refreshes_the_checkout(tmp_path, capsys, quick_reproduction):
+def test_reproduce_writes_everything_and_refreshes_the_checkout(
+    tmp_path, capsys, quick_reproduction, blank_pictures
+):
     root, _ = quick_reproduction
     assert commands.reproduce(tmp_path / "out", update=True) == 0
     assert {"figure7.pdf", "drift_to_rms.csv", "theory.json", "paper_repro.md"} <= set(

@@ -103,7 +103,7 @@ def test_many_lines_stand_within_a_third_of_a_step():
     assert ratios == pytest.approx([1 / 6, 1 / 6])
 
 
-def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch):
+def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch, blank_pictures):
     monkeypatch.chdir(tmp_path)
     results = [
         ArmResult(arm.values, arm.seed, "completed", 3 + 0.01 * place, 0.01, arm.fingerprint)

@@ -19,18 +19,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROOT = Path(__file__).parents[2]
-WORLD, PATIENCE = 2, 120.0
+WORLD, PATIENCE = 2, 300.0
 Run = tuple[list[float], dict[str, Tensor]]
 
 
-def launch(worker: str, folder: Path) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return what each of the processes found; a process that hangs or fails takes the others with it."""
+    folder = tmp_path_factory.mktemp("ranks")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    module = f"tests.gradpower.workers.{worker}"
     logs = [(folder / f"{rank}.log").open("w+", encoding="utf-8") for rank in range(WORLD)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", module, str(rank), str(WORLD), str(folder)],
+            [sys.executable, "-m", "tests.gradpower.workers.scenarios", str(rank), str(WORLD), str(folder)],
             cwd=ROOT,
             env=environment,
             stdout=log,
@@ -50,21 +51,6 @@ def launch(worker: str, folder: Path) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
-@pytest.fixture(scope="module")
-def ddp(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return launch("ddp", tmp_path_factory.mktemp("ddp"))
-
-
-@pytest.fixture(scope="module")
-def fsdp(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return launch("fsdp", tmp_path_factory.mktemp("fsdp"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return launch("checkpoint", tmp_path_factory.mktemp("checkpoint"))
-
-
 def farthest(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)
@@ -76,35 +62,35 @@ def assert_same_training(first: Run, second: Run, *, weight_error: float) -> Non
     assert farthest(first[1], second[1]) < weight_error
 
 
-def test_ddp_with_accumulation_is_one_process_on_the_whole_batch(ddp: list[dict[str, Any]]) -> None:
-    results = ddp[0]["accumulation"]
+def test_ddp_with_accumulation_is_one_process_on_the_whole_batch(ranks: list[dict[str, Any]]) -> None:
+    results = ranks[0]["accumulation"]
     assert len(results["across"][0]) == 10
     assert_same_training(results["across"], results["alone"], weight_error=5e-6)
-    assert results["across"][0] == ddp[1]["accumulation"]["across"][0]
-    assert farthest(results["across"][1], ddp[1]["accumulation"]["across"][1]) == 0
+    assert results["across"][0] == ranks[1]["accumulation"]["across"][0]
+    assert farthest(results["across"][1], ranks[1]["accumulation"]["across"][1]) == 0
 
 
-def test_the_power_of_the_mean_is_not_the_mean_of_powers(ddp: list[dict[str, Any]]) -> None:
-    results = ddp[0]["accumulation"]
+def test_the_power_of_the_mean_is_not_the_mean_of_powers(ranks: list[dict[str, Any]]) -> None:
+    results = ranks[0]["accumulation"]
     assert farthest(results["power_before_mean"][1], results["alone"][1]) > 1e-3
     error = max(abs(a - b) for a, b in zip(results["across"][0], results["alone"][0], strict=True))
     gap = max(abs(a - b) for a, b in zip(results["power_before_mean"][0], results["alone"][0], strict=True))
     assert gap > 20 * error
 
 
-def test_muon_under_ddp(ddp: list[dict[str, Any]]) -> None:
+def test_muon_under_ddp(ranks: list[dict[str, Any]]) -> None:
     # Newton-Schulz in bfloat16 turns a last-digit difference into one of 2^-8 of a step.
-    results = ddp[0]["muon"]
+    results = ranks[0]["muon"]
     assert results["across"][0] == pytest.approx(results["alone"][0], rel=5e-6)
     assert farthest(results["across"][1], results["alone"][1]) < 2e-4
 
 
-def test_zero_redundancy_optimizer_is_exact_and_resumes(ddp: list[dict[str, Any]]) -> None:
-    for results in (rank["zero_redundancy"] for rank in ddp):
+def test_zero_redundancy_optimizer_is_exact_and_resumes(ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["zero_redundancy"] for rank in ranks):
         assert results["across"][0] == results["alone"][0]
         assert farthest(results["across"][1], results["alone"][1]) == 0
         assert results["powers"] == [1.2, 1.2]
-    owned = [rank["zero_redundancy"]["owned"] for rank in ddp]
+    owned = [rank["zero_redundancy"]["owned"] for rank in ranks]
     assert sum(mine for mine, _ in owned) == owned[0][1]
     assert all(0 < mine < every for mine, every in owned)
 
@@ -121,42 +107,42 @@ SGDS = [f"SGDPower {order}" for order in ("unclipped", "clip_then_power", "power
 
 
 @pytest.mark.parametrize("optimizer", ADAMS + SGDS)
-def test_fsdp_is_one_process_on_the_whole_batch(optimizer: str, fsdp: list[dict[str, Any]]) -> None:
-    for results in (rank["sharded"][optimizer] for rank in fsdp):
+def test_fsdp_is_one_process_on_the_whole_batch(optimizer: str, ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["sharded"][optimizer] for rank in ranks):
         assert len(results["across"][0]) == 5
         assert_same_training(results["across"], results["alone"], weight_error=2e-6)
         assert results["state_is_sharded"]
 
 
 @pytest.mark.parametrize("optimizer", ADAMS + SGDS)
-def test_fsdp_of_shards_of_unequal_size(optimizer: str, fsdp: list[dict[str, Any]]) -> None:
-    assert [rank["uneven"]["smallest"] for rank in fsdp] == [1, 0]
-    for results in (rank["uneven"][optimizer] for rank in fsdp):
+def test_fsdp_of_shards_of_unequal_size(optimizer: str, ranks: list[dict[str, Any]]) -> None:
+    assert [rank["uneven"]["smallest"] for rank in ranks] == [1, 0]
+    for results in (rank["uneven"][optimizer] for rank in ranks):
         assert farthest(results["across"], results["alone"]) < 2e-7
 
 
 @pytest.mark.parametrize("order", ["clip_then_power", "power_then_clip"])
-def test_the_clipping_of_these_runs_clips(order: str, fsdp: list[dict[str, Any]]) -> None:
-    results = fsdp[0]["sharded"]
+def test_the_clipping_of_these_runs_clips(order: str, ranks: list[dict[str, Any]]) -> None:
+    results = ranks[0]["sharded"]
     for optimizer, gap in (("SGDPower", 1e-2), ("AdamWPower default", 1e-5)):
         free, clipped = (results[f"{optimizer} {name}"]["across"][1] for name in ("unclipped", order))
         assert farthest(free, clipped) > gap
 
 
 @pytest.mark.parametrize("kind", ["sharded", "full", "flat", "disk"])
-def test_distributed_checkpoint_resumes_bit_for_bit(kind: str, checkpoint: list[dict[str, Any]]) -> None:
-    for results in (rank["checkpoint"] for rank in checkpoint):
+def test_distributed_checkpoint_resumes_bit_for_bit(kind: str, ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["checkpoint"] for rank in ranks):
         assert results[kind][0] == results["unbroken"][0]
         assert farthest(results[kind][1], results["unbroken"][1]) == 0
         assert results[f"{kind} powers"] == [1.2, 0.6]
 
 
-def test_checkpoint_of_plain_adamw_keeps_the_power(checkpoint: list[dict[str, Any]]) -> None:
-    assert [rank["plain_checkpoint"] for rank in checkpoint] == [{"power": 1.3, "same": True}] * WORLD
+def test_checkpoint_of_plain_adamw_keeps_the_power(ranks: list[dict[str, Any]]) -> None:
+    assert [rank["plain_checkpoint"] for rank in ranks] == [{"power": 1.3, "same": True}] * WORLD
 
 
-def test_shards_and_replicas_are_exact(checkpoint: list[dict[str, Any]]) -> None:
-    images = {key: value for key, value in checkpoint[0]["images"].items() if isinstance(value, dict)}
+def test_shards_and_replicas_are_exact(ranks: list[dict[str, Any]]) -> None:
+    images = {key: value for key, value in ranks[0]["images"].items() if isinstance(value, dict)}
     assert len(images) == 27
     for key, image in images.items():
         assert image["kept"], key
@@ -164,8 +150,8 @@ def test_shards_and_replicas_are_exact(checkpoint: list[dict[str, Any]]) -> None
         torch.testing.assert_close(image["image"], image["expected"], rtol=2**-22, atol=0, msg=str(key))
 
 
-def test_partial_gradients_are_refused_and_their_sum_is_powered(checkpoint: list[dict[str, Any]]) -> None:
-    for results in (rank["images"] for rank in checkpoint):
+def test_partial_gradients_are_refused_and_their_sum_is_powered(ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["images"] for rank in ranks):
         assert len(results["refusals"]) == 2
         for message in results["refusals"]:
             assert message.startswith("placements of the gradient: (Partial(sum),) is not allowed; expected")

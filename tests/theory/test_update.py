@@ -6,6 +6,7 @@ import itertools
 import mpmath as mp
 import numpy as np
 import pytest
+from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,37 +51,41 @@ def test_binary_noise_by_enumeration(beta1, beta2):
         assert update.rms == pytest.approx(rms, rel=1e-10)
 
 
-def mp_update(power, ratio, beta1, beta2, epsilon):
-    """The stationary drift under uniform noise in 30 digits: incomplete gammas, explicit sums, mpmath's quad."""
-    p, r = mp.mpf(power), mp.mpf(ratio)
+def integrated(power, ratio, beta1, beta2, epsilon):
+    """The stationary drift under uniform noise in 30 digits: incomplete gammas, explicit sums, mpmath's quad.
+
+    The integrand is in flint's balls, whose incomplete gamma takes a tenth of the time of mpmath's.
+    """
+    p, r, b1, b2, epsilon = (arb(value) for value in (power, ratio, beta1, beta2, epsilon))
     edges = ((1 + r, 1), (1 - r, -1))
 
     def transform(s, extra):
         """`E x^extra e^{−s x²}`, x = sign(g)|g|^p, from the antiderivative in g on both sides of zero."""
         a = (extra * p + 1) / (2 * p)
-        total = mp.mpf(0)
+        total = arb(0)
         for g, sign in edges:
-            value = mp.gammainc(a, 0, s * abs(g) ** (2 * p)) * s**-a / (2 * p)
-            total += sign * value * (mp.sign(g) if extra == 0 else 1)
+            value = (s * abs(g) ** (2 * p)).gamma_lower(a) * s**-a / (2 * p)
+            total += sign * value * (g.sgn() if extra == 0 else 1)
         return total / (2 * r)
 
     def integrand(t):
-        s = mp.exp(t)
-        product, numerator = mp.mpf(1), mp.mpf(0)
+        s = arb(t).exp()
+        product, numerator = arb(1), arb(0)
         for k in range(terms):
-            omega = (1 - beta2) * mp.mpf(beta2) ** k
+            omega = (1 - b2) * b2**k
             a = transform(s * omega, 0)
             product *= a
             if product < 1e-30:
                 return mp.mpf(0)
-            numerator += (1 - beta1) * mp.mpf(beta1) ** k * transform(s * omega, 1) / a
-        h = 1 / mp.sqrt(mp.pi * s) - epsilon * mp.exp(epsilon**2 * s) * mp.erfc(epsilon * mp.sqrt(s))
-        return s * h * numerator * product
+            numerator += (1 - b1) * b1**k * transform(s * omega, 1) / a
+        h = 1 / (arb.pi() * s).sqrt() - epsilon * (epsilon**2 * s).exp() * (epsilon * s.sqrt()).erfc()
+        return mp.mpf((s * h * numerator * product).mid()._mpf_)
 
     terms = int(-24 / np.log(max(beta1, beta2)))
-    centre = -2 * p * mp.log(1 + r)  # where s·x² is of order one
+    centre = -2 * power * np.log1p(ratio)  # where s·x² is of order one
     ends = [-58, -40, -26, -16, -10, -6, -3, -1, 1, 3, 5, 7, 10, 14]
-    return mp.quad(integrand, [centre + end for end in ends], method="gauss-legendre", maxdegree=3)
+    with mp.workdps(20), ctx.workdps(30):
+        return float(mp.quad(integrand, [centre + end for end in ends], method="gauss-legendre", maxdegree=3))
 
 
 @pytest.mark.parametrize(
@@ -95,8 +100,7 @@ def mp_update(power, ratio, beta1, beta2, epsilon):
     ],
 )
 def test_uniform_noise_against_mpmath(power, ratio, beta1, beta2, epsilon):
-    with mp.workdps(20):
-        reference = float(mp_update(power, ratio, beta1, beta2, mp.mpf(epsilon)))
+    reference = integrated(power, ratio, beta1, beta2, epsilon)
     update = exact_update(power, 1.0, ratio, Uniform(), beta1=beta1, beta2=beta2, epsilon=epsilon)
     assert update.drift == pytest.approx(reference, rel=1e-9)
 
@@ -140,29 +144,53 @@ def test_many_steps_are_stationarity():
         assert late.drift == pytest.approx(still.drift, rel=1e-12)
 
 
-def updates_of_many_kinds(name):
+def remembered(curves):
+    """`curves`, evaluated once for all β1 and ε, on which they do not depend: this is what takes the time."""
+    known = {}
+
+    def evaluate(rule, power, t):
+        key = (id(rule), power, t.tobytes())
+        if key not in known:
+            known[key] = (rule, curves(rule, power, t))  # the rule is kept, lest another take its id
+        return known[key][1]
+
+    return evaluate
+
+
+def updates_of_many_kinds(name, beta2, step):
     law = parse_law(name)
     return [
-        exact_update(p, 1.0, r, law, beta2=b, epsilon=e, step=t)
+        exact_update(p, 1.0, r, law, beta2=beta2, epsilon=e, step=step)
         for p, r in ((0.05, 0.3), (1.2, 1e4), (5.0, 2.0))
-        for b, t in ((0.6, None), (0.985, None), (0.95, 25), (0.95, 60))
         for e in (0.0, 1e-2)
     ]
 
 
-# Of one law for all tests: nothing is patched yet when they ask for it.
+# Once for all constants: nothing is patched yet when they ask for it.
 by_usual_choices = functools.lru_cache(updates_of_many_kinds)
 
 
 @pytest.mark.parametrize("name", ["uniform", "binary", "laplace", "generalized-normal:8", "student-t:3"])
-@pytest.mark.parametrize(("constant", "other"), [("_INTERPOLATE_BELOW", 0.0), ("_STEP", 0.09), ("_FEW", 20)])
-def test_numerical_choices_do_not_show(monkeypatch, name, constant, other):
+@pytest.mark.parametrize(
+    ("constant", "other", "beta2", "step"),
+    [
+        ("_INTERPOLATE_BELOW", 0.0, 0.985, None),
+        ("_STEP", 0.09, 0.6, None),
+        ("_STEP", 0.09, 0.95, 25),
+        ("_FEW", 20, 0.95, 25),
+    ],
+)
+def test_numerical_choices_do_not_show(monkeypatch, name, constant, other, beta2, step):
     """Interpolated or direct curves, finer trapezoid, few-term sums or moving averages: the same to 1e-10."""
-    usual = by_usual_choices(name)
+    monkeypatch.setattr(theory.laplace, "_curves", remembered(theory.laplace._curves))
+    usual = by_usual_choices(name, beta2, step)
     monkeypatch.setattr(theory.laplace, constant, other)
-    for one, two in zip(usual, updates_of_many_kinds(name), strict=True):
+    unusual = updates_of_many_kinds(name, beta2, step)
+    for one, two in zip(usual, unusual, strict=True):
         assert one.drift == pytest.approx(two.drift, rel=1e-10)
         assert one.rms == pytest.approx(two.rms, rel=1e-10)
+    # Elsewhere than at this β2 and t the constant may play no part, and nothing would be compared.
+    assert any(one.drift != two.drift for one, two in zip(usual, unusual, strict=True))
 
 
 @pytest.mark.parametrize("far", [False, True])
@@ -251,8 +279,8 @@ def test_generalized_normal_first_step_by_plain_quadrature(shape, power, ratio):
 
 
 @pytest.mark.parametrize("name", ["student-t:1.5", "student-t:3", "generalized-normal:0.3", "binary"])
-@pytest.mark.parametrize(("beta1", "beta2"), [(0.99, 0.5), (0.9, 0.5), (0.99, 0.95)])
-def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1, beta2):
+@pytest.mark.parametrize(("beta1s", "beta2"), [((0.99, 0.9), 0.5), ((0.99,), 0.95)])
+def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1s, beta2):
     """Where old terms outweigh new ones, t = 33 and 70: sums by doubling against the terms one by one."""
     law = parse_law(name)
     settings = [(2.0, 1.0, 0.0, 70), (5.0, 1e4, 1e-4, 33)]
@@ -260,10 +288,11 @@ def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1, beta2
     def updates():
         results = [
             exact_update(p, 1.0, r, law, beta1=beta1, beta2=beta2, epsilon=e, step=t)
-            for p, r, e, t in settings
+            for beta1, (p, r, e, t) in itertools.product(beta1s, settings)
         ]
         return np.array([[u.drift, u.rms] for u in results])
 
+    monkeypatch.setattr(theory.laplace, "_curves", remembered(theory.laplace._curves))
     by_doubling = updates()
     monkeypatch.setattr(theory.laplace, "_FEW", 100)
     np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)

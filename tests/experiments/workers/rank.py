@@ -1,4 +1,4 @@
-"""One rank of a training run: recipe.json, folder, cache, 1 to shard, and the steps after which to pause.
+"""One rank of training runs: a cache, and of each run recipe.json, folder, 1 to shard, and the steps to pause after.
 
 0: not at all; negative: and not go on.
 """
@@ -13,7 +13,7 @@ from experiments.records import read_recipe
 from experiments.training import train
 
 
-def main(recipe: str, folder: str, cache: str, shard: str, pause: str) -> None:
+def run(cache: str, recipe: str, folder: str, shard: str, pause: str) -> None:
     """Train, in two goes if asked to."""
     execution = Execution(
         device="cpu", threads=1, log_every=1, micro_batch_size=2, shard=shard == "1", cache=Path(cache)
@@ -31,4 +31,5 @@ def main(recipe: str, folder: str, cache: str, shard: str, pause: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for first in range(2, len(sys.argv), 4):
+        run(sys.argv[1], *sys.argv[first : first + 4])

@@ -1,4 +1,4 @@
-"""torch.distributed.checkpoint of a powered optimizer under FSDP2, and the DTensors of `placements`."""
+"""torch.distributed.checkpoint of a powered optimizer under FSDP2."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import AdamW
 
 from gradpower import AdamWPower
-from tests.gradpower.workers.placements import images
-from tests.gradpower.workers.process import ADAMW, Result, run, shard, tiny_llama, train, weights
+from tests.gradpower.workers.process import ADAMW, Result, shard, tiny_llama, train, weights
 
 
 def checkpoint() -> Result:
@@ -67,7 +66,3 @@ def plain_checkpoint() -> Result:
         for p in first.parameters()
     ]
     return {"power": powered.param_groups[0]["power"], "same": all(same)}
-
-
-if __name__ == "__main__":
-    run(checkpoint, plain_checkpoint, images)

@@ -8,7 +8,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
 
 from gradpower import AdamWPower, MuonPower, sign_power
-from tests.gradpower.workers.process import ADAMW, Result, mean_over_ranks, run, tiny_llama, train, weights
+from tests.gradpower.workers.process import ADAMW, Result, mean_over_ranks, tiny_llama, train, weights
 
 
 def matrices(model: nn.Module) -> list[nn.Parameter]:
@@ -83,7 +83,3 @@ def zero_redundancy() -> Result:
         "powers": [second.param_groups[0]["power"], second.optim.param_groups[0]["power"]],
         "owned": [owned, len(list(model.parameters()))],
     }
-
-
-if __name__ == "__main__":
-    run(accumulation, muon, zero_redundancy)

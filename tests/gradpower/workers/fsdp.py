@@ -12,7 +12,7 @@ from torch.distributed.tensor import Shard
 from torch.optim import AdamW, Optimizer
 
 from gradpower import AdamWPower, Clip, SGDPower, clip_then_power, power_then_clip
-from tests.gradpower.workers.process import ADAMW, Result, run, shard, tiny_llama, train, weights
+from tests.gradpower.workers.process import ADAMW, Result, shard, tiny_llama, train, weights
 
 
 def odd_network() -> nn.Module:
@@ -76,7 +76,3 @@ def uneven() -> Result:
         results[name] = {"alone": weights(alone), "across": weights(across)}
     results["smallest"] = min(p.to_local().numel() for p in across.parameters())
     return results
-
-
-if __name__ == "__main__":
-    run(sharded, uneven)
