@@ -41,7 +41,7 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
                 row["standard_error"],
                 row["fingerprint"],
                 row.get("tokens_per_second"),
-                row.get("evaluations", ()),
+                tuple(row.get("evaluations", ())),
             )
             for row in content["arms"]
         ]

@@ -71,13 +71,13 @@ def read_results(folder: Path, study: Study) -> list[ArmResult]:
         final = content.get("final", {})
         status = content.get("status", "missing")
         loss, error = final.get("validation_loss"), final.get("standard_error")
-        rows = [
+        rows = tuple(
             {
                 "tokens": row["step"] * arm.recipe.tokens_per_step,
                 **{key: row[key] for key in ("validation_loss", "update_rms") if key in row},
             }
             for row in content.get("evaluations", [])
-        ]
+        )
         speed = content.get("timing", {}).get("tokens_per_second")
         results.append(ArmResult(arm.values, arm.seed, status, loss, error, arm.fingerprint, speed, rows))
     return results
