@@ -93,7 +93,7 @@ def scales() -> dict[str, Scale]:
     >>> scales()["pocket"].batches
     (2, 8, 32)
     """
-    grid = tuple(round(4e-3 * 2 ** (k / 2), 4) for k in (0, 2, 4, -2, 1, 3, -1, 5))
+    grid = tuple(round(4e-3 * 2 ** (k / 2), 4) for k in (0, 2, 4, -2, 1, 3, -1, 5, -3, -4))
     gpu_grid = tuple(round(1e-3 * 2 ** (k / 2), 4) for k in range(8))
     paper = recipe("llama-0.2b")
     return {
