@@ -61,6 +61,7 @@ def batch_size(
     from experiments.sweeps.analysis import tables
     from experiments.sweeps.batch_size import scales
     from figures.batch_size import collect
+    from figures.batch_size_verdict import verdict
     from figures.commands import checkout_to_refresh, tell
     from figures.results import dump, results
     from figures.style import save
@@ -81,7 +82,8 @@ def batch_size(
     if json:
         print(json_module.dumps(content))
     else:
-        for table in tables(found["main"]):
+        # The tables end with what the rule says of the runs that are there; this is the study's own.
+        for table in (*tables(found["main"]), verdict(found)):
             Console().print(table)
     tell(written, file=sys.stderr if json else sys.stdout)
 

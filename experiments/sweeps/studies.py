@@ -70,13 +70,15 @@ def chosen_study(word: str, scale: str | None = None, source: str | None = None)
     """
     if word in SCALED:
         return batch_size_study(scale or "pocket", SCALED[word], source)
-    for name, value in (("scale", scale), ("source", source)):
-        require(value is None, name, value, f"given for {', '.join(SCALED)} only")
     if word.endswith(".toml"):
+        for name, value in (("scale", scale), ("source", source)):
+            require(value is None, name, value, f"none, which a file does not have; {', '.join(SCALED)} do")
         return read_study(Path(word))
     if word not in STUDIES:
         names = [*STUDIES, *SCALED]
         near = get_close_matches(word, names, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise InputError("study", word, f"one of {', '.join(names)}, or a .toml file{hint}")
+    for name, value in (("scale", scale), ("source", source)):
+        require(value is None, name, value, f"none, which {word} does not have; {', '.join(SCALED)} do")
     return STUDIES[word]()

@@ -111,9 +111,11 @@ def test_by_name():
     ("words", "message"),
     [
         (("batch-size", "huge"), "scale: huge is not allowed; expected one of pocket, gpu"),
-        (("example", "gpu"), "scale: gpu is not allowed; expected given for batch-size"),
-        (("example", None, "c4"), "source: c4 is not allowed; expected given for batch-size"),
+        (("example", "gpu"), "scale: gpu is not allowed; expected none, which example does not have"),
+        (("example", None, "c4"), "source: c4 is not allowed; expected none, which example does not have"),
         (("batch-sice",), "did you mean batch-size?"),
+        (("batch-size-rate", "gpu"), "did you mean batch-size-rates?"),
+        (("mine.toml", "gpu"), "scale: gpu is not allowed; expected none, which a file does not have"),
     ],
 )
 def test_names_that_cannot_be(words, message):

@@ -309,6 +309,16 @@ def test_the_command(folder, tmp_path, capsys):
     assert json.loads((tmp_path / "batch_size.json").read_text()) == content
 
 
+def test_the_last_word_of_the_command_is_the_verdict(tmp_path, capsys):
+    write_parts(tmp_path / "parts", parts=["main"])
+    content = json.loads((tmp_path / "parts" / "main.json").read_text())
+    content["arms"] = content["arms"][:30]
+    (tmp_path / "parts" / "main.json").write_text(json.dumps(content))
+    assert main(["batch-size", "--folder", str(tmp_path / "parts"), "--output", str(tmp_path / "out")]) == 0
+    said, _ = capsys.readouterr().out.split("wrote ", 1)
+    assert said.rstrip().endswith("Not decided yet: 30 of 120 runs are done.")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
