@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 VENV   := .venv
-# The tests run in two processes, whose threads would wait for each other's.
 # Tools run as `python -m`, not by their scripts, whose first line breaks when the folder is moved.
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -30,6 +29,7 @@ convergence: $(BASE)  ## answer six questions about the convergence theorems by 
 	@echo "Studying the convergence theorems of Section 4.2"
 	@$(PY) -m gradpower convergence
 
+# Two processes, each with one thread: more would wait for each other.
 test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile

@@ -16,14 +16,15 @@ from scipy.special import stdtrit
 from experiments.noise.along_study import ALONG, read_along
 from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
-from experiments.sweeps.batch_size import BATCH, PARTS, RATE, batch_size_study
+from experiments.sweeps.batch_size import BATCH, PARTS, batch_size_study, command_of
 from experiments.sweeps.contrasts import contrasts, damping
 from experiments.sweeps.curvature import false_falls
 from experiments.sweeps.early_reading import EarlyReading, curves_of
 from experiments.sweeps.outcome import read_history, read_outcome
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.statistics import detectable_difference
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import RATE, Study
+from experiments.sweeps.verdict import primary_view
 from theory.inputs import InputError
 
 Data = Mapping[str, Any]
@@ -126,7 +127,7 @@ def _noise(path: Path, main: Study) -> list[dict[str, Any]]:
 
 def _false_falls(analysis: Data, seed: int) -> dict[str, float] | None:
     """Return how often Page's test would find a fall without a trend, from the groups that have all losses."""
-    view = primary(analysis)
+    view = primary_view(analysis)
     values = [arm["value"] for arm in view["groups"][0]["arms"]]
     tables = []
     for group in view["groups"]:
@@ -139,11 +140,6 @@ def _false_falls(analysis: Data, seed: int) -> dict[str, float] | None:
     rng = np.random.default_rng(seed)
     found = false_falls(values, [t[:seeds] for t in tables], alpha=analysis["rule"]["alpha"], rng=rng)
     return None if found is None else {"share": found[0], "standard_error": found[1]}
-
-
-def primary(analysis: Data) -> Any:
-    """Return the view that an analysis' verdict is about."""
-    return next(view for view in analysis["views"] if view["kind"] == analysis["primary"])
 
 
 def _judged(
@@ -160,14 +156,14 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
 
     recipe = study.recipe
     arms = {arm.recipe.training.batch_size: arm.recipe for arm in study.arms()}
-    recipe_tokens = next(iter(arms.values())).tokens
+    tokens = next(iter(arms.values())).tokens
+    hours = sum(tokens / r.tokens_per_second for r in results if r.tokens_per_second) / 3600
     return {
-        "study": study.name,
+        "command": command_of(study),
         "fingerprint": study.fingerprint,
+        "recipe": recipe.name,
         "parameters": model_size(recipe.model).total,
-        "tokens": recipe_tokens,
-        "sequence_length": recipe.data.sequence_length,
-        "source": recipe.data.source,
+        "tokens": tokens,
         "batches": {
             str(size): {
                 "steps": made.training.steps,
@@ -177,8 +173,7 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
             for size, made in sorted(arms.items())
         },
         "seeds": list(study.seeds),
-        "worker_hours": sum(recipe_tokens / r.tokens_per_second for r in results if r.tokens_per_second)
-        / 3600,
+        "worker_hours": hours,
         "done": sum(result.status != "missing" for result in results),
         "planned": len(study.arms()),
     }
@@ -232,7 +227,7 @@ def best_powers(analysis: Data) -> list[dict[str, Any]]:
     interior minimum only; `grid` and `at_edge`: the best of the grid, and whether it is an end of it.
     """
     rows = []
-    for group in primary(analysis)["groups"]:
+    for group in primary_view(analysis)["groups"]:
         best = group["best"] or {}
         parabola, grid = best.get("parabola") or {}, best.get("grid") or {}
         inside = parabola.get("status") == "interior"
@@ -262,7 +257,7 @@ def seen(analysis: Data) -> dict[str, Any]:
         the corrected level; `slope`, the same for the slope of the best power against ln B by a t test over seeds at
         level 0.05; None where the seeds do not tell.
     """
-    view = primary(analysis)
+    view = primary_view(analysis)
     found = [c["detectable"] for g in view["groups"] for c in g["comparisons"] if c["detectable"]]
     tested = next((trend["grid"] for trend in view["trends"]), None)
     interval = ((tested or {}).get("slope") or {}).get("t_interval")

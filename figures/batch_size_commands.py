@@ -54,7 +54,7 @@ def batch_size(
 
     Examples
     --------
-    $ gradpower batch-size --folder results/batch_size/pocket
+    $ gradpower batch-size --scale pocket
     """
     from rich.console import Console
 
@@ -89,6 +89,7 @@ def batch_size(
 
 
 def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
+    from experiments.sweeps.verdict import early_view
     from figures import batch_size_controls, batch_size_theory, sweep_losses
 
     main = found["main"]
@@ -97,7 +98,7 @@ def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
         (LOSSES, sweep_losses.draw(main), losses),
         (batch_size_theory.FILE, batch_size_theory.draw(found), batch_size_theory.rows(found)),
     ]
-    early = next((view for view in main["views"] if view["kind"].startswith("read early")), None)
+    early = early_view(main)
     if early is not None:
         own = [row for row in sweep_losses.rows(main) if row["view"] == early["kind"]]
         made.append((f"{LOSSES}_early", sweep_losses.draw(main, early), own))

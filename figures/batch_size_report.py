@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.execution import PEAK_FLOPS
-from experiments.model_size import training_flops
 from experiments.sweeps.ablation import FLAT, RIVAL
-from experiments.sweeps.batch_size import batch_size_study, scales
+from experiments.sweeps.verdict import early_view, primary_view
+from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_verdict import moves, verdict
 from figures.markdown import markdown_table
 
@@ -18,31 +17,25 @@ _WHAT = """\
 The design was written before the runs and stands, with dated changes, in `results/batch_size/design.md`; the small
 files of all runs are in `results/batch_size`."""
 _INTRODUCTION = """\
-`gradpower sweep batch-size --scale {scale} --source {source} --snapshots 0.01 0.1 0.5 1` runs it, and `gradpower
-batch-size --scale {scale}` judges and draws it. A LLaMA of {parameters:.2f}M parameters, {tokens:.4g}M tokens in every
-run: {batches}. {done} of {planned} runs are done. **{size}: it says nothing certain about the paper's.**"""
+`{command} --snapshots 0.01 0.1 0.5 1` runs it, and `gradpower batch-size --scale {scale}` judges and draws it. The
+recipe `{recipe}` with {parameters:.3g}M parameters on {tokens:.4g}M tokens in every run: {batches}. {done} of {planned}
+runs are done. **{size}: it says nothing certain about the paper's.**"""
 _SIZES = {
     "pocket": "This is a size for two CPU cores",
     "paper": "This is the paper's model and data, not its machine",
 }
-_COST = """\
-Operations of the main part by the count of `experiments.model_size.training_flops`. Hours are of training without
-evaluations, measured where runs are done (those that are not, in proportion), a worker being one CPU core or one GPU;
-elsewhere those of an H100 at 40 % of its dense bfloat16 peak, which is an assumption and not measured, and which models
-of 10M parameters will not reach. The controls and rates take another {low:.1f} to {high:.1f} times as much."""
-_UTILISATION = 0.4
-_GPU = "H100"
 
 
 def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
     """Return the Markdown of the section."""
     if content is None:
-        text = "Not run here yet: `gradpower sweep batch-size --scale pocket` takes hours on two CPU cores."
+        text = (
+            "No verdict here yet: `gradpower sweep batch-size --scale pocket` takes hours on two CPU cores. The "
+            "design, written before the runs, is in `results/batch_size/design.md`."
+        )
         return [_HEADING, text]
     parts = [part for found in content["scales"].values() for part in _scale_parts(found)]
-    shares = [_share_of_controls(name) for name in scales()]
-    cost = _COST.format(low=min(shares), high=max(shares))
-    return [_HEADING, _WHAT, *parts, "### What it takes", cost, cost_table(content)]
+    return [_HEADING, _WHAT, *parts, "### What it takes", cost_text(), cost_table(content)]
 
 
 def _scale_parts(found: Data) -> list[str]:
@@ -66,7 +59,8 @@ def _introduction(found: Data) -> str:
         scale=found["scale"],
         parameters=about["parameters"] / 1e6,
         tokens=about["tokens"] / 1e6,
-        source=about["source"],
+        command=about["command"],
+        recipe=about["recipe"],
         batches=batches,
         done=about["done"],
         planned=about["planned"],
@@ -74,42 +68,9 @@ def _introduction(found: Data) -> str:
     )
 
 
-def _share_of_controls(scale: str) -> float:
-    """Return how many runs the other parts have, over those of the main one, without those that they share with it."""
-    from experiments.sweeps.batch_size import PARTS
-
-    main = {arm.fingerprint for arm in batch_size_study(scale).arms()}
-    other = {arm.fingerprint for part in PARTS for arm in batch_size_study(scale, part).arms()}
-    return len(other - main) / len(main)
-
-
-def cost_table(content: Mapping[str, Any]) -> str:
-    """Return what the main part takes at every scale as a Markdown table."""
-    rows = []
-    for name, scale in scales().items():
-        study = batch_size_study(name)
-        arms, recipe = study.arms(), study.recipe
-        tokens = arms[0].recipe.tokens
-        flops = len(arms) * tokens * training_flops(recipe.model, recipe.data.sequence_length)
-        about = content["scales"].get(name, {}).get("about", {"done": 0})
-        hours = f"{flops / (_UTILISATION * PEAK_FLOPS[_GPU]) / 3600:.3g} {_GPU} hours, not measured"
-        if about["done"]:
-            hours = f"{about['worker_hours'] * about['planned'] / about['done']:.3g} worker hours"
-        batches = ", ".join(map(str, scale.batches))
-        rows.append(
-            [name, recipe.name, batches, str(len(arms)), f"{tokens / 1e6:.4g}M", f"{flops:.2g}", hours]
-        )
-    headings = ["scale", "recipe", "batch sizes", "runs", "tokens a run", "operations", "time"]
-    return markdown_table(headings, rows)
-
-
-def _primary(found: Data) -> Any:
-    return next(v for v in found["main"]["views"] if v["kind"] == found["main"]["primary"])
-
-
 def _best_table(found: Data) -> str:
     rows = []
-    for row, group in zip(found["measured"], _primary(found)["groups"], strict=True):
+    for row, group in zip(found["measured"], primary_view(found["main"])["groups"], strict=True):
         spread = group["baseline_spread"]
         said = {
             decision: ", ".join(f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == decision)
@@ -192,7 +153,7 @@ def _false_falls(found: Data) -> str:
 def _figure_2(found: Data) -> str:
     """Say how p = 1.2 does at each batch size: the paper's Figure 2 is one batch size."""
     said = []
-    for group in _primary(found)["groups"]:
+    for group in primary_view(found["main"])["groups"]:
         row = next((c for c in group["comparisons"] if c["value"] == 1.2), None)
         if row is not None and row["statistics"] is not None:
             said.append(f"batch {group['within']}: {_difference(row['statistics'])}, {row['said']}")
@@ -201,7 +162,7 @@ def _figure_2(found: Data) -> str:
 
 def _early(found: Data) -> str:
     target = found["target_loss"]
-    view = next((v for v in found["main"]["views"] if v["kind"].startswith("read early")), None)
+    view = early_view(found["main"])
     if target is None or view is None:
         return ""
     best = ", ".join(

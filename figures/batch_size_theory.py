@@ -39,6 +39,7 @@ def rows(content: Data) -> list[Row]:
     predicted = [
         {"panel": row["objective"], "law": row["law"], **each}
         for row in content["ablation"]
+        if row["objective"] in OBJECTIVES
         for each in row["predicted"]
     ]
     ratios = [
@@ -98,8 +99,13 @@ def draw(content: Data) -> Figure:
         figure, grid = new_figure(2, 2, height=4.9)
         for axis, objective in zip(grid[0], OBJECTIVES, strict=True):
             _draw_powers(axis, content, objective, batches)
-        _draw_ratios(grid[1, 0], content["noise"])
-        _draw_shapes(grid[1, 1], final_shapes(content["noise"]), batches)
+        if content["noise"]:
+            _draw_ratios(grid[1, 0], content["noise"])
+            _draw_shapes(grid[1, 1], final_shapes(content["noise"]), batches)
+        else:
+            for axis in grid[1]:
+                axis.set_axis_off()
+                axis.text(0, 0.5, "no gradient noise measured: gradpower noise-along", fontsize=7)
         letter(list(grid.flat))
         grid[0, 0].legend(fontsize=6)
     return figure
@@ -134,9 +140,11 @@ def _draw_measured(axis: Axes, row: Data, limits: tuple[float, float]) -> None:
     if row["status"] != "interior":
         return
     axis.plot(x, row["power"], marker="*", markersize=8, **style)
-    bounded = row["low"] is not None
-    ends = (row["low"], row["high"]) if bounded else limits
-    axis.plot([x, x], ends, color="black", linewidth=1.2, linestyle="-" if bounded else (0, (1, 2)), zorder=5)
+    bar: dict[str, Any] = {"color": "black", "linewidth": 1.2, "zorder": 5}
+    if row["low"] is not None:
+        axis.plot([x, x], (row["low"], row["high"]), **bar)
+    elif row["interval_kind"] == "unbounded":
+        axis.plot([x, x], limits, linestyle=(0, (1, 2)), **bar)
 
 
 def _batch_axis(axis: Axes, batches: Sequence[int]) -> None:
@@ -172,8 +180,7 @@ def _draw_ratios(axis: Axes, noise: Sequence[Data]) -> None:
         side.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
     axis.grid(alpha=0.25)
-    if noise:
-        axis.legend(fontsize=6)
+    axis.legend(fontsize=6)
 
 
 def _draw_shapes(axis: Axes, shapes: Mapping[str, Mapping[int, float]], batches: Sequence[int]) -> None:

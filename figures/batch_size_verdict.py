@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.sweeps.verdict import primary_view
+
 Data = Mapping[str, Any]
 _FEWEST = 3
 """Seeds, of which a trend over three batch sizes can be significant."""
@@ -31,8 +33,7 @@ def verdict(found: Data) -> str:
 
 
 def _trend(analysis: Data) -> Any:
-    view = next(v for v in analysis["views"] if v["kind"] == analysis["primary"])
-    return next(iter(view["trends"]), None)
+    return next(iter(primary_view(analysis)["trends"]), None)
 
 
 def _head(found: Data, trend: Data) -> str:

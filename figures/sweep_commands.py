@@ -121,13 +121,14 @@ def _early(
 
 
 def _pictures(analysis: dict[str, Any], origin: dict[str, Any], output: Path) -> list[Path]:
+    from experiments.sweeps.verdict import early_view
     from figures import sweep_losses as picture
     from figures.style import save
 
     rows = picture.rows(analysis)
     written = list(save(picture.draw(analysis), rows, origin, output, picture.FILE))
-    early = [view for view in analysis["views"] if "read early" in view["kind"]]
-    for view in early:
+    view = early_view(analysis)
+    if view is not None:
         own = [row for row in rows if row["view"] == view["kind"]]
         written += save(picture.draw(analysis, view), own, origin, output, f"{picture.FILE}_early")
     return written

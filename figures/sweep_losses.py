@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.sweeps.groups import is_number
-from experiments.sweeps.verdict import short
+from experiments.sweeps.verdict import primary_view, short
 from figures.style import Row, house_style, law_style, letter, new_figure
 
 FILE = "sweep_losses"
@@ -78,7 +78,7 @@ def draw(analysis: Data, view: Data | None = None) -> Figure:
     view : mapping, optional
         One of its views; the primary one if not given.
     """
-    shown = view or next(v for v in analysis["views"] if v["kind"] == analysis["primary"])
+    shown = view or primary_view(analysis)
     rule, groups = analysis["rule"], shown["groups"]
     along = _lines(groups)
     count = len(groups) + bool(along)

@@ -98,7 +98,7 @@ COMMANDS = {
         "figures.batch_size_commands",
         "batch_size",
         "Figures 2 and 6: the best power and the batch size, with controls and the theory",
-        "gradpower batch-size --folder results/batch_size/pocket",
+        "gradpower batch-size --scale pocket",
     ),
     "noise-along": Command(
         "figures.noise_commands",

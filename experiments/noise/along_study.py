@@ -17,7 +17,6 @@ from theory.files import write_file
 from theory.flags import jsonable
 from theory.inputs import InputError
 
-BATCH = "training.batch_size"
 ALONG = "noise_along.json"
 SCHEMA = {"name": "gradpower/noise-along-study", "version": 1}
 _ROW = ("loss", "noise_scale", "batch_sizes")

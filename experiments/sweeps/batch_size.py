@@ -1,6 +1,6 @@
 """The study of Figures 2 and 6: does the best power fall as the batch grows? With the controls a sceptic would ask for.
 
-Every part is a `Study` of its own at each of four scales. All runs of a scale see the same number of tokens: a batch
+Every part is a `Study` of its own at each of the `scales`. All runs of a scale see the same number of tokens: a batch
 that is four times as large takes a quarter of the steps, and a quarter of the steps of warm-up.
 
 * rates: the learning rate of each batch size, tuned at p = 1 on a seed that no other part uses, before any comparison;
@@ -21,9 +21,9 @@ from typing import Any
 from experiments.recipes import recipe
 from experiments.settings import Recipe, require
 from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import RATE, Study
 
-POWER, BATCH, RATE = "optimizer.power", "training.batch_size", "optimizer.learning_rate"
+POWER, BATCH = "optimizer.power", "training.batch_size"
 POWERS = (1.0, 1.2, 0.8, 1.5, 0.9, 1.1, 0.7, 1.35)
 """Both sides of 1; the most telling first, as runs are made in this order."""
 THREE = (1.0, 1.2, 0.8)

@@ -52,7 +52,7 @@ def sweep(
     scale
         Of the studies batch-size…: pocket (the default), gpu, gpu-30m, gpu-moe or paper.
     source
-        Text of those studies, as in data.source; python-source at the scales pocket and gpu, c4 at paper, if not given.
+        Text of those studies, as in data.source; if not given, c4 at the scale paper and python-source at the others.
     execution
         Where and how each arm is run; no part of what the study is.
     output
@@ -162,6 +162,7 @@ def _print_json(study: Study, folder: Path, states: Sequence[ArmState], **more: 
 
 def status(
     study: StudyWord,
+    scale: str | None = None,
     output: Path | None = None,
     retries: int = 2,
     watch: Flag = False,
@@ -173,6 +174,8 @@ def status(
     ----------
     study
         Name of a study, a .toml file, or the folder of a study.
+    scale
+        Of the studies batch-size…, as in `gradpower sweep`.
     output
         Folder of the study; runs/NAME if not given.
     retries
@@ -191,7 +194,7 @@ def status(
 
     count("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
-    there, folder = _study_there(study, output)
+    there, folder = _study_there(study, output, scale)
     board = Board(folder, there, retries)
     if watch:
         _watch(board, there)
@@ -202,7 +205,7 @@ def status(
     return 0
 
 
-def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
+def _study_there(word: str, output: Path | None, scale: str | None) -> tuple[Study, Path]:
     """Return the study that a word names as it is in its folder, and the folder."""
     from experiments.sweeps.folder import default_folder, read_folder
     from experiments.sweeps.studies import chosen_study
@@ -211,8 +214,10 @@ def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
     near = (Path(word), Path("runs") / word)
     found = next((path for path in near if (path / "study.json").exists()), None)
     try:
-        folder = output or found or default_folder(chosen_study(word))
+        folder = output or found or default_folder(chosen_study(word, scale))
     except InputError as error:
+        if error.argument != "study":
+            raise
         raise InputError(
             error.argument, error.value, f"{error.allowed}, or a folder with study.json"
         ) from None

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.sweeps.batch_size import BATCH, POWER, RATE
+from experiments.sweeps.batch_size import BATCH, POWER
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.statistics import paired_difference
+from experiments.sweeps.study import RATE
 
 Results = Mapping[str, Sequence[ArmResult]]
 Losses = dict[int, float]

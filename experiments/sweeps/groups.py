@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.statistics import Tuned, tune
+from experiments.sweeps.study import RATE
 from theory.inputs import Array
-
-RATE = "optimizer.learning_rate"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,16 @@ MANY = 3
 """Trends that are told one by one, at most."""
 
 
+def primary_view(analysis: Mapping[str, Any]) -> Any:
+    """Return the view that an analysis' verdict is about."""
+    return next(view for view in analysis["views"] if view["kind"] == analysis["primary"])
+
+
+def early_view(analysis: Mapping[str, Any]) -> Any:
+    """Return the view that was read early; None if there is none."""
+    return next((view for view in analysis["views"] if view["kind"].startswith("read early")), None)
+
+
 def verdict(analysis: Mapping[str, Any]) -> str:
     """Return the verdict of an analysis' primary view in one sentence.
 
@@ -23,7 +33,7 @@ def verdict(analysis: Mapping[str, Any]) -> str:
         From `analysis.analyse`.
     """
     rule = analysis["rule"]
-    view = next(view for view in analysis["views"] if view["kind"] == analysis["primary"])
+    view = primary_view(analysis)
     parts = [_comparisons(view, rule), *_trends(view["trends"], rule), *_additions(analysis["history"])]
     if analysis["tied"]:
         parts.append(f"varied together with these: {', '.join(map(short, analysis['tied']))}")

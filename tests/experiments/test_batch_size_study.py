@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from experiments.fields import get_field
+from experiments.fields import FIELDS, get_field
 from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, parts_of, scales
 from experiments.sweeps.studies import chosen_study
 from theory.inputs import InputError
@@ -51,12 +51,23 @@ def test_rates_are_tuned_on_seeds_of_their_own(scale):
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in ("main", "rates")])
 def test_a_control_changes_one_thing(part):
-    main = {arm.fingerprint for arm in batch_size_study("pocket").arms()}
+    key = ("training.batch_size", POWER, "training.seed")
+    arms = batch_size_study("pocket").arms()
+    main = {arm.fingerprint for arm in arms}
+    twins = {tuple(get_field(arm.recipe, name) for name in key): arm.recipe for arm in arms}
     study = batch_size_study("pocket", part)
-    base = batch_size_study("pocket").recipe
+    allowed = {
+        "tuned": {"optimizer.learning_rate"},
+        "damping": {"optimizer.learning_rate"},
+        "half-life": {"optimizer.beta2_half_life"},
+        "epsilon": {"optimizer.match_epsilon"},
+        "clip": {"optimizer.clip_order"},
+        "offset": {"optimizer.offset"},
+    }[part]
     for arm in study.arms():
-        changed = {name for name in study.fields if get_field(arm.recipe, name) != get_field(base, name)}
-        assert changed == set(study.fields)
+        twin = twins[tuple(get_field(arm.recipe, name) for name in key)]
+        changed = {name for name in FIELDS if get_field(arm.recipe, name) != get_field(twin, name)}
+        assert changed == (set() if arm.fingerprint in main else allowed)
     assert {arm.recipe.training.batch_size for arm in study.arms()} == {2, 32}
     assert {name: word for name, word in parts_of(study).items() if name == study.name} == {
         study.name: f"batch-size-{part}"

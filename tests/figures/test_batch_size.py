@@ -17,8 +17,10 @@ from experiments.sweeps.batch_size import batch_size_study, scales
 from experiments.sweeps.contrasts import contrasts, damping
 from figures import batch_size_controls, batch_size_theory
 from figures.batch_size import collect, early_target, places
-from figures.batch_size_report import batch_size_parts, best_power, control_table, cost_table, theory_text
+from figures.batch_size_cost import cost_table
+from figures.batch_size_report import batch_size_parts, best_power, control_table, theory_text
 from figures.batch_size_verdict import verdict
+from figures.results import dump, load
 from gradpower.__main__ import main
 from tests.experiments.synthetic_batch_size import (
     CURVATURE,
@@ -91,12 +93,12 @@ def contrast_of_first_seeds(found, batch, power):
 
 
 def test_damping_is_made_up_for_by_a_higher_rate(found):
-    for batch in (2, 32):
+    for batch, ratio in zip((2, 32), scales()["pocket"].damping, strict=True):
         higher = contrast(found, "equal RMS: p at a higher rate", batch, 1.2)["statistics"]["mean"]
-        expected = loss(1.2, batch, 1 / 0.94) - loss(1.0, batch)
+        expected = loss(1.2, batch, 1 / ratio) - loss(1.0, batch)
         assert higher == pytest.approx(expected, abs=4e-4)
         lower = contrast(found, "equal RMS: p = 1 at a lower rate", batch, 1.2)["statistics"]["mean"]
-        assert lower == pytest.approx(loss(1.2, batch) - loss(1.0, batch, 0.94), abs=4e-4)
+        assert lower == pytest.approx(loss(1.2, batch) - loss(1.0, batch, ratio), abs=4e-4)
     assert not [r for r in found["contrasts"] if r["control"].startswith("equal RMS") and r["power"] == 0.8]
 
 
@@ -250,12 +252,12 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path):
 
 def test_the_report_and_its_tables(found):
     text = "\n\n".join(batch_size_parts({"scales": {"pocket": found}}))
-    assert "120 of 120 runs are done" in text
+    assert "120 of 120 runs are done" in " ".join(text.split())
     assert "says nothing certain about the paper's" in text
     assert "| 2 | 1.2 | β2 by half-life |" in text
     assert "| uniform | equal learning rate |" in text
     assert "would have seen with probability 0.8" in text
-    assert "Not run here yet" in batch_size_parts(None)[1]
+    assert "No verdict here yet" in batch_size_parts(None)[1]
 
 
 def test_small_files_are_drawn_without_what_training_needs():
@@ -307,6 +309,31 @@ def test_the_command(folder, tmp_path, capsys):
         for suffix in ("png", "pdf", "csv"):
             assert f"wrote {tmp_path / name}.{suffix}" in err
     assert json.loads((tmp_path / "batch_size.json").read_text()) == content
+
+
+def test_update_keeps_the_parts_and_what_other_scales_had(
+    folder, tmp_path, monkeypatch, capsys, blank_pictures
+):
+    root = tmp_path / "checkout"
+    (root / "results").mkdir(parents=True)
+    monkeypatch.setattr("figures.commands.checkout_to_refresh", lambda: root)
+    words = ["batch-size", "--folder", str(folder), "--output", str(tmp_path / "out"), "--update"]
+    assert main(words) == 0
+    first = load(root / "results" / "batch_size.json", "batch_size")
+    for path in folder.iterdir():
+        assert (root / "results" / "batch_size" / "pocket" / path.name).read_text() == path.read_text()
+    assert "Reproduced at this size" in (root / "paper_repro.md").read_text()
+    drawn = {path.name for path in (root / "docs").iterdir()}
+    assert {"batch_size_losses_pocket.png", "batch_size_theory_pocket.png"} <= drawn
+    other = {**first, "scales": {"gpu": first["scales"]["pocket"] | {"scale": "gpu"}}}
+    (root / "results" / "batch_size.json").write_text(dump(other))
+    assert main(words) == 0
+    assert set(load(root / "results" / "batch_size.json", "batch_size")["scales"]) == {"gpu", "pocket"}
+    # The small files are enough to make the same results again.
+    kept = root / "results" / "batch_size" / "pocket"
+    assert main(["batch-size", "--folder", str(kept), "--output", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "batch_size.json").read_text() == dump(first)
+    capsys.readouterr()
 
 
 def test_the_last_word_of_the_command_is_the_verdict(tmp_path, capsys):

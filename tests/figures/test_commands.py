@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import tyro
 
-from figures import claims, commands, drift_to_rms, figure7, phase_diagram
+from figures import claims, commands, drift_to_rms, figure7
 from figures.curves import Setting
 from gradpower.__main__ import main
 from theory.claims import CLAIMS, run_claim
@@ -21,14 +21,12 @@ QUICK = next(claim for claim in CLAIMS if claim.id == "4.3-stationarity")
 
 @pytest.fixture(autouse=True)
 def quick_figures(monkeypatch):
-    """Draw the quick figure 7 in place of the slow ones, with few powers, and every third ratio and ε of the map."""
+    """Draw the quick figure 7 in place of the slow ones, with few powers."""
     monkeypatch.setattr(figure7, "POWERS", figure7.POWERS[::20])
     monkeypatch.setattr(figure7, "_COARSE", figure7.POWERS[::20])
     monkeypatch.setattr(drift_to_rms, "compute", lambda setting: figure7.compute(SMALL))
     monkeypatch.setattr(drift_to_rms, "rows", figure7.rows)
     monkeypatch.setattr(drift_to_rms, "draw", figure7.draw)
-    grid = {"ratios": phase_diagram.RATIOS[::3], "epsilons": phase_diagram.EPSILONS[::3]}
-    monkeypatch.setattr(phase_diagram, "compute", functools.partial(phase_diagram.compute, **grid))
 
 
 # Once for all reproductions, which see the same few powers.
@@ -58,12 +56,6 @@ def quick_reproduction(monkeypatch, tmp_path):
 
     pretend(outcome)
     return root, lambda: pretend(replace(outcome, claim=replace(QUICK, expected="fails")))
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """They take seconds each, and are drawn by another test."""
-    monkeypatch.setattr(commands, "save", lambda *arguments: ())
 
 
 def names(folder):
@@ -124,13 +116,13 @@ def test_reproduce_writes_everything_and_refreshes_the_checkout(
     assert str(root / "results" / "theory.json") in printed
 
 
-def test_reproduce_leaves_the_checkout_alone_unless_asked(tmp_path, quick_reproduction, no_pictures):
+def test_reproduce_leaves_the_checkout_alone_unless_asked(tmp_path, quick_reproduction, blank_pictures):
     root, _ = quick_reproduction
     assert commands.reproduce(tmp_path / "out") == 0
     assert names(root) == []
 
 
-def test_a_changed_verdict_is_exit_code_1(tmp_path, quick_reproduction, no_pictures):
+def test_a_changed_verdict_is_exit_code_1(tmp_path, quick_reproduction, blank_pictures):
     _, change = quick_reproduction
     change()
     assert commands.reproduce(tmp_path / "out") == 1

@@ -119,20 +119,13 @@ def test_studies_of_other_code_are_not_taken(tmp_path, monkeypatch, quick_studie
     assert quick_studies == 2 * list(STUDIES)
 
 
-def pretend_to_save(figure, data, origin, folder, name):
-    paths = [folder / f"{name}.{suffix}" for suffix in ("pdf", "png", "csv")]
-    for path in paths:
-        path.write_bytes(b"")
-    return paths
-
-
-def test_convergence_writes_results_report_and_pictures(tmp_path, monkeypatch, capsys, quick_studies):
+def test_convergence_writes_results_report_and_pictures(
+    tmp_path, monkeypatch, capsys, quick_studies, blank_pictures
+):
     root = tmp_path / "checkout"
     (root / "results").mkdir(parents=True)
     monkeypatch.setattr(commands, "checkout_to_refresh", lambda: root)
     monkeypatch.setattr(commands, "FULL", QUICK)
-    # That all of them can be saved as pictures is tested with the figures.
-    monkeypatch.setattr(commands, "save", pretend_to_save)
     assert commands.convergence(tmp_path / "out", update=True) == 0
     printed = capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}

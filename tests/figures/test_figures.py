@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -123,9 +121,9 @@ def test_phase_diagram_rows_are_the_optimal_powers(phases):
 def test_everything_can_be_drawn(seven, rms, phases):
     panels = [figure7.draw(seven), drift_to_rms.draw(rms), phase_diagram.draw(phases)]
     assert [len(figure.axes) for figure in panels] == [2, 2, 3]
-    # How curves of a second law are drawn does not depend on what they are.
-    others = [replace(curve, point=replace(curve.point, law="laplace")) for curve in seven]
-    beside = figure7.draw([*seven, *others])
+    beside = figure7.draw(
+        [*seven, *figure7.compute(Setting(("laplace",), (1.0, 10.0), trials=64), powers=POWERS)]
+    )
     assert [axis.get_title(loc="left") for axis in beside.axes[:2]] == [
         "(a) uniform noise",
         "(b) Laplace noise",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from figures.gradient_noise import draw, rows
-from figures.noise_commands import module_power_table, module_table, power_table
+from figures.noise_tables import module_power_table, module_table, power_table
 from gradpower.__main__ import main
 
 QUANTILES = {

@@ -178,6 +178,7 @@ by_usual_choices = functools.lru_cache(updates_of_many_kinds)
         ("_STEP", 0.09, 0.6, None),
         ("_STEP", 0.09, 0.95, 25),
         ("_FEW", 20, 0.95, 25),
+        ("_FEW", 100, 0.95, 60),
     ],
 )
 def test_numerical_choices_do_not_show(monkeypatch, name, constant, other, beta2, step):

@@ -23,7 +23,7 @@ from experiments.sweeps.statistics.paired import (
     sign_flip_p_value,
 )
 from experiments.sweeps.statistics.trend import PageTest, Slope, page_test, slope_over_seeds
-from experiments.sweeps.statistics.tuning import Tuned, best_rate, tune
+from experiments.sweeps.statistics.tuning import Tuned, tune
 
 __all__ = [
     "Correction",
@@ -34,7 +34,6 @@ __all__ = [
     "Slope",
     "Tuned",
     "adjusted_p_values",
-    "best_rate",
     "decide",
     "detectable_difference",
     "equivalence_p_value",
