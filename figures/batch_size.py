@@ -77,6 +77,8 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     if "main" not in found:
         name = batch_size_study(scale).name
         allowed = f"one with {name}/ or main.json in it: gradpower sweep batch-size --scale {scale} makes it"
+        if (folder / "study.json").exists():
+            allowed = f"the folder that it lies in, {folder.absolute().parent}"
         raise InputError("folder", folder, allowed)
     outcomes = {part: read_outcome(path) for part, path in found.items() if part != NOISE}
     results = {part: outcome[1] for part, outcome in outcomes.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from theory.files import require_folder, write_file
-from theory.flags import jsonable
+from theory.flags import jsonable, result_table
 from theory.inputs import InputError
 from theory.provenance import provenance
 
@@ -29,6 +29,7 @@ def batch_size(
     folder: Path = Path("runs"),
     output: Path = Path("reproduction"),
     seed: int = 0,
+    all_tables: Flag = False,
     json: Flag = False,
     update: Flag = False,
 ) -> None:
@@ -47,6 +48,8 @@ def batch_size(
         Folder for the results and the figures.
     seed
         Of the bootstrap.
+    all_tables
+        Print every comparison, too.
     json
         Print the results as one JSON object instead of tables.
     update
@@ -61,6 +64,7 @@ def batch_size(
     from experiments.sweeps.analysis import tables
     from experiments.sweeps.batch_size import scales
     from figures.batch_size import collect
+    from figures.batch_size_report import best_columns
     from figures.batch_size_verdict import verdict
     from figures.commands import checkout_to_refresh, tell
     from figures.results import dump, results
@@ -82,9 +86,12 @@ def batch_size(
     if json:
         print(json_module.dumps(content))
     else:
-        # The tables end with what the rule says of the runs that are there; this is the study's own.
-        for table in (*tables(found["main"]), verdict(found)):
-            Console().print(table)
+        if all_tables:
+            for table in tables(found["main"]):
+                Console().print(table)
+        about = found["about"]
+        title = f"Scale {scale}, {about['done']} of {about['planned']} runs"
+        Console().print(result_table(title, best_columns(found)), verdict(found))
     tell(written, file=sys.stderr if json else sys.stdout)
 
 

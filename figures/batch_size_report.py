@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.noise.prediction import LAWS, VARIANTS
 from experiments.sweeps.ablation import FLAT, RIVAL
 from experiments.sweeps.verdict import early_view, primary_view
 from figures.batch_size_cost import cost_table, cost_text
+from figures.batch_size_noise import noise_table, noise_text
 from figures.batch_size_verdict import moves, verdict
 from figures.markdown import markdown_table
 
@@ -45,8 +47,15 @@ def _scale_parts(found: Data) -> list[str]:
         parts += ["Losses by learning rate at p = 1, before the comparison:", rate_table(found["rates"])]
     if found["contrasts"]:
         parts += ["#### Controls", _controls_text(found), control_table(found["contrasts"])]
+    if found["noise"]:
+        parts += [
+            "#### Gradient noise along the training",
+            noise_text(found["noise"]),
+            noise_table(found["noise"]),
+        ]
     if found["ablation"]:
         parts += ["#### Does the theory know it?", theory_text(found), ablation_table(found)]
+        parts += [ingredients_text(found)]
     return [part for part in parts if part]
 
 
@@ -68,33 +77,33 @@ def _introduction(found: Data) -> str:
     )
 
 
-def _best_table(found: Data) -> str:
-    rows = []
+def best_columns(found: Data) -> dict[str, list[str]]:
+    """Return by heading what was found at each batch size: the best powers, and which differ from p = 1."""
+    names = ("lower", "higher")
+    columns: dict[str, list[str]] = {
+        "batch size": [],
+        "best p of the grid": [],
+        "best p of a parabola [95 %]": [],
+        "p with lower loss than p = 1": [],
+        "p with higher loss": [],
+        "sd of p = 1 over seeds": [],
+    }
     for row, group in zip(found["measured"], primary_view(found["main"])["groups"], strict=True):
         spread = group["baseline_spread"]
-        said = {
-            decision: ", ".join(f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == decision)
-            for decision in ("lower", "higher")
-        }
-        rows.append(
-            [
-                str(row["batch_size"]),
-                best_of_grid(row),
-                best_power(row),
-                said["lower"] or "none",
-                said["higher"] or "none",
-                "–" if spread is None else f"{spread:.4f}",
-            ]
-        )
-    headings = [
-        "batch size",
-        "best p of the grid",
-        "best p of a parabola [95 %]",
-        "p with lower loss than p = 1",
-        "p with higher loss",
-        "sd of p = 1 over seeds",
-    ]
-    return markdown_table(headings, rows)
+        said = [
+            ", ".join(f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == name) or "none"
+            for name in names
+        ]
+        cells = [str(row["batch_size"]), best_of_grid(row), best_power(row), *said]
+        cells.append("–" if spread is None else f"{spread:.4f}")
+        for column, cell in zip(columns.values(), cells, strict=True):
+            column.append(cell)
+    return columns
+
+
+def _best_table(found: Data) -> str:
+    columns = best_columns(found)
+    return markdown_table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
 
 
 def best_of_grid(row: Data) -> str:
@@ -238,7 +247,7 @@ def _difference(statistics: Data) -> str:
 
 def theory_text(found: Data) -> str:
     """Return what the ablation says: which predictions fall, and which are nearest at equal learning rate."""
-    laws = [row for row in found["ablation"] if row["law"] != RIVAL]
+    laws = [row for row in found["ablation"] if row["law"] in LAWS]
     falls = sum(row["slope"] is not None and row["slope"] < -FLAT for row in laws)
     shares = ", ".join(f"{100 * share:g}" for share in sorted({row["share"] for row in found["noise"]}))
     head = (
@@ -248,7 +257,7 @@ def theory_text(found: Data) -> str:
     )
     known = [r for r in found["ablation"] if r["root_mean_square_error"] is not None]
     rivals = [r for r in known if r["law"] == RIVAL]
-    equal = [r for r in known if r["objective"] == "equal learning rate"]
+    equal = [r for r in known if r["objective"] == "equal learning rate" and r["law"] in LAWS]
     if not equal or not rivals:
         return f"{head} No measured best power is known to compare them with."
     best = min(equal, key=lambda row: float(row["root_mean_square_error"]))
@@ -261,6 +270,26 @@ def theory_text(found: Data) -> str:
         f"{head} At equal learning rate, which is how powers were measured, the nearest is the law *{best['law']}*, "
         f"{best['root_mean_square_error']:.2f} off (root mean square over {best['compared']} batch sizes): {against} "
         f"p = 1 everywhere ({rivals[0]['root_mean_square_error']:.2f})."
+    )
+
+
+def ingredients_text(found: Data) -> str:
+    """Return how the slope of the predicted power against ln B changes as one ingredient after another is held back."""
+    slopes = {
+        row["law"]: row["slope"]
+        for row in found["ablation"]
+        if row["objective"] == "equal learning rate" and row["slope"] is not None
+    }
+    whole = [law for law in LAWS if law in slopes]
+    held = [law for law in VARIANTS if law in slopes]
+    if not whole or not held:
+        return ""
+    said = [f"{law} {slopes[law]:+.3f}" for law in (*whole, *held)]
+    return (
+        "Which ingredient makes the predictions fall? Change of the predicted best power for every factor e in batch "
+        f"size, at equal learning rate: {'; '.join(said)}. *Same shape* and *same σ/\\|μ\\|* hold that ingredient at "
+        "its value at the smallest batch; ε^p takes Adam's ε out. What damping and learning rate do to the measured "
+        "differences is in the table of controls."
     )
 
 

@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+from experiments.noise.prediction import VARIANTS
 from figures.style import MARKERS, Row, house_style, law_style, letter, new_figure, ratio_style
 from theory.predicted_power import RANGE
 
@@ -113,7 +114,8 @@ def draw(content: Data) -> Figure:
 
 def _draw_powers(axis: Axes, content: Data, objective: str, batches: Sequence[int]) -> None:
     limits = (RANGE[0] - 0.05, RANGE[1] + 0.05)
-    own = [row for row in content["ablation"] if row["objective"] == objective]
+    drawn = [row for row in content["ablation"] if row["law"] not in VARIANTS]
+    own = [row for row in drawn if row["objective"] == objective]
     for index, row in enumerate(own):
         shift = 1.06 ** (index - (len(own) - 1) / 2)
         style = law_style(index) | {"linewidth": 1.0, "markersize": 3.5}

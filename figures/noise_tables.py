@@ -12,7 +12,10 @@ from theory.flags import result_table
 
 def along_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the table of the predicted best power of each run's own batch size by law, along the training."""
-    laws = dict.fromkeys(p["law"] for row in rows for p in row["predictions"])
+    from experiments.noise.prediction import LAWS
+
+    there = {p["law"] for row in rows for p in row["predictions"]}
+    laws = [law for law in LAWS if law in there]
     columns: dict[str, list[Any]] = {
         "batch size": [row["trained_at"] for row in rows],
         "seed": [row["seed"] for row in rows],

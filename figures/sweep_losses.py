@@ -144,11 +144,22 @@ def _draw_group(axis: Axes, group: Data, rule: Data) -> None:
             axis.plot(positions[arm["value"]], 0.97, transform=axis.get_xaxis_transform(), **style)
     if group["best"]:
         _draw_optimum(axis, group["best"], positions)
+    _say_what_is_missing(axis, group)
     within = {rule["within"]: group["within"]} if rule["within"] else {}
     title = "\n".join(filter(None, (_label(within), _label(group["others"]))))
     axis.set(title=title, xlabel=_axis_name(rule["compared"]))
     axis.grid(alpha=0.25)
     axis.set_ylim(*_vertical_limits(group))
+
+
+def _say_what_is_missing(axis: Axes, group: Data) -> None:
+    """Say how many seeds the marks of a panel have, where some have fewer than planned."""
+    there = [len(arm["status"]) - arm["status"].count("missing") for arm in group["arms"]]
+    planned = max(len(arm["status"]) for arm in group["arms"])
+    if min(there) < planned:
+        few = f"{min(there)}" + (f" to {max(there)}" if max(there) > min(there) else "")
+        said = f"{few} of {planned} seeds"
+        axis.text(0.98, 0.97, said, ha="right", va="top", fontsize=6, transform=axis.transAxes)
 
 
 def _say_why_empty(axis: Axes, group: Data, rule: Data) -> None:

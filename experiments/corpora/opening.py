@@ -22,6 +22,22 @@ def cache_folder(cache: Path | None = None) -> Path:
     return Path(os.environ.get("GRADPOWER_CACHE") or Path("~/.cache/gradpower").expanduser())
 
 
+def require_text(settings: DataSettings) -> None:
+    """Check that local text is where the settings say, without reading it.
+
+    Raises
+    ------
+    InputError
+        If a path is not there, or holds nothing that can be read.
+    """
+    from experiments.corpora.documents import text_files
+
+    for name in ("source", "validation_source"):
+        source = getattr(settings, name)
+        if source is not None and source.startswith("text:"):
+            text_files(source, f"data.{name}")
+
+
 def open_data(
     settings: DataSettings,
     *,

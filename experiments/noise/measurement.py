@@ -55,6 +55,8 @@ class Settings:
         Coordinates of each module that are sampled.
     seed : int
         Of the sequences and of the coordinates.
+    variants : bool
+        Whether to predict by `prediction.VARIANTS`, too.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Settings:
     batch_sizes: tuple[int, ...] = (8, 32, 128)
     coordinates: int = 8192
     seed: int = 0
+    variants: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -173,7 +176,9 @@ def measure(
         {row["batch_size"]: row["clip_factor"] for row in batches},
         settings.seed,
     )
-    predicted = predictions(measured, lambda done, total: progress("predicting", done, total))
+    predicted = predictions(
+        measured, lambda done, total: progress("predicting", done, total), variants=settings.variants
+    )
     config = {"source": source.recipe.name, "step": source.step, **dataclasses.asdict(settings)}
     content = {
         "schema": SCHEMA,

@@ -55,6 +55,7 @@ def module_row(raw: Raw, name: str) -> dict[str, Any]:
     kurtosis, kurtosis_error = pooled_excess_kurtosis(data)
     medians = noise_shape(GradientSamples(data.gradients))
     entries = raw.modules[name] * len(data.gradients)
+    shape = fit_shape(data)
     return {
         "module": name,
         "coordinates": data.coordinates,
@@ -72,7 +73,7 @@ def module_row(raw: Raw, name: str) -> dict[str, Any]:
             "naive": ratios.naive,
         },
         "snr": _snr(raw, name),
-        "shape": asdict(fit_shape(data)),
+        "shape": asdict(shape),
         "excess_kurtosis": {
             "pooled": kurtosis,
             "standard_error": kurtosis_error,
@@ -88,7 +89,8 @@ def module_row(raw: Raw, name: str) -> dict[str, Any]:
         "root_mean_square": _magnitudes(data),
         "zero_entries": raw.first.zeros[name] / entries,
         "varying_coordinates": ratios.vary,
-        "second_size": second_size(data, raw.data(name, second=True), raw.second.size / raw.first.size),
+        "second_size": second_size(data, raw.data(name, second=True), raw.second.size / raw.first.size)
+        | second_shape(shape, raw.data(name, second=True), raw.second.size / raw.first.size),
     }
 
 
@@ -154,6 +156,22 @@ def second_size(small: MicroBatchGradients, large: MicroBatchGradients, times: f
     ratio = math.sqrt(times) * math.exp(float(logs[1][0] - logs[0][0]))
     error = ratio * float(np.hypot(*(jackknife_error(log[1:]) for log in logs)))
     return {"ratio": ratio, "standard_error": error}
+
+
+def second_shape(shape: ShapeFit, large: MicroBatchGradients, times: float) -> dict[str, float]:
+    """Fit the shape at the larger size, beside what averaging independent sequences makes of the smaller size's.
+
+    Returns
+    -------
+    dict
+        `shape` and `shape_error` as fitted, `expected_shape` of `averaged_shape`; NaN where there is none.
+    """
+    fitted = fit_shape(large)
+    return {
+        "shape": fitted.shape,
+        "shape_error": fitted.error,
+        "expected_shape": _shape(shape.shape, times),
+    }
 
 
 def noise_scales(raw: Raw) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -90,15 +90,39 @@ def _version(name: str) -> str | None:
 
 
 def _copied(source: Path, own: Path, name: str) -> bool:
-    """Copy what tells of a run, whole or not at all; False if another sweep was faster."""
-    made = own.parent / f".{own.name}.{os.getpid()}"
-    try:
-        made.mkdir(parents=True)
+    """Copy what tells of a run."""
+
+    def fill(made: Path) -> None:
         for file in _FILES:
             shutil.copy2(source / file, made / file)
         if (source / _SNAPSHOTS).is_dir():
             shutil.copytree(source / _SNAPSHOTS, made / _SNAPSHOTS)
-        write_file(made / FILE, json.dumps({"from": name}) + "\n")
+
+    return place_arm(own, name, fill)
+
+
+def place_arm(own: Path, origin: str, fill: Callable[[Path], None]) -> bool:
+    """Make the folder of a finished arm that comes from elsewhere, whole or not at all.
+
+    Parameters
+    ----------
+    own : Path
+        The folder.
+    origin : str
+        Where it comes from, for `read_origin`.
+    fill : callable
+        Called as fill(folder) with a folder that becomes this one.
+
+    Returns
+    -------
+    bool
+        False if another sweep was faster.
+    """
+    made = own.parent / f".{own.name}.{os.getpid()}"
+    try:
+        made.mkdir(parents=True)
+        fill(made)
+        write_file(made / FILE, json.dumps({"from": origin}) + "\n")
         made.rename(own)
     except OSError:
         return False

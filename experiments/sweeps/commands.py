@@ -35,6 +35,7 @@ def sweep(
     source: str | None = None,
     execution: ExecutionFlags = _HERE,
     output: Path | None = None,
+    known: Path | None = None,
     options: OptionsFlags = _USUAL,
     dry_run: Flag = False,
     json: Flag = False,
@@ -57,6 +58,9 @@ def sweep(
         Where and how each arm is run; no part of what the study is.
     output
         Folder of the study; runs/NAME if not given.
+    known
+        A summary.json of this study from elsewhere, as results/batch_size/pocket/main.json: what it has the results
+        of is not run again.
     options
         With how many workers, for how long, and where.
     dry_run
@@ -77,25 +81,30 @@ def sweep(
     if dry_run:
         _dry_run(chosen, folder, execution, options, json)
         return 0
-    return _sweep(chosen, folder, execution, options, json)
+    return _sweep(chosen, folder, execution, options, known, json)
 
 
-def _sweep(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> int:
+def _sweep(
+    study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
+) -> int:
     from experiments.sweeps.display import display
     from experiments.sweeps.engine import Board, run_sweep
     from experiments.sweeps.folder import read_folder
+    from experiments.sweeps.results import write_summary
     from experiments.sweeps.tables import counted
 
     with display() as shown:
-        ended = run_sweep(study, folder, execution, options, shown)
+        ended = run_sweep(study, folder, execution, options, shown, known)
     # What is judged is what the folder says: another sweep may have added to the study meanwhile.
     study = read_folder(folder) or study
     states = Board(folder, study, options.retries).states()
     print(counted(states), file=sys.stderr)
     failed = [state for state in states if state.state == "failed"]
     if ended == "stopped":
+        written = write_summary(folder, study)
         if json:
             _print_json(study, folder, states, ended=ended)
+        print(f"wrote {written}", file=sys.stderr)
         print("stopped, and saved: the same command goes on", file=sys.stderr)
         return STOPPED
     _conclude(study, folder, states, json)
@@ -128,12 +137,15 @@ def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool
 
 
 def _dry_run(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> None:
+    from experiments.corpora import require_text
     from experiments.sweeps.engine import Board, plain
-    from experiments.sweeps.estimate import estimates
+    from experiments.sweeps.estimate import device_of, estimates
     from experiments.sweeps.folder import checked_changes, read_folder
-    from experiments.sweeps.tables import dry_table
+    from experiments.sweeps.tables import dry_view
 
     require_folder(folder)
+    for data in {arm.recipe.data: None for arm in study.arms()}:
+        require_text(data)
     there = read_folder(folder)
     if there is not None:
         checked_changes(folder, there, study)
@@ -141,7 +153,7 @@ def _dry_run(study: Study, folder: Path, execution: Execution, options: Options,
     states = board.states()
     needed = estimates(board.arms, states, plain(execution))
     if not json:
-        Console().print(dry_table(study, states, needed))
+        Console().print(dry_view(study, states, needed, device_of(plain(execution))))
         return
     rows = [
         {**asdict(state), "estimated_seconds": each.seconds, "basis": each.basis}
@@ -190,7 +202,7 @@ def status(
     $ gradpower status example --watch
     """
     from experiments.sweeps.engine import Board
-    from experiments.sweeps.tables import status_table
+    from experiments.sweeps.tables import status_view
 
     count("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
@@ -201,7 +213,7 @@ def status(
     elif json:
         _print_json(there, folder, board.states())
     else:
-        Console().print(status_table(there, board.states()))
+        Console().print(status_view(there, board.states()))
     return 0
 
 
@@ -231,12 +243,12 @@ def _watch(board: Any, study: Study) -> None:
     from rich.live import Live
 
     from experiments.sweeps.display import ENDED
-    from experiments.sweeps.tables import status_table
+    from experiments.sweeps.tables import status_view
 
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             states = board.states()
-            live.update(status_table(study, states), refresh=True)
+            live.update(status_view(study, states), refresh=True)
             if all(state.state in ENDED for state in states):
                 return
             time.sleep(1.0)

@@ -22,6 +22,7 @@ from experiments.sweeps.display import ENDED, Display
 from experiments.sweeps.folder import open_folder
 from experiments.sweeps.options import Options
 from experiments.sweeps.processes import Process, keep_working
+from experiments.sweeps.recall import recall
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Plan
 from theory.inputs import InputError
@@ -59,7 +60,12 @@ class Board:
 
 
 def run_sweep(
-    study: Study, folder: Path, execution: Execution, options: Options, display: Display
+    study: Study,
+    folder: Path,
+    execution: Execution,
+    options: Options,
+    display: Display,
+    known: Path | None = None,
 ) -> Literal["done", "stopped"]:
     """Run every arm of a study that has no result yet.
 
@@ -75,6 +81,8 @@ def run_sweep(
         With how many workers, and so on.
     display : Display
         Told of progress.
+    known : Path, optional
+        A summary, see `recall.recall`: arms in it need not be run.
 
     Returns
     -------
@@ -84,12 +92,15 @@ def run_sweep(
     Raises
     ------
     InputError
-        If the folder is another study's, an arm cannot be run as it is, or workers cannot be had.
+        If the folder is another study's, an arm cannot be run as it is, workers cannot be had, or nothing in `known`
+        is of this study.
     """
     begun = time.monotonic()
     fields = plain(execution)
     data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
+    if known is not None:
+        display.note(f"{recall(folder, study, data, known)} arms are those of {known}")
     for name, count in adopt(folder, study, data, snapshots=bool(execution.snapshots)).items():
         display.note(f"{count} arms are those of {name}, which has finished them")
     open_arms = [

@@ -61,6 +61,18 @@ def estimates(arms: Sequence[Arm], states: Sequence[ArmState], fields: Mapping[s
     return made
 
 
+def device_of(fields: Mapping[str, Any]) -> str:
+    """Return in words for which device `estimates` are.
+
+    >>> device_of({"device": "cpu"})
+    "this machine's CPU"
+    """
+    import torch
+
+    on_gpu = fields.get("device", "auto") != "cpu" and torch.cuda.is_available()
+    return f"one {torch.cuda.get_device_name()}" if on_gpu else "this machine's CPU"
+
+
 def _kind(arm: Arm) -> tuple[ModelSettings, int, str]:
     return arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision
 

@@ -30,7 +30,7 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
     study = read_folder(path) if path.is_dir() else None
     if study is not None:
         return study, read_results(path, study)
-    content = _summary(path)
+    content = read_summary(path)
     try:
         results = [
             ArmResult(
@@ -65,13 +65,20 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """
     if path.is_dir() and (path / "study.json").exists():
         return read_additions(path)
-    history = _summary(path).get("history", [])
+    history = read_summary(path).get("history", [])
     if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
         raise InputError("study", path, f"{_ALLOWED}; the history of this one is none")
     return history
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return the content of a summary.json, or of the one in a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
     path = path / "summary.json" if path.is_dir() else path
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

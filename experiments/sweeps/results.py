@@ -103,15 +103,20 @@ def write_analysis(folder: Path, analysis: Mapping[str, Any], origin: Mapping[st
 def write_summary(folder: Path, study: Study) -> Path:
     """Write summary.json, small enough to be committed: the study, where it ran, and a row an arm; return its path.
 
+    An arm's `origin` is its place in the list of `origins`, see `run_origin`.
+
     Raises
     ------
     InputError
         If a result.json is none of ours.
     """
-    rows = []
+    rows, origins = [], []
     for result in read_results(folder, study):
-        content = read_result(arm_folder(folder, result.fingerprint)) or {}
-        hardware = content.get("hardware", {})
+        own = arm_folder(folder, result.fingerprint)
+        content = read_result(own)
+        origin = None if content is None else run_origin(content)
+        if origin is not None and origin not in origins:
+            origins.append(origin)
         rows.append(
             {
                 "values": result.values,
@@ -121,9 +126,9 @@ def write_summary(folder: Path, study: Study) -> Path:
                 "standard_error": result.standard_error,
                 "tokens_per_second": result.tokens_per_second,
                 "fingerprint": result.fingerprint,
-                "adopted_from": read_origin(arm_folder(folder, result.fingerprint)),
+                "adopted_from": read_origin(own),
                 "evaluations": result.evaluations,
-                "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},
+                "origin": None if origin is None else origins.index(origin),
             }
         )
     config = {"study": study.name, "fingerprint": study.fingerprint}
@@ -132,6 +137,20 @@ def write_summary(folder: Path, study: Study) -> Path:
         "study": study_to_dict(study),
         "history": read_additions(folder),
         "provenance": provenance(command_of(study), config, packages=PACKAGES),
+        "origins": origins,
         "arms": rows,
     }
     return write_file(folder / "summary.json", json.dumps(jsonable(content), indent=1) + "\n")
+
+
+def run_origin(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a run's result what many runs share: the text, the code, the versions of packages, the hardware.
+
+    Its parts are those of result.json, so that such a result can be made of it again.
+    """
+    made, hardware = content.get("provenance", {}), content.get("hardware", {})
+    return {
+        "data": {"fingerprint": content.get("data", {}).get("fingerprint")},
+        "provenance": {key: made.get(key) for key in ("versions", "machine", "commit", "dirty")},
+        "hardware": {key: hardware.get(key) for key in ("device", "name", "threads")},
+    }

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from experiments.sweeps.arms import ArmState
 from experiments.sweeps.concurrency import Throughput
 from experiments.sweeps.estimate import Estimate
 from experiments.sweeps.study import Study
+from experiments.sweeps.verdict import short
 from theory.flags import result_table
 
 STATES = ("open", "running", "paused", "completed", "diverged", "failed")
@@ -63,51 +66,107 @@ def counted(states: Sequence[ArmState]) -> str:
     return f"{len(states)} arms: {', '.join(parts)}"
 
 
-def status_table(study: Study, states: Sequence[ArmState]) -> Table:
-    """Return the table of `gradpower status`."""
-    columns = _arm_columns(study, states) | {
-        "step": [f"{state.step}/{state.steps}" for state in states],
-        "loss": [_number(state.loss, ".3f") for state in states],
-        "val.": [_number(state.validation_loss, ".4f") for state in states],
-        "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
-        "beat": ["" if state.heartbeat is None else f"{state.heartbeat:.0f} s" for state in states],
-        "left": [clock(state.eta) for state in states],
-    }
-    columns["failures"] = [state.failures or "" for state in states]
-    shown = {name: cells for name, cells in columns.items() if any(cell != "" for cell in cells)}
-    table = result_table(f"Study {study.name}", shown)
-    table.caption = f"{counted(states)}; training and validation loss in nats a token"
+def status_view(study: Study, states: Sequence[ArmState]) -> Group:
+    """Return what `gradpower status` shows: every arm, a column a seed, and those that run now."""
+    rows = _points(study, states)
+    columns = {name: [values[name] for values, _ in rows] for name in _names(study)}
+    table = result_table(
+        f"Study {study.name}",
+        {short(name): cells for name, cells in columns.items()}
+        | {f"seed {seed}": [_cell(arms.get(seed)) for _, arms in rows] for seed in study.seeds},
+    )
+    running = [state for state in states if state.state == "running"]
+    tables = [table, *([_running_table(study, running)] if running else [])]
+    said = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
+    return Group(*map(_unwrapped, tables), Text(said), Text(counted(states)))
+
+
+def _names(study: Study) -> list[str]:
+    """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
+    return [name for axis in study.axes for name in _telling(axis)]
+
+
+def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
+    first, *others = axis
+    distinct = [name for name in others if len(set(axis[name])) > len(set(axis[first]))]
+    return [first, *distinct[:1]]
+
+
+def _points(study: Study, states: Sequence[ArmState]) -> list[tuple[Mapping[str, Any], dict[int, ArmState]]]:
+    """Return the combinations of values, each with its arms by seed, in the study's order."""
+    found: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[int, ArmState]]] = {}
+    for state in states:
+        key = tuple(sorted(state.values.items()))
+        found.setdefault(key, (state.values, {}))[1][state.seed] = state
+    return list(found.values())
+
+
+def _cell(state: ArmState | None) -> str:
+    if state is None or state.state == "open":
+        return "–"
+    if state.state in ("diverged", "failed"):
+        return state.state
+    if state.state == "completed":
+        return _number(state.validation_loss, ".4f")
+    share = f"{state.step / state.steps:.0%}"
+    return f"({share})" if state.state == "paused" else share
+
+
+def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
+    columns = {short(name): [state.values[name] for state in states] for name in _names(study)}
+    return result_table(
+        "Running",
+        columns
+        | {
+            "seed": [state.seed for state in states],
+            "step": [f"{state.step}/{state.steps}" for state in states],
+            "loss": [_number(state.loss, ".3f") for state in states],
+            "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+            "beat": ["" if state.heartbeat is None else f"{state.heartbeat:.0f} s" for state in states],
+            "left": [clock(state.eta) for state in states],
+        },
+    )
+
+
+def _unwrapped(table: Table) -> Table:
     for column in table.columns:
         column.no_wrap = True
     return table
-
-
-def _arm_columns(study: Study, states: Sequence[ArmState]) -> dict[str, list[Any]]:
-    """Return which arm each is, and its state."""
-    # Of fields that vary together, one tells which arm it is.
-    names = [next(iter(axis)) for axis in study.axes]
-    return {name.partition(".")[2]: [state.values[name] for state in states] for name in names} | {
-        "seed": [state.seed for state in states],
-        "state": [state.state for state in states],
-    }
 
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def dry_table(study: Study, states: Sequence[ArmState], needed: Sequence[Estimate]) -> Table:
-    """Return the table of `gradpower sweep --dry-run`."""
-    times = [duration(each.seconds) if each.basis != "done" else "" for each in needed]
-    table = result_table(f"Study {study.name}", _arm_columns(study, states) | {"time": times})
+def dry_view(study: Study, states: Sequence[ArmState], needed: Sequence[Estimate], device: str) -> Group:
+    """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds.
+
+    Parameters
+    ----------
+    study, states, needed
+        What is to be run, where it is, and what it needs.
+    device : str
+        What the times are for.
+    """
+    seconds = {state.fingerprint: each.seconds for state, each in zip(states, needed, strict=True)}
+    rows = _points(study, states)
+    times = [sum(seconds[arm.fingerprint] for arm in arms.values()) for _, arms in rows]
+    columns: dict[str, list[Any]] = {
+        short(name): [values[name] for values, _ in rows] for name in _names(study)
+    }
+    columns["arms"] = [len(arms) for _, arms in rows]
+    columns["done"] = [
+        sum(arm.state in ("completed", "diverged") for arm in arms.values()) for _, arms in rows
+    ]
+    columns["time left"] = [duration(time) if time else "" for time in times]
+    table = result_table(f"Study {study.name}", columns)
     bases = {each.basis for each in needed}
-    told = [f"{counted(states)}; {duration(sum(each.seconds for each in needed))} one by one"]
+    told = [counted(states), f"{duration(sum(each.seconds for each in needed))} one by one on {device}"]
     if "measured" in bases:
         told.append("times measured on finished arms of the same model")
     if "operations" in bases:
         told.append("times counted from operations at the speed of a plain matrix product: lower bounds")
-    table.caption = "; ".join(told)
-    return table
+    return Group(table, *map(Text, told))
 
 
 def throughput_table(rows: Sequence[Throughput]) -> Table:

@@ -99,7 +99,11 @@ def synthetic_noise(predicted: Callable[[int], float]) -> dict[str, Any]:
                     "reason": None,
                 }
                 for size in batches
-                for law, power in (("uniform", predicted(size)), ("generalized-normal", 0.5))
+                for law, power in (
+                    ("uniform", predicted(size)),
+                    ("generalized-normal", 0.5),
+                    ("generalized-normal, same shape", 0.6 - 0.1 * math.log(size)),
+                )
                 for objective in ("equal learning rate", "equal RMS")
             ]
             rows.append(
@@ -109,12 +113,33 @@ def synthetic_noise(predicted: Callable[[int], float]) -> dict[str, Any]:
                     "step": 5,
                     "share": share,
                     "loss": {"mean": 4.0, "standard_error": 0.01},
-                    "noise_scale": {"trace": {"simple": 32.0, "interval": [30.0, 34.0]}},
+                    "noise_scale": {
+                        "trace": {"simple": 32.0, "interval": [30.0, 34.0]},
+                        "norms": {"sizes": [2, 8]},
+                    },
                     "batch_sizes": [
                         {"batch_size": size, "modules": [{"module": "mlp", "shape": 1 + size / 32}]}
                         for size in batches
                     ],
-                    "modules": [],
+                    "modules": [
+                        {
+                            "module": "mlp",
+                            "noise_to_signal": 10.0 * share,
+                            "shape": {"shape": 1.0},
+                            "second_size": {
+                                "ratio": 1.0 + 0.1 * share,
+                                "standard_error": 0.02,
+                                "shape": 1.5,
+                                "expected_shape": 1.6,
+                            },
+                        },
+                        {
+                            "module": "unresolved",
+                            "noise_to_signal": None,
+                            "shape": {"shape": None},
+                            "second_size": {"ratio": 1.0, "standard_error": 0.1, "shape": None},
+                        },
+                    ],
                     "predictions": predictions,
                 }
             )

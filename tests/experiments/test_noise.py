@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
 from experiments.execution import Execution
 from experiments.models import build_model
+from experiments.noise import prediction
 from experiments.noise.measurement import SCHEMA, Settings, measure, read_measurement, write_measurement
 from experiments.noise.modules import noise_modules
 from experiments.noise.moments import Moments
-from experiments.noise.prediction import Measured, why_not
+from experiments.noise.prediction import Measured, predictions, why_not
 from experiments.noise.source import Source, find_source
+from experiments.noise.statistics import ShapeFit, second_shape
 from experiments.recipes import recipe
 from experiments.training import train
 from tests.experiments.corpora import small_recipe, write_text
@@ -159,6 +163,65 @@ def test_predictions_are_there_or_say_why_not(measured):
         assert row["power"] == pytest.approx(best, abs=spacing)
     assert rows[2, "uniform", "vo", "equal RMS"]["reason"] is None
     assert rows[20, "uniform", "all", "equal RMS"]["reason"] == "needs 20 micro-batches or more"
+
+
+@pytest.fixture(scope="module")
+def laplace():
+    """Micro-batches of Laplace noise, of the size whose mean is 0.3 of its σ, and its settings."""
+    rng = np.random.default_rng(3)
+    data = MicroBatchGradients("m", 1e-3 * (0.3 + rng.laplace(size=(64, 400)) / np.sqrt(2)), 400)
+    return Measured((data,), {"m": ShapeFit(1.0, 0.0, False)}, 2, AdamSettings(), {2: 1.0, 16: 1.0}, 0)
+
+
+@pytest.fixture(scope="module")
+def varied(laplace):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "LAWS", ("uniform", "generalized-normal"))
+        rows = predictions(laplace, variants=True)
+    return {
+        (row["batch_size"], row["law"]): np.array(row["curve"])
+        for row in rows
+        if row["module"] == "all" and row["objective"] == "equal learning rate"
+    }
+
+
+def test_ingredients_held_back_change_nothing_at_the_micro_batches_own_size(varied):
+    for law in ("generalized-normal, same shape", "generalized-normal, same σ/|μ|"):
+        assert np.array_equal(varied[2, law], varied[2, "generalized-normal"])
+        assert not np.allclose(varied[16, law], varied[16, "generalized-normal"], rtol=1e-3)
+
+
+def test_a_shape_that_is_held_is_that_of_the_law_without_averaging(laplace, varied):
+    """A shape that averaging would take to Laplace's at 8 times the size is as Laplace's that is held."""
+    from theory.shape_fit import averaged_shape
+
+    sharper = float(brentq(lambda b: averaged_shape(b, 8.0) - 1.0, 0.3, 1.0))
+    shifted = replace(laplace, shapes={"m": ShapeFit(sharper, 0.0, False)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "LAWS", ("generalized-normal",))
+        rows = predictions(replace(shifted, clip_factors={16: 1.0}))
+    curve = next(row["curve"] for row in rows if row["module"] == "all")
+    assert np.allclose(curve, varied[16, "generalized-normal, same shape"], rtol=1e-6)
+
+
+def test_matched_epsilon_is_that_of_the_settings(laplace, varied):
+    matched = replace(laplace, adam=AdamSettings(match_epsilon=True), clip_factors={2: 1.0})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "LAWS", ("uniform",))
+        rows = predictions(matched)
+    curve = next(row["curve"] for row in rows if row["module"] == "all")
+    assert np.allclose(curve, varied[2, "uniform, ε^p"], rtol=1e-9)
+    assert not np.allclose(curve, varied[2, "uniform"], rtol=1e-3)
+
+
+def test_the_shape_at_the_larger_size_is_that_of_averages():
+    rng = np.random.default_rng(1)
+    samples = rng.laplace(size=(256, 4, 600)).mean(axis=1)
+    found = second_shape(ShapeFit(1.0, 0.01, False), MicroBatchGradients("m", samples, 600), 4)
+    assert abs(found["shape"] - 1.0) > 10 * found["shape_error"]
+    assert found["expected_shape"] == pytest.approx(1.505, abs=1e-3)
+    # The family of generalized normal laws is not closed under averaging: kurtosis agrees, the shape nearly.
+    assert found["shape"] == pytest.approx(found["expected_shape"], abs=0.1)
 
 
 def test_why_there_is_no_prediction():

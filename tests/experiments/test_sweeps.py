@@ -19,7 +19,8 @@ from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
 from experiments.sweeps.outcome import read_history
-from experiments.sweeps.results import read_results
+from experiments.sweeps.recall import recall
+from experiments.sweeps.results import read_results, write_summary
 from experiments.sweeps.study import study_from_dict
 from experiments.sweeps.study_files import read_study
 from experiments.sweeps.worker import work
@@ -27,6 +28,7 @@ from experiments.training import train
 from gradpower.__main__ import main
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import Inline, outcomes, plan_of, small_study, toml_of
+from theory.inputs import InputError
 
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
 
@@ -261,7 +263,14 @@ def test_a_whole_sweep(command, unbroken, capsys):
         assert (row["seed"], row["fingerprint"], row["status"]) == (arm.seed, arm.fingerprint, "completed")
         assert (row["loss"], row["standard_error"]) == (final["validation_loss"], final["standard_error"])
         assert row["tokens_per_second"] > 0
-        assert row["hardware"]["device"] == "cpu"
+        origin = summary["origins"][row["origin"]]
+        assert origin["hardware"]["device"] == "cpu"
+        assert (
+            origin["data"]["fingerprint"]
+            == read_result(arm_folder(whole, arm.fingerprint))["data"]["fingerprint"]
+        )
+        assert origin["provenance"]["versions"]["torch"]
+    assert len(summary["origins"]) == 1
     assert not list(folder.glob("stop-*"))
     # Once more: nothing is run, the outcome is said again.
     assert main([*words, "--json"]) == 0
@@ -315,6 +324,50 @@ def test_which_arms_are_not_taken_over(unbroken, tmp_path, related, monkeypatch)
     assert not list(second.glob("arms/*"))
     assert adopt(second, study, {data: right}) == {"first": 4}
     assert adopt(second, study, {data: right}) == {}
+
+
+def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, capsys):
+    """A study goes on from its committed summary, and its outcome is that of all arms run here."""
+    whole, source = unbroken
+    given = write_summary(source, whole).rename(tmp_path / "given.json")
+    file = toml_of(whole.recipe, tmp_path / "s.toml", seeds=(0, 1, 2))
+    words = ["sweep", str(file), "--output", str(tmp_path / "on"), "--workers", "1", "--threads", "1"]
+    words += ["--device", "cpu", "--cache", str(cache), "--known", str(given)]
+    assert main(words) == 0
+    assert "4 arms are those of" in capsys.readouterr().err
+    study = read_study(file)
+    assert states(tmp_path / "on", study) == ["completed"] * 6
+    old = {result.fingerprint: result for result in read_results(source, whole)}
+    new = {result.fingerprint: result for result in read_results(tmp_path / "on", study)}
+    assert {name: new[name] for name in old} == old
+    trained = {name for name in new if (arm_folder(tmp_path / "on", name) / "claims").exists()}
+    assert trained == set(new) - set(old)
+    before, after = (json.loads(path.read_text()) for path in (given, tmp_path / "on" / "summary.json"))
+    rows = {row["fingerprint"]: row for row in after["arms"]}
+    assert {name for name, row in rows.items() if row["adopted_from"] == given.as_posix()} == set(old)
+    for row in before["arms"]:
+        assert after["origins"][rows[row["fingerprint"]]["origin"]] == before["origins"][row["origin"]]
+    # An arm that is there already is left as it is.
+    assert main(words) == 0
+    assert "0 arms are those of" in capsys.readouterr().err
+
+
+def test_what_is_not_known(unbroken, tmp_path):
+    study, source = unbroken
+    data = study.recipe.data
+    given = write_summary(source, study).rename(tmp_path / "given.json")
+    right = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
+    for text in ({data: "other text"}, {}):
+        with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
+            recall(tmp_path / "on", study, text, given)
+    content = json.loads(given.read_text())
+    content["arms"][0]["status"] = "diverged"
+    given.write_text(json.dumps(content))
+    assert recall(tmp_path / "on", study, {data: right}, given) == 3
+    for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
+        given.write_text(broken)
+        with pytest.raises(InputError, match=r"known: .*the summary\.json of a study, or a folder with one"):
+            recall(tmp_path / "on", study, {data: right}, given)
 
 
 def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):
@@ -387,6 +440,7 @@ def test_a_dry_run_runs_and_writes_nothing(command, capsys):
     out = capsys.readouterr().out
     assert "4 arms: 4 open" in out
     assert "operations" in out
+    assert "one by one on this machine's CPU" in out
     assert "…" not in out
     assert not folder.exists()
     assert main([*words, "--dry-run", "--json"]) == 0
@@ -400,7 +454,10 @@ def test_a_dry_run_of_many_fields_fits_eighty_columns(inline, tmp_path, monkeypa
     assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "new")]) == 0
     out = capsys.readouterr().out
     assert "…" not in out
-    assert "batch_size" in out
+    assert "batch size" in out
+    words = ["sweep", "batch-size", "--source", "text:nowhere.txt", "--dry-run"]
+    assert main([*words, "--output", str(tmp_path / "new")]) == 2
+    assert "data.source: nowhere.txt is not allowed" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "file")]) == 2
     assert "a folder that can be written" in capsys.readouterr().err
@@ -457,6 +514,10 @@ def test_status(command, text, cache, capsys):
     assert main(["status", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "4 arms: 1 failed, 2 completed, 1 running" in out
+    loss = read_result(first)["final"]["validation_loss"]
+    rows = [line.split() for line in out.splitlines()]
+    assert ["1", f"{loss:.4f}", "failed"] in rows
+    assert "24/24" in out
     assert main(["status", str(folder), "--retries", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["arms"][2]["state"] == "paused"
 
