@@ -19,10 +19,28 @@ _UTILISATION = 0.4
 _GPU = "H100"
 
 
-def cost_text() -> str:
-    """Return what the numbers of `cost_table` are."""
+def cost_text(content: Mapping[str, Any]) -> str:
+    """Return what the numbers of `cost_table` are, and what the paper's size would take at the speeds measured."""
     shares = [_share_of_controls(name) for name in scales()]
-    return _COST.format(low=min(shares), high=max(shares))
+    parts = [_COST.format(low=min(shares), high=max(shares))]
+    paper = _operations("paper")
+    for name, found in content["scales"].items():
+        about = found["about"]
+        if about["done"] and name != "paper":
+            speed = _operations(name) * about["done"] / about["planned"] / (3600 * about["worker_hours"])
+            years = paper / speed / (3600 * 24 * 365.25)
+            parts.append(
+                f"At the {speed:.2g} operations a second that a worker has reached at the scale {name}, the main part "
+                f"of the scale paper would take {years:.2g} worker years."
+            )
+    return " ".join(parts)
+
+
+def _operations(scale: str) -> float:
+    """Return the operations of the main part of a scale."""
+    arms = batch_size_study(scale).arms()
+    recipe = arms[0].recipe
+    return len(arms) * recipe.tokens * training_flops(recipe.model, recipe.data.sequence_length)
 
 
 def _share_of_controls(scale: str) -> float:
@@ -39,7 +57,7 @@ def cost_table(content: Mapping[str, Any]) -> str:
         study = batch_size_study(name)
         arms, recipe = study.arms(), study.recipe
         tokens = arms[0].recipe.tokens
-        flops = len(arms) * tokens * training_flops(recipe.model, recipe.data.sequence_length)
+        flops = _operations(name)
         about = content["scales"].get(name, {}).get("about", {"done": 0})
         hours = f"{flops / (_UTILISATION * PEAK_FLOPS[_GPU]) / 3600:.3g} {_GPU} hours, not measured"
         if about["done"]:

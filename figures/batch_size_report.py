@@ -37,7 +37,7 @@ def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
         )
         return [_HEADING, text]
     parts = [part for found in content["scales"].values() for part in _scale_parts(found)]
-    return [_HEADING, _WHAT, *parts, "### What it takes", cost_text(), cost_table(content)]
+    return [_HEADING, _WHAT, *parts, "### What it takes", cost_text(content), cost_table(content)]
 
 
 def _scale_parts(found: Data) -> list[str]:

@@ -17,7 +17,7 @@ from experiments.sweeps.batch_size import batch_size_study, scales
 from experiments.sweeps.contrasts import contrasts, damping
 from figures import batch_size_controls, batch_size_theory, sweep_losses
 from figures.batch_size import collect, early_target, places
-from figures.batch_size_cost import cost_table
+from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
 from figures.batch_size_report import batch_size_parts, best_power, control_table, theory_text
 from figures.batch_size_verdict import verdict
@@ -296,6 +296,18 @@ def test_the_cost_of_the_paper_is_that_of_its_operations():
     hours = float(rows["paper"].rsplit(" | ", 1)[1].split()[0])
     assert hours == pytest.approx(flops / (0.4 * 989e12) / 3600, rel=0.01)
     assert "not measured" in rows["pocket"]
+    assert "worker years" not in cost_text({"scales": {}})
+
+
+def test_the_paper_at_the_speed_of_the_pocket(found):
+    """120 runs at 1e4 tokens a second; operations of a token are those of the table."""
+    rows = {line.split(" | ")[0].strip("| "): line for line in cost_table({"scales": {}}).splitlines()}
+    paper, pocket = (float(rows[name].split(" | ")[5]) for name in ("paper", "pocket"))
+    hours = found["about"]["worker_hours"]
+    assert hours == pytest.approx(120 * found["about"]["tokens"] / 1e4 / 3600)
+    said = cost_text({"scales": {"pocket": found}})
+    years = float(said.split("would take ")[1].split()[0])
+    assert years == pytest.approx(paper / pocket * hours / 8766, rel=0.06)
 
 
 def test_figures_have_a_row_for_every_mark(found):
