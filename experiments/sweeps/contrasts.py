@@ -151,6 +151,48 @@ def _difference(ours: Losses, theirs: Losses) -> Losses:
     return {s: math.inf if math.isinf(theirs[s]) else ours[s] - theirs[s] for s in both}
 
 
+def interactions(main: Sequence[ArmResult], *, alpha: float = 0.05, rng: Generator) -> list[dict[str, Any]]:
+    """Return for powers of `SHOWN` how their difference from p = 1 changes from the smallest to the largest batch.
+
+    No best power and no shape of a curve is needed for that. Where the sign changes, the order of two powers does.
+
+    Parameters
+    ----------
+    main : sequence of ArmResult
+        Of the main part.
+    alpha : float
+        Intervals are at 1 − α each, without a correction: they describe.
+    rng : Generator
+        Of the bootstrap.
+
+    Returns
+    -------
+    list of dict
+        `power`; `batch_sizes`, the smallest and the largest; `differences`, the mean at either; `change`, the
+        statistics of the paired changes; rows of powers of which two seeds or more have all four runs, undiverged.
+    """
+    batches = sorted({result.values[BATCH] for result in main})
+    rows: list[dict[str, Any]] = []
+    if len(batches) < 2:
+        return rows
+    for power in SHOWN:
+        own = [_of_batch(main, batch) for batch in (batches[0], batches[-1])]
+        ends = [_difference(_losses(results, power), _losses(results, 1.0)) for results in own]
+        both = [seed for seed in ends[0] if seed in ends[1]]
+        small, large = ([end[seed] for seed in both] for end in ends)
+        change = _statistics(large, small, alpha, rng)
+        if change is not None:
+            rows.append(
+                {
+                    "power": power,
+                    "batch_sizes": [batches[0], batches[-1]],
+                    "differences": [float(np.mean(small)), float(np.mean(large))],
+                    "change": change,
+                }
+            )
+    return rows
+
+
 def damping(main: Sequence[ArmResult], power: float = 1.2) -> dict[int, dict[str, float | None]]:
     """Return by batch size the ratio of the RMS of the updates at `power` to that at p = 1, as measured in the runs.
 

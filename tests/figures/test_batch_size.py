@@ -14,7 +14,7 @@ import pytest
 from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
 from experiments.sweeps.batch_size import batch_size_study, scales
-from experiments.sweeps.contrasts import contrasts, damping
+from experiments.sweeps.contrasts import contrasts, damping, interactions
 from figures import batch_size_controls, batch_size_theory, sweep_losses
 from figures.batch_size import collect, early_target, places
 from figures.batch_size_cost import cost_table, cost_text
@@ -101,6 +101,21 @@ def test_damping_is_made_up_for_by_a_higher_rate(found):
         lower = contrast(found, "equal RMS: p = 1 at a lower rate", batch, 1.2)["statistics"]["mean"]
         assert lower == pytest.approx(loss(1.2, batch) - loss(1.0, batch, ratio), abs=4e-4)
     assert not [r for r in found["contrasts"] if r["control"].startswith("equal RMS") and r["power"] == 0.8]
+
+
+@pytest.mark.parametrize("power", [1.2, 0.8])
+def test_interactions_are_those_of_the_made_up_losses(found, power):
+    row = next(row for row in found["interactions"] if row["power"] == power)
+    ends = [loss(power, batch) - loss(1.0, batch) for batch in (2, 32)]
+    assert row["differences"] == pytest.approx(ends, abs=5e-4)
+    assert row["change"]["mean"] == pytest.approx(ends[1] - ends[0], abs=5e-4)
+    assert row["change"]["seeds"] == 5
+
+
+def test_interactions_of_one_batch_size_are_none():
+    one = [result for result in synthetic_part("main") if result.values["training.batch_size"] == 2]
+    assert interactions(one, rng=np.random.default_rng(0)) == []
+    assert interactions([], rng=np.random.default_rng(0)) == []
 
 
 def test_damping_is_measured_in_the_runs():
@@ -258,6 +273,7 @@ def test_the_report_and_its_tables(found):
     assert "| 2 | 1.2 | β2 by half-life |" in text
     assert "| uniform | equal learning rate |" in text
     assert "would have seen with probability 0.8" in text
+    assert "p = 0.8: from +0.0" in text
     # 0.3 would be the slope of ln B; the law falls by 0.1 for every factor e.
     assert "generalized-normal, same shape -0.100" in text
 
