@@ -97,7 +97,9 @@ def scales() -> dict[str, Scale]:
     gpu_grid = tuple(round(1e-3 * 2 ** (k / 2), 4) for k in range(8))
     paper = recipe("llama-0.2b")
     return {
-        "pocket": Scale(recipe("pocket-small"), (2, 8, 32), (2.8e-3, 2.8e-3, 5.7e-3), grid),
+        "pocket": Scale(
+            recipe("pocket-small"), (2, 8, 32), (2.8e-3, 2.8e-3, 5.7e-3), grid, damping=(0.970, 0.963)
+        ),
         "gpu": Scale(recipe("gpu-10m"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
         "gpu-30m": Scale(recipe("gpu-30m"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
         "gpu-moe": Scale(recipe("gpu-10m-moe"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
