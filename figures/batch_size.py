@@ -101,7 +101,7 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
         "target_loss": target,
         "rates": rate_curves(results.get("rates", ())),
         "contrasts": contrasts(results, tuned, rng=np.random.default_rng(seed)),
-        "interactions": interactions(main, rng=np.random.default_rng(seed)),
+        "interactions": interactions(results, tuned, rng=np.random.default_rng(seed)),
         "damping": {str(batch): row for batch, row in damping(main).items()},
         "noise": noise,
         "measured": measured,

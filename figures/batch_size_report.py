@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.noise.prediction import LAWS, VARIANTS
 from experiments.sweeps.ablation import FLAT, RIVAL
+from experiments.sweeps.contrasts import AS_RUN
 from experiments.sweeps.verdict import early_view, primary_view
 from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
@@ -22,6 +23,9 @@ _INTRODUCTION = """\
 `{command} --snapshots 0.01 0.1 0.5 1` runs it, and `gradpower batch-size --scale {scale}` judges and draws it. The
 recipe `{recipe}` with {parameters:.3g}M parameters on {tokens:.4g}M tokens in every run: {batches}. {done} of {planned}
 runs are done. **{size}: it says nothing certain about the paper's.**"""
+_LEFT = """\
+What each control leaves of the trend: the differences from p = 1 at either end of the batch sizes, their change, and
+that change over the one as run in the same seeds: 1 leaves it all, 0 explains it away."""
 _SIZES = {
     "pocket": "This is a size for two CPU cores",
     "paper": "This is the paper's model and data, not its machine",
@@ -54,6 +58,8 @@ def _scale_parts(found: Data) -> list[str]:
         parts += ["Losses by learning rate at p = 1, before the comparison:", rate_table(found["rates"])]
     if found["contrasts"]:
         parts += ["#### Controls", _controls_text(found), control_table(found["contrasts"])]
+    if any(row["control"] != AS_RUN for row in found["interactions"]):
+        parts += [_LEFT, interaction_table(found)]
     if found["noise"]:
         parts += [
             "#### Gradient noise along the training",
@@ -168,19 +174,37 @@ def _false_falls(found: Data) -> str:
 
 def _interactions(found: Data) -> str:
     """Say how differences change with the batch size, whatever the curves' shapes."""
-    if not found["interactions"]:
+    rows = [row for row in found["interactions"] if row["control"] == AS_RUN]
+    if not rows:
         return ""
-    small, large = found["interactions"][0]["batch_sizes"]
+    small, large = rows[0]["batch_sizes"]
     said = [
         f"p = {row['power']:g}: from {row['differences'][0]:+.4f} to {row['differences'][1]:+.4f}, a change of "
         f"{_difference(row['change'])}"
-        for row in found["interactions"]
+        for row in rows
     ]
     return (
         f"Without any best power: mean loss less that of p = 1, from batch {small} to batch {large} over paired seeds "
         f"[95 % t interval; not declared beforehand]: {'; '.join(said)}. The paper's claim asks for a rise at p = 1.2 "
         "and a fall at p = 0.8."
     )
+
+
+def interaction_table(found: Data) -> str:
+    """Return as a Markdown table what each control leaves of the change with the batch size."""
+    rows = [
+        [
+            row["control"],
+            f"{row['power']:g}",
+            *(f"{difference:+.4f}" for difference in row["differences"]),
+            _difference(row["change"]),
+            "–" if row["share"] is None else f"{row['share']:.2f}",
+            str(row["change"]["seeds"]),
+        ]
+        for row in found["interactions"]
+    ]
+    ends = [f"at batch {size}" for size in found["interactions"][0]["batch_sizes"]]
+    return markdown_table(["control", "p", *ends, "change", "of as run", "seeds"], rows)
 
 
 def _figure_2(found: Data) -> str:

@@ -151,43 +151,58 @@ def _difference(ours: Losses, theirs: Losses) -> Losses:
     return {s: math.inf if math.isinf(theirs[s]) else ours[s] - theirs[s] for s in both}
 
 
-def interactions(main: Sequence[ArmResult], *, alpha: float = 0.05, rng: Generator) -> list[dict[str, Any]]:
-    """Return for powers of `SHOWN` how their difference from p = 1 changes from the smallest to the largest batch.
+def interactions(
+    parts: Results, tuned: Mapping[str, Any] | None = None, *, alpha: float = 0.05, rng: Generator
+) -> list[dict[str, Any]]:
+    """Return by control how the difference of a power from p = 1 changes from the smallest to the largest batch.
 
-    No best power and no shape of a curve is needed for that. Where the sign changes, the order of two powers does.
+    No best power and no shape of a curve is needed for that. A control that explained the trend would leave nothing of
+    the change.
 
     Parameters
     ----------
-    main : sequence of ArmResult
-        Of the main part.
-    alpha : float
-        Intervals are at 1 − α each, without a correction: they describe.
-    rng : Generator
-        Of the bootstrap.
+    parts, tuned, alpha, rng
+        As of `contrasts`.
 
     Returns
     -------
     list of dict
-        `power`; `batch_sizes`, the smallest and the largest; `differences`, the mean at either; `change`, the
-        statistics of the paired changes; rows of powers of which two seeds or more have all four runs, undiverged.
+        `control`, `power`; `batch_sizes`, the smallest and the largest; `differences`, the mean at either; `change`,
+        the statistics of the paired changes; `share`, the mean change over that as run in the same seeds, None where
+        there is none. "As run" is over all seeds of the main part. Left out are rows of fewer than two seeds and those
+        with a run that diverged.
     """
-    batches = sorted({result.values[BATCH] for result in main})
+    batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
     rows: list[dict[str, Any]] = []
     if len(batches) < 2:
         return rows
     for power in SHOWN:
-        own = [_of_batch(main, batch) for batch in (batches[0], batches[-1])]
-        ends = [_difference(_losses(results, power), _losses(results, 1.0)) for results in own]
-        both = [seed for seed in ends[0] if seed in ends[1]]
-        small, large = ([end[seed] for seed in both] for end in ends)
-        change = _statistics(large, small, alpha, rng)
-        if change is not None:
+        small, large = (dict(_differences(parts, tuned, batch, power)) for batch in (batches[0], batches[-1]))
+        for control in small:
+            if control not in large:
+                continue
+            both = [seed for seed in small[control] if seed in large[control]]
+            ends = [[found[control][seed] for seed in both] for found in (small, large)]
+            change = _statistics(ends[1], ends[0], alpha, rng)
+            if change is None:
+                continue
+            plain = [
+                large[AS_RUN][s] - small[AS_RUN][s] for s in both if s in small[AS_RUN] and s in large[AS_RUN]
+            ]
+            known = (
+                control != AS_RUN
+                and len(plain) == len(both)
+                and all(map(math.isfinite, plain))
+                and any(plain)
+            )
             rows.append(
                 {
+                    "control": control,
                     "power": power,
                     "batch_sizes": [batches[0], batches[-1]],
-                    "differences": [float(np.mean(small)), float(np.mean(large))],
+                    "differences": [float(np.mean(end)) for end in ends],
                     "change": change,
+                    "share": change["mean"] / float(np.mean(plain)) if known else None,
                 }
             )
     return rows

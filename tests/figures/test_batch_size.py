@@ -19,7 +19,13 @@ from figures import batch_size_controls, batch_size_theory, sweep_losses
 from figures.batch_size import collect, early_target, places
 from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
-from figures.batch_size_report import batch_size_parts, best_power, control_table, theory_text
+from figures.batch_size_report import (
+    batch_size_parts,
+    best_power,
+    control_table,
+    interaction_table,
+    theory_text,
+)
 from figures.batch_size_verdict import verdict
 from figures.results import dump, load
 from gradpower.__main__ import main
@@ -103,19 +109,41 @@ def test_damping_is_made_up_for_by_a_higher_rate(found):
     assert not [r for r in found["contrasts"] if r["control"].startswith("equal RMS") and r["power"] == 0.8]
 
 
+def interaction(found, control, power):
+    return next(r for r in found["interactions"] if (r["control"], r["power"]) == (control, power))
+
+
 @pytest.mark.parametrize("power", [1.2, 0.8])
 def test_interactions_are_those_of_the_made_up_losses(found, power):
-    row = next(row for row in found["interactions"] if row["power"] == power)
+    row = interaction(found, "as run", power)
     ends = [loss(power, batch) - loss(1.0, batch) for batch in (2, 32)]
     assert row["differences"] == pytest.approx(ends, abs=5e-4)
     assert row["change"]["mean"] == pytest.approx(ends[1] - ends[0], abs=5e-4)
-    assert row["change"]["seeds"] == 5
+    assert (row["change"]["seeds"], row["share"]) == (5, None)
 
 
-def test_interactions_of_one_batch_size_are_none():
-    one = [result for result in synthetic_part("main") if result.values["training.batch_size"] == 2]
-    assert interactions(one, rng=np.random.default_rng(0)) == []
-    assert interactions([], rng=np.random.default_rng(0)) == []
+def test_what_controls_leave_of_the_trend(found):
+    """With β2 by half-life the best power is 1 everywhere; what clipping adds is the same at both ends."""
+    for power in (1.2, 0.8):
+        assert interaction(found, "β2 by half-life", power)["share"] == pytest.approx(0, abs=0.02)
+        assert interaction(found, "clip after the power", power)["share"] == pytest.approx(1, abs=0.02)
+        assert interaction(found, "learning rate tuned", power)["change"]["seeds"] == 3
+    text = "\n\n".join(batch_size_parts({"scales": {"pocket": found}}))
+    assert "0 explains it away" in text
+    row = next(line for line in interaction_table(found).splitlines() if "clip after the power | 1.2" in line)
+    assert row.endswith("| 1.00 | 3 |")
+
+
+def test_interactions_that_are_not_there(tmp_path):
+    rng = np.random.default_rng(0)
+    results = synthetic_part("main")
+    one = [result for result in results if result.values["training.batch_size"] == 2]
+    assert interactions({"main": one}, rng=rng) == interactions({}, rng=rng) == []
+    clipped = [dataclasses.replace(r, status="diverged", loss=None) for r in synthetic_part("clip")]
+    rows = interactions({"main": results, "clip": clipped}, rng=rng)
+    assert [(row["control"], row["power"]) for row in rows] == [("as run", 1.2), ("as run", 0.8)]
+    made = collect("pocket", write_parts(tmp_path, parts=["main"]))
+    assert "0 explains it away" not in "\n\n".join(batch_size_parts({"scales": {"pocket": jsonable(made)}}))
 
 
 def test_damping_is_measured_in_the_runs():
