@@ -64,7 +64,7 @@ def batch_size(
     from experiments.sweeps.analysis import tables
     from experiments.sweeps.batch_size import scales
     from figures.batch_size import collect
-    from figures.batch_size_report import best_columns
+    from figures.batch_size_best import best_columns
     from figures.batch_size_verdict import verdict
     from figures.commands import checkout_to_refresh, tell
     from figures.results import dump, results

@@ -24,8 +24,9 @@ def noise_text(noise: Sequence[Data]) -> str:
         Rows of `experiments.noise.along_study.summary_row`.
     """
     small, large = noise[0]["noise_scale"]["norms"]["sizes"]
+    seeds = ", ".join(map(str, sorted({row["seed"] for row in noise})))
     parts = [
-        f"Measured at micro-batches of {small} and {large} sequences, at {len(noise)} snapshots.",
+        f"Measured at micro-batches of {small} and {large} sequences, at {len(noise)} snapshots of p = 1, seed {seeds}.",
         _said_of_size(noise),
         _said_of_shape(noise),
         _said_of_ratio(noise),
@@ -113,7 +114,7 @@ def noise_table(noise: Sequence[Data]) -> str:
         )
     headings = [
         "module",
-        *(f"σ/\\|μ\\| at {share:.0%}" for share in shares),
+        *(f"σ/|μ| at {share:.0%}" for share in shares),
         *(f"shape b at {share:.0%}" for share in (shares[0], shares[-1])),
         "σ·√B",
         f"b at {large} sequences",

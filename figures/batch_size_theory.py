@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from experiments.noise.prediction import VARIANTS
 from figures.style import MARKERS, Row, house_style, law_style, letter, new_figure, ratio_style
@@ -97,7 +97,7 @@ def draw(content: Data) -> Figure:
     """
     batches = [row["batch_size"] for row in content["measured"]]
     with house_style():
-        figure, grid = new_figure(2, 2, height=4.9)
+        figure, grid = new_figure(2, 2, height=5.2)
         for axis, objective in zip(grid[0], OBJECTIVES, strict=True):
             _draw_powers(axis, content, objective, batches)
         if content["noise"]:
@@ -108,7 +108,8 @@ def draw(content: Data) -> Figure:
                 axis.set_axis_off()
                 axis.text(0, 0.5, "no gradient noise measured: gradpower noise-along", fontsize=7)
         letter(list(grid.flat))
-        grid[0, 0].legend(fontsize=6)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, columnspacing=1.2)
     return figure
 
 
@@ -125,7 +126,7 @@ def _draw_powers(axis: Axes, content: Data, objective: str, batches: Sequence[in
         axis.errorbar(x, y, np.maximum(bars, 0), label=f"predicted: {row['law']}", elinewidth=0.7, **style)
     for row in content["measured"]:
         _draw_measured(axis, row, limits)
-    axis.plot([], [], color="black", marker="*", linestyle="none", label="measured: parabola")
+    axis.plot([], [], color="black", marker="*", linestyle="none", label="measured: parabola, 95 %")
     axis.plot(
         [], [], color="black", marker="v", markerfacecolor="white", linestyle="none", label="measured: grid"
     )
@@ -178,9 +179,10 @@ def _draw_ratios(axis: Axes, noise: Sequence[Data]) -> None:
     )
     axis.set_xscale("log")
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for side in (axis.xaxis, axis.yaxis):
         side.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+        side.set_minor_locator(NullLocator())
     axis.grid(alpha=0.25)
     axis.legend(fontsize=6)
 
@@ -191,7 +193,7 @@ def _draw_shapes(axis: Axes, shapes: Mapping[str, Mapping[int, float]], batches:
         axis.plot(list(curve), list(curve.values()), label=module, **style)
     axis.axhline(2, color="black", linewidth=0.5)
     axis.text(min(batches), 2, "Gauss", fontsize=6, va="bottom")
-    axis.set(title="shape of the noise at the end", ylabel="fitted shape $b$")
+    axis.set(title="shape of the noise at the end", ylabel="shape $b$ of a batch's noise")
     _batch_axis(axis, batches)
     if shapes:
         axis.legend(fontsize=6, ncols=2)

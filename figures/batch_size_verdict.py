@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.sweeps.contrasts import NAMES
 from experiments.sweeps.verdict import primary_view
 
 Data = Mapping[str, Any]
 _FEWEST = 3
 """Seeds, of which a trend over three batch sizes can be significant."""
+PAPER = 1.2
+"""The paper's power."""
 
 
 def verdict(found: Data) -> str:
@@ -53,6 +56,96 @@ def _head(found: Data, trend: Data) -> str:
         but = " and ".join(missed)
         return f"Reproduced in part at this size: the best power falls as the batch grows, but is {but}."
     return "Reproduced at this size: the best power falls as the batch grows, from above 1 to below 1."
+
+
+def claims(found: Data) -> list[tuple[str, str, str]]:
+    """Return the paper's claims that the study is about: each with what is found at this size, and the numbers.
+
+    Parameters
+    ----------
+    found : mapping
+        From `figures.batch_size.collect`.
+    """
+    if found["about"]["done"] < found["about"]["planned"]:
+        return []
+    rows = [_figure_6(found), _figure_2(found), _clipping(found)]
+    return [row for row in rows if row is not None]
+
+
+def _figure_6(found: Data) -> tuple[str, str, str] | None:
+    trend = _trend(found["main"])
+    if trend is None or trend["grid"] is None:
+        return None
+    best = ", ".join(f"{row['grid']:g}" for row in found["measured"] if row["grid"] is not None)
+    sizes = ", ".join(str(row["batch_size"]) for row in found["measured"])
+    return (
+        "Figure 6: the best power falls as the batch grows, from above 1 to below 1",
+        _head(found, trend).partition(":")[0],
+        f"best p of the grid {best} at batch {sizes}; Page's p = {trend['grid']['adjusted']:.2g}",
+    )
+
+
+def _figure_2(found: Data) -> tuple[str, str, str] | None:
+    """The paper's Figure 2 is of its smallest batch."""
+    group, best = primary_view(found["main"])["groups"][0], found["measured"][0]
+    row = next((c for c in group["comparisons"] if c["value"] == PAPER), None)
+    if row is None or row["statistics"] is None or best["grid"] is None:
+        return None
+    mean = row["statistics"]["mean"]
+    side = "lower" if mean < 0 else "higher"
+    sure = (
+        f"{side} than p = 1"
+        if row["decision"] == side
+        else f"{side} than p = 1 in the mean, undecided by the rule"
+    )
+    first = (
+        "the best of the grid"
+        if best["grid"] == PAPER
+        else f"not the best of the grid, which is {best['grid']:g}"
+    )
+    numbers = f"{size_of(row['statistics'], group['baseline_spread'])}, adjusted p = {row['adjusted']:.2g}"
+    return f"Figure 2: p = {PAPER:g} is best (at the smallest batch)", f"{sure}; {first}", numbers
+
+
+def _clipping(found: Data) -> tuple[str, str, str] | None:
+    rows = [r for r in found["contrasts"] if r["control"] == NAMES["clip"] and r["change"] is not None]
+    if not rows:
+        return None
+    spread = {group["within"]: group["baseline_spread"] for group in primary_view(found["main"])["groups"]}
+    seen = [row for row in rows if _apart(row["change"]["t_interval"])]
+    said = "a difference in " + f"{len(seen)} of {len(rows)} cases" if seen else "no difference seen"
+    numbers = "; ".join(
+        f"p = {row['power']:g}, batch {row['batch_size']}: {size_of(row['change'], spread[row['batch_size']])}"
+        for row in rows
+    )
+    claim = "Clipping before or after the power makes no visible difference"
+    return (
+        claim,
+        f"{said} (95 % t intervals, {rows[0]['change']['seeds']} seeds)",
+        f"change by clipping after: {numbers}",
+    )
+
+
+def _apart(interval: Any) -> bool:
+    """Return whether an interval leaves 0 out."""
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
+
+
+def size_of(statistics: Data, spread: float | None) -> str:
+    """Return a mean difference with its interval, and as a multiple of the spread of p = 1 over seeds.
+
+    >>> size_of({"mean": -0.02, "t_interval": [-0.03, -0.01]}, 0.01)
+    '-0.0200 [-0.0300, -0.0100] nats a token, 2.0 seed sd'
+    """
+    times = f", {abs(statistics['mean']) / spread:.1f} seed sd" if spread else ""
+    return f"{difference_text(statistics)} nats a token{times}"
+
+
+def difference_text(statistics: Data) -> str:
+    """Return a mean difference with its t interval."""
+    low, high = statistics["t_interval"] or (None, None)
+    within = "" if low is None else f" [{low:+.4f}, {high:+.4f}]"
+    return f"{statistics['mean']:+.4f}{within}"
 
 
 def moves(trend: Data) -> str:

@@ -17,16 +17,13 @@ from experiments.sweeps.batch_size import batch_size_study, scales
 from experiments.sweeps.contrasts import contrasts, damping, interactions
 from figures import batch_size_controls, batch_size_theory, sweep_losses
 from figures.batch_size import collect, early_target, places
+from figures.batch_size_best import best_power
+from figures.batch_size_controls_report import control_table, interaction_table
 from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
-from figures.batch_size_report import (
-    batch_size_parts,
-    best_power,
-    control_table,
-    interaction_table,
-    theory_text,
-)
-from figures.batch_size_verdict import verdict
+from figures.batch_size_report import batch_size_parts
+from figures.batch_size_theory_report import theory_text
+from figures.batch_size_verdict import claims, verdict
 from figures.results import dump, load
 from gradpower.__main__ import main
 from tests.experiments.synthetic_batch_size import (
@@ -107,6 +104,22 @@ def test_damping_is_made_up_for_by_a_higher_rate(found):
         lower = contrast(found, "equal RMS: p = 1 at a lower rate", batch, 1.2)["statistics"]["mean"]
         assert lower == pytest.approx(loss(1.2, batch) - loss(1.0, batch, ratio), abs=4e-4)
     assert not [r for r in found["contrasts"] if r["control"].startswith("equal RMS") and r["power"] == 0.8]
+
+
+def test_the_papers_claims_and_what_is_found(found, tmp_path):
+    """1.2 is made the best at batch 2, where p = 1 is 0.2·ln²1.2 worse; clipping after adds 0.01 to 1.2 alone."""
+    falls, best, clipping = claims(found)
+    assert falls[1] == "Reproduced at this size"
+    assert "1.2, 1, 0.9 at batch 2, 8, 32" in falls[2]
+    assert best[1] == "lower than p = 1; the best of the grid"
+    assert float(best[2].split()[0]) == pytest.approx(
+        -0.2 * math.log(1.2) ** 2 - RATES * math.log(1) ** 2, abs=2e-3
+    )
+    assert clipping[1].startswith("a difference in 2 of 4 cases")
+    assert "p = 1.2, batch 2: +0.01" in clipping[2]
+    unsure = claims(jsonable(collect("pocket", write_parts(tmp_path, parts=["main"], noise=0.05))))
+    assert len(unsure) == 2
+    assert "undecided by the rule" in unsure[1][1]
 
 
 def interaction(found, control, power):
