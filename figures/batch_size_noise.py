@@ -26,7 +26,7 @@ def noise_text(noise: Sequence[Data]) -> str:
     small, large = noise[0]["noise_scale"]["norms"]["sizes"]
     seeds = ", ".join(map(str, sorted({row["seed"] for row in noise})))
     parts = [
-        f"Measured at micro-batches of {small} and {large} sequences, at {len(noise)} snapshots of p = 1, seed {seeds}.",
+        f"At micro-batches of {small} and {large} sequences, at {len(noise)} snapshots of p = 1, seed {seeds}:",
         _said_of_size(noise),
         _said_of_shape(noise),
         _said_of_ratio(noise),
