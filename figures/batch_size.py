@@ -18,6 +18,7 @@ from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
 from experiments.sweeps.batch_size import BATCH, PARTS, batch_size_study, command_of
 from experiments.sweeps.contrasts import contrasts, damping, interactions
+from experiments.sweeps.course import course
 from experiments.sweeps.curvature import false_falls
 from experiments.sweeps.early_reading import EarlyReading, curves_of
 from experiments.sweeps.outcome import read_history, read_outcome
@@ -65,9 +66,9 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     dict
         Plain data: `main` and `tuned`, analyses (the latter None if not there); `false_falls`, see
         `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by batch size and rate;
-        `contrasts`, `interactions` and `damping` of `experiments.sweeps.contrasts`; `noise`, the measurements;
-        `measured`, the best power by batch size; `ablation`; `power`, what could have been seen; `about`, model, text
-        and machines.
+        `contrasts`, `interactions` and `damping` of `experiments.sweeps.contrasts`; `course`, see
+        `experiments.sweeps.course`; `noise`, the measurements; `measured`, the best power by batch size; `ablation`;
+        `power`, what could have been seen; `about`, model, text and machines.
 
     Raises
     ------
@@ -102,6 +103,7 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
         "rates": rate_curves(results.get("rates", ())),
         "contrasts": contrasts(results, tuned, rng=np.random.default_rng(seed)),
         "interactions": interactions(results, tuned, rng=np.random.default_rng(seed)),
+        "course": course(main),
         "damping": {str(batch): row for batch, row in damping(main).items()},
         "noise": noise,
         "measured": measured,

@@ -23,6 +23,10 @@ _INTRODUCTION = """\
 `{command} --snapshots 0.01 0.1 0.5 1` runs it, and `gradpower batch-size --scale {scale}` judges and draws it. The
 recipe `{recipe}` with {parameters:.3g}M parameters on {tokens:.4g}M tokens in every run: {batches}. {done} of {planned}
 runs are done. **{size}: it says nothing certain about the paper's.**"""
+_COURSE = """\
+When do the differences arise? Mean loss less that of p = 1 along the training, and the correlation of the loss there
+with the final one over all powers and seeds. A difference that is large early and shrinks is one of how runs start,
+about which the noise model says nothing."""
 _SIZES = {
     "pocket": "This is a size for two CPU cores",
     "paper": "This is the paper's model and data, not its machine",
@@ -52,6 +56,8 @@ def _scale_parts(found: Data) -> list[str]:
         interactions_text(found),
         _figure_2(found),
         _early(found),
+        _COURSE,
+        course_table(found),
     ]
     parts += control_parts(found)
     if found["noise"]:
@@ -62,6 +68,23 @@ def _scale_parts(found: Data) -> list[str]:
         ]
     parts += theory_parts(found)
     return [part for part in parts if part]
+
+
+def course_table(found: Data) -> str:
+    """Return as a Markdown table how the differences from p = 1 move along the training."""
+    shares = sorted({share for row in found["course"] for share in row["shares"]})
+    shown = [share for share in shares if round(100 * share) in (10, 20, 50, 80, 100)] or shares
+    rows = []
+    for row in found["course"]:
+        places = [row["shares"].index(share) if share in row["shares"] else None for share in shown]
+        lines = [
+            (f"p = {power}", found_at, "+.4f") for power, found_at in row["differences"].items() if found_at
+        ]
+        lines.append(("correlation", row["correlations"], ".2f"))
+        for name, values, form in lines:
+            cells = ["–" if at is None or values[at] is None else format(values[at], form) for at in places]
+            rows.append([str(row["batch_size"]), name, *cells])
+    return markdown_table(["batch size", "", *(f"at {share:.0%}" for share in shown)], rows)
 
 
 def _introduction(found: Data) -> str:

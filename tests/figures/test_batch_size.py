@@ -15,13 +15,15 @@ from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
 from experiments.sweeps.batch_size import batch_size_study, scales
 from experiments.sweeps.contrasts import contrasts, damping, interactions
+from experiments.sweeps.course import course
+from experiments.sweeps.results import ArmResult
 from figures import batch_size_controls, batch_size_theory, sweep_losses
 from figures.batch_size import collect, early_target, places
 from figures.batch_size_best import best_power
 from figures.batch_size_controls_report import control_table, interaction_table
 from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
-from figures.batch_size_report import batch_size_parts
+from figures.batch_size_report import batch_size_parts, course_table
 from figures.batch_size_theory_report import theory_text
 from figures.batch_size_verdict import claims, verdict
 from figures.results import dump, load
@@ -157,6 +159,48 @@ def test_interactions_that_are_not_there(tmp_path):
     assert [(row["control"], row["power"]) for row in rows] == [("as run", 1.2), ("as run", 0.8)]
     made = collect("pocket", write_parts(tmp_path, parts=["main"]))
     assert "0 explains it away" not in "\n\n".join(batch_size_parts({"scales": {"pocket": jsonable(made)}}))
+
+
+def test_the_course_of_the_differences(found):
+    """In the made-up runs the differences are there from the first evaluation on."""
+    rows = course(synthetic_part("main"))
+    assert [row["batch_size"] for row in rows] == [2, 8, 32]
+    for row in rows:
+        assert row["shares"] == pytest.approx(np.arange(1, 11) / 10)
+        assert row["correlations"] == pytest.approx(np.ones(10))
+        for power in (1.2, 0.8):
+            expected = loss(power, row["batch_size"]) - loss(1.0, row["batch_size"])
+            assert row["differences"][f"{power:g}"] == pytest.approx([expected] * 10, abs=5e-4)
+    lines = course_table(found).splitlines()
+    assert lines[0] == "| batch size |  | at 10% | at 20% | at 50% | at 80% | at 100% |"
+    assert "| 32 | correlation | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 |" in lines
+
+
+def test_differences_that_vanish_on_the_way():
+    """Losses that differ by 0.5 at the first of two evaluations only, with the power: no correlation with the final."""
+    made = [
+        ArmResult(
+            {"training.batch_size": 8, "optimizer.power": power},
+            seed,
+            "completed",
+            final := 3.0 + 0.1 * seed,
+            0.01,
+            f"{power} {seed}",
+            1.0,
+            [
+                {"tokens": 5, "validation_loss": 4.0 + (0.5 if power == 1.2 else 0.0)},
+                {"tokens": 10, "validation_loss": final},
+            ],
+        )
+        for power in (1.0, 1.2)
+        for seed in (0, 1)
+    ]
+    (row,) = course(made)
+    assert row["differences"] == {"0.8": None, "1.2": pytest.approx([0.5, 0.0])}
+    assert row["correlations"] == pytest.approx([0.0, 1.0])
+    assert course(made[:2]) == []
+    diverged = [dataclasses.replace(r, status="diverged", loss=None) for r in made]
+    assert course(diverged) == []
 
 
 def test_damping_is_measured_in_the_runs():
