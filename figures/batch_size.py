@@ -166,6 +166,7 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
     hours = sum(tokens / r.tokens_per_second for r in results if r.tokens_per_second) / 3600
     return {
         "command": command_of(study),
+        "source": study.recipe.data.source,
         "fingerprint": study.fingerprint,
         "recipe": recipe.name,
         "parameters": model_size(recipe.model).total,

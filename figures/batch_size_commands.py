@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ LOSSES = "batch_size_losses"
 def batch_size(
     scale: str = "pocket",
     folder: Path = Path("runs"),
+    name: str | None = None,
     output: Path = Path("reproduction"),
     seed: int = 0,
     all_tables: Flag = False,
@@ -44,6 +46,8 @@ def batch_size(
         pocket, gpu, gpu-30m, gpu-moe or paper.
     folder
         Where the folders of the parts lie, or their summaries, as in results/batch_size/pocket.
+    name
+        Under which --update keeps the results; the scale if not given. To be given for a second text at one scale.
     output
         Folder for the results and the figures.
     seed
@@ -72,17 +76,23 @@ def batch_size(
 
     if scale not in scales():
         raise InputError("scale", scale, f"one of {', '.join(scales())}")
+    kept = name or scale
+    allowed = "letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", kept, re.ASCII):
+        raise InputError("name", kept, allowed)
     require_folder(output)
     root = checkout_to_refresh() if update else None
     found = jsonable(collect(scale, folder, seed=seed))
     origin = provenance(f"gradpower batch-size --scale {scale}", {"scale": scale, "seed": seed})
-    content = results("batch_size", origin, scales={scale: found})
+    content = results("batch_size", origin, scales={kept: found})
     written = [write_file(output / "batch_size.json", dump(content))]
     pictures = _drawn(found)
     for name, figure, rows in pictures:
         written += save(figure, rows, origin, output, name)
     if root is not None:
-        written += _refresh(content, scale, folder, [output / f"{name}.png" for name, *_ in pictures], root)
+        written += _refresh(
+            content, scale, kept, folder, [output / f"{name}.png" for name, *_ in pictures], root
+        )
     if json:
         print(json_module.dumps(content))
     else:
@@ -122,7 +132,7 @@ def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
 
 
 def _refresh(
-    content: dict[str, Any], scale: str, folder: Path, pictures: Sequence[Path], root: Path
+    content: dict[str, Any], scale: str, name: str, folder: Path, pictures: Sequence[Path], root: Path
 ) -> list[Path]:
     """Write the summaries of the parts, the results of all scales, the report and the pictures."""
     from experiments.sweeps.folder import read_folder
@@ -131,7 +141,7 @@ def _refresh(
     from figures.report import page
     from figures.results import committed, dump
 
-    kept = root / "results" / "batch_size" / scale
+    kept = root / "results" / "batch_size" / name
     written = []
     for part, path in places(scale, folder).items():
         study = read_folder(path) if path.is_dir() else None
@@ -147,5 +157,5 @@ def _refresh(
     if text_of_page is not None:
         written.append(write_file(root / "paper_repro.md", text_of_page))
     return written + [
-        write_file(root / "docs" / f"{path.stem}_{scale}.png", path.read_bytes()) for path in pictures
+        write_file(root / "docs" / f"{path.stem}_{name}.png", path.read_bytes()) for path in pictures
     ]

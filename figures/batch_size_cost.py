@@ -26,11 +26,16 @@ def cost_text(content: Mapping[str, Any]) -> str:
     paper = _operations("paper")
     for name, found in content["scales"].items():
         about = found["about"]
-        if about["done"] and name != "paper":
-            speed = _operations(name) * about["done"] / about["planned"] / (3600 * about["worker_hours"])
+        if about["done"] and found["scale"] != "paper":
+            speed = (
+                _operations(found["scale"])
+                * about["done"]
+                / about["planned"]
+                / (3600 * about["worker_hours"])
+            )
             years = paper / speed / (3600 * 24 * 365.25)
             parts.append(
-                f"At the {speed:.2g} operations a second that a worker has reached at the scale {name}, the main part "
+                f"At the {speed:.2g} operations a second that a worker has reached at {name}, the main part "
                 f"of the scale paper would take {years:.2g} worker years."
             )
     return " ".join(parts)

@@ -46,7 +46,8 @@ def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
 
 
 def _scale_parts(found: Data) -> list[str]:
-    parts = [f"### At the scale {found['scale']}", _introduction(found), f"**Verdict.** {verdict(found)}"]
+    heading = f"### At the scale {found['scale']}, on {found['about']['source']}"
+    parts = [heading, _introduction(found), f"**Verdict.** {verdict(found)}"]
     rows = claims(found)
     parts += [markdown_table(["the paper's claim", "found at this size", "numbers"], rows)] if rows else []
     parts += [

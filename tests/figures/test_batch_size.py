@@ -481,6 +481,12 @@ def test_update_keeps_the_parts_and_what_other_scales_had(
     (root / "results" / "batch_size.json").write_text(dump(other))
     assert main(words) == 0
     assert set(load(root / "results" / "batch_size.json", "batch_size")["scales"]) == {"gpu", "pocket"}
+    # A second text at the same scale has a name of its own.
+    assert main([*words, "--name", "pocket-other"]) == 0
+    kept = load(root / "results" / "batch_size.json", "batch_size")["scales"]
+    assert kept["pocket-other"] == kept["pocket"]
+    assert (root / "docs" / "batch_size_losses_pocket-other.png").exists()
+    assert (root / "results" / "batch_size" / "pocket-other" / "main.json").exists()
     # The small files are enough to make the same results again.
     kept = root / "results" / "batch_size" / "pocket"
     assert main(["batch-size", "--folder", str(kept), "--output", str(tmp_path / "again")]) == 0
@@ -504,6 +510,7 @@ def test_the_last_word_of_the_command_is_the_verdict(tmp_path, capsys):
     ("words", "message"),
     [
         (("--scale", "huge"), "scale: huge is not allowed; expected one of pocket, gpu"),
+        (("--name", "../up"), "name: ../up is not allowed; expected letters, digits"),
         (("--folder", "nowhere"), "gradpower sweep batch-size --scale pocket makes it"),
     ],
 )
