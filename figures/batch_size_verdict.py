@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.sweeps.contrasts import NAMES
+from experiments.sweeps.contrasts import AS_RUN, NAMES
 from experiments.sweeps.verdict import primary_view
 
 Data = Mapping[str, Any]
 _FEWEST = 3
 """Seeds, of which a trend over three batch sizes can be significant."""
+_HALF = 0.5
 PAPER = 1.2
 """The paper's power."""
 
@@ -32,7 +33,32 @@ def verdict(found: Data) -> str:
         return f"Not decided yet: {about['done']} of {about['planned']} runs are done."
     if trend is None or trend["grid"] is None or len(trend["seeds"]) < _FEWEST:
         return f"Not decided: these runs cannot show a trend. {analysis['verdict']}"
-    return f"{_head(found, trend)} {analysis['verdict']}"
+    return " ".join(filter(None, (_head(found, trend), analysis["verdict"], _explained(found))))
+
+
+def _explained(found: Data) -> str:
+    """Say which controls take away more than half of a change between the ends that is itself sure."""
+    said = []
+    for row in found["interactions"]:
+        if row["control"] != AS_RUN or not _apart(row["change"]["t_interval"]):
+            continue
+        shares = {
+            other["control"]: other["share"]
+            for other in found["interactions"]
+            if other["power"] == row["power"] and other["share"] is not None
+        }
+        if not shares:
+            continue
+        small, large = row["batch_sizes"]
+        gone = [f"{control} ({share:.2f} of it left)" for control, share in shares.items() if share < _HALF]
+        verb = "take" if len(gone) > 1 else "takes"
+        who = f"{', '.join(gone)} {verb}" if gone else f"none of {len(shares)} controls takes"
+        said.append(
+            f"of the change from batch {small} to {large} of the loss of p = {row['power']:g} less that of p = 1, "
+            f"{who} away more than half"
+        )
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _trend(analysis: Data) -> Any:

@@ -145,6 +145,14 @@ def test_what_controls_leave_of_the_trend(found):
         assert interaction(found, "learning rate tuned", power)["change"]["seeds"] == 3
     text = "\n\n".join(batch_size_parts({"scales": {"pocket": found}}))
     assert "0 explains it away" in text
+    said = verdict(found)
+    assert "less that of p = 1, β2 by half-life (" in said
+    assert "of it left) takes away more than half" in said
+    others = [row for row in found["interactions"] if row["control"] != "β2 by half-life"]
+    number = len({row["control"] for row in others}) - 1
+    assert f"none of {number} controls takes away more than half" in verdict(
+        {**found, "interactions": others}
+    )
     row = next(line for line in interaction_table(found).splitlines() if "clip after the power | 1.2" in line)
     assert row.endswith("| 1.00 | 3 |")
 
