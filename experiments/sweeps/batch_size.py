@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from experiments.recipes import recipe
@@ -125,23 +126,31 @@ def _main(scale: Scale) -> dict[str, Any]:
 
 
 def _ends(
-    scale: Scale, powers: Sequence[float], factors: Sequence[tuple[float, float]] = ((1.0, 1.0),)
+    scale: Scale,
+    powers: Sequence[float],
+    small: Sequence[float] = (1.0,),
+    large: Sequence[float] = (1.0,),
 ) -> dict[str, Any]:
-    """Both ends of the batch sizes, their rates times each pair of factors, some powers, three seeds: a control."""
-    ends = scale.ends.items()
-    pairs = [(batch, rate * f) for pair in factors for (batch, rate), f in zip(ends, pair, strict=True)]
+    """A control: the smallest batch at its rate times each of some factors, the largest, some powers, three seeds."""
+    ends = [
+        [(batch, rate * factor) for factor in factors]
+        for (batch, rate), factors in zip(scale.ends.items(), (small, large), strict=True)
+    ]
+    pairs = [pair for both in zip_longest(*ends) for pair in both if pair is not None]
     batches, rates = zip(*pairs, strict=True)
     return {"axes": (scale.axis(batches, rates), {POWER: tuple(powers)}), "seeds": scale.seeds[:3]}
 
 
 def _tuned(scale: Scale) -> dict[str, Any]:
+    """Lower rates at the smallest batch: at pocket size half the rate was not low enough there."""
+    factors = (1.0, 2**0.5, 0.5**0.5, 2.0, 0.5)
     rule = Rule(POWER, 1.0, within=BATCH, learning_rate="tuned")
-    return _ends(scale, THREE, [(f, f) for f in (1.0, 2**0.5, 0.5**0.5, 2.0, 0.5)]) | {"rule": rule}
+    return _ends(scale, THREE, (*factors, 0.5**1.5, 0.25), factors) | {"rule": rule}
 
 
 def _damping(scale: Scale) -> dict[str, Any]:
     low, high = scale.damping
-    return _ends(scale, (1.0, 1.2), ((1.0, 1.0), (low, high), (1 / low, 1 / high)))
+    return _ends(scale, (1.0, 1.2), (1.0, low, 1 / low), (1.0, high, 1 / high))
 
 
 def _half_life(scale: Scale) -> dict[str, Any]:
