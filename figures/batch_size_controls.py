@@ -2,7 +2,7 @@
 
 A dot is the mean over paired seeds of the loss at p less that at p = 1, with its 95 % t interval (no correction: the
 intervals describe); small grey dots are seeds; where a run diverged there is no mean. The band is the interval without
-any control: a control that explained a difference away would move its dot to zero.
+any control: a control that explained a difference away would move its dot to zero. The panels have scales of their own.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def draw(contrasts: Sequence[Data]) -> Figure:
     names = list(dict.fromkeys(row["control"] for row in contrasts))
     batches = sorted({row["batch_size"] for row in contrasts})
     with house_style():
-        figure, grid = new_figure(
-            1, max(1, len(batches)), height=1.2 + 0.42 * len(names), sharey=True, sharex=True
-        )
+        figure, grid = new_figure(1, max(1, len(batches)), height=1.2 + 0.42 * len(names), sharey=True)
         for axis, batch in zip(grid[0], batches, strict=False):
             for index, power in enumerate(SHOWN):
                 own = [r for r in contrasts if (r["batch_size"], r["power"]) == (batch, power)]
