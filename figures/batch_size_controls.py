@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments.sweeps.contrasts import AS_RUN, SHOWN
 from figures.style import Row, house_style, letter, new_figure
@@ -57,6 +58,7 @@ def draw(contrasts: Sequence[Data]) -> Figure:
                 _draw(axis, own, names, index)
             axis.axvline(0, color="black", linewidth=0.6)
             axis.set(title=f"batch size {batch}", xlabel="loss − that at $p$ = 1 (nats a token)")
+            axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.grid(alpha=0.25, axis="x")
         grid[0, 0].set_yticks(range(len(names)), names)
         grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
