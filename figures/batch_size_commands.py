@@ -38,7 +38,7 @@ def batch_size(
     """Judge the study of batch size and power (Figures 2 and 6) by its rule, with its controls and the theory.
 
     Its parts are run by `gradpower sweep batch-size`, `batch-size-rates`, `-tuned`, `-damping`, `-half-life`,
-    `-epsilon`, `-clip` and `-offset`, and `gradpower noise-along`; those that are not there are left out.
+    `-epsilon`, `-clip`, `-offset` and `-one-rate`, and `gradpower noise-along`; those that are not there are left out.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ that is four times as large takes a quarter of the steps, and a quarter of the s
 
 * rates: the learning rate of each batch size, tuned at p = 1 on a seed that no other part uses, before any comparison;
 * main: powers × batch sizes × paired seeds, at those rates;
+* one-rate: the comparison at one rate for all batch sizes, as the paper's Figure 6 has it;
 * tuned: the rate tuned for each power, too;
 * damping: p > 1 shortens the steps; rates times and over the ratio of their RMS;
 * half-life: Adam's second moment averaged over the same tokens, not the same steps, at every batch size;
@@ -125,6 +126,12 @@ def _main(scale: Scale) -> dict[str, Any]:
     return {"axes": (scale.axis(scale.batches, scale.rates), {POWER: POWERS})}
 
 
+def _one_rate(scale: Scale) -> dict[str, Any]:
+    """The rate of the batch size in the middle."""
+    rate = scale.rates[len(scale.rates) // 2]
+    return {"axes": (scale.axis(scale.batches, (rate,) * len(scale.batches)), {POWER: POWERS})}
+
+
 def _ends(
     scale: Scale,
     powers: Sequence[float],
@@ -167,6 +174,7 @@ def _with(field: str, value: Any) -> Callable[[Scale], dict[str, Any]]:
 PARTS: dict[str, Callable[[Scale], Mapping[str, Any]]] = {
     "main": _main,
     "rates": _rates,
+    "one-rate": _one_rate,
     "tuned": _tuned,
     "damping": _damping,
     "half-life": _half_life,

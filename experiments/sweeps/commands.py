@@ -6,7 +6,7 @@ import json as json_module
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +79,7 @@ def sweep(
     folder = output or default_folder(chosen)
     require_torch()
     if dry_run:
-        _dry_run(chosen, folder, execution, options, json)
+        _dry_run(chosen, folder, execution, options, known, json)
         return 0
     return _sweep(chosen, folder, execution, options, known, json)
 
@@ -136,11 +136,14 @@ def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool
         print(f"wrote {path}", file=sys.stderr if json else sys.stdout)
 
 
-def _dry_run(study: Study, folder: Path, execution: Execution, options: Options, json: bool) -> None:
+def _dry_run(
+    study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
+) -> None:
     from experiments.corpora import require_text
     from experiments.sweeps.engine import Board, plain
     from experiments.sweeps.estimate import device_of, estimates
     from experiments.sweeps.folder import checked_changes, read_folder
+    from experiments.sweeps.recall import known_arms
     from experiments.sweeps.tables import dry_view
 
     require_folder(folder)
@@ -151,6 +154,15 @@ def _dry_run(study: Study, folder: Path, execution: Execution, options: Options,
         checked_changes(folder, there, study)
     board = Board(folder, study, options.retries)
     states = board.states()
+    if known is not None:
+        there_too = known_arms(study, known)
+        states = [
+            replace(state, state="completed")
+            if state.state == "open" and state.fingerprint in there_too
+            else state
+            for state in states
+        ]
+        print(f"{len(there_too)} of these arms are in {known}, if their text is the same", file=sys.stderr)
     needed = estimates(board.arms, states, plain(execution))
     if not json:
         Console().print(dry_view(study, states, needed, device_of(plain(execution))))

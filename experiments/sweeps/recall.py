@@ -43,10 +43,7 @@ def recall(folder: Path, study: Study, data: Mapping[DataSettings, str], summary
     InputError
         If it is no summary, or has no arm of this study on this text.
     """
-    try:
-        known = _known(read_summary(summary))
-    except (KeyError, TypeError, IndexError, InputError):
-        raise InputError("known", summary, "the summary.json of a study, or a folder with one") from None
+    known = _known(summary)
     same = [
         arm
         for arm in study.arms()
@@ -61,14 +58,34 @@ def recall(folder: Path, study: Study, data: Mapping[DataSettings, str], summary
     )
 
 
-def _known(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def known_arms(study: Study, summary: Path) -> set[str]:
+    """Return the fingerprints of a study's arms that a summary has the results of, on whatever text.
+
+    Parameters
+    ----------
+    study, summary
+        As of `recall`.
+
+    Raises
+    ------
+    InputError
+        If it is no summary.
+    """
+    return {arm.fingerprint for arm in study.arms()} & set(_known(summary))
+
+
+def _known(summary: Path) -> dict[str, dict[str, Any]]:
     """Return what result.json holds of the completed arms, by the fingerprints that their recipes have today."""
-    rows = {_key(row): row for row in content["arms"] if row["status"] == "completed"}
     found = {}
-    for arm in study_from_dict(content["study"]).arms():
-        row = rows.get((arm.seed, *sorted(arm.values.items())))
-        if row is not None:
-            found[arm.fingerprint] = _result(arm, row, content["origins"][row["origin"]])
+    try:
+        content = read_summary(summary)
+        rows = {_key(row): row for row in content["arms"] if row["status"] == "completed"}
+        for arm in study_from_dict(content["study"]).arms():
+            row = rows.get((arm.seed, *sorted(arm.values.items())))
+            if row is not None:
+                found[arm.fingerprint] = _result(arm, row, content["origins"][row["origin"]])
+    except (KeyError, TypeError, IndexError, InputError):
+        raise InputError("known", summary, "the summary.json of a study, or a folder with one") from None
     return found
 
 

@@ -57,6 +57,7 @@ def test_a_control_changes_one_thing(part):
     twins = {tuple(get_field(arm.recipe, name) for name in key): arm.recipe for arm in arms}
     study = batch_size_study("pocket", part)
     allowed = {
+        "one-rate": {"optimizer.learning_rate"},
         "tuned": {"optimizer.learning_rate"},
         "damping": {"optimizer.learning_rate"},
         "half-life": {"optimizer.beta2_half_life"},
@@ -68,13 +69,24 @@ def test_a_control_changes_one_thing(part):
         twin = twins[tuple(get_field(arm.recipe, name) for name in key)]
         changed = {name for name in FIELDS if get_field(arm.recipe, name) != get_field(twin, name)}
         assert changed == (set() if arm.fingerprint in main else allowed)
-    assert {arm.recipe.training.batch_size for arm in study.arms()} == {2, 32}
+    everywhere = part == "one-rate"
+    assert {arm.recipe.training.batch_size for arm in study.arms()} == ({2, 8, 32} if everywhere else {2, 32})
     assert {name: word for name, word in parts_of(study).items() if name == study.name} == {
         study.name: f"batch-size-{part}"
     }
     shared = sum(arm.fingerprint in main for arm in study.arms())
     # What only varies the rate has the arms at the tuned rate in common with the main part.
-    assert shared == {"tuned": 18, "damping": 12}.get(part, 0)
+    assert shared == {"one-rate": 80, "tuned": 18, "damping": 12}.get(part, 0)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_one_rate_is_the_comparison_at_one_rate(scale):
+    study, main = batch_size_study(scale, "one-rate"), batch_size_study(scale)
+    assert len(study.arms()) == len(main.arms())
+    assert len({arm.recipe.optimizer.learning_rate for arm in study.arms()}) == 1
+    assert {(a.seed, a.values[POWER], a.values["training.batch_size"]) for a in study.arms()} == {
+        (a.seed, a.values[POWER], a.values["training.batch_size"]) for a in main.arms()
+    }
 
 
 def test_rates_around_the_tuned_one_are_no_farther_apart_than_the_root_of_two():

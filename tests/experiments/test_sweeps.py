@@ -333,6 +333,11 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, 
     file = toml_of(whole.recipe, tmp_path / "s.toml", seeds=(0, 1, 2))
     words = ["sweep", str(file), "--output", str(tmp_path / "on"), "--workers", "1", "--threads", "1"]
     words += ["--device", "cpu", "--cache", str(cache), "--known", str(given)]
+    assert main([*words, "--dry-run"]) == 0
+    told = capsys.readouterr()
+    assert "4 of these arms are in" in told.err
+    assert "6 arms: 4 completed, 2 open" in told.out
+    assert not (tmp_path / "on").exists()
     assert main(words) == 0
     assert "4 arms are those of" in capsys.readouterr().err
     study = read_study(file)
