@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 
 from experiments.noise.along_study import ALONG, read_along
 from experiments.sweeps.ablation import ablation
 from experiments.sweeps.analysis import analyse
-from experiments.sweeps.batch_size import BATCH, PARTS, batch_size_study, command_of
+from experiments.sweeps.batch_size import BATCH, PARTS, POWER, batch_size_study, command_of
 from experiments.sweeps.contrasts import contrasts, damping, interactions
 from experiments.sweeps.course import course
-from experiments.sweeps.curvature import false_falls
+from experiments.sweeps.curvature import detectable_fall, false_falls
 from experiments.sweeps.early_reading import EarlyReading, curves_of
 from experiments.sweeps.outcome import read_history, read_outcome
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.statistics import detectable_difference
 from experiments.sweeps.study import RATE, Study
 from experiments.sweeps.verdict import primary_view
 from theory.inputs import InputError
@@ -64,8 +62,9 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain data: `main` and `tuned`, analyses (the latter None if not there); `false_falls`, see
-        `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by batch size and rate;
+        Plain data: `main`, `tuned` and `one_rate`, analyses (the latter two None if not there); `false_falls`, see
+        `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by batch size and rate, and
+        `tuned_rates`, the same by power;
         `contrasts`, `interactions` and `damping` of `experiments.sweeps.contrasts`; `course`, see
         `experiments.sweeps.course`; `noise`, the measurements; `measured`, the best power by batch size; `ablation`;
         `power`, what could have been seen; `about`, model, text and machines.
@@ -92,23 +91,25 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     judged = analyse(study, main, early=early, seed=seed, history=read_history(found["main"]))
     noise = _noise(found[NOISE], study) if NOISE in found else []
     measured = best_powers(judged)
-    tuned = _judged(outcomes, found, "tuned", seed)
     return {
         "scale": scale,
-        "about": _about(study, main),
+        "about": _about(study, main)
+        | {"parts": {part: _counted(*outcome) for part, outcome in outcomes.items()}},
         "main": judged,
-        "tuned": tuned,
+        "tuned": _judged(outcomes, found, "tuned", seed),
+        "one_rate": _judged(outcomes, found, "one-rate", seed),
         "false_falls": _false_falls(judged, seed),
         "target_loss": target,
         "rates": rate_curves(results.get("rates", ())),
-        "contrasts": contrasts(results, tuned, rng=np.random.default_rng(seed)),
-        "interactions": interactions(results, tuned, rng=np.random.default_rng(seed)),
+        "tuned_rates": rate_curves(results.get("tuned", ())),
+        "contrasts": contrasts(results, rng=np.random.default_rng(seed)),
+        "interactions": interactions(results, rng=np.random.default_rng(seed)),
         "course": course(main),
         "damping": {str(batch): row for batch, row in damping(main).items()},
         "noise": noise,
         "measured": measured,
         "ablation": ablation(noise, measured),
-        "power": seen(judged),
+        "power": seen(judged, seed),
     }
 
 
@@ -131,21 +132,32 @@ def _noise(path: Path, main: Study) -> list[dict[str, Any]]:
     return list(content["measurements"])
 
 
-def _false_falls(analysis: Data, seed: int) -> dict[str, float] | None:
+def _false_falls(analysis: Data, seed: int) -> list[dict[str, Any]]:
     """Return how often Page's test would find a fall without a trend, from the groups that have all losses."""
-    view = primary_view(analysis)
-    values = [arm["value"] for arm in view["groups"][0]["arms"]]
+    found = _whole_tables(analysis)
+    if found is None:
+        return []
+    rng, alpha = np.random.default_rng(seed), analysis["rule"]["alpha"]
+    rows = false_falls(found["values"], found["tables"], alpha=alpha, rng=rng)
+    return [{"batch_size": found["batches"][row["index"]]} | row for row in rows]
+
+
+def _whole_tables(analysis: Data) -> dict[str, Any] | None:
+    """Return the grid, the batch sizes and their losses in seeds that have all powers, equally many of each."""
+    groups = primary_view(analysis)["groups"]
     tables = []
-    for group in view["groups"]:
+    for group in groups:
         columns = [[np.nan if x is None else x for x in arm["losses"]] for arm in group["arms"]]
         table = np.array(columns, dtype=np.float64).T
         tables.append(table[~np.isnan(table).any(axis=1)])
     seeds = min(len(table) for table in tables)
     if seeds < 2 or len(tables) < 2:
         return None
-    rng = np.random.default_rng(seed)
-    found = false_falls(values, [t[:seeds] for t in tables], alpha=analysis["rule"]["alpha"], rng=rng)
-    return None if found is None else {"share": found[0], "standard_error": found[1]}
+    return {
+        "values": [arm["value"] for arm in groups[0]["arms"]],
+        "batches": [group["within"] for group in groups],
+        "tables": [table[:seeds] for table in tables],
+    }
 
 
 def _judged(
@@ -181,9 +193,13 @@ def _about(study: Study, results: Sequence[ArmResult]) -> dict[str, Any]:
         },
         "seeds": list(study.seeds),
         "worker_hours": hours,
-        "done": sum(result.status != "missing" for result in results),
-        "planned": len(study.arms()),
+        **_counted(study, results),
     }
+
+
+def _counted(study: Study, results: Sequence[ArmResult]) -> dict[str, int]:
+    """Return how many runs are done, and how many were planned."""
+    return {"done": sum(result.status != "missing" for result in results), "planned": len(study.arms())}
 
 
 def early_target(results: Sequence[ArmResult]) -> float | None:
@@ -209,17 +225,22 @@ def early_target(results: Sequence[ArmResult]) -> float | None:
 
 
 def rate_curves(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
-    """Return the mean loss over seeds by batch size and learning rate at p = 1; None where a run diverged."""
-    keys = sorted({(r.values[BATCH], r.values[RATE]) for r in results if r.status != "missing"})
+    """Return the mean loss over seeds by batch size, learning rate and power; None where a run diverged."""
+
+    def key(result: ArmResult) -> tuple[int, float, float]:
+        return result.values[BATCH], result.values[RATE], result.values.get(POWER, 1.0)
+
+    done = [r for r in results if r.status != "missing"]
     rows = []
-    for batch, rate in keys:
-        own = [r for r in results if (r.values[BATCH], r.values[RATE]) == (batch, rate)]
+    for batch, rate, power in sorted(set(map(key, done))):
+        own = [r for r in done if key(r) == (batch, rate, power)]
         losses = [r.loss for r in own if r.loss is not None]
-        whole = len(losses) == len([r for r in own if r.status != "missing"])
+        whole = len(losses) == len(own)
         rows.append(
             {
                 "batch_size": batch,
                 "rate": rate,
+                "power": power,
                 "loss": float(np.mean(losses)) if losses and whole else None,
                 "seeds": len(own),
             }
@@ -230,47 +251,48 @@ def rate_curves(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
 def best_powers(analysis: Data) -> list[dict[str, Any]]:
     """Return the measured best power by batch size.
 
-    `status`, `power`, `low` and `high`: the parabola's and Fieller's interval, which has a meaning for the vertex of an
-    interior minimum only; `grid` and `at_edge`: the best of the grid, and whether it is an end of it.
+    `status`, `power`, `low` and `high`: that of the parabola through the powers around the best, and Fieller's
+    interval, which has a meaning for the vertex of an interior minimum only; `grid` and `at_edge`: the best of the
+    grid, and whether it is an end of it; `through_all`: the first four of the parabola through all powers.
     """
     rows = []
     for group in primary_view(analysis)["groups"]:
         best = group["best"] or {}
-        parabola, grid = best.get("parabola") or {}, best.get("grid") or {}
-        inside = parabola.get("status") == "interior"
-        low, high = (parabola.get("interval") if inside else None) or (None, None)
+        grid = best.get("grid") or {}
         rows.append(
-            {
-                "batch_size": group["within"],
-                "status": parabola.get("status", "no results"),
-                "power": parabola.get("value"),
-                "low": low,
-                "high": high,
-                "interval_kind": parabola.get("interval_kind"),
+            {"batch_size": group["within"]}
+            | _vertex(best.get("parabola") or {})
+            | {
                 "grid": grid.get("value"),
                 "at_edge": grid.get("at_edge"),
+                "through_all": _vertex(best.get("parabola_all") or {}),
             }
         )
     return rows
 
 
-def seen(analysis: Data) -> dict[str, Any]:
-    """Return what the study could have seen: differences of losses, and a slope of the best power.
+def _vertex(parabola: Data) -> dict[str, Any]:
+    inside = parabola.get("status") == "interior"
+    low, high = (parabola.get("interval") if inside else None) or (None, None)
+    return {
+        "status": parabola.get("status", "no results"),
+        "power": parabola.get("value"),
+        "low": low,
+        "high": high,
+        "interval_kind": parabola.get("interval_kind"),
+    }
+
+
+def seen(analysis: Data, seed: int = 0) -> dict[str, Any]:
+    """Return what the study could have seen with probability 0.8 by its own rule.
 
     Returns
     -------
     dict
-        `difference`, the median over comparisons of the smallest difference of losses found with probability 0.8 at
-        the corrected level; `slope`, the same for the slope of the best power against ln B by a t test over seeds at
-        level 0.05; None where the seeds do not tell.
+        `difference`, the median over comparisons of the smallest difference of losses found at the corrected level;
+        `fall`, see `curvature.detectable_fall`; None where the seeds do not tell.
     """
-    view = primary_view(analysis)
+    view, whole = primary_view(analysis), _whole_tables(analysis)
     found = [c["detectable"] for g in view["groups"] for c in g["comparisons"] if c["detectable"]]
-    tested = next((trend["grid"] for trend in view["trends"]), None)
-    interval = ((tested or {}).get("slope") or {}).get("t_interval")
-    slope = None
-    if tested is not None and interval:
-        seeds = len(tested["best"])
-        spread = (interval[1] - interval[0]) / 2 * math.sqrt(seeds) / float(stdtrit(seeds - 1, 0.975))
-        slope = detectable_difference(seeds, 0.05) * spread
-    return {"difference": float(np.median(found)) if found else None, "slope": slope}
+    fall = None if whole is None else detectable_fall(**whole, alpha=analysis["rule"]["alpha"], seed=seed)
+    return {"difference": float(np.median(found)) if found else None, "fall": fall}

@@ -16,7 +16,8 @@ def best_columns(found: Data) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {
         "batch size": [],
         "best p of the grid": [],
-        "best p of a parabola [95 %]": [],
+        "of a parabola around it [95 %]": [],
+        "of one through all p [95 %]": [],
         "p with lower loss than p = 1": [],
         "p with higher loss": [],
         "sd of p = 1 over seeds": [],
@@ -27,7 +28,13 @@ def best_columns(found: Data) -> dict[str, list[str]]:
             ", ".join(f"{c['value']:g}" for c in group["comparisons"] if c["decision"] == name) or "none"
             for name in names
         ]
-        cells = [str(row["batch_size"]), best_of_grid(row), best_power(row), *said]
+        cells = [
+            str(row["batch_size"]),
+            best_of_grid(row),
+            best_power(row),
+            best_power(row["through_all"]),
+            *said,
+        ]
         cells.append("–" if spread is None else f"{spread:.4f}")
         for column, cell in zip(columns.values(), cells, strict=True):
             column.append(cell)

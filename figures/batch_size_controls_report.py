@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments.sweeps.contrasts import AS_RUN
+from experiments.sweeps.verdict import primary_view
 from figures.batch_size_verdict import difference_text
 from figures.markdown import markdown_table
 
 Data = Mapping[str, Any]
 _LEFT = """\
 What each control leaves of the trend: the differences from p = 1 at either end of the batch sizes, their change, and
-that change over the one as run in the same seeds: 1 leaves it all, 0 explains it away."""
+how much of the change as run, in the same seeds, it takes away. A control that explained the trend would take all."""
+_RATES = """\
+Losses by learning rate at p = 1, on a seed of its own. The rates of the comparison were chosen by it; one seed's losses
+scatter as much as neighbours on the grid differ."""
+_TUNED = """\
+Mean losses by learning rate and power over the seeds of the control of tuned rates. A best loss at an end of its column
+is a bound only."""
 
 
 def control_parts(found: Data) -> list[str]:
@@ -25,7 +34,9 @@ def control_parts(found: Data) -> list[str]:
     """
     parts = []
     if found["rates"]:
-        parts += ["Losses by learning rate at p = 1, before the comparison:", rate_table(found["rates"])]
+        parts += [_RATES, rate_table(found["rates"])]
+    if found["tuned_rates"]:
+        parts += [_TUNED, rate_table(found["tuned_rates"])]
     if found["contrasts"]:
         parts += ["#### Controls", _controls_text(found), control_table(found["contrasts"])]
     if any(row["control"] != AS_RUN for row in found["interactions"]):
@@ -34,25 +45,29 @@ def control_parts(found: Data) -> list[str]:
 
 
 def rate_table(rates: Sequence[Data]) -> str:
-    """Return the losses by learning rate and batch size as a Markdown table."""
-    batches = sorted({row["batch_size"] for row in rates})
-    grid = sorted({row["rate"] for row in rates})
-    loss = {(row["batch_size"], row["rate"]): row["loss"] for row in rates}
+    """Return the losses by learning rate, batch size and power as a Markdown table; the best of a column is bold."""
+    columns = sorted({(row["batch_size"], row["power"]) for row in rates})
+    loss = {(row["rate"], row["batch_size"], row["power"]): row["loss"] for row in rates}
+    best = {
+        column: min((x for key, x in loss.items() if key[1:] == column and x is not None), default=None)
+        for column in columns
+    }
+
+    def cell(rate: float, column: tuple[int, float]) -> str:
+        key = (rate, *column)
+        if key not in loss:
+            return "–"
+        if loss[key] is None:
+            return "diverged"
+        return f"**{loss[key]:.4f}**" if loss[key] == best[column] else f"{loss[key]:.4f}"
+
     rows = [
-        [
-            f"{rate:g}",
-            *(
-                "–"
-                if (batch, rate) not in loss
-                else "diverged"
-                if loss[batch, rate] is None
-                else f"{loss[batch, rate]:.4f}"
-                for batch in batches
-            ),
-        ]
-        for rate in grid
+        [f"{rate:.3g}", *(cell(rate, column) for column in columns)]
+        for rate in sorted({row["rate"] for row in rates})
     ]
-    return markdown_table(["learning rate", *(f"batch {batch}" for batch in batches)], rows)
+    one = len({power for _, power in columns}) == 1
+    names = [f"batch {batch}" + ("" if one else f", p = {power:g}") for batch, power in columns]
+    return markdown_table(["learning rate", *names], rows)
 
 
 def _controls_text(found: Data) -> str:
@@ -61,9 +76,14 @@ def _controls_text(found: Data) -> str:
         + (f" ± {row['standard_error']:.3f}" if row["standard_error"] else "")
         for batch, row in found["damping"].items()
     )
+    done = ", ".join(
+        f"{part} {count['done']} of {count['planned']}"
+        for part, count in found["about"]["parts"].items()
+        if part != "main"
+    )
     return (
-        "Loss at p less that at p = 1, mean over paired seeds [95 % t interval], and its change by the control. "
-        f"Measured RMS of the updates of p = 1.2 over those of p = 1: {ratios}."
+        "Loss at p less that at p = 1, mean over paired seeds [95 % t interval], and its change by the control. Runs "
+        f"done: {done}. Measured RMS of the updates of p = 1.2 over those of p = 1: {ratios}."
     )
 
 
@@ -87,12 +107,13 @@ def control_table(contrasts: Sequence[Data]) -> str:
 
 def interactions_text(found: Data) -> str:
     """Say how differences change with the batch size, whatever the curves' shapes."""
-    rows = [row for row in found["interactions"] if row["control"] == AS_RUN]
+    rows = [r for r in found["interactions"] if r["control"] == AS_RUN and r["change"] is not None]
     if not rows:
         return ""
     small, large = rows[0]["batch_sizes"]
     said = [
-        f"p = {row['power']:g}: from {row['differences'][0]:+.4f} to {row['differences'][1]:+.4f}, a change of "
+        f"p = {row['power']:g}: from {row['differences'][0]:+.4f} ({_lower(found, small, row['power'])}) to "
+        f"{row['differences'][1]:+.4f} ({_lower(found, large, row['power'])}), a change of "
         f"{difference_text(row['change'])}"
         for row in rows
     ]
@@ -103,18 +124,24 @@ def interactions_text(found: Data) -> str:
     )
 
 
+def _lower(found: Data, batch: int, power: float) -> str:
+    """Say in how many seeds a power has the lower loss, and the median difference."""
+    groups = (group for group in primary_view(found["main"])["groups"] if group["within"] == batch)
+    differences = [
+        d for g in groups for c in g["comparisons"] if c["value"] == power for d in c["differences"]
+    ]
+    lower = sum(d < 0 for d in differences)
+    return f"lower in {lower} of {len(differences)} seeds, median {np.median(differences):+.4f}"
+
+
 def interaction_table(found: Data) -> str:
     """Return as a Markdown table what each control leaves of the change with the batch size."""
-    rows = [
-        [
-            row["control"],
-            f"{row['power']:g}",
-            *(f"{difference:+.4f}" for difference in row["differences"]),
-            difference_text(row["change"]),
-            "–" if row["share"] is None else f"{row['share']:.2f}",
-            str(row["change"]["seeds"]),
-        ]
-        for row in found["interactions"]
-    ]
+    rows = []
+    for row in found["interactions"]:
+        known = row["change"] is not None
+        ends = [f"{difference:+.4f}" for difference in row["differences"]] if known else ["–", "–"]
+        change = difference_text(row["change"]) if known else f"unstable: {row['diverged']} diverged"
+        removed = "–" if row["removed"] is None else difference_text(row["removed"])
+        rows.append([row["control"], f"{row['power']:g}", *ends, change, removed, str(row["seeds"])])
     ends = [f"at batch {size}" for size in found["interactions"][0]["batch_sizes"]]
-    return markdown_table(["control", "p", *ends, "change", "of as run", "seeds"], rows)
+    return markdown_table(["control", "p", *ends, "change", "taken away", "seeds"], rows)

@@ -63,7 +63,7 @@ def cost_table(content: Mapping[str, Any]) -> str:
         arms, recipe = study.arms(), study.recipe
         tokens = arms[0].recipe.tokens
         flops = _operations(name)
-        about = content["scales"].get(name, {}).get("about", {"done": 0})
+        about = next((f["about"] for f in content["scales"].values() if f["scale"] == name), {"done": 0})
         hours = f"{flops / (_UTILISATION * PEAK_FLOPS[_GPU]) / 3600:.3g} {_GPU} hours, not measured"
         if about["done"]:
             hours = f"{about['worker_hours'] * about['planned'] / about['done']:.3g} worker hours"

@@ -49,28 +49,40 @@ def _said_of_size(noise: Sequence[Data]) -> str:
         return ""
     near = sum(abs(each["ratio"] - 1) <= 2 * each["standard_error"] for each in found)
     ratios = [each["ratio"] for each in found]
+    above = sum(ratio > 1 for ratio in ratios)
     return (
-        f"**σ ∝ 1/√B**: σ·√B at the larger size over that at the smaller is {np.mean(ratios):.3f} in the mean "
-        f"({min(ratios):.2f} to {max(ratios):.2f} over modules and snapshots), and within two standard errors of 1 in "
-        f"{near} of {len(found)} cases."
+        f"**Is σ ∝ 1/√B?** σ·√B at the larger size over that at the smaller is {np.mean(ratios):.3f} in the mean "
+        f"({min(ratios):.2f} to {max(ratios):.2f} over modules and snapshots), above 1 in {above} of {len(found)} "
+        f"cases and within two standard errors of 1 in {near}."
     )
 
 
 def _said_of_shape(noise: Sequence[Data]) -> str:
-    found = [
-        (module["shape"]["shape"], second["shape"], second["expected_shape"])
-        for module, second in _seconds(noise, "shape", "expected_shape")
-        if module["shape"]["shape"] is not None
-    ]
+    found, away = [], []
+    for row in noise:
+        own = [
+            (module["shape"]["shape"], second["shape"], second["expected_shape"])
+            for module, second in _seconds([row], "shape", "expected_shape")
+            if module["shape"]["shape"] is not None
+        ]
+        found += own
+        if 2 * sum(map(_drifts, own)) < len(own):
+            away.append(f"batch {row['trained_at']} at {row['share']:.0%}")
     if not found:
         return ""
     first, fitted, expected = np.array(found).T
-    drift = int(np.sum(np.abs(fitted - GAUSS) < np.abs(first - GAUSS)))
+    but = f"; it moves away from it in most modules at {', '.join(away)} of the training" if away else ""
     return (
-        f"**Shape**: at the larger size it is nearer to the Gaussian's {GAUSS:g} in {drift} of {len(found)} cases; the "
-        f"fitted b goes from {first.mean():.2f} to {fitted.mean():.2f} in the mean, where averages of independent "
-        f"sequences would have {expected.mean():.2f}."
+        f"**Does the shape drift to the Gaussian's {GAUSS:g}?** At the larger size it is nearer in "
+        f"{sum(map(_drifts, found))} of {len(found)} cases; the fitted b goes from {first.mean():.2f} to "
+        f"{fitted.mean():.2f} in the mean, where averages of independent sequences would have {expected.mean():.2f}"
+        f"{but}."
     )
+
+
+def _drifts(shapes: tuple[float, float, float]) -> bool:
+    first, fitted, _ = shapes
+    return abs(fitted - GAUSS) < abs(first - GAUSS)
 
 
 def _said_of_ratio(noise: Sequence[Data]) -> str:
@@ -87,7 +99,7 @@ def _said_of_ratio(noise: Sequence[Data]) -> str:
 
 
 def noise_table(noise: Sequence[Data]) -> str:
-    """Return the noise by module as a Markdown table: means over the runs of all batch sizes at each share.
+    """Return the noise of micro-batches by module as a Markdown table: means over the runs of all batch sizes.
 
     Parameters
     ----------
@@ -113,12 +125,12 @@ def noise_table(noise: Sequence[Data]) -> str:
             ]
         )
     headings = [
-        "module",
+        f"{small} sequences of",
         *(f"σ/|μ| at {share:.0%}" for share in shares),
         *(f"shape b at {share:.0%}" for share in (shares[0], shares[-1])),
-        "σ·√B",
-        f"b at {large} sequences",
-        f"expected from {small}",
+        f"σ·√B of {large} over that",
+        f"b of {large}",
+        "b expected",
     ]
     return markdown_table(headings, rows)
 

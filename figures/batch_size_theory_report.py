@@ -57,22 +57,33 @@ def theory_text(found: Data) -> str:
 
 def ingredients_text(found: Data) -> str:
     """Return how the slope of the predicted power against ln B changes as one ingredient after another is held back."""
-    slopes = {
-        row["law"]: row["slope"]
-        for row in found["ablation"]
-        if row["objective"] == "equal learning rate" and row["slope"] is not None
-    }
-    whole = [law for law in LAWS if law in slopes]
-    held = [law for law in VARIANTS if law in slopes]
-    if not whole or not held:
+    rows = {row["law"]: row for row in found["ablation"] if row["objective"] == "equal learning rate"}
+    slopes = {law: row["slope"] for law, row in rows.items() if row["slope"] is not None}
+    falling = [law for law in LAWS if law in slopes and slopes[law] < -FLAT]
+    others = [law for law in LAWS if law in slopes and law not in falling]
+    if not falling and not others:
         return ""
-    said = [f"{law} {slopes[law]:+.3f}" for law in (*whole, *held)]
-    return (
-        "Which ingredient makes the predictions fall? Change of the predicted best power for every factor e in batch "
-        f"size, at equal learning rate: {'; '.join(said)}. *Same shape* and *same σ/|μ|* hold that ingredient at "
-        "its value at the smallest batch; ε^p takes Adam's ε out. What damping and learning rate do to the measured "
-        "differences is in the table of controls."
+
+    def said(law: str) -> str:
+        edges = sum(p["at_edge"] for p in rows[law]["predicted"])
+        places = sum(p["snapshots"] for p in rows[law]["predicted"])
+        bound = f" ({edges} of {places} snapshots at an end of the range searched)" if edges else ""
+        held = [
+            f"{slopes[v]:+.3f} with {v.partition(', ')[2]}"
+            for v in VARIANTS
+            if v.startswith(f"{law}, ") and v in slopes
+        ]
+        return f"{law} {slopes[law]:+.3f}{bound}" + (f", {', '.join(held)}" if held else "")
+
+    parts = ["Change of the predicted best power for every factor e in batch size, at equal learning rate."]
+    parts += [f"Falling: {'; '.join(map(said, falling))}."] if falling else []
+    parts += [f"Not falling: {'; '.join(map(said, others))}."] if others else []
+    parts.append(
+        "*Same shape* and *same σ/|μ|* hold that ingredient at its value for micro-batches in each batch size's own "
+        "run; *ε^p* takes Adam's ε out. The uniform law has no ingredient but σ/|μ| and ε; the others add the measured "
+        "shape. What damping and learning rate do to the measured differences is in the tables of controls."
     )
+    return " ".join(parts)
 
 
 def ablation_table(found: Data) -> str:

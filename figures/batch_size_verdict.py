@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.sweeps.batch_size import word_of
 from experiments.sweeps.contrasts import AS_RUN, NAMES
-from experiments.sweeps.verdict import primary_view
+from experiments.sweeps.verdict import moves, primary_view
 
 Data = Mapping[str, Any]
 _FEWEST = 3
 """Seeds, of which a trend over three batch sizes can be significant."""
-_HALF = 0.5
 PAPER = 1.2
 """The paper's power."""
 
@@ -33,32 +33,53 @@ def verdict(found: Data) -> str:
         return f"Not decided yet: {about['done']} of {about['planned']} runs are done."
     if trend is None or trend["grid"] is None or len(trend["seeds"]) < _FEWEST:
         return f"Not decided: these runs cannot show a trend. {analysis['verdict']}"
-    return " ".join(filter(None, (_head(found, trend), analysis["verdict"], _explained(found))))
+    parts = (_head(found, trend), _at_one_rate(found), analysis["verdict"], _explained(found))
+    return " ".join(filter(None, parts))
+
+
+def _at_one_rate(found: Data) -> str:
+    """Say what becomes of the trend at one learning rate; nothing where the comparison is at one rate itself."""
+    rates = {row["rate"] for row in found["about"]["batches"].values()}
+    part = found["about"]["parts"].get("one-rate")
+    trend = _trend(found["one_rate"]) if found["one_rate"] else None
+    if len(rates) < 2 or part is None or part["done"] < part["planned"] or trend is None or not trend["grid"]:
+        return ""
+    groups = primary_view(found["one_rate"])["groups"]
+    best = ", ".join(f"{group['best']['grid']['value']:g}" for group in groups)
+    steady = trend["decision"] == _trend(found["main"])["decision"]
+    return (
+        f"At one learning rate for all batch sizes, as the paper's Figure 6 has it, {'also ' if steady else ''}the "
+        f"best power {tested(trend)}: {best} of the grid."
+    )
 
 
 def _explained(found: Data) -> str:
-    """Say which controls take away more than half of a change between the ends that is itself sure."""
+    """Say which controls take part of a change between the ends away, where that change is itself sure."""
     said = []
     for row in found["interactions"]:
-        if row["control"] != AS_RUN or not _apart(row["change"]["t_interval"]):
+        if row["control"] != AS_RUN or row["change"] is None or not _apart(row["change"]["t_interval"]):
             continue
-        shares = {
-            other["control"]: other["share"]
-            for other in found["interactions"]
-            if other["power"] == row["power"] and other["share"] is not None
-        }
-        if not shares:
-            continue
-        small, large = row["batch_sizes"]
-        gone = [f"{control} ({share:.2f} of it left)" for control, share in shares.items() if share < _HALF]
-        verb = "take" if len(gone) > 1 else "takes"
-        who = f"{', '.join(gone)} {verb}" if gone else f"none of {len(shares)} controls takes"
-        said.append(
-            f"of the change from batch {small} to {large} of the loss of p = {row['power']:g} less that of p = 1, "
-            f"{who} away more than half"
-        )
-    text = "; ".join(said)
-    return f"{text[0].upper()}{text[1:]}." if text else ""
+        others = [o for o in found["interactions"] if o["power"] == row["power"] and o["removed"] is not None]
+        part = [o for o in others if _apart(o["removed"]["t_interval"])]
+        left = [o for o in others if o not in part and _apart(o["change"]["t_interval"])]
+        rest = [o for o in others if o not in part and o not in left]
+        told = [
+            f"{verb} {', '.join(o['control'] for o in some)}"
+            for verb, some in (
+                ("a part is taken away by", part),
+                ("a sure change is left by", left),
+                ("nothing is decided by", rest),
+            )
+            if some
+        ]
+        if told:
+            small, large = row["batch_sizes"]
+            said.append(
+                f"of the change from batch {small} to {large} of the loss of p = {row['power']:g} less that of p = 1, "
+                f"{difference_text(row['change'])}, {'; '.join(told)}"
+            )
+    text = ". ".join(f"{each[0].upper()}{each[1:]}" for each in said)
+    return f"{text} (95 % t intervals over few seeds)." if text else ""
 
 
 def _trend(analysis: Data) -> Any:
@@ -72,16 +93,35 @@ def _head(found: Data, trend: Data) -> str:
         if rises:
             return "Reversed at this size: the best power rises as the batch grows (two-sided, which was not declared)."
         return "Not reproduced at this size: that the best power falls as the batch grows is not shown."
-    first, last = found["measured"][0], found["measured"][-1]
     sides = [
-        ("above 1 at the smallest batch", first["grid"] is not None and first["grid"] > 1),
-        ("below 1 at the largest", last["grid"] is not None and last["grid"] < 1),
+        _side(found, end, side, name)
+        for end, side, name in ((0, "above", "smallest"), (-1, "below", "largest"))
     ]
-    missed = [f"not {name}" for name, holds in sides if not holds]
+    wrong = [said for kind, said in sides if kind == "wrong"]
+    unsure = [said for kind, said in sides if kind == "unsure"]
+    missed = [f"it is not {' and not '.join(wrong)}"] if wrong else []
+    if unsure:
+        missed.append(
+            f"that it is {' and '.join(unsure)} is not shown: no such p has a loss lower than p = 1 by the rule"
+        )
     if missed:
-        but = " and ".join(missed)
-        return f"Reproduced in part at this size: the best power falls as the batch grows, but is {but}."
+        return (
+            f"Reproduced in part at this size: the best power falls as the batch grows; {'; '.join(missed)}."
+        )
     return "Reproduced at this size: the best power falls as the batch grows, from above 1 to below 1."
+
+
+def _side(found: Data, end: int, side: str, name: str) -> tuple[str, str]:
+    """Return whether the best power is on the paper's side of 1 at an end, "sure", "unsure" or "wrong", and which."""
+    group, best = primary_view(found["main"])["groups"][end], found["measured"][end]["grid"]
+
+    def beyond(power: float) -> bool:
+        return power > 1 if side == "above" else power < 1
+
+    if best is None or not beyond(best):
+        return "wrong", f"{side} 1 at the {name} batch"
+    sure = any(c["decision"] == "lower" for c in group["comparisons"] if beyond(c["value"]))
+    return ("sure" if sure else "unsure"), f"{side} 1 at the {name} batch (best of the grid {best:g})"
 
 
 def claims(found: Data) -> list[tuple[str, str, str]]:
@@ -133,10 +173,11 @@ def _figure_2(found: Data) -> tuple[str, str, str] | None:
     return f"Figure 2: p = {PAPER:g} is best (at the smallest batch)", f"{sure}; {first}", numbers
 
 
-def _clipping(found: Data) -> tuple[str, str, str] | None:
+def _clipping(found: Data) -> tuple[str, str, str]:
+    claim = "Clipping before or after the power makes no visible difference"
     rows = [r for r in found["contrasts"] if r["control"] == NAMES["clip"] and r["change"] is not None]
     if not rows:
-        return None
+        return claim, "not run yet", f"`gradpower sweep {word_of('clip')} --scale {found['scale']}`"
     spread = {group["within"]: group["baseline_spread"] for group in primary_view(found["main"])["groups"]}
     seen = [row for row in rows if _apart(row["change"]["t_interval"])]
     said = "a difference in " + f"{len(seen)} of {len(rows)} cases" if seen else "no difference seen"
@@ -144,7 +185,6 @@ def _clipping(found: Data) -> tuple[str, str, str] | None:
         f"p = {row['power']:g}, batch {row['batch_size']}: {size_of(row['change'], spread[row['batch_size']])}"
         for row in rows
     )
-    claim = "Clipping before or after the power makes no visible difference"
     return (
         claim,
         f"{said} (95 % t intervals, {rows[0]['change']['seeds']} seeds)",
@@ -174,16 +214,10 @@ def difference_text(statistics: Data) -> str:
     return f"{statistics['mean']:+.4f}{within}"
 
 
-def moves(trend: Data) -> str:
-    """Return whether a trend falls, in words.
+def tested(trend: Data) -> str:
+    """Return whether a trend is there, in words, with the p-value.
 
-    >>> moves({"decision": "not shown", "grid": None})
-    'is not shown to fall'
+    >>> tested({"decision": "not shown", "predicted": True, "grid": {"adjusted": 0.123}})
+    'is not shown to fall (p = 0.12)'
     """
-    words = {
-        "falls": "falls",
-        "not shown": "is not shown to fall",
-        "cannot be shown": "cannot be shown to fall",
-    }
-    said = words.get(trend["decision"], "is not tested")
-    return f"{said} (p = {trend['grid']['adjusted']:.2g})" if trend["grid"] else said
+    return f"{moves(trend)} (p = {trend['grid']['adjusted']:.2g})" if trend["grid"] else moves(trend)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ from experiments.sweeps.study import RATE
 Results = Mapping[str, Sequence[ArmResult]]
 Losses = dict[int, float]
 SHOWN = (1.2, 0.8)
-AS_RUN, TUNED = "as run", "learning rate tuned"
+AS_RUN, TUNED = "as run", "learning rate tuned on other seeds"
 NAMES = {
+    "one-rate": "one learning rate",
     "half-life": "β2 by half-life",
     "epsilon": "ε^p",
     "clip": "clip after the power",
@@ -32,17 +34,13 @@ NAMES = {
 }
 
 
-def contrasts(
-    parts: Results, tuned: Mapping[str, Any] | None = None, *, alpha: float = 0.05, rng: Generator
-) -> list[dict[str, Any]]:
+def contrasts(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[dict[str, Any]]:
     """Return a row for every control, batch size and power for which two seeds or more have what is compared.
 
     Parameters
     ----------
     parts : mapping
         Results of the study's parts by name: "main" and any of the controls.
-    tuned : mapping, optional
-        The analysis of the part "tuned", whose differences are taken from there.
     alpha : float
         Intervals are at 1 − α each, without a correction: they describe.
     rng : Generator
@@ -62,7 +60,7 @@ def contrasts(
     for batch in ends:
         for power in SHOWN:
             plain: Losses = {}
-            for control, found in _differences(parts, tuned, batch, power):
+            for control, found in _differences(parts, batch, power):
                 if control == AS_RUN:
                     found = plain = {s: d for s, d in found.items() if not controlled or s in controlled}
                 if len(found) > 1:
@@ -91,43 +89,50 @@ def _statistics(
     return asdict(paired_difference(ours, theirs, alpha=alpha, rng=rng))
 
 
-def _differences(
-    parts: Results, tuned: Mapping[str, Any] | None, batch: int, power: float
-) -> Iterator[tuple[str, Losses]]:
+def _differences(parts: Results, batch: int, power: float) -> Iterator[tuple[str, Losses]]:
     """Yield each control's name and the differences of the losses at `power` from those at 1, by seed."""
     main = _of_batch(parts.get("main", ()), batch)
     yield AS_RUN, _difference(_losses(main, power), _losses(main, 1.0))
-    yield TUNED, _tuned_differences(tuned, batch, power)
+    tuned = _of_batch(parts.get("tuned", ()), batch)
+    yield TUNED, _tuned(tuned, power)
     damped = _of_batch(parts.get("damping", ()), batch)
-    rates = sorted({result.values[RATE] for result in damped})
-    if len(rates) == 3:
-        low, rate, high = rates
+    rate = next((result.values.get(RATE) for result in main), None)
+    lower = max((r.values[RATE] for r in damped if rate is not None and r.values[RATE] < rate), default=None)
+    higher = min((r.values[RATE] for r in damped if rate is not None and r.values[RATE] > rate), default=None)
+    if lower is not None and higher is not None:
         yield (
             "equal RMS: p = 1 at a lower rate",
-            _difference(_losses(damped, power, rate), _losses(damped, 1.0, low)),
+            _difference(_losses(damped, power, rate), _losses(damped, 1.0, lower)),
         )
         yield (
             "equal RMS: p at a higher rate",
-            _difference(_losses(damped, power, high), _losses(damped, 1.0, rate)),
+            _difference(_losses(damped, power, higher), _losses(damped, 1.0, rate)),
         )
     for part, name in NAMES.items():
         results = _of_batch(parts.get(part, ()), batch)
         yield name, _difference(_losses(results, power), _losses(results, 1.0))
 
 
-def _tuned_differences(tuned: Mapping[str, Any] | None, batch: int, power: float) -> Losses:
-    """Return the differences at each power's own best rate, as far as all were tried for both powers."""
-    view = next((v for v in (tuned or {}).get("views", ()) if v["kind"] == "tuned learning rate"), None)
-    if view is None:
+def _tuned(tuned: Sequence[ArmResult], power: float) -> Losses:
+    """Return the differences at each power's rate that is best in the mean of the other seeds.
+
+    A rate chosen by the very losses that are compared would flatter the power whose losses scatter most. Only rates
+    that both powers have all seeds of are chosen from.
+    """
+    seeds = {result.seed for result in tuned}
+    tables = {p: {r: _losses(tuned, p, r) for r in {t.values[RATE] for t in tuned}} for p in (power, 1.0)}
+    shared = [r for r in tables[1.0] if all(set(tables[p][r]) == seeds for p in tables)]
+    if len(seeds) < 2 or len(shared) < 2:
         return {}
-    found = [
-        c for g in view["groups"] if g["within"] == batch for c in g["comparisons"] if c["value"] == power
-    ]
-    return {
-        seed: difference
-        for c in found
-        for seed, difference in zip(c["seeds"], c["differences"] or [], strict=False)
-    }
+
+    def held_out(p: float) -> Losses:
+        def others(rate: float, seed: int) -> float:
+            return sum(loss for other, loss in tables[p][rate].items() if other != seed)
+
+        rates = {seed: min(shared, key=partial(others, seed=seed)) for seed in sorted(seeds)}
+        return {seed: tables[p][rate][seed] for seed, rate in rates.items()}
+
+    return _difference(held_out(power), held_out(1.0))
 
 
 def _of_batch(results: Sequence[ArmResult], batch: int) -> list[ArmResult]:
@@ -151,9 +156,7 @@ def _difference(ours: Losses, theirs: Losses) -> Losses:
     return {s: math.inf if math.isinf(theirs[s]) else ours[s] - theirs[s] for s in both}
 
 
-def interactions(
-    parts: Results, tuned: Mapping[str, Any] | None = None, *, alpha: float = 0.05, rng: Generator
-) -> list[dict[str, Any]]:
+def interactions(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[dict[str, Any]]:
     """Return by control how the difference of a power from p = 1 changes from the smallest to the largest batch.
 
     No best power and no shape of a curve is needed for that. A control that explained the trend would leave nothing of
@@ -161,51 +164,51 @@ def interactions(
 
     Parameters
     ----------
-    parts, tuned, alpha, rng
+    parts, alpha, rng
         As of `contrasts`.
 
     Returns
     -------
     list of dict
-        `control`, `power`; `batch_sizes`, the smallest and the largest; `differences`, the mean at either; `change`,
-        the statistics of the paired changes; `share`, the mean change over that as run in the same seeds, None where
-        there is none. "As run" is over all seeds of the main part. Left out are rows of fewer than two seeds and those
-        with a run that diverged.
+        `control`, `power`; `batch_sizes`, the smallest and the largest; `seeds`, `diverged`, how many of them have a
+        run that diverged; `differences`, the mean at either end; `change`, the statistics of the paired changes;
+        `removed`, those of the change as run less it, over the seeds of both; with a run that diverged all None.
+        Left out are rows of fewer than two seeds. "As run" is over all seeds of the main part.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
     rows: list[dict[str, Any]] = []
     if len(batches) < 2:
         return rows
     for power in SHOWN:
-        small, large = (dict(_differences(parts, tuned, batch, power)) for batch in (batches[0], batches[-1]))
-        for control in small:
-            if control not in large:
+        small, large = (dict(_differences(parts, batch, power)) for batch in (batches[0], batches[-1]))
+        plain = _changes(small[AS_RUN], large[AS_RUN])
+        for control in [name for name in small if name in large]:
+            changes = _changes(small[control], large[control])
+            if len(changes) < 2:
                 continue
-            both = [seed for seed in small[control] if seed in large[control]]
-            ends = [[found[control][seed] for seed in both] for found in (small, large)]
-            change = _statistics(ends[1], ends[0], alpha, rng)
-            if change is None:
-                continue
-            plain = [
-                large[AS_RUN][s] - small[AS_RUN][s] for s in both if s in small[AS_RUN] and s in large[AS_RUN]
-            ]
-            known = (
-                control != AS_RUN
-                and len(plain) == len(both)
-                and all(map(math.isfinite, plain))
-                and any(plain)
-            )
+            both = [seed for seed in changes if seed in plain] if control != AS_RUN else []
+            change = _statistics(list(changes.values()), [0.0] * len(changes), alpha, rng)
+            ends = [[found[control][seed] for seed in changes] for found in (small, large)]
             rows.append(
                 {
                     "control": control,
                     "power": power,
                     "batch_sizes": [batches[0], batches[-1]],
-                    "differences": [float(np.mean(end)) for end in ends],
+                    "seeds": len(changes),
+                    "diverged": sum(not math.isfinite(each) for each in changes.values()),
+                    "differences": None if change is None else [float(np.mean(end)) for end in ends],
                     "change": change,
-                    "share": change["mean"] / float(np.mean(plain)) if known else None,
+                    "removed": _statistics([plain[s] for s in both], [changes[s] for s in both], alpha, rng),
                 }
             )
     return rows
+
+
+def _changes(small: Losses, large: Losses) -> Losses:
+    """Return the changes of the differences over the seeds of both, +inf where a run diverged."""
+    both = [seed for seed in small if seed in large]
+    infinite = [s for s in both if not (math.isfinite(small[s]) and math.isfinite(large[s]))]
+    return {s: math.inf if s in infinite else large[s] - small[s] for s in both}
 
 
 def damping(main: Sequence[ArmResult], power: float = 1.2) -> dict[int, dict[str, float | None]]:

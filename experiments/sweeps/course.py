@@ -24,15 +24,17 @@ def course(main: Sequence[ArmResult]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `batch_size`; `shares` of the training; `correlations` of the loss at each share with the final one, over powers
-        and seeds, None where losses do not vary; `differences`, by power of `SHOWN`, the mean over paired seeds of the
-        loss less that of p = 1 at each share. Batch sizes with fewer than three runs are left out.
+        `batch_size`; `shares` of the training; `runs`, how many have losses at all of them; `correlations` of the loss
+        at each share with the final one, over powers and seeds, None where losses do not vary; `differences`, by power
+        of `SHOWN`, the mean over paired seeds of the loss less that of p = 1 at each share. Batch sizes with fewer than
+        three runs are left out.
     """
     rows = []
     for batch in sorted({result.values[BATCH] for result in main}):
         own = [r for r in main if r.values[BATCH] == batch and r.status == "completed" and r.evaluations]
         shares = _shares(own[0]) if own else []
-        curves = {(r.values[POWER], r.seed): _losses(r) for r in own if _shares(r) == shares}
+        alike = [r for r in own if _shares(r) == shares and np.isfinite(_losses(r)).all()]
+        curves = {(r.values[POWER], r.seed): _losses(r) for r in alike}
         if len(curves) < 3:
             continue
         table = np.array(list(curves.values()))
@@ -40,6 +42,7 @@ def course(main: Sequence[ArmResult]) -> list[dict[str, Any]]:
             {
                 "batch_size": batch,
                 "shares": shares,
+                "runs": len(curves),
                 "correlations": [_correlation(column, table[:, -1]) for column in table.T],
                 "differences": {f"{power:g}": _differences(curves, power) for power in sorted(SHOWN)},
             }
@@ -53,7 +56,7 @@ def _shares(result: ArmResult) -> list[float]:
 
 
 def _losses(result: ArmResult) -> Array:
-    return np.array([row["validation_loss"] for row in result.evaluations], dtype=np.float64)
+    return np.array([row.get("validation_loss") for row in result.evaluations], dtype=np.float64)
 
 
 def _correlation(some: Array, final: Array) -> float | None:

@@ -22,7 +22,7 @@ from experiments.sweeps.display import ENDED, Display
 from experiments.sweeps.folder import open_folder
 from experiments.sweeps.options import Options
 from experiments.sweeps.processes import Process, keep_working
-from experiments.sweeps.recall import recall
+from experiments.sweeps.recall import known_arms, recall
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Plan
 from theory.inputs import InputError
@@ -92,11 +92,14 @@ def run_sweep(
     Raises
     ------
     InputError
-        If the folder is another study's, an arm cannot be run as it is, workers cannot be had, or nothing in `known`
-        is of this study.
+        If the folder is another study's, an arm cannot be run as it is, workers cannot be had, nothing in `known` is of
+        this study, or snapshots are asked for with it.
     """
     begun = time.monotonic()
     fields = plain(execution)
+    if known is not None:
+        require(not execution.snapshots, "known", known, "none with --snapshots: a summary has no weights")
+        known_arms(study, known)
     data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
     if known is not None:

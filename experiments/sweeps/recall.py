@@ -76,16 +76,19 @@ def known_arms(study: Study, summary: Path) -> set[str]:
 
 def _known(summary: Path) -> dict[str, dict[str, Any]]:
     """Return what result.json holds of the completed arms, by the fingerprints that their recipes have today."""
+    allowed = "the summary.json of a study, or a folder with one"
     found = {}
     try:
         content = read_summary(summary)
+        if "origins" not in content:
+            allowed = "a summary.json with `origins`, which those of older versions lack: its study must be run again"
         rows = {_key(row): row for row in content["arms"] if row["status"] == "completed"}
         for arm in study_from_dict(content["study"]).arms():
             row = rows.get((arm.seed, *sorted(arm.values.items())))
             if row is not None:
                 found[arm.fingerprint] = _result(arm, row, content["origins"][row["origin"]])
     except (KeyError, TypeError, IndexError, InputError):
-        raise InputError("known", summary, "the summary.json of a study, or a folder with one") from None
+        raise InputError("known", summary, allowed) from None
     return found
 
 

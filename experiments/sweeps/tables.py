@@ -78,7 +78,9 @@ def status_view(study: Study, states: Sequence[ArmState]) -> Group:
     running = [state for state in states if state.state == "running"]
     tables = [table, *([_running_table(study, running)] if running else [])]
     said = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
-    return Group(*map(_unwrapped, tables), Text(said), Text(counted(states)))
+    failures = sum(state.failures for state in states)
+    told = [said, counted(states), *([f"{failures} failed attempts: attempts.jsonl"] if failures else [])]
+    return Group(*map(_unwrapped, tables), *map(Text, told))
 
 
 def _names(study: Study) -> list[str]:
@@ -88,7 +90,11 @@ def _names(study: Study) -> list[str]:
 
 def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
     first, *others = axis
-    distinct = [name for name in others if len(set(axis[name])) > len(set(axis[first]))]
+    distinct = [
+        name
+        for name in others
+        if len(set(zip(axis[first], axis[name], strict=True))) > len(set(axis[first]))
+    ]
     return [first, *distinct[:1]]
 
 

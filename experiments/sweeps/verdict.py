@@ -94,7 +94,7 @@ def _additions(history: Sequence[Mapping[str, Any]]) -> list[str]:
 def _trends(trends: Sequence[Mapping[str, Any]], rule: Mapping[str, Any]) -> list[str]:
     if len(trends) <= MANY:
         return [_trend(trend, rule) for trend in trends]
-    counts = Counter(_moves(trend) for trend in trends)
+    counts = Counter(moves(trend) for trend in trends)
     said = ", ".join(f"{words} in {count}" for words, count in counts.items())
     return [
         f"as {short(trends[0]['field'])} grows, in {len(trends)} settings, the best {short(rule['compared'])} {said} "
@@ -105,23 +105,28 @@ def _trends(trends: Sequence[Mapping[str, Any]], rule: Mapping[str, Any]) -> lis
 def _trend(trend: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
     where = ", ".join(f"{short(name)} = {value}" for name, value in trend["others"].items())
     along = f"as {short(trend['field'])} grows{f' ({where})' if where else ''}"
-    moves = f"the best {short(rule['compared'])} {_moves(trend)} {along}"
+    said = f"the best {short(rule['compared'])} {moves(trend)} {along}"
     tested = trend["grid"]
     if tested is None:
-        return f"{moves}: {trend['reason']}"
+        return f"{said}: {trend['reason']}"
     if trend["decision"] == "cannot be shown":
-        moves += f" with {_counted(len(trend['seeds']), 'seed')} (least p {tested['least_adjusted']:.2g})"
+        said += f" with {_counted(len(trend['seeds']), 'seed')} (least p {tested['least_adjusted']:.2g})"
     if trend["decision"] not in ("falls", "rises"):
-        moves += f", in these data it {tested['data']}"
+        said += f", in these data it {tested['data']}"
     family = f", {_correction(rule)} over {trend['family']} trends" if trend["family"] > 1 else ""
     side = "falling" if trend["predicted"] else "moving"
     told = [f"Page's p = {tested['adjusted']:.2g} of {side}{family}", *_slope(tested["slope"])]
     if trend["left_out"]:
         told.append(f"only {', '.join(f'{value:g}' for value in trend['values'])} have results throughout")
-    return f"{moves} ({', '.join(told)})"
+    return f"{said} ({', '.join(told)})"
 
 
-def _moves(trend: Mapping[str, Any]) -> str:
+def moves(trend: Mapping[str, Any]) -> str:
+    """Return whether a trend is there, in words.
+
+    >>> moves({"decision": "not shown", "predicted": True})
+    'is not shown to fall'
+    """
     direction = "fall" if trend["predicted"] else "move"
     words = {
         "not shown": f"is not shown to {direction}",

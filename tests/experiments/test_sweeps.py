@@ -337,6 +337,8 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, 
     told = capsys.readouterr()
     assert "4 of these arms are in" in told.err
     assert "6 arms: 4 completed, 2 open" in told.out
+    assert main([*words, "--snapshots", "1"]) == 2
+    assert "none with --snapshots: a summary has no weights" in capsys.readouterr().err
     assert not (tmp_path / "on").exists()
     assert main(words) == 0
     assert "4 arms are those of" in capsys.readouterr().err
@@ -369,6 +371,9 @@ def test_what_is_not_known(unbroken, tmp_path):
     content["arms"][0]["status"] = "diverged"
     given.write_text(json.dumps(content))
     assert recall(tmp_path / "on", study, {data: right}, given) == 3
+    given.write_text(json.dumps({key: value for key, value in content.items() if key != "origins"}))
+    with pytest.raises(InputError, match=r"known: .*a summary\.json with `origins`"):
+        recall(tmp_path / "on", study, {data: right}, given)
     for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
         given.write_text(broken)
         with pytest.raises(InputError, match=r"known: .*the summary\.json of a study, or a folder with one"):
