@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
@@ -16,13 +16,7 @@ from theory.flags import jsonable, result_table
 from theory.inputs import InputError
 from theory.provenance import provenance
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from figures.style import Row
-
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-LOSSES = "batch_size_losses"
 
 
 def batch_size(
@@ -69,6 +63,7 @@ def batch_size(
     from experiments.sweeps.batch_size import scales
     from figures.batch_size import collect
     from figures.batch_size_best import best_columns
+    from figures.batch_size_pictures import pictures
     from figures.batch_size_verdict import verdict
     from figures.commands import checkout_to_refresh, tell
     from figures.results import dump, results
@@ -86,13 +81,12 @@ def batch_size(
     origin = provenance(f"gradpower batch-size --scale {scale}", {"scale": scale, "seed": seed})
     content = results("batch_size", origin, scales={kept: found})
     written = [write_file(output / "batch_size.json", dump(content))]
-    pictures = _drawn(found)
-    for name, figure, rows in pictures:
-        written += save(figure, rows, origin, output, name)
+    drawn = pictures(found)
+    for picture in drawn:
+        written += save(*picture.draw(), origin, output, picture.file)
     if root is not None:
-        written += _refresh(
-            content, scale, kept, folder, [output / f"{name}.png" for name, *_ in pictures], root
-        )
+        paths = [output / f"{picture.file}.png" for picture in drawn]
+        written += _refresh(content, scale, kept, folder, paths, root)
     if json:
         print(json_module.dumps(content))
     else:
@@ -103,32 +97,6 @@ def batch_size(
         title = f"Scale {scale}, {about['done']} of {about['planned']} runs"
         Console().print(result_table(title, best_columns(found)), verdict(found))
     tell(written, file=sys.stderr if json else sys.stdout)
-
-
-def _drawn(found: dict[str, Any]) -> list[tuple[str, Figure, list[Row]]]:
-    from experiments.sweeps.verdict import early_view
-    from figures import batch_size_controls, batch_size_theory, sweep_losses
-
-    main = found["main"]
-    losses = [row for row in sweep_losses.rows(main) if row["view"] == main["primary"]]
-    made = [
-        (LOSSES, sweep_losses.draw(main), losses),
-        (batch_size_theory.FILE, batch_size_theory.draw(found), batch_size_theory.rows(found)),
-    ]
-    early = early_view(main)
-    if early is not None:
-        own = [row for row in sweep_losses.rows(main) if row["view"] == early["kind"]]
-        made.append((f"{LOSSES}_early", sweep_losses.draw(main, early), own))
-    if found["contrasts"]:
-        contrasts = found["contrasts"]
-        made.append(
-            (
-                batch_size_controls.FILE,
-                batch_size_controls.draw(contrasts),
-                batch_size_controls.rows(contrasts),
-            )
-        )
-    return made
 
 
 def _refresh(

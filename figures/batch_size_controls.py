@@ -17,7 +17,6 @@ from matplotlib.ticker import MaxNLocator
 from experiments.sweeps.contrasts import AS_RUN, SHOWN
 from figures.style import Row, house_style, letter, new_figure
 
-FILE = "batch_size_controls"
 Data = Mapping[str, Any]
 
 

@@ -10,6 +10,7 @@ from figures.batch_size_best import best_columns
 from figures.batch_size_controls_report import control_parts, interactions_text
 from figures.batch_size_cost import cost_table, cost_text
 from figures.batch_size_noise import noise_table, noise_text
+from figures.batch_size_pictures import pictures
 from figures.batch_size_theory_report import theory_parts
 from figures.batch_size_verdict import claims, tested, verdict
 from figures.markdown import markdown_table
@@ -41,16 +42,18 @@ def batch_size_parts(content: Mapping[str, Any] | None) -> list[str]:
             "design, written before the runs, is in `results/batch_size/design.md`."
         )
         return [_HEADING, text]
-    parts = [part for found in content["scales"].values() for part in _scale_parts(found)]
+    parts = [part for name, found in content["scales"].items() for part in _scale_parts(name, found)]
     return [_HEADING, _WHAT, *parts, "### What it takes", cost_text(content), cost_table(content)]
 
 
-def _scale_parts(found: Data) -> list[str]:
+def _scale_parts(name: str, found: Data) -> list[str]:
     heading = f"### At the scale {found['scale']}, on {found['about']['source']}"
     parts = [heading, _introduction(found), f"**Verdict.** {verdict(found)}"]
     rows = claims(found)
     parts += [markdown_table(["the paper's claim", "found at this size", "numbers"], rows)] if rows else []
+    shown = (f"[{picture.caption}](docs/{picture.file}_{name}.png)" for picture in pictures(found))
     parts += [
+        f"Pictures: {'; '.join(shown)}.",
         _best_table(found),
         _power_text(found),
         _false_falls(found),

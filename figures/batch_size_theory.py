@@ -23,7 +23,6 @@ from experiments.noise.prediction import VARIANTS
 from figures.style import MARKERS, Row, house_style, law_style, letter, new_figure, ratio_style
 from theory.predicted_power import RANGE
 
-FILE = "batch_size_theory"
 OBJECTIVES = ("equal learning rate", "equal RMS")
 Data = Mapping[str, Any]
 

@@ -24,7 +24,8 @@ from theory.files import write_file
 from theory.inputs import InputError
 
 FILE = "adopted.json"
-_FILES = ("recipe.json", "metrics.jsonl", "result.json")
+_FILES = ("recipe.json", "result.json")
+_METRICS = "metrics.jsonl"
 _SNAPSHOTS = "snapshots"
 
 
@@ -95,6 +96,9 @@ def _copied(source: Path, own: Path, name: str) -> bool:
     def fill(made: Path) -> None:
         for file in _FILES:
             shutil.copy2(source / file, made / file)
+        # An arm that is known from a summary has none.
+        if (source / _METRICS).exists():
+            shutil.copy2(source / _METRICS, made / _METRICS)
         if (source / _SNAPSHOTS).is_dir():
             shutil.copytree(source / _SNAPSHOTS, made / _SNAPSHOTS)
 

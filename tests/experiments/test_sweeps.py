@@ -359,6 +359,15 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, 
     assert "0 arms are those of" in capsys.readouterr().err
 
 
+def test_arms_known_from_a_summary_are_taken_over_by_other_parts(unbroken, tmp_path, related):
+    study, source = unbroken
+    given = write_summary(source, study).rename(tmp_path / "given.json")
+    text = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
+    data = {study.recipe.data: text}
+    assert recall(tmp_path / "first", study, data, given) == 4
+    assert adopt(tmp_path / "second", study, data) == {"first": 4}
+
+
 def test_what_is_not_known(unbroken, tmp_path):
     study, source = unbroken
     data = study.recipe.data
