@@ -71,6 +71,8 @@ def batch_size(
 
     if scale not in scales():
         raise InputError("scale", scale, f"one of {', '.join(scales())}")
+    if seed < 0:
+        raise InputError("seed", seed, "0, 1, 2, …")
     kept = name or scale
     allowed = "letters, digits, dots, dashes and underscores, beginning with a letter or digit"
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", kept, re.ASCII):
@@ -95,7 +97,8 @@ def batch_size(
                 Console().print(table)
         about = found["about"]
         title = f"Scale {scale}, {about['done']} of {about['planned']} runs"
-        Console().print(result_table(title, best_columns(found)), verdict(found))
+        Console().print(result_table(title, best_columns(found)))
+        Console(markup=False).print(verdict(found))
     tell(written, file=sys.stderr if json else sys.stdout)
 
 

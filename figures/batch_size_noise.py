@@ -30,6 +30,8 @@ def noise_text(noise: Sequence[Data]) -> str:
         _said_of_size(noise),
         _said_of_shape(noise),
         _said_of_ratio(noise),
+        "The table holds means over all batch sizes' runs, in its last three columns over all snapshots, too; "
+        "*expected* is the shape of averages of independent sequences.",
     ]
     return " ".join(part for part in parts if part)
 

@@ -35,7 +35,10 @@ def rows(content: Data) -> list[Row]:
     content : mapping
         From `figures.batch_size.collect`.
     """
-    measured = [{"panel": "measured", **row} for row in content["measured"]]
+    measured = [
+        {"panel": "measured", **{key: cell for key, cell in row.items() if key != "through_all"}}
+        for row in content["measured"]
+    ]
     predicted = [
         {"panel": row["objective"], "law": row["law"], **each}
         for row in content["ablation"]
@@ -123,12 +126,17 @@ def _draw_powers(axis: Axes, content: Data, objective: str, batches: Sequence[in
         y = np.array([p["mean"] for p in row["predicted"]])
         bars = np.array([[p["mean"] - p["low"], p["high"] - p["mean"]] for p in row["predicted"]]).T
         axis.errorbar(x, y, np.maximum(bars, 0), label=f"predicted: {row['law']}", elinewidth=0.7, **style)
+        ends = [k for k, p in enumerate(row["predicted"]) if p["at_edge"]]
+        hollow = style | {"linestyle": "none", "markerfacecolor": "white", "zorder": 4}
+        axis.plot([x[k] for k in ends], y[ends], **hollow)
     for row in content["measured"]:
         _draw_measured(axis, row, limits)
     axis.plot([], [], color="black", marker="*", linestyle="none", label="measured: parabola, 95 %")
     axis.plot(
         [], [], color="black", marker="v", markerfacecolor="white", linestyle="none", label="measured: grid"
     )
+    edge: dict[str, Any] = {"color": "0.4", "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
+    axis.plot([], [], label="hollow: at an end of the range in some snapshot", markersize=3.5, **edge)
     axis.axhline(1, color="black", linewidth=0.5, zorder=0)
     axis.set(title=objective, ylabel="best power $p$", ylim=limits)
     _batch_axis(axis, batches)

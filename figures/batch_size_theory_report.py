@@ -9,8 +9,16 @@ from experiments.noise.prediction import LAWS, VARIANTS
 from experiments.sweeps.ablation import FLAT, RIVAL
 from figures.batch_size_best import best_power
 from figures.markdown import markdown_table
+from theory.predicted_power import RANGE
 
 Data = Mapping[str, Any]
+_WORDS = """\
+Laws: *uniform* noise of the measured σ, as in the paper; *generalized-normal*, of each module's fitted shape, which
+nears the Gaussian as B grows; *empirical*, the measured residuals themselves, as if independent of the mean;
+*direct*, Adam over the measured gradients, with no law. A cell is the mean over the snapshots (least to greatest);
+*at an end*: the best power searched, {low:g} to {high:g}, was one of its ends there, which bounds the mean. *Error*:
+root mean square of the mean less the measured best power, over the batch sizes that have one, however wide its
+interval. *Within the interval*: at how many of the batch sizes with a bounded interval the mean lies in it."""
 
 
 def theory_parts(found: Data) -> list[str]:
@@ -24,7 +32,8 @@ def theory_parts(found: Data) -> list[str]:
     if not found["ablation"]:
         return []
     heading = "#### Does the theory know it?"
-    return [heading, theory_text(found), ablation_table(found), ingredients_text(found)]
+    words = _WORDS.format(low=RANGE[0], high=RANGE[1])
+    return [heading, theory_text(found), words, ablation_table(found), ingredients_text(found)]
 
 
 def theory_text(found: Data) -> str:

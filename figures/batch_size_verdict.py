@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def verdict(found: Data) -> str:
         return f"Not decided yet: {about['done']} of {about['planned']} runs are done."
     if trend is None or trend["grid"] is None or len(trend["seeds"]) < _FEWEST:
         return f"Not decided: these runs cannot show a trend. {analysis['verdict']}"
-    parts = (_head(found, trend), _at_one_rate(found), analysis["verdict"], _explained(found))
+    parts = (_head(found, trend), _at_one_rate(found), analysis["verdict"], _rates(found), _explained(found))
     return " ".join(filter(None, parts))
 
 
@@ -53,6 +54,22 @@ def _at_one_rate(found: Data) -> str:
     )
 
 
+def _rates(found: Data) -> str:
+    """Say where the control of tuned rates has a better rate at p = 1 than the comparison was made at."""
+    said = []
+    for batch, about in found["about"]["batches"].items():
+        losses = {
+            row["rate"]: row["loss"]
+            for row in found["tuned_rates"]
+            if (str(row["batch_size"]), row["power"]) == (batch, 1.0) and row["loss"] is not None
+        }
+        if losses:
+            best = min(losses, key=lambda rate: losses[rate])
+            if not math.isclose(best, about["rate"]):
+                said.append(f"{best:.2g} at batch {batch}, where the comparison has {about['rate']:.2g}")
+    return f"With more seeds, the best rate at p = 1 is {'; '.join(said)}." if said else ""
+
+
 def _explained(found: Data) -> str:
     """Say which controls take part of a change between the ends away, where that change is itself sure."""
     said = []
@@ -67,8 +84,8 @@ def _explained(found: Data) -> str:
             f"{verb} {', '.join(o['control'] for o in some)}"
             for verb, some in (
                 ("a part is taken away by", part),
-                ("a sure change is left by", left),
-                ("nothing is decided by", rest),
+                ("it is left, for sure in part, by", left),
+                ("inconclusive are", rest),
             )
             if some
         ]

@@ -98,7 +98,7 @@ def draw(analysis: Data, view: Data | None = None) -> Figure:
         if along and len(groups) % columns == 0:
             axes[len(groups)].set_ylabel(f"best {short(rule['compared'])}")
         letter(axes[:count])
-        figure.legend(handles=_legend(), loc="outside upper center", ncols=4, columnspacing=1.2)
+        figure.legend(handles=_legend(groups), loc="outside upper center", ncols=4, columnspacing=1.2)
     return figure
 
 
@@ -308,8 +308,10 @@ def _draw_line(
             axis.plot([x, x], interval or limits, **bar)
 
 
-def _legend() -> list[Any]:
+def _legend(groups: Sequence[Data]) -> list[Any]:
     black: dict[str, Any] = {"color": "black", "linestyle": "none"}
+    lost = any(c["diverged"] or c["baseline_diverged"] for group in groups for c in group["comparisons"])
+    cross = Line2D([], [], color="#D55E00", linestyle="none", marker="x", markersize=5, label="diverged")
     return [
         Line2D([], [], color="#0072B2", marker="o", markersize=3.5, linewidth=1.1, label="mean, t interval"),
         Line2D([], [], color=_SEED, marker=".", markersize=2, linewidth=0.5, label="one seed"),
@@ -326,5 +328,5 @@ def _legend() -> list[Any]:
             label="parabola's best, Fieller interval",
         ),
         Line2D([], [], color="black", linewidth=1.0, linestyle=(0, (1, 2)), label="interval unbounded"),
-        Line2D([], [], color="#D55E00", linestyle="none", marker="x", markersize=5, label="diverged"),
+        *([cross] if lost else []),
     ]

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from theory.inputs import InputError, decay, nonnegative, positive
@@ -164,7 +165,7 @@ def result_table(title: str, columns: Mapping[str, Sequence[Any]], digits: int =
     for heading in columns:
         table.add_column(heading, justify="right")
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*(_cell(value, digits) for value in row))
+        table.add_row(*(escape(_cell(value, digits)) for value in row))
     return table
 
 

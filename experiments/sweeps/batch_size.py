@@ -59,6 +59,8 @@ class Scale:
         Of the comparisons, and of the rates before them.
     warmup : float
         Share of the steps.
+    guessed : str
+        What of these is a guess, for whoever runs it.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class Scale:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     rate_seeds: tuple[int, ...] = (100,)
     warmup: float = WARMUP
+    guessed: str = ""
 
     def axis(self, batches: Sequence[int], rates: Sequence[float] | None = None) -> dict[str, Sequence[Any]]:
         """Return the axis of some batch sizes: what is tied to them, and their rates if given."""
@@ -96,15 +99,21 @@ def scales() -> dict[str, Scale]:
     (2, 8, 32)
     """
     grid = tuple(round(4e-3 * 2 ** (k / 2), 4) for k in (0, 2, 4, -2, 1, 3, -1, 5, -3, -4))
-    gpu_grid = tuple(round(1e-3 * 2 ** (k / 2), 4) for k in range(8))
     paper = recipe("llama-0.2b")
+    gpu: dict[str, Any] = {
+        "batches": (32, 128, 512),
+        "rates": (1.4e-3, 2.8e-3, 5.7e-3),
+        "rate_grid": tuple(round(1e-3 * 2 ** (k / 2), 4) for k in range(8)),
+        "guessed": "learning rates and the damping ratio are guesses here: first run batch-size-rates, and put what "
+        "it finds into experiments/sweeps/batch_size.py",
+    }
     return {
         "pocket": Scale(
             recipe("pocket-small"), (2, 8, 32), (2.8e-3, 2.8e-3, 5.7e-3), grid, damping=(0.970, 0.963)
         ),
-        "gpu": Scale(recipe("gpu-10m"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
-        "gpu-30m": Scale(recipe("gpu-30m"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
-        "gpu-moe": Scale(recipe("gpu-10m-moe"), (32, 128, 512), (1.4e-3, 2.8e-3, 5.7e-3), gpu_grid),
+        "gpu": Scale(recipe("gpu-10m"), **gpu),
+        "gpu-30m": Scale(recipe("gpu-30m"), **gpu),
+        "gpu-moe": Scale(recipe("gpu-10m-moe"), **gpu),
         "paper": Scale(
             paper,
             (512, 2048, 4096, 8192),
@@ -233,6 +242,18 @@ def parts_of(study: Study) -> dict[str, str]:
         if study.name in names:
             return names
     return {}
+
+
+def guesses(study: Study) -> str:
+    """Return what of a study's settings is a guess; nothing for most studies, or the part that replaces guesses.
+
+    >>> guesses(batch_size_study("gpu"))[:14], guesses(batch_size_study("gpu", "rates"))
+    ('learning rates', '')
+    """
+    for scale, made in scales().items():
+        if study.name in {f"{word_of(part)}-{scale}" for part in PARTS if part != "rates"}:
+            return made.guessed
+    return ""
 
 
 def command_of(study: Study) -> str:

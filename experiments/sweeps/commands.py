@@ -60,7 +60,7 @@ def sweep(
         Folder of the study; runs/NAME if not given.
     known
         A summary.json of this study from elsewhere, as results/batch_size/pocket/main.json: what it has the results
-        of is not run again.
+        of, on this text, is not run again. Not with --snapshots, which it does not have.
     options
         With how many workers, for how long, and where.
     dry_run
@@ -72,12 +72,15 @@ def sweep(
     --------
     $ gradpower sweep batch-size --scale pocket
     """
+    from experiments.sweeps.batch_size import guesses
     from experiments.sweeps.folder import default_folder
     from experiments.sweeps.studies import chosen_study
 
     chosen = chosen_study(study, scale, source)
     folder = output or default_folder(chosen)
     require_torch()
+    if guesses(chosen):
+        print(guesses(chosen), file=sys.stderr)
     if dry_run:
         _dry_run(chosen, folder, execution, options, known, json)
         return 0
@@ -155,7 +158,7 @@ def _dry_run(
     board = Board(folder, study, options.retries)
     states = board.states()
     if known is not None:
-        there_too = known_arms(study, known)
+        there_too = known_arms(study, known, snapshots=bool(execution.snapshots))
         states = [
             replace(state, state="completed")
             if state.state == "open" and state.fingerprint in there_too

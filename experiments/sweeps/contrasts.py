@@ -50,8 +50,9 @@ def contrasts(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[di
     -------
     list of dict
         `control`, `batch_size`, `power`, `differences` by seed, `diverged`, how many of the seeds have a run that
-        diverged, their `statistics`, and `change`, the statistics of the change by the control; both None with a run
-        that diverged, `change` where there is nothing to compare with.
+        diverged, their `statistics`, `as_run`, the mean difference as run in the same seeds, and `change`, the
+        statistics of the change by the control; all None with a run that diverged, the latter two where there is
+        nothing to compare with.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
     ends = dict.fromkeys((batches[0], batches[-1])) if batches else {}
@@ -77,8 +78,14 @@ def _described(found: Losses, plain: Losses, alpha: float, rng: Generator) -> di
         "differences": {str(seed): d if math.isfinite(d) else None for seed, d in found.items()},
         "diverged": sum(not math.isfinite(d) for d in found.values()),
         "statistics": _statistics(list(found.values()), [0.0] * len(found), alpha, rng),
+        "as_run": _mean(plain, both),
         "change": _statistics([found[s] for s in both], [plain[s] for s in both], alpha, rng),
     }
+
+
+def _mean(losses: Losses, seeds: Sequence[int]) -> float | None:
+    mean = float(np.mean([losses[seed] for seed in seeds])) if seeds else math.inf
+    return mean if math.isfinite(mean) else None
 
 
 def _statistics(
@@ -172,7 +179,8 @@ def interactions(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list
     list of dict
         `control`, `power`; `batch_sizes`, the smallest and the largest; `seeds`, `diverged`, how many of them have a
         run that diverged; `differences`, the mean at either end; `change`, the statistics of the paired changes;
-        `removed`, those of the change as run less it, over the seeds of both; with a run that diverged all None.
+        `as_run`, the mean change as run in the same seeds; `removed`, the statistics of that less the control's; with a
+        run that diverged all None.
         Left out are rows of fewer than two seeds. "As run" is over all seeds of the main part.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
@@ -198,6 +206,7 @@ def interactions(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list
                     "diverged": sum(not math.isfinite(each) for each in changes.values()),
                     "differences": None if change is None else [float(np.mean(end)) for end in ends],
                     "change": change,
+                    "as_run": _mean(plain, both),
                     "removed": _statistics([plain[s] for s in both], [changes[s] for s in both], alpha, rng),
                 }
             )

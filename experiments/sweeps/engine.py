@@ -98,8 +98,7 @@ def run_sweep(
     begun = time.monotonic()
     fields = plain(execution)
     if known is not None:
-        require(not execution.snapshots, "known", known, "none with --snapshots: a summary has no weights")
-        known_arms(study, known)
+        known_arms(study, known, snapshots=bool(execution.snapshots))
     data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
     if known is not None:

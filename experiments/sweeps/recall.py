@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.fields import to_dict
-from experiments.records import claim_folder, write_result
-from experiments.settings import DataSettings
+from experiments.records import claim_folder, differences, write_result
+from experiments.settings import DataSettings, require
 from experiments.sweeps.adoption import place_arm
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.outcome import read_summary
@@ -58,20 +58,29 @@ def recall(folder: Path, study: Study, data: Mapping[DataSettings, str], summary
     )
 
 
-def known_arms(study: Study, summary: Path) -> set[str]:
+def known_arms(study: Study, summary: Path, *, snapshots: bool) -> set[str]:
     """Return the fingerprints of a study's arms that a summary has the results of, on whatever text.
 
     Parameters
     ----------
     study, summary
         As of `recall`.
+    snapshots : bool
+        Whether they are asked for, which no summary has.
 
     Raises
     ------
     InputError
-        If it is no summary.
+        If it is no summary, has no arm of this study, or snapshots are asked for.
     """
-    return {arm.fingerprint for arm in study.arms()} & set(_known(summary))
+    require(not snapshots, "known", summary, "none with --snapshots: a summary has no weights")
+    found = {arm.fingerprint for arm in study.arms()} & set(_known(summary))
+    if not found:
+        given = study_from_dict(read_summary(summary)["study"])
+        told = differences(study.recipe, given.recipe) or [f"{given.name} is another part"]
+        allowed = f"a summary with completed arms of {study.name}; in this one {'; '.join(told)}"
+        raise InputError("known", summary, allowed)
+    return found
 
 
 def _known(summary: Path) -> dict[str, dict[str, Any]]:

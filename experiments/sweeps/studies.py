@@ -72,7 +72,12 @@ def chosen_study(word: str, scale: str | None = None, source: str | None = None)
         return batch_size_study(scale or "pocket", SCALED[word], source)
     if word.endswith(".toml"):
         for name, value in (("scale", scale), ("source", source)):
-            require(value is None, name, value, f"none, which a file does not have; {', '.join(SCALED)} do")
+            require(
+                value is None,
+                name,
+                value,
+                f"none with a .toml file, which says it itself; {', '.join(SCALED)} have it",
+            )
         return read_study(Path(word))
     if word not in STUDIES:
         names = [*STUDIES, *SCALED]

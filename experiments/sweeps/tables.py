@@ -22,8 +22,8 @@ STATES = ("open", "running", "paused", "completed", "diverged", "failed")
 def duration(seconds: float | None) -> str:
     """Return seconds as a person says them.
 
-    >>> [duration(s) for s in (0.4, 75, 7260, 200_000, None)]
-    ['0 s', '1 min 15 s', '2 h 01 min', '2 d 7 h', '']
+    >>> [duration(s) for s in (0.4, 75, 7260, 200_000, 1e10, None)]
+    ['0 s', '1 min 15 s', '2 h 01 min', '2 d 7 h', '317 years', '']
     """
     if seconds is None:
         return ""
@@ -34,7 +34,9 @@ def duration(seconds: float | None) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    if whole < 86400 * 1000:
+        return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    return f"{whole / 86400 / 365.25:.3g} years"
 
 
 def clock(seconds: float | None) -> str:
@@ -91,9 +93,7 @@ def _names(study: Study) -> list[str]:
 def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
     first, *others = axis
     distinct = [
-        name
-        for name in others
-        if len(set(zip(axis[first], axis[name], strict=True))) > len(set(axis[first]))
+        name for name in others if len(set(zip(axis[first], axis[name], strict=True))) > len(set(axis[first]))
     ]
     return [first, *distinct[:1]]
 

@@ -138,7 +138,10 @@ def test_by_name():
         (("example", None, "c4"), "source: c4 is not allowed; expected none, which example does not have"),
         (("batch-sice",), "did you mean batch-size?"),
         (("batch-size-rate", "gpu"), "did you mean batch-size-rates?"),
-        (("mine.toml", "gpu"), "scale: gpu is not allowed; expected none, which a file does not have"),
+        (
+            ("mine.toml", "gpu"),
+            "scale: gpu is not allowed; expected none with a .toml file, which says it itself",
+        ),
     ],
 )
 def test_names_that_cannot_be(words, message):
