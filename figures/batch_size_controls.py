@@ -12,11 +12,15 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.sweeps.contrasts import AS_RUN, SHOWN
 from figures.style import Row, house_style, letter, new_figure
 
+_BELOW = 0.11  # where seeds are drawn, below their mean
+_SEEDS: dict[str, Any] = {"color": "0.45", "marker": ".", "markersize": 3, "linestyle": "none"}
 Data = Mapping[str, Any]
 
 
@@ -62,7 +66,10 @@ def draw(contrasts: Sequence[Data]) -> Figure:
         grid[0, 0].set_yticks(range(len(names)), names)
         grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
         letter(list(grid[0]))
-        grid[0, 0].legend(fontsize=6.5)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        handles += [Line2D([], [], **_SEEDS), Patch(facecolor="0.92")]
+        labels = [f"{label}, 95 %" for label in labels] + ["one seed", "interval as run"]
+        figure.legend(handles, labels, loc="outside upper center", ncols=4)
     return figure
 
 
@@ -72,7 +79,7 @@ def _draw(axis: Axes, own: Sequence[Data], names: Sequence[str], index: int) -> 
     for row in own:
         y = names.index(row["control"]) + shift
         seeds = [d for d in row["differences"].values() if d is not None]
-        axis.plot(seeds, [y] * len(seeds), color="0.6", marker=".", markersize=3, linestyle="none", zorder=2)
+        axis.plot(seeds, [y + _BELOW] * len(seeds), **_SEEDS)
         if row["statistics"] is None:
             axis.text(0, y, f" {row['diverged']} diverged", fontsize=6, va="center", color=colour)
             continue
