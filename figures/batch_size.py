@@ -62,9 +62,9 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain data: `main`, `tuned` and `one_rate`, analyses (the latter two None if not there); `false_falls`, see
-        `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by batch size and rate, and
-        `tuned_rates`, the same by power;
+        Plain data: `main`, `tuned` and `one_rate`, analyses (the latter two None if not there); `false_falls` and
+        `one_rate_false_falls`, see `curvature.false_falls`; `target_loss` of the early reading; `rates`, mean losses by
+        batch size and rate, and `tuned_rates`, the same by power;
         `contrasts`, `interactions` and `damping` of `experiments.sweeps.contrasts`; `course`, see
         `experiments.sweeps.course`; `noise`, the measurements; `measured`, the best power by batch size; `ablation`;
         `power`, what could have been seen; `about`, model, text and machines.
@@ -91,14 +91,16 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     judged = analyse(study, main, early=early, seed=seed, history=read_history(found["main"]))
     noise = _noise(found[NOISE], study) if NOISE in found else []
     measured = best_powers(judged)
+    one_rate = _judged(outcomes, found, "one-rate", seed)
     return {
         "scale": scale,
         "about": _about(study, main)
         | {"parts": {part: _counted(*outcome) for part, outcome in outcomes.items()}},
         "main": judged,
         "tuned": _judged(outcomes, found, "tuned", seed),
-        "one_rate": _judged(outcomes, found, "one-rate", seed),
+        "one_rate": one_rate,
         "false_falls": _false_falls(judged, seed),
+        "one_rate_false_falls": [] if one_rate is None else _false_falls(one_rate, seed),
         "target_loss": target,
         "rates": rate_curves(results.get("rates", ())),
         "tuned_rates": rate_curves(results.get("tuned", ())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.sweeps.verdict import early_view
@@ -127,19 +127,27 @@ def _power_text(found: Data) -> str:
 
 
 def _false_falls(found: Data) -> str:
-    rows = found["false_falls"]
-    if not rows:
+    if not found["false_falls"]:
         return ""
-    shares = "; ".join(
-        f"{row['optimum']:.2f} (batch {row['batch_size']}) {row['share']:.1%} ± {row['standard_error']:.1%}"
-        for row in rows
+    told = _shares(found["false_falls"])
+    one = (
+        f" At one learning rate: {_shares(found['one_rate_false_falls'])}."
+        if found["one_rate_false_falls"]
+        else ""
     )
     return (
         "Page's test is made for curves of one shape. With one best power at all batch sizes, but curves and noise as "
         f"unequal as these seeds allow, it would call a fall, with {found['main']['rule']['alpha']:.0%} intended, in "
-        f"this share of such studies (simulated), by which batch size's best power is taken for all: {shares}. Where "
-        "the loss is flat in p, the best of the grid drifts to its middle, and that looks like a fall from an optimum "
-        "above it."
+        f"this share of such studies (simulated), by which batch size's best power is taken for all: {told}.{one} "
+        "Where the loss is flat in p, the best of the grid drifts to its middle, and that looks like a fall from an "
+        "optimum above it."
+    )
+
+
+def _shares(rows: Sequence[Data]) -> str:
+    return "; ".join(
+        f"{row['optimum']:.2f} (batch {row['batch_size']}) {row['share']:.1%} ± {row['standard_error']:.1%}"
+        for row in rows
     )
 
 

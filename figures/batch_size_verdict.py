@@ -34,7 +34,14 @@ def verdict(found: Data) -> str:
         return f"Not decided yet: {about['done']} of {about['planned']} runs are done."
     if trend is None or trend["grid"] is None or len(trend["seeds"]) < _FEWEST:
         return f"Not decided: these runs cannot show a trend. {analysis['verdict']}"
-    parts = (_head(found, trend), _at_one_rate(found), analysis["verdict"], _rates(found), _explained(found))
+    parts = (
+        _head(found, trend),
+        _at_one_rate(found),
+        _doubt(found),
+        analysis["verdict"],
+        _rates(found),
+        _explained(found),
+    )
     return " ".join(filter(None, parts))
 
 
@@ -48,9 +55,36 @@ def _at_one_rate(found: Data) -> str:
     groups = primary_view(found["one_rate"])["groups"]
     best = ", ".join(f"{group['best']['grid']['value']:g}" for group in groups)
     steady = trend["decision"] == _trend(found["main"])["decision"]
+    last = groups[-1]
+    means = [abs(c["statistics"]["mean"]) for c in last["comparisons"] if c["statistics"]]
+    flat = (
+        f" At batch {last['within']} no p differs from p = 1 by the rule, or by more than {max(means):.3f} in the "
+        "mean: the loss is flat in p there."
+        if means and not any(c["decision"] in ("lower", "higher") for c in last["comparisons"])
+        else ""
+    )
     return (
-        f"At one learning rate for all batch sizes, as the paper's Figure 6 has it, {'also ' if steady else ''}the "
-        f"best power {tested(trend)}: {best} of the grid."
+        f"At one learning rate for all batch sizes, as the paper's Figure 6 has it, the best power "
+        f"{'also ' if steady else ''}{tested(trend)}: {best} of the grid.{flat}"
+    )
+
+
+def _doubt(found: Data) -> str:
+    """Say how often a fall would be called without one, where that is more than was meant."""
+    alpha = found["main"]["rule"]["alpha"]
+    shares = {
+        name: max((row["share"] for row in rows), default=0.0)
+        for name, rows in (
+            ("with these curves", found["false_falls"]),
+            ("with those at one rate", found["one_rate_false_falls"]),
+        )
+    }
+    said = [f"{share:.0%} of studies {name}" for name, share in shares.items() if share > alpha]
+    return (
+        f"Curves that differ in shape let Page's test call a fall where the best power does not move: in up to "
+        f"{', '.join(said)}, instead of {alpha:.0%}."
+        if said
+        else ""
     )
 
 
