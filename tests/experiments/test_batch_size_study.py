@@ -10,6 +10,7 @@ import pytest
 from experiments.fields import FIELDS, get_field
 from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, parts_of, scales
 from experiments.sweeps.studies import chosen_study
+from gradpower.__main__ import main
 from theory.inputs import InputError
 
 SCALES = tuple(scales())
@@ -148,3 +149,10 @@ def test_names_that_cannot_be(words, message):
     with pytest.raises(InputError) as error:
         chosen_study(*words)
     assert message in str(error.value)
+
+
+def test_guessed_settings_are_told_before_they_are_used(capsys):
+    assert main(["sweep", "batch-size", "--scale", "gpu", "--dry-run"]) == 0
+    assert "learning rates and the damping ratio are guesses" in capsys.readouterr().err
+    assert main(["sweep", "batch-size-rates", "--scale", "gpu", "--dry-run"]) == 0
+    assert "guesses" not in capsys.readouterr().err

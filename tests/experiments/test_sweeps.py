@@ -19,7 +19,7 @@ from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
 from experiments.sweeps.outcome import read_history
-from experiments.sweeps.recall import recall
+from experiments.sweeps.recall import known_arms, recall
 from experiments.sweeps.results import read_results, write_summary
 from experiments.sweeps.study import study_from_dict
 from experiments.sweeps.study_files import read_study
@@ -366,6 +366,15 @@ def test_arms_known_from_a_summary_are_taken_over_by_other_parts(unbroken, tmp_p
     data = {study.recipe.data: text}
     assert recall(tmp_path / "first", study, data, given) == 4
     assert adopt(tmp_path / "second", study, data) == {"first": 4}
+
+
+def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_path):
+    study, source = unbroken
+    given = write_summary(source, study).rename(tmp_path / "given.json")
+    data = dataclasses.replace(study.recipe.data, source="text:other.txt")
+    other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, data=data))
+    with pytest.raises(InputError, match=r"known: .*in this one data\.source: text:other\.txt → "):
+        known_arms(other, given, snapshots=False)
 
 
 def test_what_is_not_known(unbroken, tmp_path):

@@ -574,6 +574,7 @@ def test_the_last_word_of_the_command_is_the_verdict(tmp_path, capsys):
         (("--scale", "huge"), "scale: huge is not allowed; expected one of pocket, gpu"),
         (("--name", "../up"), "name: ../up is not allowed; expected letters, digits"),
         (("--folder", "nowhere"), "gradpower sweep batch-size --scale pocket makes it"),
+        (("--seed", "-1"), "seed: -1 is not allowed; expected 0, 1, 2, …"),
     ],
 )
 def test_bad_input(tmp_path, words, message, capsys):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from theory.flags import Example, Output, jsonable, result_table, write_atomically
 from theory.inputs import InputError
@@ -72,5 +74,8 @@ def test_json_is_valid_whatever_the_numbers():
 
 def test_table_columns_must_be_of_one_length():
     assert result_table("t", {"a": [1.0, None], "b": [(1.0, 2.0), ()]}).row_count == 2
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(result_table("t", {"a": ["1.36 [unbounded]"]}))
+    assert "1.36 [unbounded]" in console.export_text()
     with pytest.raises(ValueError, match="zip"):
         result_table("t", {"a": [1.0], "b": []})
