@@ -17,8 +17,8 @@ _LEFT = """\
 What each control leaves of the trend: the differences from p = 1 at either end of the batch sizes, their change, and
 how much of the change as run, in the same seeds, it takes away. A control that explained the trend would take all."""
 _RATES = """\
-Losses by learning rate at p = 1, on a seed of its own. The rates of the comparison were chosen by it; one seed's losses
-scatter as much as neighbours on the grid differ."""
+Losses by learning rate at p = 1, on a seed of its own; one seed's losses scatter as much as neighbours on the grid
+differ."""
 _TUNED = """\
 Mean losses by learning rate and power over the seeds of the control of tuned rates. A best loss at an end of its column
 is a bound only."""
@@ -34,7 +34,7 @@ def control_parts(found: Data) -> list[str]:
     """
     parts = []
     if found["rates"]:
-        parts += [_RATES, rate_table(found["rates"])]
+        parts += [f"{_RATES} {_chosen(found)}".strip(), rate_table(found["rates"])]
     if found["tuned_rates"]:
         parts += [_TUNED, rate_table(found["tuned_rates"])]
     if found["contrasts"]:
@@ -42,6 +42,22 @@ def control_parts(found: Data) -> list[str]:
     if any(row["control"] != AS_RUN for row in found["interactions"]):
         parts += [_LEFT, interaction_table(found)]
     return parts
+
+
+def _chosen(found: Data) -> str:
+    """Say where the comparison was not made at the best rate of the table."""
+    said = []
+    for batch, about in found["about"]["batches"].items():
+        losses = {r["rate"]: r["loss"] for r in found["rates"] if str(r["batch_size"]) == batch and r["loss"]}
+        best = min(losses, key=lambda rate: losses[rate], default=None)
+        if best is not None and best != about["rate"]:
+            said.append(f"{best:g} at batch {batch}, where the comparison has {about['rate']:g}")
+    if not said:
+        return "The comparison is made at the best of each batch size."
+    return (
+        f"The best are not those of the comparison everywhere: {'; '.join(said)}. What was known when those were "
+        "chosen is in the design."
+    )
 
 
 def rate_table(rates: Sequence[Data]) -> str:

@@ -250,10 +250,10 @@ def guesses(study: Study) -> str:
     >>> guesses(batch_size_study("gpu"))[:14], guesses(batch_size_study("gpu", "rates"))
     ('learning rates', '')
     """
-    for scale, made in scales().items():
-        if study.name in {f"{word_of(part)}-{scale}" for part in PARTS if part != "rates"}:
-            return made.guessed
-    return ""
+    word = parts_of(study).get(study.name)
+    if word is None or word == word_of("rates"):
+        return ""
+    return scales()[study.name.removeprefix(f"{word}-")].guessed
 
 
 def command_of(study: Study) -> str:

@@ -50,9 +50,9 @@ def contrasts(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list[di
     -------
     list of dict
         `control`, `batch_size`, `power`, `differences` by seed, `diverged`, how many of the seeds have a run that
-        diverged, their `statistics`, `as_run`, the mean difference as run in the same seeds, and `change`, the
-        statistics of the change by the control; all None with a run that diverged, the latter two where there is
-        nothing to compare with.
+        diverged, their `statistics`, None with a run that diverged; `as_run`, the mean difference as run in the same
+        seeds, and `change`, the statistics of the change by the control: None where a run on either side diverged, or
+        there is nothing to compare with; `as_run` needs the main part's runs only.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})
     ends = dict.fromkeys((batches[0], batches[-1])) if batches else {}
@@ -179,8 +179,8 @@ def interactions(parts: Results, *, alpha: float = 0.05, rng: Generator) -> list
     list of dict
         `control`, `power`; `batch_sizes`, the smallest and the largest; `seeds`, `diverged`, how many of them have a
         run that diverged; `differences`, the mean at either end; `change`, the statistics of the paired changes;
-        `as_run`, the mean change as run in the same seeds; `removed`, the statistics of that less the control's; with a
-        run that diverged all None.
+        `as_run`, the mean change as run in the same seeds; `removed`, the statistics of that less the control's. With a
+        run that diverged `differences`, `change` and `removed` are None.
         Left out are rows of fewer than two seeds. "As run" is over all seeds of the main part.
     """
     batches = sorted({result.values[BATCH] for result in parts.get("main", ())})

@@ -209,6 +209,35 @@ def test_a_control_with_a_run_that_diverged_is_shown_without_a_number():
     assert "| – | – | unstable: 1 diverged | -0.0296 | – | 3 |" in interaction_table({"interactions": rows})
 
 
+def test_the_verdict_tells_of_one_rate_and_of_better_rates(found):
+    """Made-up losses are best at the comparison's rates, and fall at one rate, too."""
+    said = verdict(found)
+    assert (
+        "At one learning rate for all batch sizes, as the paper's Figure 6 has it, the best power also falls"
+        in said
+    )
+    assert "the best rate at p = 1 is" not in said
+    half = scales()["pocket"].rates[0] / 2
+    rows = [
+        row | {"loss": row["loss"] - 0.1} if row["batch_size"] == 2 and row["rate"] == half else row
+        for row in found["tuned_rates"]
+    ]
+    told = verdict(found | {"tuned_rates": rows})
+    assert f"the best rate at p = 1 is {half:.2g} at batch 2, where the comparison has 0.0028." in told
+    assert "At one learning rate" not in verdict(found | {"one_rate": None})
+
+
+def test_rates_beside_the_comparison(found):
+    text = "\n\n".join(batch_size_parts({"scales": {"pocket": found}}))
+    assert "The comparison is made at the best of each batch size." in text
+    rows = [
+        row | {"loss": 1.0} if (row["batch_size"], row["rate"]) == (8, 0.001) else row
+        for row in found["rates"]
+    ]
+    text = "\n\n".join(batch_size_parts({"scales": {"pocket": found | {"rates": rows}}}))
+    assert "everywhere: 0.001 at batch 8, where the comparison has 0.0028." in text
+
+
 def test_tuned_rates_are_chosen_on_other_seeds():
     """At one seed and rate p = 1.2 is lucky by 0.5: that seed's own choice must not know it, the others' do."""
     lucky = scales()["pocket"].rates[0] * 2**0.5
@@ -263,6 +292,9 @@ def test_differences_that_vanish_on_the_way():
     assert row["differences"] == {"0.8": None, "1.2": pytest.approx([0.5, 0.0])}
     assert row["correlations"] == pytest.approx([0.0, 1.0])
     assert course(made[:2]) == []
+    # A run without a loss on the way is left out.
+    odd = dataclasses.replace(made[0], evaluations=[{"tokens": 5}, {"tokens": 10, "validation_loss": 3.0}])
+    assert [row["runs"] for row in course([odd, *made[1:]])] == [3]
     diverged = [dataclasses.replace(r, status="diverged", loss=None) for r in made]
     assert course(diverged) == []
 
