@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from gradpower.module_scaling import apply_module_scales, module_scales
     from gradpower.module_snr import ModuleSNR, SNRMeter, modules_by_pattern, modules_of, snr_from_adam
     from gradpower.muon import MuonAdamWPower, StackedMuon, muon_groups
-    from gradpower.optimizers import AdagradPower, AdamPower, AdamWPower, MuonPower, RMSpropPower, SGDPower
+    from gradpower.optimizers import (
+        AdagradPower,
+        AdamPower,
+        AdamWPower,
+        MuonPower,
+        RMSpropPower,
+        SGDPower,
+        step_paths,
+    )
     from gradpower.powered_optimizer import PoweredOptimizer, powered
     from gradpower.schedules import (
         Anneal,
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
         linear_power,
         wsd_power,
     )
-    from gradpower.transform import foreach_sign_power, sign_power
+    from gradpower.transform import foreach_sign_power, sign_power, sign_power_
     from gradpower.update_size import UpdateMeter, UpdateSize, effective_update_ratio, gaussian_damping
 
 # Where each public name lives: torch is imported when the first of them is asked for, not by `gradpower --help`.
@@ -39,10 +47,10 @@ _HOMES = {
     "module_scaling": "apply_module_scales module_scales",
     "module_snr": "ModuleSNR SNRMeter modules_by_pattern modules_of snr_from_adam",
     "muon": "MuonAdamWPower StackedMuon muon_groups",
-    "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower",
+    "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower step_paths",
     "powered_optimizer": "PoweredOptimizer powered",
     "schedules": "Anneal PowerSchedule constant_power cosine_power linear_power wsd_power",
-    "transform": "foreach_sign_power sign_power",
+    "transform": "foreach_sign_power sign_power sign_power_",
     "update_size": "UpdateMeter UpdateSize effective_update_ratio gaussian_damping",
 }
 
@@ -82,7 +90,9 @@ __all__ = [
     "power_then_clip",
     "powered",
     "sign_power",
+    "sign_power_",
     "snr_from_adam",
+    "step_paths",
     "wsd_power",
 ]
 

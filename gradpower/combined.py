@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.inputs import refusal
-from gradpower.portions import Group
 from gradpower.powered_optimizer import PoweredOptimizer
+from gradpower.stand_in import Group
 
 
 class CombinedOptimizer(Optimizer):

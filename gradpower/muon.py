@@ -18,8 +18,8 @@ from gradpower.combined import CombinedOptimizer
 from gradpower.inputs import refusal
 from gradpower.names import match_parameters
 from gradpower.optimizers import POWERED, AdamWPower
-from gradpower.portions import Group
 from gradpower.powered_optimizer import PoweredOptimizer
+from gradpower.stand_in import Group
 
 ALGORITHMS = ("muon", "adamw")
 # The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.
@@ -114,8 +114,6 @@ class StackedMuonPower(PoweredOptimizer, StackedMuon):
     >>> experts = nn.Parameter(torch.zeros(4, 3, 2))
     >>> optimizer = StackedMuonPower([experts], lr=1e-3, power=1.2, adjust_lr_fn="match_rms_adamw")
     """
-
-    separable = True
 
 
 POWERED[StackedMuon] = StackedMuonPower

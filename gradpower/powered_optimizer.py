@@ -11,21 +11,34 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from difflib import get_close_matches
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
+from gradpower.closures import closure_use
 from gradpower.inputs import POWER, check_power, real, refusal
-from gradpower.portions import Group, Scratch, gradients_of, portions, powered_gradients, with_gradient
+from gradpower.stand_in import (
+    Group,
+    gradients_of,
+    largest_portion,
+    portions,
+    stand_in_class,
+    step_group,
+    step_of,
+    swapped_gradients,
+)
 from gradpower.transform import OFFSET, SignPower
 
 F = TypeVar("F", bound=Callable[..., Any])
-Gradients = list[tuple[Tensor, Tensor | None]]
+B_co = TypeVar("B_co", bound=Optimizer, covariant=True)
 # What a powered optimizer adds to every parameter group.
-SETTINGS = ("power", "power_offset")
+SETTINGS = ("power", "offset")
+# Keys of groups that speak of powers: those of this library; any other is a mistake, and would be ignored.
+KNOWN_KEYS = {*SETTINGS, "initial_power"}
 
 
 def _untraced(function: F) -> F:
@@ -40,8 +53,7 @@ class PoweredOptimizer(Optimizer):
     Parameters
     ----------
     params : iterable
-        Parameters or parameter groups, as the base takes them; a group may have its own "power" and
-        "power_offset".
+        Parameters or parameter groups, as the base takes them; a group may have its own "power" and "offset".
     power : float or Tensor
         The power p > 0 of the groups that have none of their own. p = 1 is the base optimizer, bit for bit; as
         p → 0 it sees the signs only. A 0-dimensional tensor can be changed in a captured graph: each group has a
@@ -59,26 +71,29 @@ class PoweredOptimizer(Optimizer):
     TypeError
         If `power`, `offset` or `clip` is of another type.
     ValueError
-        If a power is not finite and positive, an offset negative, or `differentiable=True`: the step writes
-        into buffers and cannot be differentiated.
+        If a power is not finite and positive, an offset negative, a group has an unknown key that speaks of powers
+        or offsets, or `differentiable=True`: the step writes into buffers and cannot be differentiated.
 
     Notes
     -----
-    `param_groups` hold "power", so that it is saved, loaded, scheduled and set for each group like "lr"; a
-    checkpoint of the plain base is loaded with the powers of this object. `.grad` is left as the user made it.
-    With a GradScaler the gradients are unscaled before the power, whether or not the base could do it itself. The
-    base must read `.grad`.
+    `param_groups` hold "power" and "offset", so that they are saved, loaded, scheduled and set for each group like
+    "lr"; a checkpoint of the plain base is loaded with the powers of this object. With a GradScaler the gradients are
+    unscaled before the power, whether or not the base could do it itself. The base must read `.grad`.
 
-    Extra memory of a step with one of torch's own optimizers: as much as the largest parameter. At most a quarter more
-    with an offset, four times as much for complex gradients, 32 MB more for bfloat16 and float16 (five times as much
-    if not contiguous), once for each dtype in a mixture; all powered gradients in a compiled step.
+    During a step of one of torch's own optimizers neither `param_groups` nor any `.grad` of the user's is changed, so
+    that signal handlers, other threads and checkpoints see what they see of torch's. Another optimizer reads `.grad`
+    itself: there, and in a step under torch.compile, `.grad` is φ_p(g) while the base's step runs, and is put back
+    even if it fails.
+
+    Extra memory of a step with one of torch's own optimizers: as many entries as the largest parameter, or 4 million
+    if that is smaller. At most a quarter more with an offset, four times as much for complex gradients, 32 MB more for
+    bfloat16 and float16 (five times as much if not contiguous). With other optimizers, and in a compiled step, all
+    powered gradients.
     """
 
-    # Whether one base step equals steps over its parameters, a few at a time: true of torch's own optimizers,
-    # whose state is kept for each parameter. Then no second copy of all gradients is ever made.
-    separable: ClassVar[bool] = False
-    # The base's step without torch's wrapper, which would run our hooks a second time.
-    _unhooked_step: ClassVar[Callable[..., Any]]
+    # The base's step without torch's hooks, and the class of what takes it for us.
+    _base_step: ClassVar[Callable[..., Any]]
+    _stand_in: ClassVar[type[Optimizer] | None]
     # A fused base would hand scaled gradients to φ_p, which is not linear.
     _step_supports_amp_scaling: bool = False
 
@@ -99,29 +114,50 @@ class PoweredOptimizer(Optimizer):
         super().__init__(params, *args, **kwargs)
         self.clip = clip
         self._step_supports_amp_scaling = False
-        self.defaults |= {"power": power, "power_offset": offset}
-        _check_settings(self.param_groups)
+        self.defaults |= {"power": power, "offset": offset}
+        self._check_settings(self.param_groups)
         for group in self.param_groups:
             self._give_settings(group)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        base = base_of(cls)
+        cls._base_step, cls._stand_in = staticmethod(step_of(base)), stand_in_class(base)
         cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]
-        step = base_of(cls).step
-        # torch wraps the step of a class when the first object of it is made.
-        cls._unhooked_step = staticmethod(
-            getattr(step, "__wrapped__", step) if hasattr(step, "hooked") else step
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "clip": self.clip}
 
+    def __repr__(self) -> str:
+        return (
+            super().__repr__()
+            if self.clip is None
+            else f"{super().__repr__()[:-1]}\n    clip: {self.clip}\n)"
+        )
+
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, with the constructor's power unless it has its own; see torch.optim.Optimizer."""
-        _check_settings([{**self.defaults, **param_group}])
+        if "power" in self.defaults:
+            self._check_settings([{**self.defaults, **param_group}])
         super().add_param_group(param_group)
         if "power" in self.defaults:
             self._give_settings(self.param_groups[-1])
+
+    def _check_settings(self, groups: Iterable[Group]) -> None:
+        for group in groups:
+            for key in group.keys() - self.defaults.keys() - KNOWN_KEYS:
+                if isinstance(key, str) and ("power" in key or "offset" in key):
+                    near = get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.3)
+                    hint = f" (did you mean {near[0]}?)" if near else ""
+                    allowed = f"{' or '.join(SETTINGS)}{hint}"
+                    raise refusal("key of a parameter group", key, allowed, ValueError)
+            if "power" in group:
+                group["power"] = check_power(group["power"])
+            if "offset" in group:
+                group["offset"] = real("offset", group["offset"], OFFSET, low=0)
+            if group.get("differentiable"):
+                allowed = "False (the powered step writes into buffers)"
+                raise refusal("differentiable", True, allowed, ValueError)
 
     def _give_settings(self, group: Group) -> None:
         """Give a group what it lacks; a tensor of its own, as schedules write into it."""
@@ -146,7 +182,7 @@ class PoweredOptimizer(Optimizer):
             if missing:
                 for group, mine in zip(saved, self.param_groups, strict=False):
                     group[name] = mine[name]
-        _check_settings(saved)
+        self._check_settings(saved)
         before = [group["power"] for group in self.param_groups]
         super().load_state_dict({**state_dict, "param_groups": saved})
         for group, power in zip(self.param_groups, before, strict=True):
@@ -154,13 +190,15 @@ class PoweredOptimizer(Optimizer):
             if isinstance(power, Tensor):
                 group["power"] = power.fill_(float(group["power"]))
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
         """Take one step of the base optimizer on φ_p of the gradients.
 
         Parameters
         ----------
         closure : callable, optional
             Evaluates the model anew and returns the loss; called once, with gradients enabled.
+        **kwargs
+            As the step of the base takes them.
 
         Returns
         -------
@@ -170,86 +208,55 @@ class PoweredOptimizer(Optimizer):
             return self._compiled_step(closure)
         transforms = [_transform(group) for group in self.param_groups]
         if self.clip is None and all(transform.is_identity for transform in transforms):
-            return self._base_step(closure)
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+            return self._base_step(self, **({} if closure is None else {"closure": closure}), **kwargs)
+        loss = _evaluate(closure)
         with torch.no_grad():
             transforms = self._clipped(transforms)
-            if self.separable:
-                self._step_by_portions(transforms)
-            else:
-                self._step_on(self.param_groups, transforms, scratch=None)
+        if self._stand_in is None:
+            with swapped_gradients(self.param_groups, transforms):
+                self._base_step(self, **kwargs)
+            return loss
+        with torch.no_grad():
+            largest = largest_portion(self.param_groups)
+            for group, transform in zip(self.param_groups, transforms, strict=True):
+                self._step_group(group, transform, largest)
         return loss
 
-    def _base_step(self, closure: Callable[[], Any] | None = None) -> Any:
-        return self._unhooked_step(self) if closure is None else self._unhooked_step(self, closure)
+    def _step_group(self, group: Group, transform: SignPower, largest: int) -> None:
+        """Take the step of one group, a portion of its powered gradients at a time; at p = 1 the base does."""
+        assert self._stand_in is not None
+        for portion in [group] if transform.is_identity else portions(group, largest):
+            step_group(self, self._stand_in, self._base_step, portion, transform)
 
     def _compiled_step(self, closure: Callable[[], Any] | None) -> Any:
         """Let torch.compile see the base's step, between two calls that it does not trace."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _evaluate(closure)
         self._substitute()
         try:
-            self._unhooked_step(self)
+            self._base_step(self._traced)  # type: ignore[attr-defined]
         finally:
             self._put_back()
         return loss
 
     @_untraced
     def _substitute(self) -> None:
-        raw = _raw(self.param_groups)
-        try:
-            with torch.no_grad():
-                transforms = self._clipped([_transform(group) for group in self.param_groups])
-                _put_powered(self.param_groups, transforms, scratch=None)
-        except BaseException:
-            _restore(raw)
-            raise
-        # Both out of the graph's sight, or it would be made anew: for another power, and where p = 1 leaves `.grad`.
-        settings = [{name: group.pop(name) for name in SETTINGS} for group in self.param_groups]
-        self._taken = raw, settings
+        """Put φ_p(g) into `.grad`, and make the stand-in whose groups lack our settings.
+
+        A power in a group that the graph reads would have the graph made anew for each power. The stand-in is the same
+        object at every step, and has the user's state.
+        """
+        with torch.no_grad():
+            transforms = self._clipped([_transform(group) for group in self.param_groups])
+        swapped = swapped_gradients(self.param_groups, transforms)
+        swapped.__enter__()
+        traced: Any = self.__dict__.setdefault("_traced", object.__new__(base_of(type(self))))
+        groups = [{k: v for k, v in group.items() if k not in SETTINGS} for group in self.param_groups]
+        vars(traced).update({k: v for k, v in vars(self).items() if k not in ("_traced", "_swapped")})
+        traced.param_groups, self._swapped = groups, swapped
 
     @_untraced
     def _put_back(self) -> None:
-        raw, settings = self.__dict__.pop("_taken")
-        _restore(raw)
-        for group, mine in zip(self.param_groups, settings, strict=True):
-            group.update(mine)
-
-    def _fused_step(self, group: Group, transform: SignPower) -> bool:
-        """Take the step of one group in one pass over memory and return True, if there is a kernel for it."""
-        return False
-
-    def _step_by_portions(self, transforms: list[SignPower]) -> None:
-        scratch = Scratch(self._largest())
-        for group, transform in zip(self.param_groups, transforms, strict=True):
-            if not self._fused_step(group, transform):
-                # At p = 1 the base does as it always does.
-                seen = group if transform.is_identity else self._unfused(group)
-                for portion in portions(seen, transform, scratch.size):
-                    self._step_on([portion], [transform], scratch)
-
-    def _unfused(self, group: Group) -> Group:
-        """Return the group as the base is to see it where `_fused_step` has declined."""
-        return group
-
-    def _step_on(self, groups: list[Group], transforms: list[SignPower], scratch: Scratch | None) -> None:
-        """Let the base see φ_p of the gradients of `groups` and nothing else, and put everything back."""
-        everything, raw = self.param_groups, _raw(groups)
-        try:
-            _put_powered(groups, transforms, scratch)
-            self.param_groups = groups
-            self._base_step()
-        finally:
-            self.param_groups = everything
-            _restore(raw)
-
-    def _largest(self) -> int:
-        return max((p.numel() for group in self.param_groups for p in group["params"]), default=0)
+        self.__dict__.pop("_swapped").__exit__(None, None, None)
 
     def _clipped(self, transforms: list[SignPower]) -> list[SignPower]:
         """Return the transforms with the clipping's factor before or after the power."""
@@ -267,12 +274,29 @@ class PoweredOptimizer(Optimizer):
 
     def _powered_parts(self, transforms: list[SignPower]) -> Iterator[list[Tensor]]:
         """Yield φ_p of all gradients, a portion at a time."""
+        largest = largest_portion(self.param_groups)
         for group, transform in zip(self.param_groups, transforms, strict=True):
-            for portion in portions(group, transform, self._largest()):
+            for portion in portions(group, largest):
                 yield transform.foreach(gradients_of(portion))
 
 
-def powered(base: type[Optimizer]) -> type[PoweredOptimizer]:
+class PoweredClass(Protocol[B_co]):
+    """What a type checker knows of `powered(Base)`: called, it makes a `Base`, with the keywords of the power."""
+
+    def __call__(
+        self,
+        params: Iterable[Any],
+        *args: Any,
+        power: float | Tensor,
+        offset: float = 0.0,
+        clip: Clip | None = None,
+        **kwargs: Any,
+    ) -> B_co:
+        """Make an optimizer."""
+        ...
+
+
+def powered(base: type[B_co]) -> PoweredClass[B_co]:
     """Return the powered subclass of an optimizer class, the same one at every call.
 
     Parameters
@@ -290,12 +314,14 @@ def powered(base: type[Optimizer]) -> type[PoweredOptimizer]:
     Raises
     ------
     TypeError
-        If `base` is no optimizer class, is powered already, or calls its closure repeatedly as LBFGS does: the
-        gradients of those calls never pass through the step.
+        If `base` is no optimizer class, is powered already, has an argument `power`, `offset` or `clip` of its own, or
+        requires a closure or calls it repeatedly, as LBFGS and SAM do: the gradients of those calls never pass through
+        the step.
 
     Notes
     -----
-    For an optimizer that is not torch's own, the powered gradients of all parameters exist at once during a step.
+    For an optimizer that is not torch's own, the powered gradients of all parameters exist at once during a step, as
+    `.grad` of the parameters.
 
     Examples
     --------
@@ -303,23 +329,33 @@ def powered(base: type[Optimizer]) -> type[PoweredOptimizer]:
     >>> isinstance(optimizer, torch.optim.Adamax), type(optimizer).__name__
     (True, 'AdamaxPower')
     """
-    allowed = "a subclass of torch.optim.Optimizer that is not powered yet"
-    if not (isinstance(base, type) and issubclass(base, Optimizer)) or issubclass(base, PoweredOptimizer):
-        shown = base.__name__ if isinstance(base, type) else base
-        raise refusal("base", shown, allowed, TypeError)
-    if issubclass(base, torch.optim.LBFGS):
-        allowed = "an optimizer that takes one gradient a step (it calls its closure repeatedly)"
-        raise refusal("base", base.__name__, allowed, TypeError)
     from gradpower import optimizers  # enters the named classes
 
     if base not in optimizers.POWERED:
-        name, torchs = f"{base.__name__}Power", base.__module__.startswith("torch.optim.")
+        _check_base(base)
         doc = f"`{base.__name__}` on sign-power gradients; parameters as there and in `PoweredOptimizer`."
         # A base with a metaclass of its own keeps it; what is made from it cannot be pickled then.
         kind: Any = _Derived if type(base) is type else type(base)
-        body = {"__module__": base.__module__, "__doc__": doc, "separable": torchs}
-        optimizers.POWERED[base] = cast(type[PoweredOptimizer], kind(name, (PoweredOptimizer, base), body))
-    return optimizers.POWERED[base]
+        body = {"__module__": base.__module__, "__doc__": doc}
+        optimizers.POWERED[base] = kind(f"{base.__name__}Power", (PoweredOptimizer, base), body)
+    return cast("PoweredClass[B_co]", optimizers.POWERED[base])
+
+
+def _check_base(base: Any) -> None:
+    allowed = "a subclass of torch.optim.Optimizer that is not powered yet"
+    if not (isinstance(base, type) and issubclass(base, Optimizer)) or issubclass(base, PoweredOptimizer):
+        raise refusal("base", base.__name__ if isinstance(base, type) else base, allowed, TypeError)
+    own = [name for name in (*SETTINGS, "clip") if name in inspect.signature(base.__init__).parameters]
+    if own:
+        allowed = (
+            f"an optimizer without an argument {own[0]!r}: it would be ambiguous; rename it in a subclass"
+        )
+        raise refusal("base", base.__name__, allowed, TypeError)
+    use = closure_use(base)
+    if use:
+        raise refusal(
+            "base", base.__name__, f"an optimizer that takes one gradient a step ({use})", TypeError
+        )
 
 
 class _Derived(type):
@@ -345,9 +381,16 @@ def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
     """Return the base's parameters and, before its keywords, ours."""
     theirs = list(inspect.signature(base_of(cls).__init__).parameters.values())[1:]
     ours = list(inspect.signature(PoweredOptimizer.__init__).parameters.values())
-    ours = [p for p in ours if p.name in ("power", "offset", "clip")]
+    ours = [p for p in ours if p.name in (*SETTINGS, "clip")]
     rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
     return inspect.Signature([p for p in theirs if p not in rest] + ours + rest)
+
+
+def _evaluate(closure: Callable[[], Any] | None) -> Any:
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def _transform(group: Group) -> SignPower:
@@ -356,30 +399,4 @@ def _transform(group: Group) -> SignPower:
             raise refusal(f"{name} of a parameter group", "missing", POWER, ValueError)
     # A tensor on a device is not asked for its value at every step.
     power = group["power"] if isinstance(group["power"], Tensor) else check_power(group["power"])
-    return SignPower(power, real("power_offset", group["power_offset"], OFFSET, low=0))
-
-
-def _check_settings(groups: Iterable[Group]) -> None:
-    for group in groups:
-        if "power" in group:
-            group["power"] = check_power(group["power"])
-        if "power_offset" in group:
-            group["power_offset"] = real("power_offset", group["power_offset"], OFFSET, low=0)
-        if group.get("differentiable"):
-            raise refusal("differentiable", True, "False (the powered step writes into buffers)", ValueError)
-
-
-def _put_powered(groups: list[Group], transforms: list[SignPower], scratch: Scratch | None) -> None:
-    for group, transform in zip(groups, transforms, strict=True):
-        gradients = powered_gradients(gradients_of(group), transform, scratch)
-        for p, g in zip(with_gradient(group), gradients, strict=True):
-            p.grad = g
-
-
-def _restore(raw: Gradients) -> None:
-    for p, g in raw:
-        p.grad = g
-
-
-def _raw(groups: list[Group]) -> Gradients:
-    return [(p, p.grad) for group in groups for p in group["params"]]
+    return SignPower(power, real("offset", group["offset"], OFFSET, low=0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,8 +14,12 @@ from gradpower.inputs import check_power, real, refusal
 
 F = TypeVar("F", float, Tensor, float | Tensor)
 OFFSET = "a finite number >= 0"
-# Reduced precision is computed in float32 this many entries at a time, so that no copy of a whole tensor is made.
-BLOCK = 1 << 22
+WIDE = (torch.float32, torch.float64)
+_KINDS = (Tensor, torch.nn.Parameter)
+# Reduced precision and complex numbers are computed wider, this many entries at a time, not as a whole tensor.
+BLOCK = 1 << 20
+# Entries from which a pass over memory costs the CPU more than a launch: it takes such tensors one by one.
+LARGE = 1 << 16
 
 
 def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tensor:
@@ -47,9 +51,10 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
     Notes
     -----
     0 → 0 (with its sign), ±inf → ±inf, NaN → NaN, at every p. bfloat16 and float16 are computed in float32 and
-    rounded once; float64 stays float64. Complex entries keep their phase, φ_p(g) = g·|g|^(p−1), and infinite
-    ones pass through. Sparse COO tensors are coalesced first, as the power of a sum is meant. DTensor shards are
-    mapped where they lie. The map is differentiable in `g`: the derivative is p·|g|^(p−1), and 0 where g = 0.
+    rounded once, and what is too large for float16 becomes its largest number, ±65504, not infinite; float64 stays
+    float64. Complex entries keep their phase, φ_p(g) = g·|g|^(p−1), and infinite ones pass through. Sparse COO
+    tensors are coalesced first, as the power of a sum is meant. DTensor shards are mapped where they lie. The map is
+    differentiable in `g`, in both modes: the derivative is p·|g|^(p−1), and 0 where g = 0.
 
     Examples
     --------
@@ -60,6 +65,33 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
     True
     """
     return checked_transform(power, offset)(g)
+
+
+@torch.no_grad()
+def sign_power_(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tensor:
+    """Replace the entries of `g` by φ_p(g) = sign(g)·|g|^p and return `g`, as torch's `abs_` and `pow_` do.
+
+    Parameters
+    ----------
+    g, power, offset
+        As in `sign_power`; a sparse `g` has to be coalesced.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sign_power`.
+
+    Notes
+    -----
+    Not recorded by autograd. Extra memory: as much as `g`.
+
+    Examples
+    --------
+    >>> sign_power_(torch.tensor([-3.0, 2.0]), 2.0)
+    tensor([-9.,  4.])
+    """
+    image = checked_transform(power, offset)(g)
+    return g if image is g else g.copy_(image)
 
 
 def foreach_sign_power(
@@ -77,7 +109,8 @@ def foreach_sign_power(
     Returns
     -------
     list of Tensor
-        At p = 1 and offset 0 the tensors themselves.
+        At p = 1 and offset 0 the tensors themselves. Within `torch.no_grad()` small tensors share their launches,
+        and a zero may lose its sign.
 
     Raises
     ------
@@ -99,13 +132,18 @@ def checked_transform(power: object, offset: object) -> SignPower:
 
 def is_dtensor(g: Tensor) -> bool:
     """Return whether `g` is a DTensor, without importing torch.distributed.tensor for those who have none."""
+    return any_dtensor((g,))
+
+
+def any_dtensor(tensors: Iterable[Tensor]) -> bool:
+    """Return whether there is a DTensor among some tensors."""
     module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(g, module.DTensor)
+    return module is not None and any(isinstance(g, module.DTensor) for g in tensors)
 
 
 def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
     """Raise ValueError if there are DTensors among the tensors, of which a process sees its own shard only."""
-    if any(map(is_dtensor, tensors)):
+    if any_dtensor(tensors):
         raise refusal(
             argument, "DTensors", "plain tensors (each process would measure its own shard)", ValueError
         )
@@ -113,7 +151,7 @@ def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
 
 def is_plain(g: Tensor) -> bool:
     """Return whether `g` is a dense real tensor of no subclass."""
-    return g.layout == torch.strided and not g.is_complex() and type(g) in (Tensor, torch.nn.Parameter)
+    return type(g) in _KINDS and g.layout is torch.strided and not g.is_complex()
 
 
 @dataclass(frozen=True)
@@ -135,8 +173,8 @@ class SignPower:
         )
         return known and float(self.power) == 1
 
-    def __call__(self, g: Tensor, out: Tensor | None = None) -> Tensor:
-        """Return the image of `g`, written into `out` if that is given and `g` is plain."""
+    def __call__(self, g: Tensor) -> Tensor:
+        """Return the image of one tensor."""
         _check_gradient(g)
         if self.is_identity:
             return g
@@ -146,57 +184,77 @@ class SignPower:
                 g.indices(), self(g.values()), g.shape, is_coalesced=True, check_invariants=False
             )
         if is_dtensor(g):
-            return self._on_shards(g)
-        if g.is_complex():
-            return self._keep_phase(g)
-        if g.requires_grad and torch.is_grad_enabled():
-            return self._differentiable(g)
-        out = torch.empty_like(g) if out is None else out
-        if not _is_reduced(g):
-            return self._into(out, g)
-        if not (g.is_contiguous() and out.is_contiguous()):
-            return out.copy_(self(g.float()))
-        for source, target in zip(
-            torch.split(g.view(-1), BLOCK), torch.split(out.view(-1), BLOCK), strict=True
-        ):
-            target.copy_(self(source.float()))
-        return out
+            return _like(g, self(_shard(g)))
+        if torch.is_grad_enabled():
+            return self._keep_phase(g) if g.is_complex() else self._differentiable(g)
+        if g.dtype in WIDE:
+            return self._raise(g.abs(), g)
+        narrow = self._keep_phase if g.is_complex() else self._narrow
+        if not g.is_contiguous() or g.numel() <= BLOCK:
+            return narrow(g)
+        image = torch.empty_like(g)
+        pieces = (torch.split(t.view(-1), BLOCK) for t in (g, image))
+        for source, target in zip(*pieces, strict=True):
+            target.copy_(narrow(source))
+        return image
 
     def foreach(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the image of every tensor, by torch's foreach kernels where they apply."""
+        """Return the image of every tensor, in a fixed number of launches for the many small ones."""
         if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
             raise refusal("tensors", f"a {type(tensors).__name__}", "a list or tuple of tensors", TypeError)
-        tensors = list(tensors)
-        for g in tensors:
-            _check_gradient(g)
-        fits = len(tensors) > 1 and all(is_plain(g) and not _is_reduced(g) for g in tensors)
-        fits = fits and len({g.device for g in tensors}) == 1
-        tracked = torch.is_grad_enabled() and any(g.requires_grad for g in tensors)
-        if not fits or tracked or self.is_identity or isinstance(self.power, Tensor):
+        if self.is_identity or torch.is_grad_enabled():
             return [self(g) for g in tensors]
-        powered = list(torch._foreach_abs(tensors))
-        if self.before is not None:
-            torch._foreach_mul_(powered, _on(powered[0], self.before))
-        if self.offset:
-            torch._foreach_add_(powered, self.offset)
-        torch._foreach_pow_(powered, self.power)
-        for out, g in zip(powered, tensors, strict=True):
-            out.copysign_(g)
-            if self.offset:
-                out.masked_fill_(g == 0, 0).copysign_(g)
-        if self.after is not None:
-            torch._foreach_mul_(powered, _on(powered[0], self.after))
-        return powered
+        if any_dtensor(tensors):
+            return self._foreach_shard(tensors)
+        images: list[Tensor | None] = [None] * len(tensors)
+        alike: dict[tuple[torch.dtype, torch.device], list[int]] = {}
+        for index, g in enumerate(tensors):
+            if g.dtype in WIDE and is_plain(g) and (g.numel() <= LARGE or not g.is_cpu):
+                alike.setdefault((g.dtype, g.device), []).append(index)
+            else:
+                images[index] = self(g)
+        for indices in alike.values():
+            for index, image in zip(indices, self._together([tensors[i] for i in indices]), strict=True):
+                images[index] = image
+        return cast("list[Tensor]", images)
 
-    def _into(self, out: Tensor, g: Tensor) -> Tensor:
-        torch.abs(g, out=out)
+    def _foreach_shard(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        images = self.foreach([_shard(g) for g in tensors])
+        return [_like(g, image) for g, image in zip(tensors, images, strict=True)]
+
+    def _together(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
+        """Return the images of plain tensors of one dtype on one device; a zero loses its sign."""
+        images = torch._foreach_abs(tensors)
         if self.before is not None:
-            out.mul_(_on(out, self.before))
+            torch._foreach_mul_(images, _on(tensors[0], self.before))
+        if self.offset:
+            torch._foreach_add_(images, self.offset)
+        if isinstance(self.power, Tensor):
+            torch._foreach_pow_(images, [_on(tensors[0], self.power)] * len(images))
+        else:
+            torch._foreach_pow_(images, self.power)
+        torch._foreach_mul_(images, torch._foreach_sign(tensors))
+        if self.after is not None:
+            torch._foreach_mul_(images, _on(tensors[0], self.after))
+        return tuple(images)
+
+    def _raise(self, modulus: Tensor, g: Tensor) -> Tensor:
+        """Return the image of g; `modulus` is |g| at the start, and is written over."""
+        if self.before is not None:
+            modulus.mul_(_on(g, self.before))
         if self.offset:
             # Where g is 0 the sign is 0, which copysign does not know.
-            out.add_(self.offset).masked_fill_(g == 0, 0)
-        out.pow_(_on(out, self.power)).copysign_(g)
-        return out if self.after is None else out.mul_(_on(out, self.after))
+            modulus.add_(self.offset).masked_fill_(g == 0, 0)
+        image = modulus.pow_(_on(g, self.power)).copysign_(g)
+        return image if self.after is None else image.mul_(_on(g, self.after))
+
+    def _narrow(self, g: Tensor) -> Tensor:
+        """Return the image of float16 or bfloat16, computed in float32; what is finite stays so in float16."""
+        image = self._raise(g.abs().float(), g)
+        if g.dtype == torch.float16:
+            largest = torch.finfo(g.dtype).max
+            image = torch.where(g.isinf(), g.float(), image.clamp_(-largest, largest))
+        return image.to(g.dtype)
 
     def _differentiable(self, g: Tensor) -> Tensor:
         wide = g.float() if _is_reduced(g) else g
@@ -204,31 +262,46 @@ class SignPower:
         zero = wide == 0
         # For p < 1 the derivative at 0 is infinite, and times that of |g| it would be NaN; here it is 0.
         safe = wide.masked_fill(zero, 1)
-        powered = torch.copysign((safe.abs() + self.offset).pow(_on(g, self.power)), safe)
-        powered = torch.where(zero, wide.detach(), powered)
-        return (powered if self.after is None else powered * _on(g, self.after)).to(g.dtype)
+        image = torch.copysign((safe.abs() + self.offset).pow(_on(g, self.power)), safe)
+        image = torch.where(zero, wide.detach(), image)
+        image = image if self.after is None else image * _on(g, self.after)
+        if g.dtype == torch.float16:
+            largest = torch.finfo(g.dtype).max
+            image = torch.where(g.isinf(), image, image.clamp(-largest, largest))
+        return image.to(g.dtype)
 
     def _keep_phase(self, g: Tensor) -> Tensor:
-        zero = g == 0
-        # As above, with 1 in the place of 0.
-        modulus = g.masked_fill(zero, 1).abs()
+        # In complex128, or the modulus of a large complex64 would be infinite.
+        wide = g.to(torch.complex128)
+        zero = wide == 0
+        modulus = wide.masked_fill(zero, 1).abs()
         scaled = modulus if self.before is None else modulus * _on(g, self.before)
         factor = (scaled + self.offset).pow(_on(g, self.power)) / modulus
         factor = factor if self.after is None else factor * _on(g, self.after)
-        return torch.where(modulus.isfinite() & ~zero, g * factor, g)
+        return torch.where(modulus.isfinite() & ~zero, wide * factor, wide).to(g.dtype)
 
-    def _on_shards(self, g: Tensor) -> Tensor:
-        from torch.distributed.tensor import DTensor
 
-        assert isinstance(g, DTensor)
-        if any(placement.is_partial() for placement in g.placements):
-            allowed = (
-                "Shard or Replicate (redistribute it first: the power of a sum is not the sum of powers)"
-            )
-            raise refusal("placements of the gradient", g.placements, allowed, ValueError)
-        return DTensor.from_local(
-            self(g.to_local()), g.device_mesh, g.placements, run_check=False, shape=g.shape, stride=g.stride()
-        )
+def _shard(g: Tensor) -> Tensor:
+    """Return what this process has of a DTensor, other tensors as they are."""
+    if not is_dtensor(g):
+        return g
+    dtensor = cast(Any, g)
+    if any(placement.is_partial() for placement in dtensor.placements):
+        allowed = "Shard or Replicate (redistribute it first: the power of a sum is not the sum of powers)"
+        raise refusal("placements of the gradient", dtensor.placements, allowed, ValueError)
+    return cast(Tensor, dtensor.to_local())
+
+
+def _like(g: Tensor, image: Tensor) -> Tensor:
+    """Return the DTensor that lies as `g` does and whose shard here is `image`; for other tensors, `image`."""
+    if not is_dtensor(g):
+        return image
+    from torch.distributed.tensor import DTensor
+
+    where = cast(DTensor, g)
+    return DTensor.from_local(
+        image, where.device_mesh, where.placements, run_check=False, shape=g.shape, stride=g.stride()
+    )
 
 
 def _on(g: Tensor, value: F) -> F:

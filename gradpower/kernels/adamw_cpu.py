@@ -76,8 +76,8 @@ def reason() -> str:
     return _kernel().reason
 
 
-def supports(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
-    """Whether the kernel takes these tensors: dense float32 on the CPU, gradients laid out as parameters.
+def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
+    """Whether the kernel takes these tensors: dense float32 on the CPU, gradients and moments laid out as parameters.
 
     Subclasses of Tensor other than Parameter (DTensor among them) and sparse tensors are not taken, nor are
     views that overlap or have gaps.
@@ -90,11 +90,9 @@ def supports(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
     >>> supports([p.T], [torch.ones(3, 4).T]), supports([p[:, :2]], [torch.ones(3, 4)[:, :2]])
     (True, False)
     """
-    return (
-        len(params) == len(grads)
-        and all(map(_plain, params))
-        and all(map(_plain, grads))
-        and all(map(same_layout, params, grads))
+    return all(map(_plain, params)) and all(
+        len(params) == len(tensors) and all(map(_plain, tensors)) and all(map(same_layout, params, tensors))
+        for tensors in others
     )
 
 

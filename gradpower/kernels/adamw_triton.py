@@ -74,26 +74,28 @@ def _plain(tensor: Tensor, device: torch.device) -> bool:
     )
 
 
-def supports(params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     """Whether `adamw_power_` takes these tensors.
 
     They must all be on one CUDA device (on the CPU under Triton's interpreter), dense, plain tensors (no subclass, so
-    no DTensor) of float32, bfloat16 or float16; each gradient has its parameter's shape and strides, and these fill
-    memory without gaps or overlaps, in any order of the dimensions. One parameter and its gradient may differ in dtype.
+    no DTensor) of float32, bfloat16 or float16; each gradient or moment has its parameter's shape and strides, and
+    these fill memory without gaps or overlaps, in any order of the dimensions. A parameter and its gradient may differ
+    in dtype.
 
     Examples
     --------
     >>> supports([torch.zeros(3, dtype=torch.float64)], [torch.zeros(3, dtype=torch.float64)])
     False
     """
-    if not available() or len(params) != len(grads):
+    if not available() or any(len(params) != len(tensors) for tensors in others):
         return False
     if not params:
         return True
     device = params[0].device
-    return device.type == device_type() and all(
-        _plain(p, device) and _plain(g, device) and same_layout(p, g)
-        for p, g in zip(params, grads, strict=True)
+    return (
+        device.type == device_type()
+        and all(_plain(t, device) for tensors in (params, *others) for t in tensors)
+        and all(same_layout(p, t) for tensors in others for p, t in zip(params, tensors, strict=True))
     )
 
 

@@ -43,7 +43,7 @@ def powers(optimizer):
 @pytest.mark.parametrize("power", [1.3, torch.tensor(1.3)], ids=["number", "tensor"])
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(case, power):
     params, groups = two_groups()
-    groups[1]["power"], groups[1]["power_offset"] = 0.8, 1e-8
+    groups[1]["power"], groups[1]["offset"] = 0.8, 1e-8
     optimizer = case.make(groups, power)
     steps(optimizer, params, 3)
     saved = through_a_file({"optimizer": optimizer.state_dict(), "params": [p.detach() for p in params]})
@@ -57,7 +57,7 @@ def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(case, power):
     if isinstance(resumed, Signum):
         resumed.steps_taken = 3
     assert powers(resumed) == pytest.approx([1.3, 0.8])
-    assert [group["power_offset"] for group in resumed.param_groups] == [0.0, 1e-8]
+    assert [group["offset"] for group in resumed.param_groups] == [0.0, 1e-8]
     steps(resumed, others, 3, start=3)
     assert_same_bits(others, params)
     assert_same_bits(resumed.state_dict()["state"], optimizer.state_dict()["state"])
@@ -123,14 +123,14 @@ def saved_with(**settings):
     ("settings", "kind", "message"),
     [
         ({"power": None}, ValueError, r"^power of loaded group 1: .*missing.* in every group, or in none$"),
-        ({"power_offset": None}, ValueError, r"^power_offset of loaded group 1: .*missing"),
+        ({"offset": None}, ValueError, r"^offset of loaded group 1: .*missing"),
         ({"power": 0.0}, ValueError, r"^power: 0.0 .* finite number > 0"),
         ({"power": -1.0}, ValueError, r"^power: -1.0 .* finite number > 0"),
         ({"power": math.nan}, ValueError, r"^power: nan .* finite number > 0"),
         ({"power": math.inf}, ValueError, r"^power: inf .* finite number > 0"),
         ({"power": "x"}, TypeError, r"^power: 'x' .* finite number > 0"),
         ({"power": torch.tensor(-1.0)}, ValueError, r"^power: .*-1.* finite number > 0"),
-        ({"power_offset": -1.0}, ValueError, r"^power_offset: -1.0 .* >= 0$"),
+        ({"offset": -1.0}, ValueError, r"^offset: -1.0 .* >= 0$"),
     ],
     ids=str,
 )
@@ -165,5 +165,5 @@ def test_the_power_is_saved_and_the_clip_is_not():
     optimizer = SGDPower(groups, power=torch.tensor(1.5), offset=1e-8)
     for group in through_a_file(optimizer.state_dict())["param_groups"]:
         assert float(group["power"]) == 1.5
-        assert group["power_offset"] == 1e-8
+        assert group["offset"] == 1e-8
         assert "clip" not in group

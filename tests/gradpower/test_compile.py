@@ -169,7 +169,7 @@ def test_everything_is_put_back_when_a_compiled_step_fails():
     assert all(p.grad is g for p, g in zip(params, raw, strict=True))
     assert_same_bits(raw, copies)
     assert optimizer.param_groups[0]["power"] == 1.3
-    assert optimizer.param_groups[0]["power_offset"] == 1e-8
+    assert optimizer.param_groups[0]["offset"] == 1e-8
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++ for the CPU")

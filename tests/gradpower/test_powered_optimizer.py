@@ -197,7 +197,7 @@ def test_classes(cls):
     assert cls.__name__ == f"{base.__name__}Power"
     assert cls.__doc__ != base.__doc__
     assert "power: 1.3" in repr(optimizer)
-    assert "power_offset: 0.0" in repr(optimizer)
+    assert "offset: 0.0" in repr(optimizer)
     parameters = inspect.signature(cls).parameters
     assert set(inspect.signature(base).parameters) <= set(parameters)
     for name in ("power", "offset", "clip"):
@@ -310,11 +310,11 @@ def test_groups_have_powers_and_offsets_of_their_own(case):
     mine = [parameters(SHAPES, torch.float32, seed=s) for s in (1, 2, 3)]
     theirs = [parameters(SHAPES, torch.float32, seed=s) for s in (1, 2, 3)]
     first, second, third = mine
-    groups = [{"params": first}, {"params": second, "power": torch.tensor(0.6), "power_offset": 0.1}]
+    groups = [{"params": first}, {"params": second, "power": torch.tensor(0.6), "offset": 0.1}]
     optimizer = case.make(groups, 1.3, offset=1e-8)
-    optimizer.add_param_group({"params": third, "power": 1.0, "power_offset": 0.0})
+    optimizer.add_param_group({"params": third, "power": 1.0, "offset": 0.0})
     optimizer.add_param_group({"params": []})
-    assert [group["power_offset"] for group in optimizer.param_groups] == [1e-8, 0.1, 0.0, 1e-8]
+    assert [group["offset"] for group in optimizer.param_groups] == [1e-8, 0.1, 0.0, 1e-8]
     assert [float(group["power"]) for group in optimizer.param_groups] == pytest.approx([1.3, 0.6, 1.0, 1.3])
     for step in range(5):
         stream([p for group in mine for p in group], step)
