@@ -92,9 +92,9 @@ def step_times(
         for implementation, flags in IMPLEMENTATIONS.items():
             base = _prepared(torch.optim.AdamW, SIZES[name], device, seed, **flags)
             powered = _prepared(AdamWPower, SIZES[name], device, seed, power=power, **flags)
-            pairs = _alternately(base.step, powered.step, device, rounds)
+            pairs = alternately(base.step, powered.step, device, rounds)
             row = {"size": name, "parameters": SIZES[name].parameters, "implementation": implementation}
-            rows.append(row | _summary(pairs) | {"copy_gb_per_second": copy / 1e9})
+            rows.append(row | summary(pairs) | {"copy_gb_per_second": copy / 1e9})
             least = LEAST_BYTES * SIZES[name].parameters / 1e9
             rows[-1] |= {
                 f"{who}_gb_per_second": least / rows[-1][f"{who}_seconds"] for who in ("base", "powered")
@@ -134,11 +134,11 @@ def training_step_time(
     passes = [_timed(forward_and_backward, device) for _ in range(rounds + 1)][1:]
     base = torch.optim.AdamW(model.parameters(), fused=True)
     powered = AdamWPower(model.parameters(), fused=True, power=power)
-    summary = _summary(_alternately(base.step, powered.step, device, 4 * rounds))
-    whole = statistics.median(passes) + summary["base_seconds"]
-    added = summary["powered_seconds"] - summary["base_seconds"]
+    times = summary(alternately(base.step, powered.step, device, 4 * rounds))
+    whole = statistics.median(passes) + times["base_seconds"]
+    added = times["powered_seconds"] - times["base_seconds"]
     row = {"size": size, "parameters": sum(p.numel() for p in model.parameters()), "tokens": tokens}
-    return row | summary | {"whole_seconds": whole, "share": added / whole}
+    return row | times | {"whole_seconds": whole, "share": added / whole}
 
 
 def copy_bandwidth(device: Device) -> float:
@@ -160,7 +160,7 @@ def _prepared(kind: Any, size: Size, device: Device, seed: int, **keywords: Any)
     return optimizer
 
 
-def _alternately(
+def alternately(
     first: Callable[[], Any], second: Callable[[], Any], device: Device, rounds: int
 ) -> list[tuple[float, float]]:
     """Return pairs of seconds; the order within a pair alternates, and the first pair warms up and is not counted.
@@ -191,7 +191,7 @@ def _timed(function: Callable[[], Any], device: Device) -> float:
     return time.perf_counter() - start
 
 
-def _summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
+def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
     """Return medians, and half the width of the ratio's 95 % interval by order statistics."""
     ratios = sorted(b / a for a, b in pairs)
     spread = 0.98 * math.sqrt(len(ratios))

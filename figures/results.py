@@ -18,7 +18,7 @@ VERSION = 1
 _PARTS: dict[Kind, tuple[str, ...]] = {
     "theory": ("optimal_powers", "claims"),
     "convergence": ("studies",),
-    "step_time": ("steps", "training"),
+    "step_time": ("steps", "training", "launches"),
     "batch_size": ("scales",),
 }
 _DIGITS: dict[Kind, int] = {"theory": 10, "convergence": 6, "step_time": 4, "batch_size": 6}
@@ -37,7 +37,8 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
     kind : str
         "theory": `optimal_powers` from `figures.optima.optimal_powers`, and the checked `claims` of the registry;
         "convergence": `studies`, the rows of each of `simulate.studies`; "step_time": `steps` and `training` of
-        `experiments.step_time`; "batch_size": by scale, what `figures.batch_size.collect` returns.
+        `experiments.step_time`, `launches` of `experiments.launches`;
+        "batch_size": by scale, what `figures.batch_size.collect` returns.
     origin : mapping
         From `theory.provenance.provenance`.
     **parts

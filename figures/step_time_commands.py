@@ -14,7 +14,7 @@ from figures import step_time as picture
 from figures.commands import checkout_to_refresh, tell
 from figures.report import page
 from figures.results import dump, results
-from figures.step_time_report import HEADINGS, cells
+from figures.step_time_report import HEADINGS, LAUNCH_HEADINGS, cells, launch_cells
 from figures.style import save
 from simulate.progress import progress_bar
 from theory.files import require_folder, write_file
@@ -73,7 +73,8 @@ def step_time(
     _check(device, power, rounds)
     content = _measured(size, model, device, power, rounds)
     if not json:
-        Console().print(_table(content["steps"]))
+        for table in _tables(content):
+            Console().print(table)
     written = [write_file(output / "step_time.json", dump(content))]
     steps = content["steps"]
     written += save(picture.draw(steps), picture.rows(steps), content["provenance"], output, picture.FILE)
@@ -109,16 +110,21 @@ def _check(device: str, power: float, rounds: int) -> None:
 
 
 def _measured(size: tuple[str, ...], model: str, device: Any, power: float, rounds: int) -> dict[str, Any]:
+    from experiments.launches import all_rows
     from experiments.step_time import step_times, training_step_time
 
     settings: dict[str, Any] = {"device": device, "power": power, "seed": 0}
     with progress_bar("steps") as bar:
         progress = bar or (lambda done, total: None)
-        # A whole training step takes about as long as the steps of one size.
+        # A whole training step, and the many small parameters, take about as long as the steps of one size each.
         steps = step_times(
-            list(size), rounds=rounds, progress=lambda done, total: progress(done, total + 3), **settings
+            list(size), rounds=rounds, progress=lambda done, total: progress(done, total + 6), **settings
         )
+        total = 3 * len(size) + 6
         training = training_step_time(model, **TRAINING[device], rounds=3, **settings)
+        progress(total - 3, total)
+        launches = list(all_rows(device, power=power, rounds=rounds))
+        progress(total, total)
     config = {
         "size": size,
         "model": model,
@@ -129,7 +135,7 @@ def _measured(size: tuple[str, ...], model: str, device: Any, power: float, roun
         "seed": 0,
     }
     origin = provenance("gradpower step-time", config, packages=("torch", "transformers"))
-    return results("step_time", origin, steps=steps, training=training)
+    return results("step_time", origin, steps=steps, training=training, launches=launches)
 
 
 def _hardware(device: str) -> str:
@@ -141,6 +147,12 @@ def _hardware(device: str) -> str:
     return f"{torch.get_num_threads()} cores ({platform.machine()}, {capability})"
 
 
-def _table(steps: list[dict[str, Any]]) -> Any:
-    columns = dict(zip(HEADINGS, map(list, zip(*map(cells, steps), strict=True)), strict=True))
-    return result_table("A step of AdamWPower against one of AdamW", columns)
+def _tables(content: dict[str, Any]) -> list[Any]:
+    parts = (
+        ("A step of AdamWPower against one of AdamW", HEADINGS, content["steps"], cells),
+        ("Many small parameters", LAUNCH_HEADINGS, content["launches"], launch_cells),
+    )
+    return [
+        result_table(title, dict(zip(headings, map(list, zip(*map(of, rows), strict=True)), strict=True)))
+        for title, headings, rows, of in parts
+    ]

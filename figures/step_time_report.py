@@ -17,8 +17,23 @@ AdamWPower at p = {power:g} against torch's AdamW in float32 with the same imple
 steps, ± half their 95% interval. The least an AdamW step must move is 28 bytes a parameter (read the parameter, its
 gradient and both moments, write all but the gradient): GB/s say how fast that would be."""
 
+_LAUNCHES = """\
+*Many small parameters.* The same for matrices of 256 entries each, where launches, not memory, decide. A launch is an
+operation that reaches torch's dispatcher. The power takes four of its own, however many parameters there are. Under
+FSDP2 it works on each process's own shards, and so does the step that follows, without DTensor's cost for each
+operation: there it is faster than its base."""
 
 HEADINGS = ("parameters", "implementation", "AdamW, ms", "AdamWPower, ms", "ratio", "GB/s", "copy, GB/s")
+LAUNCH_HEADINGS = (
+    "optimizer",
+    "layout",
+    "parameters",
+    "launches",
+    "with the power",
+    "ms",
+    "with the power, ms",
+    "ratio",
+)
 
 
 def step_time_parts(content: Mapping[str, Any] | None) -> list[str]:
@@ -35,6 +50,8 @@ def step_time_parts(content: Mapping[str, Any] | None) -> list[str]:
         table,
         _target(content["steps"], config["device"]),
         _whole(content["training"]),
+        _LAUNCHES,
+        markdown_table(LAUNCH_HEADINGS, [launch_cells(row) for row in content["launches"]]),
     ]
 
 
@@ -48,6 +65,20 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         f"{row['ratio']:.2f} ± {row['ratio_margin']:.2f}",
         f"{row['powered_gb_per_second']:.3g}",
         f"{row['copy_gb_per_second']:.3g}",
+    ]
+
+
+def launch_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return one measurement as the cells under `LAUNCH_HEADINGS`."""
+    return [
+        row["optimizer"],
+        {"plain": "plain", "sharded": "FSDP2, 2 processes"}[row["layout"]],
+        str(row["tensors"]),
+        str(row["base_launches"]),
+        str(row["powered_launches"]),
+        f"{row['base_seconds'] * 1e3:.3g}",
+        f"{row['powered_seconds'] * 1e3:.3g}",
+        f"{row['ratio']:.2f} ± {row['ratio_margin']:.2f}",
     ]
 
 

@@ -56,8 +56,10 @@ def real(
     return number
 
 
-def check_power(value: object, argument: str = "power") -> float | Tensor:
+def check_power(value: object, argument: str = "power", *, read: bool = True) -> float | Tensor:
     """Return `value` if it is a power p: finite, > 0, a number or a 0-dimensional real tensor.
+
+    Without `read` the value of a tensor is not looked at: that would wait for its device, or break a graph.
 
     Raises
     ------
@@ -81,5 +83,6 @@ def check_power(value: object, argument: str = "power") -> float | Tensor:
         raise refusal(argument, f"a tensor of {value.dtype}", POWER, TypeError)
     if value.ndim:
         raise refusal(argument, f"a tensor of shape {tuple(value.shape)}", POWER, ValueError)
-    real(argument, value.item(), POWER, low=0, open_low=True)
+    if read:
+        real(argument, value.item(), POWER, low=0, open_low=True)
     return value

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 from torch.optim import Muon, Optimizer
 
 from gradpower.combined import CombinedOptimizer
@@ -19,7 +23,8 @@ from gradpower.inputs import refusal
 from gradpower.names import match_parameters
 from gradpower.optimizers import POWERED, AdamWPower
 from gradpower.powered_optimizer import PoweredOptimizer
-from gradpower.stand_in import Group
+from gradpower.stand_in import Group, reduce_and_localize
+from gradpower.transform import is_dtensor
 
 ALGORITHMS = ("muon", "adamw")
 # The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.
@@ -32,7 +37,8 @@ class StackedMuon(Muon):
     Each A×B matrix of a stack gets the update that `torch.optim.Muon` would give it as a parameter of its own,
     bit for bit; momentum is kept as one tensor of the parameter's shape. In transformers 5 the experts of a layer
     are such stacks. There `gate_up_proj` holds an expert's gate and up projections as the rows of one
-    2·d_ff × d matrix, which is orthogonalised as one. A convolution kernel is no such stack: reshape it first.
+    2·d_ff × d matrix, which is orthogonalised as one. A convolution kernel is no such stack: reshape it first. Of a
+    stack whose matrices are whole on each process, as `fully_shard` lays out experts, a process steps its own.
 
     Parameters
     ----------
@@ -85,6 +91,7 @@ class StackedMuon(Muon):
     ) -> bool:
         whole: tuple[list[Tensor], ...] = ([], [], [])
         has_complex = super()._init_group(group, *whole)
+        reduce_and_localize(*whole, local=False)
         for tensors, matrices in zip(whole, (params_with_grad, grads, muon_momentum_bufs), strict=True):
             matrices += [matrix for tensor in tensors for matrix in _matrices(tensor)]
         return has_complex
@@ -198,8 +205,9 @@ def muon_groups(
     Muon makes all singular values of an update equal, which suits matrices whose inputs and outputs are both
     hidden activations. By default AdamW keeps the embedding, whose inputs are one-hot, and the layers whose
     outputs are logits: the head and, in a mixture of experts, the router and the gate of the shared expert
-    (the sources name the head only; the other two are this project's choice). It also keeps norms and biases,
-    which are no matrices, even where the biases of several experts are stacked, and the kernels of convolutions.
+    (the sources name the head only; the other two are this project's choice). It also keeps norms and biases, which
+    are no matrices, even where the biases of several experts are stacked, the kernels of
+    convolutions, and what weights are computed from (`weight_norm`, `spectral_norm` and other parametrizations).
 
     Parameters
     ----------
@@ -235,11 +243,12 @@ def muon_groups(
         raise refusal("adamw_patterns", adamw_patterns, "a sequence of regular expressions", TypeError)
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
     owned, others = match_parameters(model, patterns)
-    kernels = {m.weight for m in model.modules() if isinstance(m, nn.modules.conv._ConvNd)}
+    unsuited = _computed_from(model)
+    unsuited |= {p for m in model.modules() if isinstance(m, _ConvNd) for p in m.parameters(recurse=False)}
     matrices = {
         name: p
         for name, p in others.items()
-        if p.ndim >= 2 and not name.endswith("bias") and p not in kernels
+        if p.ndim >= 2 and not name.endswith("bias") and p not in unsuited
     }
     if not matrices:
         raise refusal("model", type(model).__name__, "a model with a trainable matrix for Muon", ValueError)
@@ -281,6 +290,27 @@ def _made(kind: type[PoweredOptimizer], groups: list[Group], **options: Any) -> 
 
 def _matrices(tensor: Tensor) -> list[Tensor]:
     """Return views of the matrices in a stack; reshaping could copy, and the updates would be lost."""
-    return (
-        [tensor] if tensor.ndim == 2 else [matrix for part in tensor.unbind(0) for matrix in _matrices(part)]
-    )
+    if tensor.ndim == 2:
+        return [tensor]
+    return [matrix for part in _own(tensor).unbind(0) for matrix in _matrices(part)]
+
+
+def _own(stack: Any) -> Tensor:
+    """Return the part of a sharded stack that is here, if its matrices are whole here; else the stack."""
+    if not is_dtensor(stack):
+        return cast(Tensor, stack)
+    whole = all(not place.is_shard() or place.dim < stack.ndim - 2 for place in stack.placements)
+    return cast(Tensor, stack.to_local() if whole else stack)
+
+
+def _computed_from(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters from which a module computes its weight: weight_norm's, spectral_norm's and others'."""
+    parts: set[nn.Parameter] = set()
+    for module in model.modules():
+        if isinstance(module, ParametrizationList):
+            parts.update(module.parameters())
+        for hook in module._forward_pre_hooks.values():  # the older form of the two
+            if isinstance(hook, WeightNorm | SpectralNorm):
+                names = (f"{hook.name}_{part}" for part in ("g", "v", "orig"))
+                parts.update(getattr(module, name) for name in names if hasattr(module, name))
+    return parts

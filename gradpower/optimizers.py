@@ -6,7 +6,7 @@ import functools
 import warnings
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,11 @@ from gradpower.layout import fills_memory, same_layout
 from gradpower.powered_optimizer import PoweredOptimizer, base_of
 from gradpower.stand_in import Group, reduce_and_localize, with_gradient
 from gradpower.transform import SignPower, is_plain
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
+
+    from gradpower.clipping import Clip
 
 KERNELS = {"cpu": "gradpower.kernels.adamw_cpu", "cuda": "gradpower.kernels.adamw_triton"}
 
@@ -103,6 +108,30 @@ class AdamPower(FusedAdamStep, torch.optim.Adam):
     tensor([-0.1000,  0.1000])
     """
 
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float | Tensor = 1e-3,
+            betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+            eps: float = 1e-8,
+            weight_decay: float = 0,
+            amsgrad: bool = False,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+            foreach: bool | None = None,
+            maximize: bool = False,
+            capturable: bool = False,
+            differentiable: bool = False,
+            fused: bool | None = None,
+            decoupled_weight_decay: bool = False,
+        ) -> None: ...
+
 
 class AdamWPower(FusedAdamStep, torch.optim.AdamW):
     """AdamW on sign-power gradients: AdamPower with decoupled weight decay, θ ← (1 − ηλ)·θ before each step.
@@ -129,6 +158,29 @@ class AdamWPower(FusedAdamStep, torch.optim.AdamW):
     (True, 1.2)
     """
 
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float | Tensor = 1e-3,
+            betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
+            eps: float = 1e-8,
+            weight_decay: float = 1e-2,
+            amsgrad: bool = False,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+            maximize: bool = False,
+            foreach: bool | None = None,
+            capturable: bool = False,
+            differentiable: bool = False,
+            fused: bool | None = None,
+        ) -> None: ...
+
 
 class AdagradPower(PoweredOptimizer, torch.optim.Adagrad):
     """Adagrad on sign-power gradients: v_t = Σ_{s≤t} φ_p(g_s)², θ_t = θ_{t−1} − η·φ_p(g_t)/(√v_t + ε).
@@ -153,6 +205,28 @@ class AdagradPower(PoweredOptimizer, torch.optim.Adagrad):
     >>> weight = torch.nn.Parameter(torch.zeros(1))
     >>> optimizer = AdagradPower([weight], lr=0.1, power=1.2, initial_accumulator_value=1e-8, eps=0)
     """
+
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float | Tensor = 1e-2,
+            lr_decay: float = 0,
+            weight_decay: float = 0,
+            initial_accumulator_value: float = 0,
+            eps: float = 1e-10,
+            foreach: bool | None = None,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+            maximize: bool = False,
+            differentiable: bool = False,
+            fused: bool | None = None,
+        ) -> None: ...
 
 
 class SGDPower(PoweredOptimizer, torch.optim.SGD):
@@ -183,6 +257,28 @@ class SGDPower(PoweredOptimizer, torch.optim.SGD):
     tensor([-0.5000,  2.0000])
     """
 
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float | Tensor = 1e-3,
+            momentum: float = 0,
+            dampening: float = 0,
+            weight_decay: float | Tensor = 0,
+            nesterov: bool = False,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+            maximize: bool = False,
+            foreach: bool | None = None,
+            differentiable: bool = False,
+            fused: bool | None = None,
+        ) -> None: ...
+
 
 class RMSpropPower(PoweredOptimizer, torch.optim.RMSprop):
     """RMSprop on sign-power gradients: v_t = α·v_{t−1} + (1−α)·φ_p(g_t)², θ_t = θ_{t−1} − η·φ_p(g_t)/(√v_t + ε).
@@ -204,6 +300,29 @@ class RMSpropPower(PoweredOptimizer, torch.optim.RMSprop):
     >>> weight = torch.nn.Parameter(torch.zeros(1))
     >>> optimizer = RMSpropPower([weight], lr=1e-2, power=0.8)
     """
+
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float | Tensor = 1e-2,
+            alpha: float = 0.99,
+            eps: float = 1e-8,
+            weight_decay: float = 0,
+            momentum: float = 0,
+            centered: bool = False,
+            capturable: bool = False,
+            foreach: bool | None = None,
+            maximize: bool = False,
+            differentiable: bool = False,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+        ) -> None: ...
 
 
 class MuonPower(PoweredOptimizer, torch.optim.Muon):
@@ -228,6 +347,27 @@ class MuonPower(PoweredOptimizer, torch.optim.Muon):
     >>> weight = torch.nn.Parameter(torch.zeros(4, 2))
     >>> optimizer = MuonPower([weight], lr=1e-3, power=1.2, adjust_lr_fn="match_rms_adamw")
     """
+
+    if (
+        TYPE_CHECKING
+    ):  # what editors and type checkers are told; at run time the signature is made from the base's
+
+        def __init__(
+            self,
+            params: ParamsT,
+            lr: float = 1e-3,
+            weight_decay: float = 0.1,
+            momentum: float = 0.95,
+            nesterov: bool = True,
+            ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+            eps: float = 1e-7,
+            ns_steps: int = 5,
+            adjust_lr_fn: str | None = None,
+            *,
+            power: float | Tensor,
+            offset: float = 0.0,
+            clip: Clip | None = None,
+        ) -> None: ...
 
 
 POWERED: dict[type[Optimizer], type[PoweredOptimizer]] = {

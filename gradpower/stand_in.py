@@ -8,6 +8,7 @@ the same kind, with the same state, powers them there. For other optimizers, whi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -30,7 +31,7 @@ from torch.optim import (
     Rprop,
 )
 
-from gradpower.transform import SignPower, any_dtensor, is_dtensor
+from gradpower.transform import SignPower, any_dtensor, is_dtensor, like_shard
 
 Group = dict[str, Any]
 # Entries that a portion may have however small the largest parameter is: 16 MB in float32.
@@ -50,10 +51,10 @@ def step_of(base: type[Optimizer]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", step)
 
 
-# Steps that take gradients from the third argument of `_init_group` and compute entry by entry.
-_ENTRYWISE = {step_of(c) for c in (Adam, Adamax, NAdam, RAdam, Adagrad, RMSprop, Adadelta, Rprop, ASGD)}
-# The same, of whole matrices, or with tensors of the user's that are looked up after `_init_group`.
-_COLLECTING = _ENTRYWISE | {step_of(c) for c in (SGD, Muon, Adafactor)}
+# Steps that take gradients from the third argument of `_init_group` and compute entry by entry …
+_ENTRYWISE = {step_of(c) for c in (Adam, Adamax, NAdam, RAdam, Adagrad, RMSprop, Adadelta, Rprop, ASGD, SGD)}
+# … and those that take them there, but compute with whole matrices.
+_COLLECTING = _ENTRYWISE | {step_of(c) for c in (Muon, Adafactor)}
 
 
 def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
@@ -71,7 +72,10 @@ def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
 
     def _init_group(self: Any, group: Group, params: list[Tensor], grads: list[Tensor], *rest: Any) -> Any:
         result = base._init_group(self, group, params, grads, *rest)  # type: ignore[attr-defined]
-        reduce_and_localize(params, grads, *rest, local=local)
+        owners = list(params)
+        if reduce_and_localize(params, grads, *rest, local=local) and local:
+            # SGD writes its momentum into the state of what is a shard now.
+            self.state, self.shards = defaultdict(dict), list(zip(owners, params, strict=True))
         grads[:] = self.transform.foreach(grads)
         return result
 
@@ -84,18 +88,28 @@ def step_group(
 ) -> None:
     """Let a stand-in for `optimizer` take the step of one group, on the images of its gradients."""
     stand_in: Any = object.__new__(kind)
-    vars(stand_in).update(vars(optimizer), param_groups=[group], transform=transform)
+    vars(stand_in).update(vars(optimizer), param_groups=[group], transform=transform, shards=[])
     step(stand_in)
+    for owner, shard in stand_in.shards:
+        for name, value in stand_in.state.get(shard, {}).items():
+            if value is not None and optimizer.state[owner].get(name) is None:
+                optimizer.state[owner][name] = like_shard(owner, value)
 
 
 def reduce_and_localize(
     params: list[Tensor], grads: list[Tensor], *rest: list[Tensor], local: bool = True
-) -> None:
-    """Reduce the gradients in the lists of a step and, if `local`, replace DTensors by this process's shards."""
-    if any_dtensor(params):
+) -> bool:
+    """Reduce the gradients in the lists of a step and, if `local`, replace DTensors by this process's shards.
+
+    Return whether there were DTensors.
+    """
+    sharded = any_dtensor(params)
+    if sharded:
         grads[:] = map(reduced, params, grads)
         for tensors in (params, grads, *rest) if local else ():
-            tensors[:] = [cast(Any, t).to_local() if is_dtensor(t) else t for t in tensors]
+            # to_local() would wrap a parameter anew at every step.
+            tensors[:] = [cast(Any, t)._local_tensor if is_dtensor(t) else t for t in tensors]
+    return sharded
 
 
 def reduced(p: Any, g: Any) -> Tensor:

@@ -127,7 +127,8 @@ def foreach_sign_power(
 
 def checked_transform(power: object, offset: object) -> SignPower:
     """Return φ_p for arguments that a user gave."""
-    return SignPower(check_power(power), real("offset", offset, OFFSET, low=0))
+    read = not torch.compiler.is_compiling() and isinstance(power, Tensor) and power.is_cpu
+    return SignPower(check_power(power, read=read), real("offset", offset, OFFSET, low=0))
 
 
 def is_dtensor(g: Tensor) -> bool:
@@ -184,7 +185,7 @@ class SignPower:
                 g.indices(), self(g.values()), g.shape, is_coalesced=True, check_invariants=False
             )
         if is_dtensor(g):
-            return _like(g, self(_shard(g)))
+            return like_shard(g, self(_shard(g)))
         if torch.is_grad_enabled():
             return self._keep_phase(g) if g.is_complex() else self._differentiable(g)
         if g.dtype in WIDE:
@@ -192,7 +193,7 @@ class SignPower:
         narrow = self._keep_phase if g.is_complex() else self._narrow
         if not g.is_contiguous() or g.numel() <= BLOCK:
             return narrow(g)
-        image = torch.empty_like(g)
+        image = torch.emptylike_shard(g)
         pieces = (torch.split(t.view(-1), BLOCK) for t in (g, image))
         for source, target in zip(*pieces, strict=True):
             target.copy_(narrow(source))
@@ -220,7 +221,7 @@ class SignPower:
 
     def _foreach_shard(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         images = self.foreach([_shard(g) for g in tensors])
-        return [_like(g, image) for g, image in zip(tensors, images, strict=True)]
+        return [like_shard(g, image) for g, image in zip(tensors, images, strict=True)]
 
     def _together(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Return the images of plain tensors of one dtype on one device; a zero loses its sign."""
@@ -292,8 +293,8 @@ def _shard(g: Tensor) -> Tensor:
     return cast(Tensor, dtensor.to_local())
 
 
-def _like(g: Tensor, image: Tensor) -> Tensor:
-    """Return the DTensor that lies as `g` does and whose shard here is `image`; for other tensors, `image`."""
+def like_shard(g: Tensor, image: Tensor) -> Tensor:
+    """Return the DTensor laid out as `g` whose shard here is `image`; if `g` is no DTensor, `image`."""
     if not is_dtensor(g):
         return image
     from torch.distributed.tensor import DTensor

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from experiments.launches import COUNTS
 from figures.results import load
 from figures.step_time import draw
 from figures.step_time_report import step_time_parts
@@ -30,11 +31,24 @@ TRAINING = {
 }
 
 
+LAUNCHES = {
+    "optimizer": "AdamW, foreach",
+    "layout": "sharded",
+    "tensors": 300,
+    "base_launches": 612,
+    "powered_launches": 616,
+    "base_seconds": 4e-3,
+    "powered_seconds": 5e-3,
+    "ratio": 1.25,
+    "ratio_margin": 0.05,
+}
+
+
 def content(device="cpu", training=TRAINING, **changed):
     steps = [{**ROW, "implementation": name} for name in ("for-loop", "foreach")]
     steps.append({**ROW, "implementation": "fused", **changed})
     config = {"power": 1.2, "hardware": "2 cores", "device": device}
-    return {"provenance": {"config": config}, "steps": steps, "training": training}
+    return {"provenance": {"config": config}, "steps": steps, "training": training, "launches": [LAUNCHES]}
 
 
 def test_the_verdict_follows_from_the_rows():
@@ -50,6 +64,7 @@ def test_the_verdict_follows_from_the_rows():
     assert "0.050 ± 0.500 % to 1 s, not distinguishable from the paper's" in vague
     assert "(our target of at most 0.1%: not decided)" in vague
     assert "missed at 1 of 1 sizes, by up to 8%" in "\n".join(step_time_parts(content("cuda")))
+    assert "| AdamW, foreach | FSDP2, 2 processes | 300 | 612 | 616 | 4 | 5 | 1.25 ± 0.05 |" in met
     assert "gradpower step-time" in step_time_parts(None)[1]
 
 
@@ -66,6 +81,11 @@ def test_command(tmp_path, capsys):
     assert printed == load(tmp_path / "step_time.json", "step_time")
     assert {"torch", "transformers"} <= set(printed["provenance"]["versions"])
     assert [row["implementation"] for row in printed["steps"]] == ["for-loop", "foreach", "fused"]
+    assert {(row["layout"], row["tensors"]) for row in printed["launches"]} == {
+        *(("plain", count) for count in COUNTS["plain"]),
+        *(("sharded", count) for count in COUNTS["sharded"]),
+    }
+    assert all(row["powered_launches"] <= 2 * row["base_launches"] for row in printed["launches"])
     assert (tmp_path / "step_time.png").is_file()
 
 

@@ -93,7 +93,9 @@ def test_another_power_needs_no_new_graph_and_numbers_are_the_same(name, power):
     assert counts[1:] == [counts[1]] * 5
     twin = case.make(expected, 1.3)
     eager_steps(twin, expected, changes)
-    torch.testing.assert_close(params, expected, rtol=1e-5, atol=2e-6)
+    # Newton-Schulz in bfloat16 turns a last-digit difference into one of 2^-8 of a step.
+    error = len(changes) * case.settings["lr"] * 2**-8 if name == "Muon" else 2e-6
+    torch.testing.assert_close(params, expected, rtol=1e-5, atol=error)
     assert float(twin.param_groups[0]["power"]) == 2.0
 
 
@@ -170,6 +172,26 @@ def test_everything_is_put_back_when_a_compiled_step_fails():
     assert_same_bits(raw, copies)
     assert optimizer.param_groups[0]["power"] == 1.3
     assert optimizer.param_groups[0]["offset"] == 1e-8
+
+
+def test_a_compiled_step_leaves_the_groups_alone():
+    params = parameters(SHAPES, torch.float32, seed=1)
+    optimizer = powered(torch.optim.AdamW)([{"params": [p]} for p in params], lr=0.02, power=1.3)
+    groups, seen = optimizer.param_groups, []
+
+    def backend(module, inputs):
+        def run(*arguments):
+            seen.append(optimizer.param_groups is groups and all("power" in group for group in groups))
+            return module.forward(*arguments)
+
+        return run
+
+    step = torch.compile(optimizer.step, backend=backend)
+    for index in range(2):
+        stream(params, index)
+        step()
+    assert seen
+    assert all(seen)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++ for the CPU")

@@ -103,7 +103,7 @@ ADAMS = [
         *(("AdamWPower", f" {order}") for order in ("unclipped", "clip_then_power", "power_then_clip")),
     )
 ]
-SGDS = [f"SGDPower {order}" for order in ("unclipped", "clip_then_power", "power_then_clip")]
+SGDS = [f"SGDPower {kind}" for kind in ("unclipped", "clip_then_power", "power_then_clip", "momentum")]
 
 
 @pytest.mark.parametrize("optimizer", ADAMS + SGDS)
@@ -119,6 +119,21 @@ def test_fsdp_of_shards_of_unequal_size(optimizer: str, ranks: list[dict[str, An
     assert [rank["uneven"]["smallest"] for rank in ranks] == [1, 0]
     for results in (rank["uneven"][optimizer] for rank in ranks):
         assert farthest(results["across"], results["alone"]) < 2e-7
+
+
+def test_each_process_steps_its_own_experts(ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["experts"] for rank in ranks):
+        assert results["own"] == 2
+        # Newton-Schulz in bfloat16 turns a last-digit difference into one of 2^-8 of a step.
+        assert farthest(results["across"], results["alone"]) < 2e-4
+
+
+@pytest.mark.parametrize("how", ["foreach", "fused"])
+def test_a_step_on_shards_has_no_more_launches_than_the_bases(how: str, ranks: list[dict[str, Any]]) -> None:
+    for results in (rank["launches"] for rank in ranks):
+        assert 0 < results[f"{how} ours"] <= results[f"{how} base"] + 4
+        if how == "fused" and results["kernel"].startswith("one pass"):
+            assert results["fused ours"] <= 4
 
 
 @pytest.mark.parametrize("order", ["clip_then_power", "power_then_clip"])

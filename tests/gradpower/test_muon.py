@@ -1,6 +1,7 @@
 import copy
 import inspect
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -300,3 +301,26 @@ def test_kernels_of_convolutions_go_to_adamw():
     muon, adamw = muon_groups(model, adamw_patterns=["lm_head"])
     assert [tuple(p.shape) for p in muon["params"]] == [(8, 4)]
     assert any(p is model["conv"].weight for p in adamw["params"])
+
+
+class Reparametrized(nn.Module):
+    """Weights that are computed from other parameters, by both forms of torch's, and what is no matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.plain = nn.Linear(4, 4, bias=False)
+        self.normed = torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4, bias=False))
+        self.spectral = torch.nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4, bias=False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.older = torch.nn.utils.weight_norm(nn.Linear(4, 4, bias=False))
+        self.older_spectral = torch.nn.utils.spectral_norm(nn.Linear(4, 4, bias=False))
+        self.kernel = nn.Conv1d(4, 4, 3, bias=False)
+        self.normed_kernel = torch.nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 4, 3, bias=False))
+
+
+def test_weights_that_are_computed_from_others_go_to_adamw():
+    model = Reparametrized()
+    muon, adamw = muon_groups(model, adamw_patterns=())
+    assert muon["params"] == [model.plain.weight]
+    assert len(adamw["params"]) == len(list(model.parameters())) - 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gradpower import MuonPower, SGDPower, clip_then_power, power_then_clip
+from tests.gradpower.contract import skip_without_later_groups
 from tests.gradpower.named import (
     NAMED,
     POWER,
@@ -91,6 +92,7 @@ def test_parameters_of_size_zero(named: Named, how: dict[str, Any], clip: Any) -
 
 @every_variant
 def test_a_group_added_later(named: Named, how: dict[str, Any]) -> None:
+    skip_without_later_groups(named.base)
     params, twins = matrices(), matrices()
     optimizer, base = named.make(params[:2], **how), named.make_base(twins[:2], **how)
     run(optimizer, params[:2])

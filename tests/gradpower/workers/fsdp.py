@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
-from torch.distributed.tensor import Shard
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Shard
 from torch.optim import AdamW, Optimizer
 
-from gradpower import AdamWPower, Clip, SGDPower, clip_then_power, power_then_clip
+from experiments.launches import launches_of
+from gradpower import (
+    AdamWPower,
+    Clip,
+    MuonAdamWPower,
+    SGDPower,
+    clip_then_power,
+    muon_groups,
+    power_then_clip,
+    step_paths,
+)
 from tests.gradpower.workers.process import ADAMW, Result, shard, tiny_llama, train, weights
 
 
@@ -45,6 +56,7 @@ def optimizers() -> Iterator[tuple[str, Callable[[nn.Module], Optimizer]]]:
             f"SGDPower {order}",
             lambda model, c=clip: SGDPower(model.parameters(), lr=0.3, power=1.2, clip=c),
         )
+    yield "SGDPower momentum", lambda model: SGDPower(model.parameters(), lr=0.1, momentum=0.9, power=1.2)
 
 
 def sharded() -> Result:
@@ -56,7 +68,12 @@ def sharded() -> Result:
             "alone": (train(alone, make(alone), range(5), alone=True), weights(alone)),
             "across": (train(across, optimizer, range(5), alone=False), weights(across)),
         }
-        moments = [state["exp_avg"] for state in optimizer.state.values() if "exp_avg" in state]
+        moments = [
+            state[key]
+            for state in optimizer.state.values()
+            for key in ("exp_avg", "momentum_buffer")
+            if key in state
+        ]
         results[name]["state_is_sharded"] = all(m.placements == (Shard(0),) for m in moments)
     return results
 
@@ -75,4 +92,48 @@ def uneven() -> Result:
                 optimizer.zero_grad()
         results[name] = {"alone": weights(alone), "across": weights(across)}
     results["smallest"] = min(p.to_local().numel() for p in across.parameters())
+    return results
+
+
+class Experts(nn.Module):
+    """A stack of matrices, as transformers 5 keeps experts, and a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.stack = nn.Parameter(torch.randn(4, 6, 5, generator=generator))
+        self.scale = nn.Parameter(torch.ones(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bi,eji->bej", x * self.scale, self.stack).tanh()
+
+
+def experts() -> Result:
+    """Experts sharded on their own dimension, as fully_shard does: each process orthogonalises those it has."""
+    results: Result = {}
+    for model in (Experts(), shard(Experts())):
+        optimizer = MuonAdamWPower(muon_groups(model, adamw_patterns=()), lr=0.02, power=1.2)
+        alone = not isinstance(model.stack, DTensor)
+        for step in range(4):
+            x = torch.randn(8, 5, generator=torch.Generator().manual_seed(step))
+            share = x if alone else x.chunk(dist.get_world_size())[dist.get_rank()]
+            model(share).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        results["alone" if alone else "across"] = weights(model)
+    results["own"] = model.stack.to_local().shape[0]
+    return results
+
+
+def launches() -> Result:
+    """Dispatches of a step on the shards of many small parameters, of torch's AdamW and of ours."""
+    results: Result = {
+        "kernel": step_paths(AdamWPower([nn.Parameter(torch.ones(2))], power=1.2, fused=True))[0]
+    }
+    for how in ("foreach", "fused"):
+        model = shard(nn.Sequential(*(nn.Linear(8, 8, bias=False) for _ in range(60))))
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 0.5)
+        for name, make in (("base", AdamW), ("ours", partial(AdamWPower, power=1.2))):
+            results[f"{how} {name}"] = launches_of(make(model.parameters(), **{how: True}))
     return results

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from tests.gradpower.workers.checkpoint import checkpoint, plain_checkpoint
 from tests.gradpower.workers.ddp import accumulation, muon, zero_redundancy
-from tests.gradpower.workers.fsdp import sharded, uneven
+from tests.gradpower.workers.fsdp import experts, launches, sharded, uneven
 from tests.gradpower.workers.placements import images
 from tests.gradpower.workers.process import run
 
 if __name__ == "__main__":
-    run(accumulation, muon, zero_redundancy, sharded, uneven, checkpoint, plain_checkpoint, images)
+    run(
+        accumulation,
+        muon,
+        zero_redundancy,
+        sharded,
+        uneven,
+        experts,
+        launches,
+        checkpoint,
+        plain_checkpoint,
+        images,
+    )

@@ -1,0 +1,130 @@
+"""What the power costs where there are many small parameters: launches and host time of a step, plain and sharded.
+
+A launch is an operation that reaches torch's dispatcher. Its number depends on no machine, as seconds do.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.multiprocessing.spawn import spawn
+from torch.optim import SGD, AdamW, Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from experiments.step_time import Device, alternately, summary
+from gradpower import AdamWPower, SGDPower
+
+Layout = Literal["plain", "sharded"]
+WIDTH = 16  # of the square matrices
+COUNTS: dict[Layout, tuple[int, ...]] = {"plain": (10, 300, 3000), "sharded": (10, 300)}
+RANKS = 2
+BASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
+    "AdamW, for-loop": (AdamW, AdamWPower, {"foreach": False}),
+    "AdamW, foreach": (AdamW, AdamWPower, {"foreach": True}),
+    "AdamW, fused": (AdamW, AdamWPower, {"fused": True}),
+    "SGD with momentum, foreach": (SGD, SGDPower, {"lr": 1e-3, "momentum": 0.9, "foreach": True}),
+}
+
+
+class Launches(TorchDispatchMode):
+    """Counts the operations that reach the dispatcher while it is entered, and calls a function at each of them."""
+
+    def __init__(self, at_each: Callable[[], None] = lambda: None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.at_each = at_each
+        self.count: int = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation after counting it."""
+        self.count += 1
+        self.at_each()
+        return function(*args, **(kwargs or {}))
+
+
+def launches_of(optimizer: Optimizer) -> int:
+    """Return the launches of a step that is not the first, which makes the state.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.ones(2)
+    >>> launches_of(SGD([weight], lr=0.1, foreach=True))
+    3
+    """
+    optimizer.step()
+    launches = Launches()
+    with launches:
+        optimizer.step()
+    return launches.count
+
+
+def launch_rows(
+    counts: Sequence[int], *, layout: Layout = "plain", device: Device = "cpu", power: float, rounds: int
+) -> list[dict[str, Any]]:
+    """Return launches and seconds of a step of both optimizers, for numbers of small parameters.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Numbers of parameters, square matrices of `WIDTH` rows.
+    layout : str
+        "plain", or "sharded" by FSDP2 over the processes of the group that is there.
+    device, power, rounds
+        As in `experiments.step_time.step_times`.
+    """
+    return [_row(name, count, layout, device, power, rounds) for count in counts for name in BASES]
+
+
+def _row(name: str, count: int, layout: Layout, device: Device, power: float, rounds: int) -> dict[str, Any]:
+    base, powered, settings = BASES[name]
+    pair = []
+    for make in (base, partial(powered, power=power)):
+        model: Any = nn.Sequential(
+            *(nn.Linear(WIDTH, WIDTH, bias=False, device=device) for _ in range(count))
+        )
+        if layout == "sharded":
+            from torch.distributed.fsdp import fully_shard
+
+            mesh = dist.device_mesh.init_device_mesh(device, (dist.get_world_size(),))
+            model = fully_shard(model, mesh=mesh)
+        for p in model.parameters():
+            p.grad = torch.full_like(p, 1e-3)
+        pair.append(make(model.parameters(), **settings))
+    counted = {"base_launches": launches_of(pair[0]), "powered_launches": launches_of(pair[1])}
+    seconds = summary(alternately(pair[0].step, pair[1].step, device, rounds))
+    return {"optimizer": name, "tensors": count, "layout": layout} | counted | seconds
+
+
+def sharded_rows(counts: Sequence[int], *, power: float, rounds: int) -> list[dict[str, Any]]:
+    """Return `launch_rows` of shards, measured on the first of `RANKS` gloo processes of one thread each."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (Path(folder), tuple(counts), power, rounds)
+        spawn(_rank, arguments, nprocs=RANKS)  # type: ignore[no-untyped-call]
+        rows: list[dict[str, Any]] = json.loads((Path(folder) / "rows.json").read_text(encoding="utf-8"))
+    return rows
+
+
+def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds: int) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
+    rows = launch_rows(counts, layout="sharded", power=power, rounds=rounds)
+    if rank == 0:
+        (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def all_rows(device: Device, *, power: float, rounds: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of both layouts; shards on the CPU only."""
+    yield from launch_rows(COUNTS["plain"], device=device, power=power, rounds=rounds)
+    if device == "cpu" and dist.is_available():
+        yield from sharded_rows(COUNTS["sharded"], power=power, rounds=rounds)

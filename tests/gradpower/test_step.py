@@ -1,0 +1,242 @@
+"""What a step costs in launches, and what others see of the optimizer while it runs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+
+import pytest
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from experiments.launches import Launches, launches_of
+from gradpower import (
+    AdamWPower,
+    SGDPower,
+    clip_then_power,
+    foreach_sign_power,
+    power_then_clip,
+    powered,
+    step_paths,
+)
+from tests.gradpower.contract import BY_NAME, CASES, Signum, assert_same_bits, parameters, stream
+
+SHAPES = ((3, 4), (5, 3))
+TORCHS = [case for case in CASES if case.base.__module__.startswith("torch.optim")]
+every_torch_case = pytest.mark.parametrize("case", TORCHS, ids=lambda case: case.name)
+
+
+def small(count):
+    params = [Parameter(torch.full((16,), 0.5)) for _ in range(count)]
+    for p in params:
+        p.grad = torch.full((16,), -0.25)
+    return params
+
+
+@pytest.mark.parametrize("count", [10, 300, 3000])
+@pytest.mark.parametrize("name", ["AdamW", "SGD-momentum", "Adagrad", "RMSprop", "Adamax"])
+@pytest.mark.parametrize("how", ["for-loop", "foreach"])
+def test_the_power_takes_four_launches_however_many_parameters_there_are(name, how, count):
+    case = BY_NAME[name]
+    settings = {"foreach": how == "foreach"}
+    base = launches_of(case.make(small(count), None, **settings))
+    ours = launches_of(case.make(small(count), 1.2, **settings))
+    assert ours <= base + 4
+    assert ours <= 2 * base
+
+
+def test_plain_sgd_has_three_launches_and_the_power_adds_four():
+    """The one base of torch's for which four are more than its own."""
+    assert launches_of(BY_NAME["SGD"].make(small(300), None, foreach=True)) == 3
+    assert launches_of(BY_NAME["SGD"].make(small(300), 1.2, foreach=True)) == 7
+
+
+@pytest.mark.parametrize(("offset", "most"), [(0.0, 4), (1e-8, 5)])
+def test_a_list_takes_a_handful_of_launches(offset, most):
+    tensors = [torch.full((16,), 0.25) for _ in range(300)]
+    with torch.no_grad(), Launches() as launched:
+        foreach_sign_power(tensors, 1.2, offset=offset)
+    assert launched.count <= most
+
+
+@every_torch_case
+@pytest.mark.parametrize("clip", [None, clip_then_power(0.1), power_then_clip(0.1)], ids=str)
+@pytest.mark.parametrize("power", [1.3, torch.tensor(0.7)], ids=str)
+def test_nothing_of_the_users_changes_during_a_step(case, power, clip):
+    """A signal handler or another thread may look between any two operations."""
+    params = parameters(SHAPES, torch.float32, seed=1)
+    optimizer = case.make([{"params": [p]} for p in params], power, clip=clip)
+    stream(params, 0)
+    optimizer.step()
+    stream(params, 1)
+    groups, raw = optimizer.param_groups, [p.grad for p in params]
+    inside, copies = [dict(group) for group in groups], [g.clone() for g in raw]
+    saved = optimizer.state_dict()
+
+    def look():
+        assert optimizer.param_groups is groups
+        assert [dict(group) for group in groups] == inside
+        assert all(p.grad is g for p, g in zip(params, raw, strict=True))
+        seen = optimizer.state_dict()
+        assert seen["param_groups"] == saved["param_groups"]
+        assert seen["state"].keys() == saved["state"].keys()
+        for key, values in saved["state"].items():
+            assert seen["state"][key].keys() == values.keys()
+
+    with Launches(look) as launched:
+        optimizer.step()
+    assert launched.count > 10
+    assert_same_bits(raw, copies)
+
+
+def test_another_optimizer_sees_powered_gradients_and_its_own_groups():
+    params = parameters(SHAPES, torch.float32, seed=1)
+    optimizer = powered(Signum)([{"params": [p]} for p in params], power=1.3)
+    stream(params, 0)
+    raw, groups, powers = [p.grad for p in params], optimizer.param_groups, []
+
+    def look():
+        assert optimizer.param_groups is groups
+        powers.extend(group["power"] for group in optimizer.state_dict()["param_groups"])
+
+    with Launches(look):
+        optimizer.step()
+    assert set(powers) == {1.3}
+    assert all(p.grad is g for p, g in zip(params, raw, strict=True))
+
+
+class Sharpness(Optimizer):
+    """A sharpness-aware step: the closure is evaluated at two points."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+    def step(self, closure=None):
+        closure()
+        return closure()
+
+
+class Requiring(Sharpness):
+    def step(self, closure):
+        return closure()
+
+
+class Asserting(Sharpness):
+    def step(self, closure=None):
+        assert closure is not None
+        return closure()
+
+
+class Raising(Sharpness):
+    def step(self, closure=None):
+        if closure is None:
+            raise RuntimeError("needs a closure")
+        return closure()
+
+
+class TwoSteps(Sharpness):
+    first_step = second_step = None
+
+    def step(self, closure=None):
+        return None if closure is None else closure()
+
+
+@pytest.mark.parametrize("base", [Sharpness, Requiring, Asserting, Raising, TwoSteps])
+def test_bases_that_live_on_their_closure_are_refused_when_made(base):
+    with pytest.raises(
+        TypeError, match=rf"^base: '?{base.__name__}'? is not allowed; expected an optimizer that takes one"
+    ):
+        powered(base)
+
+
+@pytest.mark.parametrize("name", ["power", "offset", "clip"])
+def test_a_base_with_an_argument_of_our_name_is_refused(name):
+    parameters = [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("self", "params", name)
+    ]
+
+    def initialize(self, params, value):
+        """Nothing that matters: the class is refused."""
+
+    initialize.__signature__ = inspect.Signature(parameters)
+    with pytest.raises(TypeError, match=f"without an argument '{name}'"):
+        powered(type("Theirs", (Optimizer,), {"__init__": initialize}))
+
+
+def test_extra_keywords_of_a_step_reach_the_base():
+    class Scaled(Signum):
+        def step(self, closure=None, *, scale=1.0):
+            self.scale = scale
+            return super().step(closure)
+
+    for power in (1.0, 1.3):
+        params = parameters(SHAPES, torch.float32, seed=1)
+        optimizer = powered(Scaled)(params, power=power)
+        stream(params, 0)
+        optimizer.step(scale=0.5)
+        assert optimizer.scale == 0.5
+
+
+@pytest.mark.parametrize("key", ["power_offset", "pow_power", "powers", "offsets", "grad_power"])
+def test_keys_that_would_be_ignored_are_refused(key):
+    params = parameters(SHAPES, torch.float32, seed=1)
+    with pytest.raises(ValueError, match=f"^key of a parameter group: '{key}' .* expected power or offset"):
+        AdamWPower([{"params": params, key: 1.1}], power=1.2)
+    optimizer = AdamWPower(params, power=1.2)
+    with pytest.raises(ValueError, match=f"^key of a parameter group: '{key}' "):
+        optimizer.add_param_group({"params": parameters(SHAPES, torch.float32, seed=2), key: 1.1})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_key_of_the_bases_own_may_speak_of_powers():
+    class Followed(Signum):
+        def __init__(self, params, lr=0.01, lr_power=-0.5):
+            super().__init__(params, lr)
+            self.defaults["lr_power"] = lr_power
+            self.param_groups[0]["lr_power"] = lr_power
+
+    optimizer = powered(Followed)(parameters(SHAPES, torch.float32, seed=1), power=1.3)
+    assert optimizer.param_groups[0]["lr_power"] == -0.5
+
+
+@pytest.mark.parametrize("name", ["AdamW", "SGD", "RMSprop", "Muon"])
+def test_parameters_on_the_cpu_under_another_default_device(name):
+    case = BY_NAME[name]
+    params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
+    mine, theirs = (
+        case.make(params, 1.3, clip=clip_then_power(0.5)),
+        case.make(expected, 1.3, clip=clip_then_power(0.5)),
+    )
+    for step, place in enumerate(
+        ("cpu", "meta")
+    ):  # torch 2.9 makes the state of AdamW where the default says
+        stream(params, step)
+        stream(expected, step)
+        theirs.step()
+        with torch.device(place):
+            mine.step()
+    assert_same_bits(params, expected)
+
+
+def test_the_clipping_is_shown_and_copied():
+    optimizer = SGDPower(
+        parameters(SHAPES, torch.float32, seed=1), lr=0.1, power=1.2, clip=clip_then_power(0.5)
+    )
+    assert "clip: Clip(order='clip_then_power', max_norm=0.5" in repr(optimizer)
+    assert "clip" not in repr(SGDPower(parameters(SHAPES, torch.float32, seed=1), lr=0.1, power=1.2))
+    assert copy.deepcopy(optimizer).clip == optimizer.clip
+
+
+def test_paths():
+    params = parameters(SHAPES, torch.float32, seed=1)
+    groups = [{"params": params[:1]}, {"params": params[1:], "power": 1.0}]
+    assert step_paths(torch.optim.AdamW(params)) == ["base"]
+    assert step_paths(AdamWPower(copy.deepcopy(groups), power=1.2)) == [
+        "powered gradients, then the base",
+        "base",
+    ]
+    fused = step_paths(AdamWPower(copy.deepcopy(groups), power=1.2, fused=True))
+    assert fused[0].startswith(("one pass: gradpower.kernels.", "powered gradients, then the base ("))
+    amsgrad = AdamWPower(copy.deepcopy(groups), power=1.2, fused=True, amsgrad=True)
+    assert step_paths(amsgrad)[0] == "powered gradients, then the base (amsgrad=True has no kernel)"
