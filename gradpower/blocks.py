@@ -6,6 +6,7 @@ base learning rate times its own ratio (Wang et al., arXiv 2502.19002; Figure 5 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,10 +126,21 @@ def blockwise_groups(
     if weight_decay is not None:
         weight_decay = real("weight_decay", weight_decay, "a finite number >= 0, or None", low=0)
     blocks = _checked_blocks(blocks, no_decay)
-    owned, others = match_parameters(model, {f"pattern of block {b.name!r}": b.pattern for b in blocks})
+    owned: list[list[nn.Parameter]] = []
+    try:
+        owned, others = match_parameters(model, {f"pattern of block {b.name!r}": b.pattern for b in blocks})
+    except ValueError:
+        # The default patterns on a model with other names: what fits none says more than the first idle pattern.
+        named = dict(model.named_parameters())
+        others = {n: p for n, p in named.items() if not any(re.search(b.pattern, n) for b in blocks)}
+        if blocks != BLOCKS or not others:
+            raise
     if others:
         shown = f"no pattern for {len(others)} parameters, among them {', '.join(list(others)[:3])}"
-        raise refusal("blocks", shown, "patterns that match every trainable parameter", ValueError)
+        own = (
+            'patterns that match every trainable parameter, as in blocks=[Block("norm", r"ln_", ratio=1), …]'
+        )
+        raise refusal("blocks", shown, own, ValueError)
     groups = []
     for block, parameters in zip(blocks, owned, strict=True):
         group = {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}

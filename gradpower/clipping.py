@@ -6,6 +6,7 @@ The authors' code clips first; a training loop (or the Hugging Face Trainer's `m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Clip:
     max_norm : float
         Largest norm, > 0. At equal `max_norm` the two orders clip differently: ‖φ_p(g)‖ has another scale.
     norm_type : float
-        Order of the norm, > 0; 2 by default.
+        Order of the norm, > 0, infinity for the largest entry; 2 by default.
 
     Raises
     ------
@@ -53,9 +54,11 @@ class Clip:
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
             raise refusal("order", self.order, " or ".join(map(repr, ORDERS)), ValueError)
-        for name in ("max_norm", "norm_type"):
-            value = real(name, getattr(self, name), "a finite number > 0", low=0, open_low=True)
-            object.__setattr__(self, name, value)
+        max_norm = real("max_norm", self.max_norm, "a finite number > 0", low=0, open_low=True)
+        object.__setattr__(self, "max_norm", max_norm)
+        if self.norm_type != math.inf:
+            order = real("norm_type", self.norm_type, "a number > 0, or infinity", low=0, open_low=True)
+            object.__setattr__(self, "norm_type", order)
 
     def factor(self, norm: Tensor) -> Tensor:
         """Return c(norm) = min(1, max_norm/(norm + 1e-6)), a 0-dimensional tensor; NaN if the norm is.

@@ -156,6 +156,15 @@ def test_the_router_as_a_block_of_its_own():
     assert counts(groups)["ffn"] == 12
 
 
+def test_a_model_with_other_names_is_told_how_to_pass_its_own_blocks():
+    model = Named("transformer.wte.weight", "transformer.h.0.ln_1.weight", "transformer.h.0.mlp.c_fc.weight")
+    with pytest.raises(ValueError, match=r"transformer\.wte\.weight.*blocks=\[Block\("):
+        blockwise_groups(model, 1e-3)
+    own = (Block("norm", r"ln_", 1), Block("embedding", r"wte", 10), Block("ffn", r"mlp", 6))
+    groups = blockwise_groups(model, 1e-3, blocks=own)
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+
+
 def test_parameters_without_pattern_are_named():
     with pytest.raises(ValueError, match=r"no pattern for 5 parameters.*layers\.0\.input_layernorm\.weight"):
         blockwise_groups(llama(), 1e-3, blocks=BLOCKS[1:])

@@ -50,7 +50,7 @@ def test_it_is_torchs_clipping_bit_for_bit(case, order, power, dtype, max_norm):
 
 
 @every_order
-@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.5])
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.5, math.inf])
 @pytest.mark.parametrize("powers", [(1.3, 0.6, 1.0), (1.0, 1.0, 1.0)], ids=str)
 def test_the_norm_runs_over_all_groups(order, powers, norm_type):
     """Norms of groups are combined after they are rounded, torch's are those of all tensors at once."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounter
 
 from gradpower import foreach_sign_power, sign_power, sign_power_
 from tests.gradpower.contract import assert_same_bits
@@ -261,3 +262,70 @@ def test_what_is_no_power_is_refused(power, kind):
 def test_what_is_no_offset_is_refused(offset, kind):
     with pytest.raises(kind, match=r"^offset: .* expected a finite number >= 0$"):
         sign_power(torch.ones(1), 1.2, offset=offset)
+
+
+def test_the_map_in_place():
+    g = torch.tensor([[-4.0, 0.0], [0.25, 9.0]])
+    assert sign_power_(g, 0.5) is g
+    assert g.tolist() == [[-2.0, 0.0], [0.5, 3.0]]
+    column = torch.ones(3, 2)[:, 0]
+    assert sign_power_(column.mul_(-8), 1 / 3).tolist() == pytest.approx([-2.0] * 3)
+    with pytest.raises(ValueError, match=r"^power: 0 "):
+        sign_power_(g, 0)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_float16_saturates_where_it_would_overflow(recorded):
+    """2e4^1.2 is 1.4e5: infinite moments would make Adam's update NaN."""
+    g = torch.tensor([2e4, -2e4, INF, -INF, 300.0], dtype=torch.float16)
+    with torch.set_grad_enabled(recorded):
+        image = sign_power(g, 1.2)
+    assert image[:4].tolist() == [65504.0, -65504.0, INF, -INF]
+    assert image[4].item() == pytest.approx(300**1.2, rel=1e-3)
+
+
+def test_complex_moduli_beyond_float32():
+    """The modulus of the first is infinite in float32, |g|^(p-1) of the second is; the images are neither."""
+    smallest = 2.0**-149
+    g = torch.tensor([complex(3e38, 3e38), complex(smallest, 0)], dtype=torch.complex64)
+    exact = [complex(3e38, 3e38) / abs(complex(3e38, 3e38)) ** 0.5, smallest**0.1]
+    image = [sign_power(g, 0.5)[0].item(), sign_power(g, 0.1)[1].item()]
+    assert image == pytest.approx(exact, rel=1e-6)
+
+
+def test_compiled_with_a_tensor_power_there_is_one_graph():
+    counter = CompileCounter()
+    mapped = torch.compile(sign_power, backend=counter, fullgraph=True)
+    g = torch.tensor([-2.0, 0.0, 3.0])
+    for power in (1.2, 1.3, 0.8):
+        torch.testing.assert_close(mapped(g, torch.tensor(power)), sign_power(g, power))
+    assert counter.frame_count == 1
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # by torch.func.jvp
+@pytest.mark.parametrize("power", [0.5, 1.5])
+def test_transformations_of_functions(power):
+    """The derivative is p·|g|^(p-1), and 0 at 0, by either mode; a batch is mapped as its rows."""
+    g = torch.tensor([[-2.0, 0.0, 3.0], [0.5, -0.0, 1.0]], dtype=torch.float64)
+    slope = torch.where(g == 0, 0, power * g.abs() ** (power - 1))
+
+    def mapped(row):
+        return sign_power(row, power)
+
+    assert_same_bits(torch.vmap(mapped)(g), mapped(g))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.vmap(mapped)(g), mapped(g), rtol=1e-15, atol=0)
+    image, tangent = torch.func.jvp(mapped, (g,), (torch.full_like(g, 2.0),))
+    assert_same_bits(image, mapped(g))
+    torch.testing.assert_close(tangent, 2 * slope)
+    torch.testing.assert_close(torch.func.jacrev(mapped)(g[0]), torch.diag(slope[0]))
+    torch.testing.assert_close(torch.func.jacfwd(mapped)(g[0]), torch.diag(slope[0]))
+
+
+def test_the_value_of_a_tensor_on_a_device_is_not_read():
+    """It would wait for the device; the meta device has no values at all."""
+    power = torch.tensor(1.2, device="meta")
+    assert sign_power(torch.ones(3, device="meta"), power).shape == (3,)
+    with pytest.raises(ValueError, match=r"^power: "):
+        sign_power(torch.ones(3), torch.tensor(-1.2))
