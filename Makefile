@@ -13,7 +13,7 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce convergence test check bench clean
+.PHONY: help install reproduce convergence test check oldest pyright bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -42,13 +42,27 @@ check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
 	@$(PY) $(VENV)/bin/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
 
+# The library only: the other rooms are run with the pinned versions.
+oldest:  ## run the library's tests with the oldest PyTorch that is supported, in a .venv of its own
+	@echo "Installing PyTorch 2.9 and the tools into $(VENV)-oldest"
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@grep -v '^torch==' constraints.txt > $(VENV)-oldest/constraints.txt
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c $(VENV)-oldest/constraints.txt 'torch==2.9.*' -e '.[train,dev]'
+	@OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest -n 2 --dist loadfile tests/gradpower gradpower
+
+pyright:  ## check a user's snippet with pyright, in a .venv of its own; mypy does in `make check`
+	@$(PYTHON) -m venv $(VENV)-pyright
+	@$(VENV)-pyright/bin/python -m pip install --quiet --disable-pip-version-check basedpyright
+	@$(VENV)-pyright/bin/basedpyright --level error --pythonpath $(PY) tests/gradpower/user_snippet.py
+
 bench: $(DEV)  ## time the fast paths against their targets
 	@echo "Running the benchmarks"
 	@for file in benchmarks/test_*.py; do $(PYTEST) $$file --benchmark-only || failed=1; done; test -z "$$failed"
 
 clean:  ## remove .venv and all caches; results stay
 	@echo "Removing $(VENV) and the caches"
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-pyright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE): | $(VENV)/pyvenv.cfg

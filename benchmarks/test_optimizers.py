@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
-from experiments.step_time import IMPLEMENTATIONS, SIZES, step_times, training_step_time
+from experiments.step_time import (
+    IMPLEMENTATIONS,
+    SIZES,
+    alternately,
+    prepared,
+    step_times,
+    summary,
+    training_step_time,
+)
 from figures.step_time_report import TARGET_SHARE, TARGETS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,6 +44,45 @@ def test_step_of_adamw_power(benchmark, capsys, size):
     for row in rows:
         benchmark.extra_info[row["implementation"]] = row["ratio"]
         assert row["ratio"] <= CEILINGS[row["implementation"]]
+
+
+def compiled_update(size):
+    """A step of AdamWPower as torch.compile makes it of the formula, one call a parameter, and its first seconds."""
+
+    def update(p, g, m, v, power, beta1, beta2):
+        x = torch.copysign(torch.exp2(power * torch.log2(g.abs())), g)
+        m.lerp_(x, 1 - beta1)
+        v.mul_(beta2).addcmul_(x, x, value=1 - 0.95)
+        p.mul_(1 - 1e-4).sub_(1e-3 * m / (v.sqrt() + 1e-8))
+
+    compiled = torch.compile(update)
+    tensors = [[torch.randn(shape, device=DEVICE) for _ in range(4)] for shape in SIZES[size].shapes]
+    numbers = [torch.tensor(number, device=DEVICE) for number in (1.2, 0.9, 0.95)]
+    for _, _, _, v in tensors:
+        v.abs_()
+
+    @torch.no_grad()
+    def step():
+        for own in tensors:
+            compiled(*own, *numbers)
+
+    start = time.perf_counter()
+    step()
+    return step, time.perf_counter() - start
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch.compile's own parts
+@pytest.mark.parametrize("size", list(SIZES))
+def test_kernel_against_a_compiled_update(benchmark, capsys, size):
+    """Why the kernel is there: were torch.compile within 1.15 of torch's fused AdamW, it could go."""
+    step, first = compiled_update(size)
+    base = prepared(torch.optim.AdamW, SIZES[size], DEVICE, 0, fused=True)
+    row = benchmark.pedantic(lambda: summary(alternately(base.step, step, DEVICE, 15)), rounds=1)
+    with capsys.disabled():
+        print(
+            f"\ncompiled update over torch's fused AdamW, {size}: {row['ratio']:.2f} ± {row['ratio_margin']:.2f}; "
+        )
+        print(f"  its first step took {first:.1f} s")
 
 
 def test_whole_training_step(benchmark, capsys):

@@ -90,8 +90,8 @@ def step_times(
     for name in sizes:
         copy = copy_bandwidth(device)
         for implementation, flags in IMPLEMENTATIONS.items():
-            base = _prepared(torch.optim.AdamW, SIZES[name], device, seed, **flags)
-            powered = _prepared(AdamWPower, SIZES[name], device, seed, power=power, **flags)
+            base = prepared(torch.optim.AdamW, SIZES[name], device, seed, **flags)
+            powered = prepared(AdamWPower, SIZES[name], device, seed, power=power, **flags)
             pairs = alternately(base.step, powered.step, device, rounds)
             row = {"size": name, "parameters": SIZES[name].parameters, "implementation": implementation}
             rows.append(row | summary(pairs) | {"copy_gb_per_second": copy / 1e9})
@@ -149,7 +149,8 @@ def copy_bandwidth(device: Device) -> float:
     return 8 * source.numel() / best
 
 
-def _prepared(kind: Any, size: Size, device: Device, seed: int, **keywords: Any) -> torch.optim.Optimizer:
+def prepared(kind: Any, size: Size, device: Device, seed: int, **keywords: Any) -> torch.optim.Optimizer:
+    """Return an AdamW of some class on parameters of these shapes that have gradients."""
     generator = torch.Generator(device).manual_seed(seed)
     params: list[Tensor] = []
     for shape in size.shapes:
