@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,6 @@ from gradpower import AdamWPower, SGDPower
 
 Layout = Literal["plain", "sharded"]
 WIDTH = 16  # of the square matrices
-COUNTS: dict[Layout, tuple[int, ...]] = {"plain": (10, 300, 3000), "sharded": (10, 300)}
 RANKS = 2
 BASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "AdamW, for-loop": (AdamW, AdamWPower, {"foreach": False}),
@@ -123,8 +122,9 @@ def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds
     dist.destroy_process_group()
 
 
-def all_rows(device: Device, *, power: float, rounds: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of both layouts; shards on the CPU only."""
-    yield from launch_rows(COUNTS["plain"], device=device, power=power, rounds=rounds)
+def all_rows(counts: Sequence[int], *, device: Device, power: float, rounds: int) -> list[dict[str, Any]]:
+    """Return the rows of both layouts; shards on the CPU only."""
+    rows = launch_rows(counts, device=device, power=power, rounds=rounds)
     if device == "cpu" and dist.is_available():
-        yield from sharded_rows(COUNTS["sharded"], power=power, rounds=rounds)
+        rows += sharded_rows(counts, power=power, rounds=rounds)
+    return rows

@@ -83,10 +83,9 @@ class Optimization:
     mols_step: int | None
 
     def step(self) -> None:
-        """Take one step with the gradients that are there, and move both schedules."""
+        """Take one step with the gradients that are there, which moves the power, and move the learning rate."""
         self.optimizer.step()
         self.learning_rate.step()
-        self.power.step()
 
     def update_rms(self) -> float | None:
         """Return the root mean square over all coordinates of Adam's last step `m̂/(√v̂ + ε)`; None for Muon.

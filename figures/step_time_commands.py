@@ -34,6 +34,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 def step_time(
     size: tuple[Name, ...] = ("1M", "10M", "66M", "200M"),
     model: Name = "66M",
+    tensors: tuple[int, ...] = (10, 300, 3000),
     device: Literal["cpu", "cuda"] = "cpu",
     power: float = 1.2,
     rounds: int = 15,
@@ -51,6 +52,8 @@ def step_time(
         Numbers of parameters, in the shapes of a LLaMA.
     model
         The LLaMA whose whole training step is timed.
+    tensors
+        Numbers of small parameters whose launches are counted.
     device
         Where: cpu or cuda.
     power
@@ -71,7 +74,10 @@ def step_time(
     require_folder(output)
     root = checkout_to_refresh() if update else None
     _check(device, power, rounds)
-    content = _measured(size, model, device, power, rounds)
+    for count in tensors:
+        if count < 1:
+            raise InputError("tensors", count, "whole numbers >= 1")
+    content = _measured(size, model, tensors, device, power, rounds)
     if not json:
         for table in _tables(content):
             Console().print(table)
@@ -109,7 +115,9 @@ def _check(device: str, power: float, rounds: int) -> None:
         raise InputError("device", device, "cpu, as PyTorch sees no GPU here")
 
 
-def _measured(size: tuple[str, ...], model: str, device: Any, power: float, rounds: int) -> dict[str, Any]:
+def _measured(
+    size: tuple[str, ...], model: str, tensors: tuple[int, ...], device: Any, power: float, rounds: int
+) -> dict[str, Any]:
     from experiments.launches import all_rows
     from experiments.step_time import step_times, training_step_time
 
@@ -123,11 +131,12 @@ def _measured(size: tuple[str, ...], model: str, device: Any, power: float, roun
         total = 3 * len(size) + 6
         training = training_step_time(model, **TRAINING[device], rounds=3, **settings)
         progress(total - 3, total)
-        launches = list(all_rows(device, power=power, rounds=rounds))
+        launches = all_rows(tensors, device=device, power=power, rounds=rounds)
         progress(total, total)
     config = {
         "size": size,
         "model": model,
+        "tensors": tensors,
         "device": device,
         "hardware": _hardware(device),
         "power": power,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gradpower.blocks import Block, blockwise_groups, blockwise_warmup
     from gradpower.clipping import Clip, clip_then_power, power_then_clip
     from gradpower.combined import CombinedOptimizer
+    from gradpower.fused_adam import step_paths
     from gradpower.module_scaling import apply_module_scales, module_scales
     from gradpower.module_snr import ModuleSNR, SNRMeter, modules_by_pattern, modules_of, snr_from_adam
     from gradpower.muon import MuonAdamWPower, StackedMuon, muon_groups
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         MuonPower,
         RMSpropPower,
         SGDPower,
-        step_paths,
     )
     from gradpower.powered_optimizer import PoweredOptimizer, powered
     from gradpower.schedules import (
@@ -44,10 +44,11 @@ _HOMES = {
     "blocks": "Block blockwise_groups blockwise_warmup",
     "clipping": "Clip clip_then_power power_then_clip",
     "combined": "CombinedOptimizer",
+    "fused_adam": "step_paths",
     "module_scaling": "apply_module_scales module_scales",
     "module_snr": "ModuleSNR SNRMeter modules_by_pattern modules_of snr_from_adam",
     "muon": "MuonAdamWPower StackedMuon muon_groups",
-    "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower step_paths",
+    "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower",
     "powered_optimizer": "PoweredOptimizer powered",
     "schedules": "Anneal PowerSchedule constant_power cosine_power linear_power wsd_power",
     "transform": "foreach_sign_power sign_power sign_power_",

@@ -74,16 +74,6 @@ class Clip:
 def clip_then_power(max_norm: float, *, norm_type: float = 2.0) -> Clip:
     """Return the setting that clips the raw gradient first: x = φ_p(c(‖g‖)·g), as the authors' code does.
 
-    Parameters
-    ----------
-    max_norm, norm_type : float
-        As in `Clip`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `Clip`.
-
     Examples
     --------
     >>> from gradpower import AdamWPower
@@ -95,16 +85,6 @@ def clip_then_power(max_norm: float, *, norm_type: float = 2.0) -> Clip:
 
 def power_then_clip(max_norm: float, *, norm_type: float = 2.0) -> Clip:
     """Return the setting that clips the powered gradient: x = c(‖φ_p(g)‖)·φ_p(g).
-
-    Parameters
-    ----------
-    max_norm, norm_type : float
-        As in `Clip`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `Clip`.
 
     Examples
     --------

@@ -121,6 +121,14 @@ def test_fsdp_of_shards_of_unequal_size(optimizer: str, ranks: list[dict[str, An
         assert farthest(results["across"], results["alone"]) < 2e-7
 
 
+def test_tensor_parallel_with_partial_gradients_is_one_process(ranks: list[dict[str, Any]]) -> None:
+    for results in (dict(rank["tensor_parallel"]) for rank in ranks):
+        assert results.pop("partial")
+        assert len(results) == 9
+        for name, weights in results.items():
+            assert farthest(weights["across"], weights["alone"]) < 2e-6, name
+
+
 def test_each_process_steps_its_own_experts(ranks: list[dict[str, Any]]) -> None:
     for results in (rank["experts"] for rank in ranks):
         assert results["own"] == 2

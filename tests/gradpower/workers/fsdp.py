@@ -9,7 +9,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    RowwiseParallel,
+    SequenceParallel,
+    parallelize_module,
+)
 from torch.optim import AdamW, Optimizer
 
 from experiments.launches import launches_of
@@ -137,3 +144,47 @@ def launches() -> Result:
         for name, make in (("base", AdamW), ("ours", partial(AdamWPower, power=1.2))):
             results[f"{how} {name}"] = launches_of(make(model.parameters(), **{how: True}))
     return results
+
+
+class Feedforward(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.LayerNorm(8)
+        self.up = nn.Linear(8, 16)
+        self.down = nn.Linear(16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(self.norm(x)).relu())
+
+
+def tensor_parallel() -> Result:
+    """Linear layers cut by columns and rows, and a norm on pieces of the sequence, whose gradient is Partial."""
+    results: Result = {}
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    plan = {
+        "norm": SequenceParallel(use_local_output=False),
+        "up": ColwiseParallel(input_layouts=Shard(1)),
+        "down": RowwiseParallel(output_layouts=Shard(1)),
+    }
+    x = torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(1))
+    for how, options in SETTINGS.items():
+        for clip in (None, clip_then_power(0.1), power_then_clip(0.1)):
+            alone, across = Feedforward(), parallelize_module(Feedforward(), mesh, plan)
+            for model in (alone, across):
+                optimizer = AdamWPower(model.parameters(), power=1.2, clip=clip, **ADAMW, **options)
+                share = x if model is alone else x.chunk(dist.get_world_size(), dim=1)[dist.get_rank()]
+                for _ in range(4):
+                    ((model(share) - share).square().sum() / x.numel()).backward()
+                    results["partial"] = any(is_partial(p.grad) for p in model.parameters())
+                    optimizer.step()
+                    optimizer.zero_grad()
+            results[f"{how} {clip.order if clip else 'unclipped'}"] = {
+                "alone": weights(alone),
+                "across": weights(across),
+            }
+    return results
+
+
+def is_partial(g: Tensor) -> bool:
+    return isinstance(g, DTensor) and any(placement.is_partial() for placement in g.placements)

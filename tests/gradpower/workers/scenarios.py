@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.gradpower.workers.checkpoint import checkpoint, plain_checkpoint
 from tests.gradpower.workers.ddp import accumulation, muon, zero_redundancy
-from tests.gradpower.workers.fsdp import experts, launches, sharded, uneven
+from tests.gradpower.workers.fsdp import experts, launches, sharded, tensor_parallel, uneven
 from tests.gradpower.workers.placements import images
 from tests.gradpower.workers.process import run
 
@@ -17,6 +17,7 @@ if __name__ == "__main__":
         uneven,
         experts,
         launches,
+        tensor_parallel,
         checkpoint,
         plain_checkpoint,
         images,
