@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         RMSpropPower,
         SGDPower,
     )
-    from gradpower.powered_optimizer import PoweredOptimizer, powered
+    from gradpower.powered_classes import powered
+    from gradpower.powered_optimizer import PoweredOptimizer
     from gradpower.schedules import (
         Anneal,
         PowerSchedule,
@@ -49,7 +50,8 @@ _HOMES = {
     "module_snr": "ModuleSNR SNRMeter modules_by_pattern modules_of snr_from_adam",
     "muon": "MuonAdamWPower StackedMuon muon_groups",
     "optimizers": "AdagradPower AdamPower AdamWPower MuonPower RMSpropPower SGDPower",
-    "powered_optimizer": "PoweredOptimizer powered",
+    "powered_classes": "powered",
+    "powered_optimizer": "PoweredOptimizer",
     "schedules": "Anneal PowerSchedule constant_power cosine_power linear_power wsd_power",
     "transform": "foreach_sign_power sign_power sign_power_",
     "update_size": "UpdateMeter UpdateSize effective_update_ratio gaussian_damping",

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from gradpower.layout import fills_memory, same_layout
 from gradpower.powered_optimizer import PoweredOptimizer
-from gradpower.stand_in import Group, reduce_and_localize, with_gradient
+from gradpower.shards import reduce_and_localize
+from gradpower.stand_in import Group, with_gradient
 from gradpower.transform import SignPower, is_plain
 
 KERNELS = {"cpu": "gradpower.kernels.adamw_cpu", "cuda": "gradpower.kernels.adamw_triton"}

@@ -23,8 +23,8 @@ from gradpower.inputs import refusal
 from gradpower.names import match_parameters
 from gradpower.optimizers import POWERED, AdamWPower
 from gradpower.powered_optimizer import PoweredOptimizer
-from gradpower.stand_in import Group, reduce_and_localize
-from gradpower.transform import is_dtensor
+from gradpower.shards import is_dtensor, reduce_and_localize
+from gradpower.stand_in import Group
 
 ALGORITHMS = ("muon", "adamw")
 # The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.

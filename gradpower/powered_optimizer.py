@@ -6,20 +6,18 @@ GradPower feeds φ_p(g_t) to an unchanged base optimizer Q (Section 3 of the pap
 
 from __future__ import annotations
 
-import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
-from gradpower.closures import closure_use
 from gradpower.inputs import POWER, check_power, real, refusal
 from gradpower.stand_in import (
     Group,
@@ -86,7 +84,7 @@ class PoweredOptimizer(Optimizer):
     even if it fails.
 
     Extra memory of a step with one of torch's own optimizers: as many entries as the largest parameter, or 4 million
-    if that is smaller. At most a quarter more with an offset, four times as much for complex gradients, 32 MB more for
+    if that is smaller. At most a quarter more with an offset, four times as much for complex gradients, 12 MB more for
     bfloat16 and float16 (five times as much if not contiguous). With other optimizers, and in a compiled step, all
     powered gradients.
     """
@@ -205,7 +203,7 @@ class PoweredOptimizer(Optimizer):
         The loss that the closure returned, if there was one.
         """
         if torch.compiler.is_compiling():
-            return self._compiled_step(closure)
+            return self._compiled_step(closure, kwargs)
         transforms = [_transform(group) for group in self.param_groups]
         if self.clip is None and all(transform.is_identity for transform in transforms):
             return self._base_step(self, **({} if closure is None else {"closure": closure}), **kwargs)
@@ -228,12 +226,12 @@ class PoweredOptimizer(Optimizer):
         for portion in [group] if transform.is_identity else portions(group, largest):
             step_group(self, self._stand_in, self._base_step, portion, transform)
 
-    def _compiled_step(self, closure: Callable[[], Any] | None) -> Any:
+    def _compiled_step(self, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
         """Let torch.compile see the base's step, between two calls that it does not trace."""
         loss = _evaluate(closure)
         self._substitute()
         try:
-            self._base_step(self._traced)  # type: ignore[attr-defined]
+            self._base_step(self._traced, **kwargs)  # type: ignore[attr-defined]
         finally:
             self._put_back()
         return loss
@@ -278,91 +276,6 @@ class PoweredOptimizer(Optimizer):
         for group, transform in zip(self.param_groups, transforms, strict=True):
             for portion in portions(group, largest):
                 yield transform.foreach(gradients_of(portion))
-
-
-class PoweredClass(Protocol[B_co]):
-    """What a type checker knows of `powered(Base)`: called, it makes a `Base`, with the keywords of the power."""
-
-    def __call__(
-        self,
-        params: Iterable[Any],
-        *args: Any,
-        power: float | Tensor,
-        offset: float = 0.0,
-        clip: Clip | None = None,
-        **kwargs: Any,
-    ) -> B_co:
-        """Make an optimizer."""
-        ...
-
-
-def powered(base: type[B_co]) -> PoweredClass[B_co]:
-    """Return the powered subclass of an optimizer class, the same one at every call.
-
-    Parameters
-    ----------
-    base : type
-        A subclass of torch.optim.Optimizer whose step needs gradients and no repeated closure.
-
-    Returns
-    -------
-    type
-        A subclass of `base` and of `PoweredOptimizer`, named `base` + "Power", whose constructor takes what
-        `base` takes and the keyword `power` (and `offset`, `clip`). Its instances and the class itself can be
-        pickled if `base` can. For torch's AdamW it is `AdamWPower`, and so for the other named classes.
-
-    Raises
-    ------
-    TypeError
-        If `base` is no optimizer class, is powered already, has an argument `power`, `offset` or `clip` of its own, or
-        requires a closure or calls it repeatedly, as LBFGS and SAM do: the gradients of those calls never pass through
-        the step.
-
-    Notes
-    -----
-    For an optimizer that is not torch's own, the powered gradients of all parameters exist at once during a step, as
-    `.grad` of the parameters.
-
-    Examples
-    --------
-    >>> optimizer = powered(torch.optim.Adamax)([torch.nn.Parameter(torch.ones(2))], lr=0.1, power=1.2)
-    >>> isinstance(optimizer, torch.optim.Adamax), type(optimizer).__name__
-    (True, 'AdamaxPower')
-    """
-    from gradpower import optimizers  # enters the named classes
-
-    if base not in optimizers.POWERED:
-        _check_base(base)
-        doc = f"`{base.__name__}` on sign-power gradients; parameters as there and in `PoweredOptimizer`."
-        # A base with a metaclass of its own keeps it; what is made from it cannot be pickled then.
-        kind: Any = _Derived if type(base) is type else type(base)
-        body = {"__module__": base.__module__, "__doc__": doc}
-        optimizers.POWERED[base] = kind(f"{base.__name__}Power", (PoweredOptimizer, base), body)
-    return cast("PoweredClass[B_co]", optimizers.POWERED[base])
-
-
-def _check_base(base: Any) -> None:
-    allowed = "a subclass of torch.optim.Optimizer that is not powered yet"
-    if not (isinstance(base, type) and issubclass(base, Optimizer)) or issubclass(base, PoweredOptimizer):
-        raise refusal("base", base.__name__ if isinstance(base, type) else base, allowed, TypeError)
-    own = [name for name in (*SETTINGS, "clip") if name in inspect.signature(base.__init__).parameters]
-    if own:
-        allowed = (
-            f"an optimizer without an argument {own[0]!r}: it would be ambiguous; rename it in a subclass"
-        )
-        raise refusal("base", base.__name__, allowed, TypeError)
-    use = closure_use(base)
-    if use:
-        raise refusal(
-            "base", base.__name__, f"an optimizer that takes one gradient a step ({use})", TypeError
-        )
-
-
-class _Derived(type):
-    """The type of classes made by `powered`: they are pickled as the call that makes them."""
-
-
-copyreg.pickle(_Derived, lambda cls: (powered, (base_of(cast("type[PoweredOptimizer]", cls)),)))  # type: ignore[arg-type,return-value]
 
 
 def base_of(cls: type[PoweredOptimizer]) -> type[Optimizer]:

@@ -31,7 +31,8 @@ from torch.optim import (
     Rprop,
 )
 
-from gradpower.transform import SignPower, any_dtensor, is_dtensor, like_shard
+from gradpower.shards import like_shard, reduce_and_localize, reduced
+from gradpower.transform import SignPower
 
 Group = dict[str, Any]
 # Entries that a portion may have however small the largest parameter is: 16 MB in float32.
@@ -94,32 +95,6 @@ def step_group(
         for name, value in stand_in.state.get(shard, {}).items():
             if value is not None and optimizer.state[owner].get(name) is None:
                 optimizer.state[owner][name] = like_shard(owner, value)
-
-
-def reduce_and_localize(
-    params: list[Tensor], grads: list[Tensor], *rest: list[Tensor], local: bool = True
-) -> bool:
-    """Reduce the gradients in the lists of a step and, if `local`, replace DTensors by this process's shards.
-
-    Return whether there were DTensors.
-    """
-    sharded = any_dtensor(params)
-    if sharded:
-        grads[:] = map(reduced, params, grads)
-        for tensors in (params, grads, *rest) if local else ():
-            # to_local() would wrap a parameter anew at every step.
-            tensors[:] = [cast(Any, t)._local_tensor if is_dtensor(t) else t for t in tensors]
-    return sharded
-
-
-def reduced(p: Any, g: Any) -> Tensor:
-    """Return the gradient in the placement of its parameter where it is a sum that is still to be made (Partial).
-
-    The power of a sum is not the sum of powers.
-    """
-    if is_dtensor(g) and any(placement.is_partial() for placement in g.placements):
-        return cast(Tensor, g.redistribute(p.device_mesh, p.placements))
-    return cast(Tensor, g)
 
 
 def with_gradient(group: Group) -> list[Tensor]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from gradpower.inputs import check_power, real, refusal
+from gradpower.shards import any_dtensor, is_dtensor, like_shard, shard_of
 
 F = TypeVar("F", float, Tensor, float | Tensor)
 OFFSET = "a finite number >= 0"
@@ -131,25 +131,6 @@ def checked_transform(power: object, offset: object) -> SignPower:
     return SignPower(check_power(power, read=read), real("offset", offset, OFFSET, low=0))
 
 
-def is_dtensor(g: Tensor) -> bool:
-    """Return whether `g` is a DTensor, without importing torch.distributed.tensor for those who have none."""
-    return any_dtensor((g,))
-
-
-def any_dtensor(tensors: Iterable[Tensor]) -> bool:
-    """Return whether there is a DTensor among some tensors."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and any(isinstance(g, module.DTensor) for g in tensors)
-
-
-def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
-    """Raise ValueError if there are DTensors among the tensors, of which a process sees its own shard only."""
-    if any_dtensor(tensors):
-        raise refusal(
-            argument, "DTensors", "plain tensors (each process would measure its own shard)", ValueError
-        )
-
-
 def is_plain(g: Tensor) -> bool:
     """Return whether `g` is a dense real tensor of no subclass."""
     return type(g) in _KINDS and g.layout is torch.strided and not g.is_complex()
@@ -185,7 +166,7 @@ class SignPower:
                 g.indices(), self(g.values()), g.shape, is_coalesced=True, check_invariants=False
             )
         if is_dtensor(g):
-            return like_shard(g, self(_shard(g)))
+            return like_shard(g, self(shard_of(g)))
         if torch.is_grad_enabled():
             return self._keep_phase(g) if g.is_complex() else self._differentiable(g)
         if g.dtype in WIDE:
@@ -193,7 +174,7 @@ class SignPower:
         narrow = self._keep_phase if g.is_complex() else self._narrow
         if not g.is_contiguous() or g.numel() <= BLOCK:
             return narrow(g)
-        image = torch.emptylike_shard(g)
+        image = torch.empty_like(g)
         pieces = (torch.split(t.view(-1), BLOCK) for t in (g, image))
         for source, target in zip(*pieces, strict=True):
             target.copy_(narrow(source))
@@ -220,7 +201,7 @@ class SignPower:
         return cast("list[Tensor]", images)
 
     def _foreach_shard(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        images = self.foreach([_shard(g) for g in tensors])
+        images = self.foreach([shard_of(g) for g in tensors])
         return [like_shard(g, image) for g, image in zip(tensors, images, strict=True)]
 
     def _together(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
@@ -280,29 +261,6 @@ class SignPower:
         factor = (scaled + self.offset).pow(_on(g, self.power)) / modulus
         factor = factor if self.after is None else factor * _on(g, self.after)
         return torch.where(modulus.isfinite() & ~zero, wide * factor, wide).to(g.dtype)
-
-
-def _shard(g: Tensor) -> Tensor:
-    """Return what this process has of a DTensor, other tensors as they are."""
-    if not is_dtensor(g):
-        return g
-    dtensor = cast(Any, g)
-    if any(placement.is_partial() for placement in dtensor.placements):
-        allowed = "Shard or Replicate (redistribute it first: the power of a sum is not the sum of powers)"
-        raise refusal("placements of the gradient", dtensor.placements, allowed, ValueError)
-    return cast(Tensor, dtensor.to_local())
-
-
-def like_shard(g: Tensor, image: Tensor) -> Tensor:
-    """Return the DTensor laid out as `g` whose shard here is `image`; if `g` is no DTensor, `image`."""
-    if not is_dtensor(g):
-        return image
-    from torch.distributed.tensor import DTensor
-
-    where = cast(DTensor, g)
-    return DTensor.from_local(
-        image, where.device_mesh, where.placements, run_check=False, shape=g.shape, stride=g.stride()
-    )
 
 
 def _on(g: Tensor, value: F) -> F:

@@ -11,7 +11,7 @@ from torch import nn
 from gradpower.combined import CombinedOptimizer
 from gradpower.muon import MuonAdamWPower, StackedMuon, StackedMuonPower, muon_groups
 from gradpower.optimizers import AdamWPower
-from gradpower.powered_optimizer import powered
+from gradpower.powered_classes import powered
 from tests.gradpower.models import (
     Net,
     equal,
