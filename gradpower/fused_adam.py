@@ -55,11 +55,9 @@ class FusedAdamStep(PoweredOptimizer):
         self._init_group(group, *lists)  # type: ignore[attr-defined]
         reduce_and_localize(*lists)
         params, gradients, first, second, _, steps = lists
-        if not kernel.supports(params, gradients, first, second) or not _are_counters(steps):
-            return False
         if not params:
             return True
-        kernel.adamw_power_(
+        taken: bool = kernel.adamw_power_(
             params,
             gradients,
             first,
@@ -68,7 +66,7 @@ class FusedAdamStep(PoweredOptimizer):
             decoupled=group["decoupled_weight_decay"],
             **_hyperparameters(group, transform, params[0].device),
         )
-        return True
+        return taken
 
 
 def step_paths(optimizer: Optimizer) -> list[str]:
@@ -128,11 +126,6 @@ def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, 
 def _warn_once(why: str) -> None:
     message = f"fused=True: the power takes passes over memory of its own ({why})"
     warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-def _are_counters(steps: list[Tensor]) -> bool:
-    """Whether all steps are float32, as the kernels count; a state loaded from elsewhere may have others."""
-    return all(step.dtype == torch.float32 for step in steps)
 
 
 def _alike(p: Tensor, t: object) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 
 def fills_memory(tensor: Tensor) -> bool:
@@ -30,3 +34,34 @@ def same_layout(one: Tensor, other: Tensor) -> bool:
     if one.is_contiguous() or other.is_contiguous():
         return one.is_contiguous() and other.is_contiguous()
     return one.stride() == other.stride() and fills_memory(one)
+
+
+def fit_together(
+    params: Sequence[Tensor],
+    *others: Sequence[Tensor],
+    dtypes: Sequence[torch.dtype],
+    device: torch.device,
+) -> bool:
+    """Return whether all tensors are plain, dense, of some dtypes and on a device, the others laid out as `params`.
+
+    Examples
+    --------
+    >>> where = {"dtypes": [torch.float32], "device": torch.device("cpu")}
+    >>> fit_together([torch.ones(2)], [torch.zeros(2)], **where), fit_together([torch.ones(2)], [], **where)
+    (True, False)
+    """
+
+    def is_plain(t: Tensor) -> bool:
+        return (
+            type(t) in (Tensor, Parameter)
+            and t.dtype in dtypes
+            and t.layout is torch.strided
+            and t.device == device
+            and not t.is_neg()
+        )
+
+    return (
+        all(len(tensors) == len(params) for tensors in others)
+        and all(map(is_plain, chain(params, *others)))
+        and all(all(map(same_layout, params, tensors)) for tensors in others)
+    )

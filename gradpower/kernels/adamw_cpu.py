@@ -1,8 +1,9 @@
 """The CPU's fused step of AdamW or Adam on powered gradients: C, compiled on first use.
 
-The library lies in `$GRADPOWER_CACHE_DIR`, else `$XDG_CACHE_HOME/gradpower`, else `~/.cache/gradpower`, under
-a name that holds the source, the compiler and the processor. A directory that others may write to, or that
-cannot be written, is left alone: a private temporary one serves then.
+The library lies in `$GRADPOWER_CACHE_DIR`, else `$XDG_CACHE_HOME/gradpower`, else `~/.cache/gradpower`. Its name
+has digests of what it is made from and of its own bytes: loading a damaged library can kill the process. None is
+loaded that anybody but this user and root can write to. Where the cache takes no library, or none can be loaded from
+it, each process compiles its own in a temporary directory.
 """
 
 from __future__ import annotations
@@ -19,16 +20,14 @@ import subprocess
 import tempfile
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
-from torch.nn import Parameter
 
-from gradpower.inputs import real, refusal
-from gradpower.layout import same_layout
+from gradpower.layout import fit_together
 
 # No errno, so that sqrtf is one instruction; no watched exception flags, so that branches become selections;
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
@@ -38,7 +37,7 @@ _TRIES = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-
 _CPU_KEYS = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "isa", "cpu"}
 _CPU_KEYS |= {f"CPU {name}" for name in ("implementer", "architecture", "variant", "part", "revision")}
 _LARGEST_POWER = 1e4
-_KINDS, _FLOAT, _STRIDED = (Tensor, Parameter), torch.float32, torch.strided
+_DTYPES, _CPU = (torch.float32,), torch.device("cpu")
 
 
 class _Options(ctypes.Structure):
@@ -49,11 +48,6 @@ class _Options(ctypes.Structure):
     )
 
 
-class _Kernel(NamedTuple):
-    library: ctypes.CDLL | None
-    reason: str
-
-
 def available() -> bool:
     """Whether the compiled kernel can be used on this machine; the first call compiles it, in about a second.
 
@@ -62,7 +56,7 @@ def available() -> bool:
     >>> available() == (reason() == "")
     True
     """
-    return _kernel().library is not None
+    return not reason()
 
 
 def reason() -> str:
@@ -73,7 +67,8 @@ def reason() -> str:
     >>> isinstance(reason(), str)
     True
     """
-    return _kernel().reason
+    kernel = _kernel()
+    return kernel if isinstance(kernel, str) else ""
 
 
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
@@ -90,20 +85,7 @@ def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     >>> supports([p.T], [torch.ones(3, 4).T]), supports([p[:, :2]], [torch.ones(3, 4)[:, :2]])
     (True, False)
     """
-    return all(map(_plain, params)) and all(
-        len(params) == len(tensors) and all(map(_plain, tensors)) and all(map(same_layout, params, tensors))
-        for tensors in others
-    )
-
-
-def _plain(tensor: Tensor) -> bool:
-    return (
-        type(tensor) in _KINDS
-        and tensor.dtype is _FLOAT
-        and tensor.layout is _STRIDED
-        and tensor.is_cpu
-        and not tensor.is_neg()
-    )
+    return fit_together(params, *others, dtypes=_DTYPES, device=_CPU)
 
 
 def adamw_power_(
@@ -124,52 +106,24 @@ def adamw_power_(
     decoupled: bool,
     gradient_scale: float = 1.0,
     powered_scale: float = 1.0,
-) -> None:
-    """One step of AdamW, or of Adam, on powered gradients, in place and in one pass over memory.
+) -> bool:
+    """Take the step of `gradpower.kernels`, and return whether it was taken; power at most 10,000.
 
-    AdamWPower of Section 2 of the paper. With g' = gradient_scale·g (its negative to maximize),
-    `x = powered_scale·sign(g')·(|g'| + offset)^power`, 0 where g = 0; infinities and NaN pass through.
-    Then as torch: decoupled, `θ ← (1 − lr·weight_decay)·θ`, else `x ← x + weight_decay·θ`;
-    `m ← β1·m + (1−β1)·x`, `v ← β2·v + (1−β2)·x²`, `θ ← θ − lr/(1−β1^t)·m/(√(v/(1−β2^t)) + ε)`.
-
-    x is within 3e-7 of itself for powers up to 4, in proportion to the power above; it is 0 where |g|, |g'|
-    or |x| is below 1.18e-38, the smallest normal float32. The number of threads changes no bit.
-
-    Parameters
-    ----------
-    params, grads, exp_avgs, exp_avg_sqs : sequences of Tensor
-        θ, g, m and v of each parameter, laid out alike, as `supports` asks. The gradients are only read.
-    state_steps : sequence of Tensor
-        The step t of each parameter, 0-dimensional float32; counted up first.
-    power, offset, lr, beta1, beta2, weight_decay, epsilon, maximize, decoupled
-        As in `gradpower.AdamWPower`; power at most 10,000.
-    gradient_scale, powered_scale : float
-        Factors of the gradient before the power, and of the powered gradient.
-
-    Raises
-    ------
-    RuntimeError
-        If the kernel is not available.
-    ValueError
-        If the lists differ in length, tensors in layout, or the power is out of range.
+    x is within 3e-7 of itself for powers up to 4, in proportion to the power above; it is 0 where |g|, |g'| or |x| is
+    below 1.18e-38, the smallest normal float32. The number of threads changes no bit.
 
     Examples
     --------
     >>> p, m, v, t = torch.ones(2), torch.zeros(2), torch.zeros(2), torch.tensor(0.0)
-    >>> if available():
-    ...     adamw_power_([p], [torch.tensor([4.0, -9.0])], [m], [v], [t], power=0.5, offset=0.0, lr=0.1,
-    ...         beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True)
-    ...     assert torch.allclose(torch.cat([p, m]), torch.tensor([0.9, 1.1, 0.2, -0.3]))
+    >>> adamw_power_([p], [torch.tensor([4.0, -9.0])], [m], [v], [t], power=0.5, offset=0.0, lr=0.1,
+    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == available()
+    True
     """
     kernel = _kernel()
-    if kernel.library is None:
-        raise RuntimeError(f"the compiled kernel is not available: {kernel.reason}")
-    real("power", power, f"a number in (0, {_LARGEST_POWER:g}]", low=0, open_low=True)
-    if power > _LARGEST_POWER:
-        raise refusal("power", power, f"a number in (0, {_LARGEST_POWER:g}]", ValueError)
-    _check_tensors(params, grads, exp_avgs, exp_avg_sqs, state_steps)
-    if not params:
-        return
+    fits = supports(params, grads, exp_avgs, exp_avg_sqs) and len(state_steps) == len(params)
+    fits = fits and supports(state_steps) and all(t.numel() == 1 for t in state_steps)
+    if isinstance(kernel, str) or not fits or not 0 < power <= _LARGEST_POWER:
+        return False
     increment_version([*params, *exp_avgs, *exp_avg_sqs, *state_steps])
     scale = -gradient_scale if maximize else gradient_scale
     options = _Options(
@@ -180,74 +134,54 @@ def adamw_power_(
     lists = (params, grads, exp_avgs, exp_avg_sqs, state_steps)
     addresses = [array("Q", [tensor.data_ptr() for tensor in tensors]) for tensors in lists]
     starts = [ctypes.c_void_p(numbers.buffer_info()[0]) for numbers in (*addresses, sizes)]
-    kernel.library.gradpower_adamw(ctypes.c_int64(len(params)), *starts, ctypes.byref(options))
-
-
-def _check_tensors(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    exp_avgs: Sequence[Tensor],
-    exp_avg_sqs: Sequence[Tensor],
-    state_steps: Sequence[Tensor],
-) -> None:
-    alike = "float32 CPU tensors without gaps, laid out as the parameters, one for each"
-    plain = all(map(_plain, params))
-    for name, others in (("grads", grads), ("exp_avgs", exp_avgs), ("exp_avg_sqs", exp_avg_sqs)):
-        if not (
-            plain
-            and len(others) == len(params)
-            and all(map(_plain, others))
-            and all(map(same_layout, params, others))
-        ):
-            shown = [(tuple(t.shape), t.layout, t.dtype) for t in others[:3]]
-            raise refusal(name, shown, alike, ValueError)
-    if len(state_steps) != len(params) or not all(_plain(t) and t.ndim == 0 for t in state_steps):
-        wanted = "0-dimensional float32 CPU tensors, one for each"
-        raise refusal("state_steps", list(state_steps[:3]), wanted, ValueError)
+    kernel.gradpower_adamw(ctypes.c_int64(len(params)), *starts, ctypes.byref(options))
+    return True
 
 
 @functools.cache
-def _kernel() -> _Kernel:
-    """The loaded library, from the cache or compiled, or why there is none."""
+def _kernel() -> ctypes.CDLL | str:
+    """The library, from the cache or compiled, or why there is none."""
     if os.name != "posix":
-        return _Kernel(None, f"it is built on POSIX systems only, not on {os.name}")
-    source = Path(__file__).with_name("adamw_cpu.c").read_bytes()
+        return f"it is built on POSIX systems only, not on {os.name}"
     try:
-        compiler = _compiler()
-        target = "-".join(("adamw", _digest(source, repr((_FLAGS, _TRIES)), _processor())))
-        directory = _cache_directory()
-        if isinstance(compiler, str):
-            return _cached_without_compiler(directory, target, compiler)
-        name = f"{target}-{_digest(*compiler, _version(compiler))}.so"
-        if directory is not None:
-            library = _load(directory / name) if (directory / name).exists() else None
-            return _Kernel(library, "") if library else _build(compiler, source, directory, name)
-        with tempfile.TemporaryDirectory(prefix="gradpower-") as private:
-            return _build(compiler, source, Path(private), name)
-    except (OSError, subprocess.SubprocessError) as error:
-        return _Kernel(None, f"{type(error).__name__}: {error}")
+        return _cached_or_built()
+    except (AttributeError, OSError, ValueError, subprocess.SubprocessError) as error:
+        return str(error) or repr(error)
 
 
-def _digest(*parts: str | bytes) -> str:
-    joined = b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)
-    return hashlib.sha256(joined).hexdigest()[:16]
+def _cached_or_built() -> ctypes.CDLL:
+    source = Path(__file__).with_name("adamw_cpu.c").read_bytes()
+    cc = os.environ.get("CC", "")
+    key = f"adamw-{_digest(source, repr((_FLAGS, _TRIES, cc)).encode(), _processor().encode())}"
+    cache = _cache_directory()
+    for path in sorted(cache.glob(f"{key}-*.so")) if cache else ():
+        with suppress(OSError):
+            if _private(path) and path.stem == f"{key}-{_digest(path.read_bytes())}":
+                return _load(path)
+    compiler = _compiler(cc)
+    if cache:
+        # Its disk may be full, or mounted so that nothing is executed from it.
+        with suppress(OSError):
+            return _build(compiler, source, cache, key)
+    return _build(compiler, source, None, key)
 
 
-def _compiler() -> list[str] | str:
-    """The compiler's command, or why there is none."""
-    named = shlex.split(os.environ.get("CC", ""))
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def _compiler(cc: str) -> list[str]:
+    """The command that `cc` names, or that of the first compiler found."""
+    try:
+        named = shlex.split(cc)
+    except ValueError as error:
+        raise OSError(f"CC={cc} is no command: {error}") from error
     for candidate in named[:1] or ("cc", "gcc", "clang"):
         path = shutil.which(candidate)
         if path:
             return [path, *named[1:]]
-    return f"no C compiler: {'CC names ' + named[0] if named else 'cc, gcc, clang'}, not found on PATH"
-
-
-def _version(compiler: list[str]) -> str:
-    answer = subprocess.run(
-        [compiler[0], "--version"], capture_output=True, text=True, timeout=60, check=True
-    )
-    return answer.stdout
+    tried = f"CC names {named[0]}" if named else "cc, gcc, clang"
+    raise OSError(f"no C compiler: {tried}, not found on PATH")
 
 
 def _processor() -> str:
@@ -256,63 +190,57 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return repr(platform.uname())
-    told = {line for line in lines if line.split(":")[0].strip() in _CPU_KEYS}
-    return "\n".join([platform.machine(), *sorted(told)])
+    model = {line for line in lines if line.split(":")[0].strip() in _CPU_KEYS}
+    return "\n".join([platform.machine(), *sorted(model)])
 
 
 def _cache_directory() -> Path | None:
-    """The cache directory if it is, or can be made, this user's alone to write to."""
-    base = os.environ.get("GRADPOWER_CACHE_DIR")
+    """The cache directory, if nobody but this user and root can write to it."""
+    named = os.environ.get("GRADPOWER_CACHE_DIR")
     try:
-        if base:
-            directory = Path(base)
-        else:
-            directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradpower"
+        base = named or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradpower"
+        directory = Path(base).absolute()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory if _private(directory) else None
     except (OSError, RuntimeError):
         return None
-    return directory if _private(directory) and os.access(directory, os.W_OK | os.X_OK) else None
 
 
 def _private(path: Path) -> bool:
     status = path.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _cached_without_compiler(directory: Path | None, target: str, why: str) -> _Kernel:
-    for path in sorted(directory.glob(f"{target}-*.so")) if directory else ():
-        library = _load(path)
-        if library:
-            return _Kernel(library, "")
-    return _Kernel(None, why)
-
-
-def _load(path: Path) -> ctypes.CDLL | None:
-    """The library at `path`; None if it is not this user's alone or is damaged."""
-    if not _private(path):
-        return None
-    try:
-        library = ctypes.CDLL(str(path))
-        library.gradpower_adamw.restype = None
-    except (OSError, AttributeError):
-        return None
+def _load(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    library.gradpower_adamw.restype = None
     return library
 
 
-def _build(compiler: list[str], source: bytes, directory: Path, name: str) -> _Kernel:
-    """Compile in a temporary directory, and move the library into place: no reader sees half of it."""
-    said = ""
-    with tempfile.TemporaryDirectory(prefix="build-", dir=directory) as workshop:
-        made = Path(workshop) / name
-        for flags in _TRIES:
-            command = [*compiler, *_FLAGS, *flags, "-x", "c", "-", "-o", str(made), "-lm"]
-            run = subprocess.run(command, input=source, capture_output=True, timeout=300, check=False)
-            if run.returncode == 0:
-                made.chmod(0o700)
-                made.replace(directory / name)
-                library = _load(directory / name)
-                if library:
-                    return _Kernel(library, "")
-                said = said or "the compiled library cannot be loaded"
-            said = said or run.stderr.decode(errors="replace").strip()[:500]
-    return _Kernel(None, f"{compiler[0]} does not compile it: {said}")
+def _build(compiler: list[str], source: bytes, cache: Path | None, key: str) -> ctypes.CDLL:
+    """Compile and load in a directory of its own, then move into the cache: no reader sees half of a library."""
+    with tempfile.TemporaryDirectory(prefix="build-", dir=cache, ignore_cleanup_errors=True) as workshop:
+        made = Path(workshop) / "adamw.so"
+        library = _compile(compiler, source, made)
+        if cache:
+            made.chmod(0o755)
+            made.replace(cache / f"{key}-{_digest(made.read_bytes())}.so")
+        return library
+
+
+def _compile(compiler: list[str], source: bytes, made: Path) -> ctypes.CDLL:
+    """Compile with the first flags of which a library comes that can be loaded."""
+    problems = []
+    environment = {**os.environ, "TMPDIR": str(made.parent)}
+    for flags in _TRIES:
+        command = [*compiler, *_FLAGS, *flags, "-x", "c", "-", "-o", str(made), "-lm"]
+        run = subprocess.run(command, input=source, env=environment, capture_output=True, timeout=300)
+        if run.returncode == 0:
+            try:
+                return _load(made)
+            except OSError as error:
+                problems.append(f"the compiled library cannot be loaded: {error}")
+        else:
+            message = run.stderr.decode(errors="replace").strip()[:500]
+            problems.append(f"{compiler[0]} does not compile it: {message}")
+    raise OSError(problems[0])

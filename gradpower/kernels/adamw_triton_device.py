@@ -133,12 +133,17 @@ def _adamw_power(
     p = tl.load(p_at, mask=mask).to(tl.float32)
     m = tl.load(m_at, mask=mask).to(tl.float32)
     v = tl.load(v_at, mask=mask).to(tl.float32)
-    g = tl.load(g_at, mask=mask).to(tl.float32) * _read(gradient_scale, gradient_scale_at)
+    g = tl.load(g_at, mask=mask).to(tl.float32)
     if MAXIMIZE:
         g = -g
 
     power, rest = _read_power(power, rest, power_at)
-    x = _powered(g, power, rest, offset, _read(powered_scale, powered_scale_at))
+    scaled = g * _read(gradient_scale, gradient_scale_at)
+    x = _powered(scaled, power, rest, offset, _read(powered_scale, powered_scale_at))
+    if GRADIENT.is_fp16():
+        # As `sign_power`: what is finite in float16 stays so. NaN passes through these comparisons.
+        x = tl.where(x > 65504.0, 65504.0, tl.where(x < -65504.0, -65504.0, x))
+        x = tl.where(tl.abs(g) == float("inf"), g, x)
     lr = _read(lr, lr_at)
     if DECOUPLED:
         p -= lr * weight_decay * p

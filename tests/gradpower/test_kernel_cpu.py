@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from gradpower import AdamWPower
 from gradpower.kernels import adamw_cpu
 from gradpower.kernels.adamw_cpu import adamw_power_, available, reason, supports
 
@@ -91,8 +95,12 @@ def clone(state: SimpleNamespace) -> SimpleNamespace:
     return SimpleNamespace(**{name: [x.clone() for x in value] for name, value in vars(state).items()})
 
 
+def taken(state: SimpleNamespace, **options: float | bool) -> bool:
+    return adamw_power_(state.p, state.g, state.m, state.v, state.t, **{**BASE, **options})
+
+
 def take_step(state: SimpleNamespace, **options: float | bool) -> SimpleNamespace:
-    adamw_power_(state.p, state.g, state.m, state.v, state.t, **{**BASE, **options})
+    assert taken(state, **options)
     return state
 
 
@@ -348,8 +356,9 @@ def test_autograd_sees_the_change(kernel):
         ("g", torch.zeros(4)),
         ("m", torch.zeros(3, dtype=torch.float64)),
         ("v", torch.zeros(6)[::2]),
-        ("t", torch.zeros(1)),
+        ("t", torch.zeros(2)),
         ("t", torch.tensor(1)),
+        ("t", torch.tensor(1.0, dtype=torch.float64)),
     ],
 )
 def test_refuses_other_tensors_and_leaves_all_as_it_was(kernel, name, wrong):
@@ -357,18 +366,16 @@ def test_refuses_other_tensors_and_leaves_all_as_it_was(kernel, name, wrong):
     for value in ([wrong], []):
         changed = SimpleNamespace(**{**vars(state), name: value})
         before = clone(changed)
-        argument = {"g": "grads", "m": "exp_avgs", "v": "exp_avg_sqs", "t": "state_steps"}[name]
-        with pytest.raises(
-            ValueError, match=f"^{argument}: .* is not allowed; expected .*float32 CPU tensors"
-        ):
-            take_step(changed)
+        assert not taken(changed)
         assert torch.equal(changed.p[0], before.p[0])
 
 
 @pytest.mark.parametrize("power", [0.0, -1.0, float("nan"), float("inf"), 10_001.0])
 def test_refuses_other_powers(kernel, power):
-    with pytest.raises(ValueError, match=r"^power: .* expected a number in \(0, 10000\]"):
-        take_step(tensors((3,)), power=power)
+    state = tensors((3,))
+    before = clone(state)
+    assert not taken(state, power=power)
+    assert torch.equal(state.p[0], before.p[0])
 
 
 def test_nothing_to_do(kernel):
@@ -398,104 +405,246 @@ def test_coefficients_are_those_through_the_chebyshev_nodes(name, low, high, fun
         assert coefficients == pytest.approx([float(c) for c in solved], rel=1e-12)
 
 
+ROOT = Path(__file__).parents[2]
+LOAD = """
+import os, sys
+from gradpower.kernels import adamw_cpu
+for os.environ["GRADPOWER_CACHE_DIR"] in sys.argv[1:]:
+    adamw_cpu._kernel.cache_clear()
+    assert adamw_cpu.available(), adamw_cpu.reason()
+"""
+GARBAGE = 'for word; do [ "$last" = -o ] && echo garbage >"$word"; last=$word; done; exit 0'
+
+
 def libraries(directory: Path) -> list[Path]:
     return sorted(directory.rglob("*.so"))
 
 
-def reload(**environment: str) -> bool:
+def reload(cache: Path | str, **environment: str) -> bool:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+        for name, value in {**environment, "GRADPOWER_CACHE_DIR": str(cache)}.items():
             patch.setenv(name, value)
         adamw_cpu._kernel.cache_clear()
         return available()
 
 
-def test_cache_holds_one_private_library(kernel, tmp_path, monkeypatch):
+def processes(count: int, *caches: Path) -> None:
+    """Load from each cache in fresh processes at once: a damaged library would kill them."""
+    command = [sys.executable, "-c", LOAD, *map(str, caches)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [subprocess.Popen(command, env=environment, cwd=ROOT) for _ in range(count)]
+    assert [process.wait(timeout=300) for process in running] == [0] * count
+
+
+def is_whole(library: Path) -> bool:
+    return library.stem.endswith(adamw_cpu._digest(library.read_bytes()))
+
+
+def script(path: Path, action: str, where: str = "") -> str:
+    """A compiler that does something else for commands with `where` in them."""
+    path.write_text(f'#!/bin/sh\ncase "$*" in *{where}*) {action};; esac\nexec cc "$@"\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a small file system, where that is allowed."""
+    place = tmp_path / "mounted"
+    place.mkdir()
+
+    def mount_with(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", str(place)]
+        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("this user or sandbox cannot mount file systems")
+        return place
+
+    yield mount_with
+    if place.is_mount():
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_cache_holds_one_private_library(kernel, tmp_path):
     directory = tmp_path / "new"
-    assert reload(GRADPOWER_CACHE_DIR=str(directory))
+    mask = os.umask(0)
+    try:
+        assert reload(directory)
+    finally:
+        os.umask(mask)
     (library,) = directory.iterdir()
-    assert stat.S_IMODE(directory.stat().st_mode) == stat.S_IMODE(library.stat().st_mode) == 0o700
-    written = library.stat().st_mtime_ns
-    monkeypatch.setattr(adamw_cpu, "_build", None)
-    assert reload(GRADPOWER_CACHE_DIR=str(directory))
-    assert library.stat().st_mtime_ns == written
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(library.stat().st_mode) == 0o755
+    assert is_whole(library)
+    assert reload(directory, PATH=str(tmp_path))
 
 
-def test_cache_lies_in_the_users_directory(kernel, tmp_path, monkeypatch):
-    monkeypatch.delenv("GRADPOWER_CACHE_DIR")
-    assert reload(XDG_CACHE_HOME=str(tmp_path / "xdg"))
+def test_cache_lies_in_the_users_directory(kernel, tmp_path):
+    assert reload("", XDG_CACHE_HOME=str(tmp_path / "xdg"))
     assert [path.parent for path in libraries(tmp_path)] == [tmp_path / "xdg" / "gradpower"]
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert reload(HOME=str(tmp_path / "home"))
+    assert reload("", XDG_CACHE_HOME="", HOME=str(tmp_path / "home"))
     assert libraries(tmp_path)[0].parent == tmp_path / "home" / ".cache" / "gradpower"
 
 
-def test_other_processors_and_flags_have_other_libraries(kernel, tmp_path, monkeypatch):
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+def test_cache_may_be_the_working_directory(kernel, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert reload(".")
+    assert reload(".", PATH="")
+
+
+def test_other_processors_flags_and_compilers_have_other_libraries(kernel, tmp_path, monkeypatch):
+    assert reload(tmp_path)
     monkeypatch.setattr(adamw_cpu, "_processor", lambda: "another")
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert reload(tmp_path)
     monkeypatch.setattr(adamw_cpu, "_FLAGS", (*adamw_cpu._FLAGS, "-g"))
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
-    assert len(libraries(tmp_path)) == 3
-
-
-def test_a_directory_that_others_write_to_is_left_alone(kernel, tmp_path):
-    tmp_path.chmod(0o777)
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
-    assert not libraries(tmp_path)
+    assert reload(tmp_path)
+    assert reload(tmp_path, CC=f"{os.environ.get('CC') or 'cc'} -DGRADPOWER_PORTABLE")
+    assert len(libraries(tmp_path)) == 4
 
 
 def test_a_path_that_is_no_directory_is_left_alone(kernel, tmp_path):
     (tmp_path / "file").write_text("")
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path / "file"))
+    assert reload(tmp_path / "file")
 
 
-@pytest.mark.parametrize("harm", ["damaged", "of another user"])
-def test_a_library_that_cannot_be_trusted_is_made_anew(kernel, tmp_path, monkeypatch, harm):
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path / "first"))
-    library = tmp_path / libraries(tmp_path)[0].name
-    library.write_bytes(b"damaged")
-    if harm == "of another user":
-        loaded, private = [], adamw_cpu._private
-        foreign = library.stat().st_ino
-        monkeypatch.setattr(
-            adamw_cpu, "_private", lambda path: path.stat().st_ino != foreign and private(path)
-        )
-        monkeypatch.setattr(adamw_cpu.ctypes, "CDLL", lambda path: loaded.append(Path(path).stat().st_ino))
-        reload(GRADPOWER_CACHE_DIR=str(tmp_path))
-        assert loaded
-        assert foreign not in loaded
+@pytest.mark.parametrize("whose", ["directory", "library"])
+@pytest.mark.parametrize("fault", ["writable by others", "of another user"])
+def test_what_others_can_write_is_not_loaded(kernel, tmp_path, monkeypatch, whose, fault):
+    assert reload(tmp_path)
+    (library,) = libraries(tmp_path)
+    path = library if whose == "library" else tmp_path
+    if fault == "writable by others":
+        path.chmod(0o777)
+    elif os.geteuid() == 0:
+        os.chown(path, 1, 1)
     else:
-        assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
-    assert library.read_bytes() != b"damaged"
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    assert not reload(tmp_path, PATH="")
+    written = library.stat().st_ino
+    assert reload(tmp_path)
+    assert path == library or library.stat().st_ino == written
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has libraries of root")
+def test_libraries_of_root_are_loaded(kernel, tmp_path, monkeypatch):
+    assert reload(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1)
+    assert reload(tmp_path, PATH="")
+
+
+def test_damaged_libraries_are_replaced_and_never_loaded(kernel, tmp_path):
+    assert reload(tmp_path)
+    (library,) = libraries(tmp_path)
+    whole = library.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    damages = {"empty": b"", "cut": whole[:middle], "flipped": flipped, "text": b"text"}
+    for name in damages:
+        (tmp_path / name).mkdir(mode=0o700)
+        damaged = tmp_path / name / library.name
+        damaged.write_bytes(damages[name])
+        damaged.chmod(0o755)
+        # Another process may have mapped it: it must be replaced, not written over.
+        (tmp_path / name / "mapped").hardlink_to(damaged)
+    processes(1, *(tmp_path / name for name in damages))
+    for name, content in damages.items():
+        assert any(map(is_whole, libraries(tmp_path / name)))
+        assert (tmp_path / name / "mapped").read_bytes() == content
+
+
+def test_processes_may_start_at_once(kernel, tmp_path):
+    processes(3, tmp_path)
+    assert all(map(is_whole, libraries(tmp_path)))
+    assert set(tmp_path.iterdir()) == set(libraries(tmp_path)) != set()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to all directories")
+def test_a_cache_without_write_permission_is_used(kernel, tmp_path):
+    assert reload(tmp_path)
+    tmp_path.chmod(0o555)
+    assert reload(tmp_path, PATH="")
+    assert reload(tmp_path, CC="cc -DGRADPOWER_PORTABLE")
+    assert len(libraries(tmp_path)) == 1
+    tmp_path.chmod(0o755)
+
+
+def test_a_read_only_cache_is_used(kernel, mount):
+    cache = mount("size=1m")
+    assert reload(cache)
+    subprocess.run(["mount", "-o", "remount,ro", str(cache)], check=True)
+    assert reload(cache, PATH="")
+    assert reload(cache, CC="cc -DGRADPOWER_PORTABLE")
+    assert len(libraries(cache)) == 1
+
+
+@pytest.mark.parametrize("options", ["noexec", "size=8k", "nr_inodes=1"])
+def test_a_cache_that_takes_no_library_is_passed_over(kernel, mount, options):
+    cache = mount(options)
+    assert reload(cache), reason()
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("action", [GARBAGE, "echo 'No space left on device' >&2; exit 1"])
+def test_where_nothing_can_be_written_or_loaded_another_place_serves(kernel, tmp_path, action):
+    cache = tmp_path / "cache"
+    assert reload(cache, CC=script(tmp_path / "cc", action, where=str(cache))), reason()
+    assert not list(cache.iterdir())
+
+
+def test_the_compiler_needs_no_other_temporary_directory(kernel, tmp_path, mount):
+    full = mount("size=8k")
+    assert reload(tmp_path / "cache", TMPDIR=str(full)), reason()
 
 
 def test_without_compiler(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
-    assert not reload(PATH=str(tmp_path), GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert not reload(tmp_path, PATH=str(tmp_path))
     assert "no C compiler: cc, gcc, clang, not found on PATH" in reason()
-    with pytest.raises(RuntimeError, match="the compiled kernel is not available: no C compiler"):
-        take_step(tensors((3,)))
-    assert not reload(CC="missing-cc", GRADPOWER_CACHE_DIR=str(tmp_path))
+    assert not taken(tensors((3,)))
+    assert not reload(tmp_path, CC="missing-cc")
     assert "CC names missing-cc" in reason()
 
 
-def test_a_cached_library_needs_no_compiler(kernel, tmp_path, monkeypatch):
-    assert reload(GRADPOWER_CACHE_DIR=str(tmp_path))
-    monkeypatch.delenv("CC", raising=False)
-    assert reload(PATH=str(tmp_path / "empty"), GRADPOWER_CACHE_DIR=str(tmp_path))
-
-
-@pytest.mark.parametrize("answer", ["exit 1", "echo 1.0"])
-def test_a_compiler_that_fails_is_a_reason(tmp_path, answer):
-    script = tmp_path / "broken-cc"
-    script.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] || echo "no such flag" >&2\n{answer}\n[ "$1" = --version ]\n'
-    )
-    script.chmod(0o755)
-    assert not reload(CC=str(script), GRADPOWER_CACHE_DIR=str(tmp_path / "cache"))
-    assert "broken-cc" in reason()
+@pytest.mark.parametrize("action", ["echo 'no such flag' >&2; exit 1", "exit 0", GARBAGE])
+def test_a_compiler_that_fails_is_a_reason(tmp_path, action):
+    assert not reload(tmp_path / "cache", CC=script(tmp_path / "broken-cc", action))
+    assert re.search("broken-cc does not compile it: no such flag|cannot be loaded", reason())
     assert not libraries(tmp_path)
+
+
+def test_a_library_of_something_else_is_a_reason(kernel, tmp_path):
+    assert not reload(tmp_path, CC="cc -Dgradpower_adamw=other")
+    assert "gradpower_adamw" in reason()
+    assert not libraries(tmp_path)
+
+
+def optimizers(**settings: bool) -> tuple[AdamWPower, AdamWPower]:
+    """Two of the same parameter and gradient, with and without these settings."""
+    params = [Parameter(torch.linspace(-1, 1, 5)) for _ in range(2)]
+    for p in params:
+        p.grad = p.detach() + 0.1
+    return AdamWPower(params[:1], power=1.2, **settings), AdamWPower(params[1:], power=1.2)
+
+
+def assert_same_steps(one: AdamWPower, other: AdamWPower) -> None:
+    for optimizer in (one, other):
+        optimizer.step()
+    torch.testing.assert_close(one.param_groups[0]["params"], other.param_groups[0]["params"])
+
+
+def test_a_step_without_the_kernel_is_taken_nevertheless(tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", f'gcc "{tmp_path}')
+    with pytest.warns(RuntimeWarning, match=r'CC=gcc ".* is no command'):
+        assert_same_steps(*optimizers(fused=True))
+
+
+@pytest.mark.parametrize("step", [torch.tensor(1.0, dtype=torch.float64), torch.ones(1)])
+def test_steps_of_other_kinds_are_counted_on(kernel, step):
+    fused, plain = optimizers(fused=True)
+    assert_same_steps(fused, plain)
+    (state,) = fused.state.values()
+    state["step"] = step
+    assert_same_steps(fused, plain)
+    assert step.item() == 2
 
 
 def test_the_clock_is_no_part_of_the_processor(monkeypatch):
