@@ -13,7 +13,7 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce convergence test check oldest pyright bench clean
+.PHONY: help install reproduce convergence test check oldest recipes pyright bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -51,6 +51,12 @@ oldest:  ## run the library's tests with the oldest PyTorch that is supported, i
 	  -c $(VENV)-oldest/constraints.txt 'torch==2.9.*' -e '.[train,dev]'
 	@OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest -n 2 --dist loadfile tests/gradpower gradpower
 
+recipes:  ## run every recipe for a framework, torchao's too, in a .venv of its own
+	@echo "Installing everything and torchao into $(VENV)-recipes"
+	@$(PYTHON) -m venv $(VENV)-recipes
+	@$(VENV)-recipes/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]' torchao
+	@$(VENV)-recipes/bin/python -m pytest tests/docs
+
 pyright:  ## check a user's snippet with pyright, in a .venv of its own; mypy does in `make check`
 	@$(PYTHON) -m venv $(VENV)-pyright
 	@$(VENV)-pyright/bin/python -m pip install --quiet --disable-pip-version-check basedpyright
@@ -62,7 +68,7 @@ bench: $(DEV)  ## time the fast paths against their targets
 
 clean:  ## remove .venv and all caches; results stay
 	@echo "Removing $(VENV) and the caches"
-	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-pyright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-recipes $(VENV)-pyright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE): | $(VENV)/pyvenv.cfg

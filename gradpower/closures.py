@@ -1,4 +1,4 @@
-"""What the step of an optimizer does with its closure, read from its source."""
+"""Whether one evaluation of the gradients is all that a step of an optimizer needs, read from its source."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from torch.optim import Optimizer
 
 from gradpower.stand_in import step_of
 
+# Methods of optimizers that are known by them.
+_TELLING = {
+    "first_step": "it evaluates the gradient twice a step",
+    "set_closure": "it evaluates the gradient by itself",
+    "fused_backward": "its update is in the backward pass, not in `step`",
+}
+
 
 def closure_use(base: type[Optimizer]) -> str:
     """Return why a step cannot be fed with the gradients of one evaluation; nothing if it can.
 
     A step is refused if `closure` has no default, if it fails where `closure` is None, or if it calls the closure more
-    than once (sharpness-aware and quasi-Newton optimizers).
+    than once (sharpness-aware and quasi-Newton optimizers); so are classes that evaluate or differentiate gradients by
+    themselves, or that update during the backward pass.
 
     Examples
     --------
@@ -25,21 +33,28 @@ def closure_use(base: type[Optimizer]) -> str:
     """
     if issubclass(base, torch.optim.LBFGS):
         return "it calls its closure repeatedly"
-    if hasattr(base, "first_step") and hasattr(base, "second_step"):
-        return "it evaluates the gradient twice a step"
+    for name, why in _TELLING.items():
+        if hasattr(base, name):
+            return why
     step = step_of(base)
+    if "autograd.grad(" in _source(base) or "hessian(" in _source(step):
+        return "it differentiates the gradient, and the powered one has no graph"
     closure = inspect.signature(step).parameters.get("closure")
     if closure is None:
         return ""
     if closure.default is closure.empty:
         return "it requires a closure"
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
-    except (OSError, TypeError, SyntaxError):
-        return ""
+    tree = ast.parse(textwrap.dedent(_source(step)))
     if sum(isinstance(n, ast.Call) and _is_closure(n.func) for n in ast.walk(tree)) > 1:
         return "it calls its closure repeatedly"
     return "it requires a closure" if any(map(_fails_without, ast.walk(tree))) else ""
+
+
+def _source(definition: object) -> str:
+    try:
+        return inspect.getsource(definition)  # type: ignore[arg-type]
+    except (OSError, TypeError):
+        return ""
 
 
 def _is_closure(node: ast.AST) -> bool:

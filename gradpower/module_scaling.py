@@ -1,30 +1,28 @@
 """Module-wise learning rates from gradient signal-to-noise ratios, after the idea of MoLS (arXiv 2605.05794).
 
-MoLS estimates the SNR of each module (embedding, QK, VO, MLP, head) and multiplies its Adam step by a factor made
-from it. Neither its estimator nor its exponent is known to us: both are chosen here and in `gradpower.module_snr`.
-Call it "MoLS-style", and do not compare its numbers with those of MoLS as if they were one method.
+MoLS multiplies the Adam step of each module (embedding, QK, VO, MLP, head) by a factor made from its SNR. Neither its
+estimator nor its exponent is known to us: both are chosen here and in `gradpower.module_snr`. Call it "MoLS-style", and
+do not compare its numbers with those of MoLS as if they were one method.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from gradpower.inputs import real, refusal
-from gradpower.module_snr import ModuleSNR, group_names
-
-Normalisation = Literal["geometric", "none"]
+from gradpower.module_snr import ModuleSNR, group_names, unwrapped
 
 
 def module_scales(
     snrs: Mapping[str, ModuleSNR],
     *,
     exponent: float = 0.5,
-    normalisation: Normalisation = "geometric",
+    normalisation: Literal["geometric", "none"] = "geometric",
     clamp: tuple[float, float] = (0.1, 10.0),
 ) -> dict[str, float]:
     """The learning-rate factor of each module: `(SNR/reference)^(−exponent)`.
@@ -67,10 +65,8 @@ def module_scales(
     low, high = (real("clamp", limit, allowed, low=0, open_low=True) for limit in clamp)
     if not low <= 1 <= high:
         raise refusal("clamp", clamp, allowed, ValueError)
-    if normalisation not in get_args(Normalisation):
-        raise refusal(
-            "normalisation", normalisation, f"one of {', '.join(get_args(Normalisation))}", ValueError
-        )
+    if normalisation not in ("geometric", "none"):
+        raise refusal("normalisation", normalisation, "'geometric' or 'none'", ValueError)
     if not snrs:
         raise refusal("snrs", "an empty mapping", "at least one module", ValueError)
     logs = {name: -exponent / 2 * math.log(_cautious_square(name, snr)) for name, snr in snrs.items()}
@@ -82,9 +78,7 @@ def module_scales(
 
 def _cautious_square(name: str, snr: ModuleSNR) -> float:
     square = snr.squared if snr.resolved else max(0.0, snr.squared) + 2 * snr.standard_error
-    return real(
-        f"snr of module {name}", square, "one with a signal or a standard error", low=0, open_low=True
-    )
+    return real(f"snr of module {name}", square, "a signal or a standard error", low=0, open_low=True)
 
 
 def _clip(log: float, limits: tuple[float, float]) -> float:
@@ -116,7 +110,7 @@ def apply_module_scales(
     Parameters
     ----------
     optimizer : Optimizer
-        Any, powered or not, whose groups have names (`group_names`).
+        Any, powered or not, or a wrapper of one (accelerate, Lightning), whose groups have names (`group_names`).
     scales : mapping of str to float
         Finite factors > 0, as from `module_scales`.
     scheduler : LRScheduler, optional
@@ -143,11 +137,10 @@ def apply_module_scales(
     names = group_names(optimizer)
     for name, scale in scales.items():
         if name not in names:
-            raise refusal(
-                "scales", name, f"names of parameter groups: {', '.join(dict.fromkeys(names))}", ValueError
-            )
+            allowed = f"names of parameter groups: {', '.join(dict.fromkeys(names))}"
+            raise refusal("scales", name, allowed, ValueError)
         real(f"scales[{name!r}]", scale, "a finite number > 0", low=0, open_low=True)
-    parts = list(_with_base_rates(scheduler, optimizer))
+    parts = list(_with_base_rates(scheduler, unwrapped(optimizer)))
     for index, (name, group) in enumerate(zip(names, optimizer.param_groups, strict=True)):
         if name not in scales:
             continue
@@ -164,7 +157,9 @@ def _with_base_rates(scheduler: Any, optimizer: Optimizer) -> Iterator[LRSchedul
     """Yield the scheduler, or those that it is composed of, as far as they keep initial rates."""
     if scheduler is None:
         return
-    if scheduler.optimizer is not optimizer:
+    if not isinstance(scheduler, LRScheduler):  # a wrapper of accelerate or Lightning
+        scheduler = scheduler.scheduler
+    if unwrapped(scheduler.optimizer) is not optimizer:
         raise refusal("scheduler", type(scheduler).__name__, "a scheduler of this optimizer", ValueError)
     if isinstance(scheduler, CyclicLR | OneCycleLR):
         allowed = "one that multiplies the initial rates, or scale its own rates yourself"

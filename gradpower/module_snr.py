@@ -1,8 +1,7 @@
 """The signal-to-noise ratio of each module's gradient, from micro-batches or from Adam's moments.
 
 With g_k = μ + e_k the independent micro-batch gradients of a module: signal S = ‖μ‖², noise N = tr Cov(g_k),
-SNR = √(S/N). MoLS (arXiv 2605.05794) scales learning rates by such ratios; how it estimates them is not known to us,
-and the estimators here are our own (`gradpower.module_scaling`).
+SNR = √(S/N). The estimators are our own: those of MoLS are not known to us (`gradpower.module_scaling`).
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,8 @@ from torch.optim import Optimizer
 
 from gradpower.inputs import real, refusal
 from gradpower.names import match_parameters
-from gradpower.transform import refuse_shards
+from gradpower.shards import refuse_shards
+from gradpower.stand_in import Group
 
 Modules = Mapping[str, Sequence[Tensor]]
 _FEWEST = 4  # samples, below which the spread says nothing about the error
@@ -33,21 +33,12 @@ class ModuleSNR:
     ----------
     name : str
         The module.
-    signal : float
-        Unbiased estimate of ‖E g‖²; negative where noise hides the signal.
-    noise : float
-        Estimate of tr Cov(g) > 0.
+    signal, noise : float
+        Unbiased estimates of ‖E g‖², negative where noise hides the signal, and of tr Cov(g) > 0. Both are finite.
     standard_error : float
         Of the squared SNR `signal/noise`: the root of an estimate near 0 has no useful one.
-    samples : int
-        Independent pieces that the standard error rests on: micro-batches, or blocks of coordinates.
-    parameters : int
-        Coordinates of the module.
-
-    Raises
-    ------
-    ValueError
-        If a number is not finite, or the noise not positive.
+    samples, parameters : int
+        Independent pieces behind the error (micro-batches, or blocks of coordinates); coordinates of the module.
 
     Examples
     --------
@@ -84,13 +75,7 @@ class ModuleSNR:
         return self.squared > 2 * self.standard_error
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `level` is no number in (0, 1).
-        """
+        """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0."""
         if real("level", level, "a number in (0, 1)", low=0, open_low=True) >= 1:
             raise refusal("level", level, "a number in (0, 1)", ValueError)
         half = _student_quantile((1 + level) / 2, self.samples - 2) * self.standard_error
@@ -106,24 +91,28 @@ def _student_quantile(probability: float, degrees: int) -> float:
 
 
 def group_names(optimizer: Optimizer) -> list[str]:
-    """Return the name of every parameter group: its "name" key, or else its index.
-
-    Examples
-    --------
-    >>> weight, bias = torch.nn.Linear(2, 2).parameters()
-    >>> group_names(torch.optim.SGD([{"params": [weight], "name": "mlp"}, {"params": [bias]}], lr=1.0))
-    ['mlp', '1']
-    """
+    """Return the name of every parameter group: its "name" key, or else its index."""
     return [str(group.get("name", index)) for index, group in enumerate(optimizer.param_groups)]
 
 
-def modules_of(optimizer: Optimizer) -> dict[str, list[Tensor]]:
-    """Return the parameters of an optimizer by the "name" of their group, as `SNRMeter` wants them.
+def named_groups(optimizer: Optimizer) -> dict[str, list[Group]]:
+    """Return the parameter groups of every name."""
+    groups: dict[str, list[Group]] = {}
+    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
+        groups.setdefault(name, []).append(group)
+    return groups
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Groups without a name are called by their index; groups of one name are one module.
+
+def unwrapped(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer inside the wrappers of trainers, which pose as optimizers but have no step hooks."""
+    inner: Any = optimizer
+    while "_optimizer_step_post_hooks" not in getattr(inner, "__dict__", ()) and hasattr(inner, "optimizer"):
+        inner = inner.optimizer
+    return cast(Optimizer, inner)
+
+
+def modules_of(optimizer: Optimizer) -> dict[str, list[Tensor]]:
+    """Return the parameters of an optimizer by the name of their group (`group_names`), as `SNRMeter` wants them.
 
     Examples
     --------
@@ -132,19 +121,14 @@ def modules_of(optimizer: Optimizer) -> dict[str, list[Tensor]]:
     >>> {name: len(parameters) for name, parameters in modules.items()}
     {'mlp': 1, '1': 1}
     """
-    modules: dict[str, list[Tensor]] = {}
-    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
-        modules.setdefault(name, []).extend(group["params"])
-    return modules
+    named = named_groups(optimizer)
+    return {name: [p for group in groups for p in group["params"]] for name, groups in named.items()}
 
 
 def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[str, list[Tensor]]:
     """Sort the trainable parameters of a model into modules, each into the first whose pattern is found in its name.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a pattern is no regular expression or gets no parameter, or a parameter no pattern.
+    Every pattern must get a parameter, and every parameter a pattern.
 
     Examples
     --------
@@ -159,6 +143,27 @@ def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[st
     return {name: list(parameters) for name, parameters in zip(patterns, owned, strict=True)}
 
 
+class Rows:
+    """Rows of numbers that go to the host 256 at a time, as every reading waits for the device."""
+
+    def __init__(self, width: int) -> None:
+        self._recent: list[Tensor] = []
+        self._moved = torch.zeros(0, width, dtype=torch.float64)
+
+    def append(self, row: Tensor) -> None:
+        """Add a row."""
+        self._recent.append(row)
+        if len(self._recent) == 256:
+            self.table()
+
+    def table(self) -> Tensor:
+        """Return all rows, on the host."""
+        if self._recent:
+            self._moved = torch.cat([self._moved, torch.stack(self._recent).cpu()])
+            self._recent = []
+        return self._moved
+
+
 class SNRMeter:
     """The SNR of each module, from micro-batch gradients as they come.
 
@@ -167,15 +172,10 @@ class SNRMeter:
     Parameters
     ----------
     modules : mapping of str to parameters
-        See `modules_of` and `modules_by_pattern`.
+        One or more of each module, real and no DTensors; see `modules_of` and `modules_by_pattern`.
     accumulate : bool
         False: gradients are zeroed before each micro-batch, so that `.grad` is its gradient. True: `.grad` adds up, and
         the meter takes differences.
-
-    Raises
-    ------
-    ValueError
-        For a module without parameters, with complex ones, or with DTensors.
 
     Notes
     -----
@@ -209,51 +209,43 @@ class SNRMeter:
         self.modules = {name: list(parameters) for name, parameters in modules.items()}
         self.accumulate = accumulate
         self.updates = 0
-        self._means: dict[str, list[Tensor]] = {}
-        self._totals: dict[str, list[Tensor]] = {}
-        self._products: dict[str, list[float]] = {name: [] for name in self.modules}
-        self._deviations: dict[str, list[float]] = {name: [] for name in self.modules}
         for name, parameters in self.modules.items():
             if not parameters or any(p.is_complex() for p in parameters):
                 raise refusal("modules", name, "modules of one or more real parameters", ValueError)
             refuse_shards(f"modules[{name!r}]", parameters)
-            self._means[name] = [_zeros(p) for p in parameters]
-            self._totals[name] = [_zeros(p) for p in parameters] if accumulate else []
+        self._rows = {name: Rows(2) for name in self.modules}  # h_k and z_k, k = 2, …, K
+        self._means = {n: [torch.zeros_like(_wide(p)) for p in module] for n, module in self.modules.items()}
+        self._totals = {n: [m.clone() for m in means if accumulate] for n, means in self._means.items()}
 
     @torch.no_grad()
     def update(self, *, zeroed: bool = False) -> None:
         """Take in the gradient of one more micro-batch; a missing `.grad` counts as zero.
 
-        Parameters
-        ----------
-        zeroed : bool
-            With `accumulate`: whether gradients were zeroed since the last call, as after a step of the optimizer.
+        With `accumulate`, say whether gradients were `zeroed` since the last call, as after a step of the optimizer.
         """
         self.updates += 1
         k = self.updates
         for name, parameters in self.modules.items():
-            product = deviation = 0.0
+            sums = torch.zeros(2, dtype=torch.float64, device=parameters[0].device)
             for index, (p, mean) in enumerate(zip(parameters, self._means[name], strict=True)):
-                innovation = self._gradient(name, index, p, zeroed).sub_(mean)
-                product += float(mean.square().sum(dtype=torch.float64))
-                product += float((mean * innovation).sum(dtype=torch.float64))
-                deviation += float(innovation.square().sum(dtype=torch.float64)) * (k - 1) / k
+                gradient = self._gradient(name, index, p, zeroed)
+                product = (mean * gradient).sum(dtype=torch.float64)
+                innovation = gradient.sub_(mean)
+                deviation = innovation.square().sum(dtype=torch.float64) * ((k - 1) / k)
+                sums += torch.stack([product, deviation]).to(sums.device)
                 mean.add_(innovation, alpha=1 / k)
             if k > 1:
-                self._products[name].append(product)
-                self._deviations[name].append(deviation)
+                self._rows[name].append(sums)
 
     def _gradient(self, name: str, index: int, p: Tensor, zeroed: bool) -> Tensor:
         """Return the micro-batch gradient of one parameter, in memory that may be written to."""
         gradient = torch.zeros_like(self._means[name][index])
         if p.grad is not None:
-            gradient += p.grad.to_dense() if p.grad.layout != torch.strided else p.grad
+            gradient += p.grad.to_dense()
         if not self.accumulate:
             return gradient
-        total = self._totals[name][index]
-        before = torch.zeros_like(total) if zeroed else total.clone()
-        total.copy_(gradient)
-        return gradient.sub_(before)
+        before, self._totals[name][index] = self._totals[name][index], gradient
+        return gradient.clone() if zeroed else gradient - before
 
     def snrs(self) -> dict[str, ModuleSNR]:
         """Return the SNR of each module so far.
@@ -269,8 +261,7 @@ class SNRMeter:
 
     def _snr(self, name: str) -> ModuleSNR:
         k = self.updates
-        products = torch.tensor(self._products[name], dtype=torch.float64)
-        deviations = torch.tensor(self._deviations[name], dtype=torch.float64)
+        products, deviations = self._rows[name].table().T
         squared_mean = sum(float(mean.square().sum(dtype=torch.float64)) for mean in self._means[name])
         noise = float(deviations.mean())
         real(f"noise of module {name}", noise, "gradients that are finite and vary", low=0, open_low=True)
@@ -280,10 +271,6 @@ class SNRMeter:
         variance = 4 * a / k + 2 * b / k**2 + ratio**2 * float(deviations.var()) / (k - 1)
         parameters = sum(p.numel() for p in self.modules[name])
         return ModuleSNR(name, signal, noise, math.sqrt(variance) / noise, k, parameters)
-
-
-def _zeros(p: Tensor) -> Tensor:
-    return torch.zeros_like(p.detach(), dtype=torch.promote_types(p.dtype, torch.float32))
 
 
 def _signal_variances(residuals: Tensor) -> tuple[float, float]:
@@ -311,15 +298,11 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
     Parameters
     ----------
     optimizer : Optimizer
-        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered or not.
+        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered, wrapped or not. Groups
+        of one name (`group_names`) are one module.
     blocks : int
-        Each module is cut into about so many runs of neighbouring coordinates.
-
-    Returns
-    -------
-    dict of str to ModuleSNR
-        By group name (`group_names`). The standard error comes from the spread over blocks. It takes blocks as
-        independent: what all coordinates of a module have in common in their noise is not covered.
+        Each module is cut into about so many runs of neighbouring coordinates, whose spread gives the standard error.
+        It takes them as independent: noise that all coordinates of a module have in common is not covered.
 
     Raises
     ------
@@ -339,13 +322,11 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
     """
     if blocks < _FEWEST:
         raise refusal("blocks", blocks, f"an integer >= {_FEWEST}", ValueError)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
-        groups.setdefault(name, []).append(group)
-    return {name: _snr_of_moments(optimizer, name, parts, blocks) for name, parts in groups.items()}
+    named = named_groups(optimizer)
+    return {name: _snr_of_moments(optimizer, name, groups, blocks) for name, groups in named.items()}
 
 
-def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[dict[str, Any]], blocks: int) -> ModuleSNR:
+def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[Group], blocks: int) -> ModuleSNR:
     refuse_shards(f"parameters of group {name}", (p for group in groups for p in group["params"]))
     count = sum(p.numel() for group in groups for p in group["params"])
     if count < _FEWEST:
@@ -366,15 +347,16 @@ def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[dict[str, Any]
     return ModuleSNR(name, signal, noise, error, n, count)
 
 
-def _from_moments(state: dict[str, Any], group: dict[str, Any], name: str) -> tuple[Tensor, Tensor]:
+def _from_moments(state: dict[str, Any], group: Group, name: str) -> tuple[Tensor, Tensor]:
     """Return the signal and the noise of every coordinate of a parameter."""
     missing = [key for key in ("exp_avg", "exp_avg_sq", "step") if key not in state]
     steps = 0 if missing else int(state["step"])
     if missing or steps < 2:
-        shown = f"no {missing[0]}" if missing else f"step {steps}"
-        raise refusal(
-            f"state of a parameter of group {name}", shown, "Adam's moments after 2 or more steps", ValueError
+        shown, allowed = (
+            f"no {missing[0]}" if missing else f"step {steps}",
+            "Adam's moments after 2 or more steps",
         )
+        raise refusal(f"state of a parameter of group {name}", shown, allowed, ValueError)
     beta1, beta2 = (float(beta) for beta in group["betas"])
     if beta1 == 0:
         allowed = "a number > 0: without memory there is one gradient, and no spread"

@@ -110,6 +110,9 @@ class PoweredOptimizer(Optimizer):
                 "clip", clip, "clip_then_power(max_norm), power_then_clip(max_norm) or None", TypeError
             )
         super().__init__(params, *args, **kwargs)
+        if not hasattr(self, "defaults"):
+            allowed = "an optimizer with defaults of its own (give the one that it wraps a power)"
+            raise refusal("base", base_of(type(self)).__name__, allowed, TypeError)
         self.clip = clip
         self._step_supports_amp_scaling = False
         self.defaults |= {"power": power, "offset": offset}

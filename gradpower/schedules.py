@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.hooks import RemovableHandle
 
+from gradpower.clipping import global_norm
 from gradpower.inputs import check_power, real, refusal
+from gradpower.module_snr import unwrapped
 
 SHAPES = ("constant", "linear", "cosine")
+# The hooks of each optimizer's schedule.
+_HOOKS: WeakKeyDictionary[Optimizer, tuple[RemovableHandle, ...]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,8 @@ class Anneal:
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise refusal("shape", self.shape, " or ".join(map(repr, SHAPES)), ValueError)
-        for name in ("start", "end"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise refusal(name, value, "a whole number of steps", TypeError)
-        if not 0 <= self.start < self.end:
-            raise refusal("start", self.start, f"a whole number in [0, end), end = {self.end}", ValueError)
+        if _whole("start", self.start, 0) >= _whole("end", self.end, 1):
+            raise refusal("start", self.start, f"a number of steps below end = {self.end}", ValueError)
 
     def __call__(self, step: int) -> float:
         """Return w(step), in [0, 1]."""
@@ -59,16 +63,18 @@ class Anneal:
         return 1 - s if self.shape == "linear" else (1 + math.cos(math.pi * s)) / 2
 
 
-class PowerSchedule:
+class PowerSchedule(LRScheduler):
     """Move the power of every parameter group from its own to a common one: p(t) = w(t)·p_0 + (1 − w(t))·p_end.
 
-    Call `step()` once after each `optimizer.step()`, beside the learning-rate scheduler, in any order.
+    t counts the steps that the optimizer really took: not those that a GradScaler skips, that fail, or that only
+    accumulate, nor those of zero gradients at rate 0, by which torch.distributed.checkpoint makes states. To trainers
+    the schedule is an `LRScheduler`, but its `step()` does nothing, and it leaves learning rates alone.
 
     Parameters
     ----------
     optimizer : Optimizer
-        A powered optimizer; the initial powers p_0 are those of its groups at this moment, kept in them as
-        "initial_power".
+        A powered optimizer, or a wrapper of one (accelerate, Lightning). The initial powers p_0 are those of its
+        groups at this moment, kept in them as "initial_power".
     end : float
         The power where w = 0.
     weight : callable
@@ -76,76 +82,127 @@ class PowerSchedule:
 
     Raises
     ------
-    TypeError
-        If `optimizer` is not powered, or `weight` cannot be called.
-    ValueError
-        If `end` is no power, or `weight` returns a number outside [0, 1].
+    TypeError, ValueError
+        If `optimizer` is not powered, `end` is no power, or `weight` returns no number in [0, 1].
 
     Notes
     -----
-    A power that is a tensor is overwritten in place, so that captured graphs and compiled steps see it. To resume,
-    build the schedule as before and load the optimizer's state and its own; the order does not matter.
+    The powers move whether or not you keep this object, until the optimizer has another schedule. The optimizer keeps
+    `weight` alive, nothing else. Its copies have no schedule; a copy of the schedule has an optimizer of its own.
+
+    To resume, build the schedule as before and load the optimizer's state and its own, in any order. Where a trainer
+    takes one scheduler, give it `ChainedScheduler([rate, power])`.
+
+    A power that is a tensor is overwritten in place, so that captured graphs see it. Replays of a graph run no hooks:
+    load {"last_step": t} after each.
 
     Examples
     --------
-    >>> import torch
     >>> from gradpower import AdamWPower
     >>> optimizer = AdamWPower([torch.nn.Parameter(torch.ones(1))], power=1.4)
     >>> schedule = PowerSchedule(optimizer, 1.0, Anneal("linear", 0, 4))
     >>> for _ in range(3):
     ...     optimizer.step()
-    ...     schedule.step()
     >>> schedule.get_last_power()
     [1.1]
     """
 
+    _step_count = 0  # accelerate adds to it
+
     def __init__(self, optimizer: Optimizer, end: float, weight: Callable[[int], float]) -> None:
-        groups = getattr(optimizer, "param_groups", [])
-        if not groups or not any("power" in group for group in groups):
+        # LRScheduler's own would note learning rates, which are not ours, and replace `optimizer.step`.
+        optimizer = unwrapped(optimizer)
+        groups = _powered_groups(optimizer)
+        if not groups:
             raise refusal("optimizer", type(optimizer).__name__, "a powered optimizer", TypeError)
         if not callable(weight):
             raise refusal("weight", weight, "a function of the step", TypeError)
-        self.optimizer, self.weight, self.last_step = optimizer, weight, 0
-        self._initial = [float(group["power"]) for group in self._groups()]
-        for group, initial in zip(self._groups(), self._initial, strict=True):
-            group["initial_power"] = initial
-        self.end = float(check_power(end, "end"))
-        self._set_powers()
+        self.optimizer, self.weight = optimizer, weight
+        self._course = _Course(weight, float(check_power(end, "end")))
+        self.load_state_dict({"last_step": 0, "initial_powers": [float(group["power"]) for group in groups]})
+        self._follow()
 
-    def step(self) -> None:
-        """Count one optimizer step and set the powers for the next."""
-        self.last_step += 1
-        self._set_powers()
+    @property
+    def last_step(self) -> int:
+        """The number of steps counted; torch's name for it, `last_epoch`, cannot be set either."""
+        return self._course.last_step
+
+    last_epoch = last_step
+
+    def step(self, epoch: int | None = None) -> None:
+        """Do nothing: the schedule follows the steps of the optimizer."""
 
     def get_last_power(self) -> list[float]:
         """Return the power of every group that has one, as of now."""
-        return [float(group["power"]) for group in self._groups()]
+        return [float(group["power"]) for group in _powered_groups(self.optimizer)]
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """Return the learning rate of every group, as of now, whoever drives it."""
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        return [rate.clone() if isinstance(rate, Tensor) else rate for rate in rates]
+
+    get_lr = get_last_lr
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps counted and the initial powers, p_0 of each group."""
-        powers = [group["initial_power"] for group in self._groups()]
+        powers = [group["initial_power"] for group in _powered_groups(self.optimizer)]
         return {"last_step": self.last_step, "initial_powers": powers}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, and set the powers by it; without "initial_powers" by those of the groups."""
-        self.last_step = int(state_dict["last_step"])
-        self._initial = [float(power) for power in state_dict.get("initial_powers", self._initial)]
+        self._course.last_step = int(state_dict["last_step"])
         if "initial_powers" in state_dict:
-            for group, initial in zip(self._groups(), self._initial, strict=True):
-                group["initial_power"] = initial
-        self._set_powers()
+            self._course.initial = [float(power) for power in state_dict["initial_powers"]]
+            for group, power in zip(_powered_groups(self.optimizer), self._course.initial, strict=True):
+                group["initial_power"] = power
+        self._course.set_powers(self.optimizer)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        return [group for group in self.optimizer.param_groups if "power" in group]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._follow()
 
-    def _set_powers(self) -> None:
+    def _follow(self) -> None:
+        """Hook the course to the optimizer, in place of an earlier one."""
+        for handle in _HOOKS.pop(self.optimizer, ()):
+            handle.remove()
+        _HOOKS[self.optimizer] = (
+            self.optimizer.register_step_pre_hook(self._course.begin_step),
+            self.optimizer.register_step_post_hook(self._course.end_step),
+        )
+
+
+@dataclass
+class _Course:
+    """What the hooks need of a schedule. It has no optimizer, or neither could be freed without the other."""
+
+    weight: Callable[[int], float]
+    end: float
+    initial: list[float] = field(default_factory=list)
+    last_step: int = 0
+    in_step: bool = False
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def begin_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        self.in_step = True
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def end_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        # The step of a subclass that calls its parent's runs the hooks of both.
+        ended, self.in_step = self.in_step, False
+        # A graph in the making would write this one power at every replay.
+        captured = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+        if ended and not captured and not _prepares_state(optimizer):
+            self.last_step += 1
+            self.set_powers(optimizer)
+
+    def set_powers(self, optimizer: Optimizer) -> None:
         w = real("weight(step)", self.weight(self.last_step), "a number in [0, 1]", low=0)
         if w > 1:
             raise refusal("weight(step)", w, "a number in [0, 1]", ValueError)
-        groups = self._groups()
+        groups = _powered_groups(optimizer)
         # Groups added since start from their own powers.
-        self._initial += [float(group["power"]) for group in groups[len(self._initial) :]]
-        for group, mine in zip(groups, self._initial, strict=True):
+        self.initial += [float(group["power"]) for group in groups[len(self.initial) :]]
+        for group, mine in zip(groups, self.initial, strict=True):
             # A state of the plain base, or a flattened one, takes the entry away.
             initial = group.setdefault("initial_power", mine)
             power = w * initial + (1 - w) * self.end
@@ -155,12 +212,26 @@ class PowerSchedule:
                 group["power"] = power
 
 
+def _powered_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
+    return [group for group in getattr(optimizer, "param_groups", []) if "power" in group]
+
+
+def _prepares_state(optimizer: Optimizer) -> bool:
+    """Whether a step was of zero gradients at rate 0."""
+    rates = [group.get("lr", 1.0) for group in optimizer.param_groups]
+    # A rate on a device is not read: that would wait.
+    if any((isinstance(rate, Tensor) and not rate.is_cpu) or float(rate) for rate in rates):
+        return False
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = None if any(g.is_sparse for g in gradients) else global_norm([gradients], 1.0)
+    return norm is not None and float(norm) == 0
+
+
 def constant_power(optimizer: Optimizer) -> PowerSchedule:
     """Return the schedule that leaves every power as it is, for code that wants one.
 
     Examples
     --------
-    >>> import torch
     >>> from gradpower import SGDPower
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> constant_power(optimizer).get_last_power()
@@ -172,21 +243,10 @@ def constant_power(optimizer: Optimizer) -> PowerSchedule:
 def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
     """Return the schedule that moves the power linearly to `end` from step `start` to step `start + steps`.
 
-    Parameters
-    ----------
-    optimizer, end
-        As in `PowerSchedule`.
-    steps, start : int
-        Optimizer steps: how many, >= 1, and from which on.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `PowerSchedule` and `Anneal`.
+    `steps` >= 1 and `start` >= 0 count steps of the optimizer; errors are those of `PowerSchedule` and `Anneal`.
 
     Examples
     --------
-    >>> import torch
     >>> from gradpower import SGDPower
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = linear_power(optimizer, 1.0, steps=100)
@@ -195,23 +255,10 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
 
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
-    """Return the schedule that moves the power to `end` along half a cosine, from `start` to `start + steps`.
-
-    Parameters
-    ----------
-    optimizer, end
-        As in `PowerSchedule`.
-    steps, start : int
-        Optimizer steps: how many, >= 1, and from which on.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `PowerSchedule` and `Anneal`.
+    """Return the schedule that moves the power as `linear_power` does, but along half a cosine.
 
     Examples
     --------
-    >>> import torch
     >>> from gradpower import SGDPower
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = cosine_power(optimizer, 1.0, steps=100)
@@ -227,20 +274,12 @@ def wsd_power(
     Parameters
     ----------
     optimizer, end
-        As in `PowerSchedule`.
-    total_steps : int
-        Length of the run.
-    decay_fraction : float
-        Share of the run in which the learning rate decays, in (0, 1]: 0.2 in the paper (Section 5).
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `PowerSchedule` and `Anneal`, or if the fraction is outside (0, 1].
+        As in `PowerSchedule`; so are the errors.
+    total_steps, decay_fraction : int, float
+        Length of the run, and the share of it in which the rate decays, in (0, 1]: 0.2 in the paper (Section 5).
 
     Examples
     --------
-    >>> import torch
     >>> from gradpower import SGDPower
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> wsd_power(optimizer, 1.0, total_steps=1000).weight
@@ -253,9 +292,8 @@ def wsd_power(
     return PowerSchedule(optimizer, end, Anneal("linear", start, total_steps))
 
 
-def _whole(argument: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise refusal(argument, value, "a whole number >= 1", TypeError)
-    if value < 1:
-        raise refusal(argument, value, "a whole number >= 1", ValueError)
+def _whole(argument: str, value: object, low: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        kind = ValueError if type(value) is int else TypeError
+        raise refusal(argument, value, f"a whole number >= {low}", kind)
     return value

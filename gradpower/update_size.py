@@ -1,16 +1,13 @@
 """How large an optimizer's updates really are, to compare powers at matched update sizes.
 
-A power p ≠ 1 changes the size of an update as well as its shape, and a comparison at equal learning rates mixes the
-two; one at matched sizes does not. `E|g|^p/√E|g|^{2p}` is 0.94 of p = 1's for Gaussian g at p = 1.2, but that is one
-gradient: what momentum leaves of it is to be measured.
+A power p ≠ 1 changes the size of an update as well as its shape: a comparison at equal learning rates mixes the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -19,8 +16,9 @@ from torch.optim import ASGD, SGD, Adadelta, Adafactor, Adagrad, Adamax, Muon, O
 
 from gradpower.combined import CombinedOptimizer
 from gradpower.inputs import real, refusal
-from gradpower.module_snr import group_names
-from gradpower.transform import refuse_shards
+from gradpower.module_snr import Rows, modules_of, named_groups, unwrapped
+from gradpower.shards import refuse_shards
+from gradpower.stand_in import Group
 
 _CHUNKS = 16  # of the steps, whose means give the standard errors
 _FEWEST_BATCHES = 4  # for the drift and its jackknife
@@ -30,13 +28,7 @@ _DECOUPLED = (Muon, Adafactor)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured number and its standard error; NaN where there were too few steps.
-
-    Examples
-    --------
-    >>> Estimate(0.94, 0.01).value
-    0.94
-    """
+    """A measured number and its standard error; NaN where there were too few steps."""
 
     value: float
     standard_error: float
@@ -50,14 +42,10 @@ class UpdateSize:
     ----------
     name : str
         The group name.
-    steps : int
-        Steps measured.
-    coordinates : int
-        Coordinates looked at.
-    rms : Estimate
-        `√(mean of u²)` over coordinates and steps.
-    mean_absolute : Estimate
-        Mean of |u|.
+    steps, coordinates : int
+        Steps measured, and coordinates looked at.
+    rms, mean_absolute : Estimate
+        `√(mean of u²)` and the mean of |u|, over coordinates and steps.
     drift_squared : Estimate
         Mean over coordinates of (E u_i)², unbiased and so negative at times.
     cosine : Estimate
@@ -90,41 +78,40 @@ class UpdateMeter:
     Parameters
     ----------
     optimizer : Optimizer
-        Any of torch's, powered or not, with plain dense real parameters. It is observed through step hooks and never
-        changed; copies of it are not observed.
+        Any of torch's, powered or not, or a wrapper of one (accelerate, Lightning), with plain dense real parameters.
+        It is observed through step hooks and never changed; copies of it are not observed.
     groups : iterable of str, optional
         Names of the groups to measure (`gradpower.module_snr.group_names`); all by default.
-    sample : int, optional
+    sample, seed : int, optional
         At most so many coordinates of each tensor are looked at, drawn once and weighted up; None for all. Standard
         errors are for the coordinates drawn. Meters of one seed draw the same.
-    seed : int
-        Seed of the draw.
     block : int
         Steps of a batch for the drift, at the start: long against 1/(1−β1), or the drift is biased upwards.
     decoupled : bool, optional
-        Whether the optimizer's weight decay acts beside the update, as θ ← (1 − ηλ)θ; then it is taken out. By
-        default what the optimizer says, or is known of torch's own. Coupled decay is part of the update.
+        Whether weight decay acts beside the update, as θ ← (1 − ηλ)θ; then it is taken out. By default what the
+        optimizer says, or is known of torch's own. Coupled decay is part of the update.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not allowed, parameters are complex or DTensors, or there is weight decay of which it is
-        not known whether it is decoupled.
+        If an argument is not allowed, parameters are complex or DTensors, or it is not known whether weight decay is
+        decoupled.
 
     Notes
     -----
-    Steps at learning rate 0, and steps at which no tensor of the name has a gradient, are not measured. A tensor
-    without a gradient beside others that have one counts with u = 0. Rounding of θ is part of u, as of training.
+    Not measured are steps at learning rate 0, those with gradients that are not finite (with a GradScaler a fused
+    optimizer takes them, and changes nothing), and those without a gradient of the name. A tensor without a gradient
+    beside others that have one counts with u = 0. Rounding of θ is part of u, as of training.
 
     Standard errors of rms, mean_absolute and cosine come from the means over 16 stretches of steps. For the drift the
     mean updates b_1, …, b_J of equal batches of steps are kept. Successive updates share gradients, so the drift is
     the mean of ⟨b_j, b_k⟩ over pairs with a whole batch in between, and its error that of the jackknife over batches
     (too large by √2 where there is no drift). As 16 batches are full, neighbours are joined. All errors are too small
-    unless stretches and batches are long against the optimizer's memory 1/(1−β2): let it take 100/(1−β2) steps. They
-    are too large if Adam's first steps are among those measured: open the meter later. What changes slowly in training
-    is part of the drift.
+    unless stretches and batches are long against the optimizer's memory: take 100/(1−β2) steps. They are too large
+    with Adam's first steps among those measured: open the meter later. Slow changes in training are part of the drift.
 
-    Memory: of the coordinates looked at, one copy during a step and up to 18 for the drift.
+    Memory: of the coordinates looked at, one copy during a step and up to 18 for the drift. Only `sizes` waits for the
+    device.
 
     Examples
     --------
@@ -148,94 +135,87 @@ class UpdateMeter:
         block: int = 64,
         decoupled: bool | None = None,
     ) -> None:
-        names = group_names(optimizer)
-        self.groups = list(dict.fromkeys(names if groups is None else groups))
+        self.optimizer = unwrapped(optimizer)
+        self.sample, self.seed, self.decoupled = sample, seed, decoupled
+        modules = modules_of(self.optimizer)
+        self.groups = list(dict.fromkeys(modules if groups is None else groups))
         for name in self.groups:
-            if name not in names:
-                raise refusal("groups", name, f"names of parameter groups: {', '.join(names)}", ValueError)
-        if any(p.is_complex() for group in optimizer.param_groups for p in group["params"]):
+            if name not in modules:
+                raise refusal("groups", name, f"names of parameter groups: {', '.join(modules)}", ValueError)
+        parameters = [p for module in modules.values() for p in module]
+        if any(p.is_complex() for p in parameters):
             raise refusal("optimizer", "complex parameters", "real parameters", ValueError)
-        refuse_shards("optimizer", (p for group in optimizer.param_groups for p in group["params"]))
+        refuse_shards("optimizer", parameters)
         for argument, value in (("sample", sample), ("block", block)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise refusal(argument, value, "an integer >= 1", ValueError)
-        self.optimizer = optimizer
-        self.sample, self.seed, self.decoupled = sample, seed, decoupled
-        for group in optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             self._is_decoupled(group)
         self._logs = {name: _Log(block) for name in self.groups}
-        self._drawn: dict[Tensor, Tensor | None] = {}
-        self._before: dict[str, list[Tensor]] = {}
+        self._drawn: dict[Tensor, Tensor | slice] = {}
+        self._before: dict[str, list[tuple[Tensor, Tensor, Group]]] = {}
         self._hooks = [
-            optimizer.register_step_pre_hook(self._keep),
-            optimizer.register_step_post_hook(self._measure),
+            self.optimizer.register_step_pre_hook(self._keep),
+            self.optimizer.register_step_post_hook(self._measure),
         ]
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Stop measuring; what was measured stays."""
         for hook in self._hooks:
             hook.remove()
-        self._before.clear()
+        self._before = {}
 
     def sizes(self) -> dict[str, UpdateSize]:
         """Return what was measured so far, by group name."""
         return {name: log.size(name) for name, log in self._logs.items()}
 
-    def _members(self, name: str) -> list[tuple[Tensor, dict[str, Any]]]:
-        names = group_names(self.optimizer)
-        groups = (g for n, g in zip(names, self.optimizer.param_groups, strict=True) if n == name)
-        return [(p, group) for group in groups for p in group["params"]]
-
     def _values(self, p: Tensor, tensor: Tensor) -> Tensor:
         """Return the coordinates of `tensor` that are looked at for parameter p, as a new float tensor."""
         if p not in self._drawn:
             self._drawn[p] = self._draw(p)
-        drawn = self._drawn[p]
-        flat = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
-        flat = flat.reshape(-1) if drawn is None else flat.reshape(-1)[drawn]
+        flat = tensor.detach().to_dense().reshape(-1)[self._drawn[p]]
         return flat.to(torch.promote_types(flat.dtype, torch.float32), copy=True)
 
-    def _draw(self, p: Tensor) -> Tensor | None:
+    def _draw(self, p: Tensor) -> Tensor | slice:
         if self.sample is None or p.numel() <= self.sample:
-            return None
+            return slice(None)
         generator = torch.Generator().manual_seed(self.seed + 1_000_003 * len(self._drawn))
-        drawn = torch.randint(p.numel(), (self.sample,), generator=generator)
-        distinct: Tensor = torch.unique(drawn)
-        return distinct.to(p.device)
+        drawn: Tensor = torch.unique(torch.randint(p.numel(), (self.sample,), generator=generator))
+        return drawn.to(p.device)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def _keep(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._before = {name: [self._values(p, p) for p, _ in self._members(name)] for name in self.groups}
+        self._before = {
+            name: [(p, self._values(p, p), g) for g in groups for p in g["params"] if p.numel()]
+            for name, groups in named_groups(optimizer).items()
+            if name in self._logs
+        }
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def _measure(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         for name, kept in self._before.items():
-            members = self._members(name)
-            rates = [float(group["lr"]) for _, group in members]
-            if any(p.grad is not None for p, _ in members) and all(rates):
-                self._logs[name].add(
-                    [self._one(p, old, group) for (p, group), old in zip(members, kept, strict=True)]
-                )
+            if any(p.grad is not None for p, _, _ in kept):
+                # A fused step leaves it to the kernel whether to skip what a GradScaler found to be infinite.
+                self._logs[name].add([self._one(*one) for one in kept], getattr(optimizer, "found_inf", None))
         self._before = {}
 
-    def _one(self, p: Tensor, old: Tensor, group: dict[str, Any]) -> tuple[Tensor, Tensor, float]:
-        """Return the update and the gradient of one tensor, and the coordinates for which each of them stands."""
-        if p.grad is None:
-            return torch.zeros_like(old), torch.zeros_like(old), p.numel() / old.numel()
-        update = (old - self._values(p, p)) / float(group["lr"])
-        if self._is_decoupled(group):
-            update -= float(group["weight_decay"]) * old
-        return update, self._values(p, p.grad).to(update.dtype), p.numel() / old.numel()
+    def _one(self, p: Tensor, old: Tensor, group: Group) -> tuple[Tensor, Tensor, float]:
+        """Return the update (NaN at rate 0), the gradient, and how many coordinates an entry stands for."""
+        update = (old - self._values(p, p)) / group["lr"]
+        if p.grad is not None and self._is_decoupled(group):
+            update -= group["weight_decay"] * old
+        gradient = torch.zeros_like(old) if p.grad is None else self._values(p, p.grad).to(update.dtype)
+        return update, gradient, p.numel() / old.numel()
 
-    def _is_decoupled(self, group: dict[str, Any]) -> bool:
+    def _is_decoupled(self, group: Group) -> bool:
         """Return whether there is weight decay to take out."""
         if not group.get("weight_decay"):
             return False
@@ -252,85 +232,85 @@ class UpdateMeter:
         return isinstance(optimizer, _DECOUPLED)
 
 
-@dataclass
 class _Log:
-    """What was seen of the groups of one name."""
+    """What was seen of the groups of one name: a row of numbers for each step, and sums of updates in batches.
 
-    block: int
-    coordinates: int = 0
-    squares: list[float] = field(default_factory=list)
-    absolutes: list[float] = field(default_factory=list)
-    cosines: list[float] = field(default_factory=list)
-    batches: list[Tensor] = field(default_factory=list)
-    running: Tensor | None = None
-    running_steps: int = 0
+    Only the device knows which steps count: 1 or 0 at the end of a row, and their number at the end of a batch.
+    """
 
-    def add(self, parts: list[tuple[Tensor, Tensor, float]]) -> None:
-        """Take in the update and gradient of every tensor at one step, and the weight of its coordinates."""
+    def __init__(self, block: int) -> None:
+        self.block, self.coordinates = block, 0
+        self.rows = Rows(4)
+        self.batches: list[Tensor] = []
+        self.running_steps = 0
+
+    def add(self, parts: list[tuple[Tensor, Tensor, float]], found_inf: Tensor | None) -> None:
+        """Take in one step: the update and gradient of every tensor, and the weight of its coordinates."""
         device = parts[0][0].device
-        total = sum(weight * u.numel() for u, _, weight in parts)
-        u = torch.cat([u.to(device) * math.sqrt(weight / total) for u, _, weight in parts])
-        g = torch.cat([g.to(device) * math.sqrt(weight / total) for _, g, weight in parts])
-        absolute = sum(float(u.abs().sum()) * weight / total for u, _, weight in parts)
-        square, norms, product = float(u.dot(u)), float(u.norm() * g.norm()), float(u.dot(g))
+        sizes = [u.numel() for u, _, _ in parts]
+        total = sum(weight * size for (_, _, weight), size in zip(parts, sizes, strict=True))
+        roots = [math.sqrt(weight / total) for _, _, weight in parts]
+        u = torch.cat([u.to(device) * root for (u, _, _), root in zip(parts, roots, strict=True)])
+        g = torch.cat([g.to(device) * root for (_, g, _), root in zip(parts, roots, strict=True)])
+        absolutes = [root * part.abs().sum() for root, part in zip(roots, torch.split(u, sizes), strict=True)]
+        square, norms = u.dot(u), u.norm() * g.norm()
+        cosine = torch.where(norms > 0, u.dot(g) / norms, 0.0)
+        measured = torch.isfinite(square + norms)
+        if found_inf is not None:
+            measured &= found_inf.to(device) == 0
+        self.rows.append(torch.stack([square, torch.stack(absolutes).sum(), cosine, measured]))
         if len(u) != self.coordinates:  # a group of this name was added: its drift begins anew
-            self.coordinates, self.batches, self.running, self.running_steps = len(u), [], None, 0
-        self.squares.append(square)
-        self.absolutes.append(absolute)
-        self.cosines.append(product / norms if norms else 0.0)
-        self.running = u if self.running is None else self.running.add_(u)
-        self.running_steps += 1
-        if self.running_steps == self.block:
-            self._close_batch(self.running)
+            self.coordinates, self.batches, self.running_steps = len(u), [], 0
+        self._add_to_batch(torch.where(measured, torch.cat([u, u.new_ones(1)]), 0.0))
 
-    def _close_batch(self, running: Tensor) -> None:
-        self.batches.append(running.div_(self.block))
-        self.running, self.running_steps = None, 0
-        if len(self.batches) == _CHUNKS:
-            self.batches = [(a + b) / 2 for a, b in zip(self.batches[::2], self.batches[1::2], strict=True)]
+    def _add_to_batch(self, u: Tensor) -> None:
+        if self.running_steps == 0:
+            self.batches.append(u)
+        else:
+            self.batches[-1] += u
+        self.running_steps = (self.running_steps + 1) % self.block
+        if self.running_steps == 0 and len(self.batches) == _CHUNKS:
+            self.batches = [a + b for a, b in zip(self.batches[::2], self.batches[1::2], strict=True)]
             self.block *= 2
 
     def size(self, name: str) -> UpdateSize:
-        square = _mean(self.squares)
+        rows = self.rows.table()
+        squares, absolutes, cosines, _ = rows[rows[:, 3] > 0].T
+        square = _mean(squares)
         rms = math.sqrt(square.value)
         error = square.standard_error / (2 * rms) if rms else square.standard_error
         return UpdateSize(
             name,
-            len(self.squares),
+            len(squares),
             self.coordinates,
             rms=Estimate(rms, error),
-            mean_absolute=_mean(self.absolutes),
-            drift_squared=_drift(self.batches),
-            cosine=_mean(self.cosines),
+            mean_absolute=_mean(absolutes),
+            drift_squared=_drift(self.batches[:-1] if self.running_steps else self.batches),
+            cosine=_mean(cosines),
         )
 
 
-def _mean(values: list[float]) -> Estimate:
+def _mean(values: Tensor) -> Estimate:
     """The mean over steps, and its error from the means over stretches of them."""
-    n = len(values)
-    chunks = min(_CHUNKS, n)
-    if n < 2:
-        return Estimate(values[0] if values else math.nan, math.nan)
-    series = torch.tensor(values, dtype=torch.float64)
-    means = torch.stack([part.mean() for part in torch.tensor_split(series, chunks)])
-    return Estimate(float(series.mean()), float(means.std()) / math.sqrt(chunks))
+    chunks = min(_CHUNKS, len(values))
+    if chunks < 2:
+        return Estimate(float(values.mean()), math.nan)
+    means = torch.stack([part.mean() for part in torch.tensor_split(values, chunks)])
+    return Estimate(float(values.mean()), float(means.std()) / math.sqrt(chunks))
 
 
 def _drift(batches: list[Tensor]) -> Estimate:
-    """The mean of ⟨b_j, b_k⟩ over pairs that are no neighbours, and its jackknife error."""
+    """The mean of ⟨b_j, b_k⟩ over pairs of batches that are no neighbours, and its jackknife error."""
     n = len(batches)
     if n < _FEWEST_BATCHES:
         return Estimate(math.nan, math.nan)
-    pairs = torch.ones(n, n, dtype=torch.float64).triu(2)
+    counts = torch.tensor([float(batch[-1]) for batch in batches], dtype=torch.float64)
+    pairs = counts.outer(counts).triu(2)
     products = torch.zeros_like(pairs)
     for j, k in pairs.nonzero().tolist():
-        products[j, k] = float(batches[j].dot(batches[k]))
-
-    def without(j: int) -> float:
-        others = [k for k in range(n) if k != j]
-        return float(products[others][:, others].sum() / pairs[others][:, others].sum())
-
-    left_out = torch.tensor([without(j) for j in range(n)], dtype=torch.float64)
+        products[j, k] = float(batches[j][:-1].dot(batches[k][:-1]))
+    kept = 1 - torch.eye(n, dtype=torch.float64)  # row j: all but batch j
+    left_out = ((kept @ products) * kept).sum(1) / ((kept @ pairs) * kept).sum(1)
     error = math.sqrt((n - 1) * float(left_out.var(correction=0)))
     return Estimate(float(products.sum() / pairs.sum()), error)
 
@@ -343,12 +323,8 @@ def effective_update_ratio(
     Parameters
     ----------
     measured, reference : mapping of str to UpdateSize
-        `UpdateMeter.sizes()`, say of p = 1.2 and of p = 1, with the same names.
-
-    Returns
-    -------
-    dict of str to Estimate
-        NaN where a side has no steps. The two errors are taken as independent.
+        `UpdateMeter.sizes()`, say of p = 1.2 and of p = 1, with the same names. Their errors are taken as independent;
+        NaN where a side has no steps.
 
     Raises
     ------
@@ -376,12 +352,10 @@ def effective_update_ratio(
 
 
 def gaussian_damping(power: float) -> float:
-    """`E|g|^p/√E|g|^{2p}` of Gaussian g, relative to its value √(2/π) at p = 1.
+    """`E|g|^p/√E|g|^{2p}` of Gaussian g, relative to its value √(2/π) at p = 1: `√(π/2)·Γ((p+1)/2)/√(√π·Γ(p+½))`.
 
-    With E|g|^q = 2^{q/2}·Γ((q+1)/2)/√π for a standard normal it is `√(π/2)·Γ((p+1)/2)/√(√π·Γ(p+½))`. It is the mean
-    size of a normalised gradient φ_p(g)/√E φ_p(g)², so that of Adam's update without momentum as β2 → 1. With momentum
-    the RMS of Adam's update on pure noise tends to √((1−β1)/(1+β1)) at every p: what the updates of a run lose is
-    for `UpdateMeter` to measure.
+    It is the mean size of φ_p(g)/√E φ_p(g)², so of Adam's update without momentum as β2 → 1. With momentum the RMS of
+    its update on pure noise tends to √((1−β1)/(1+β1)) at every p: what a run loses is for `UpdateMeter` to measure.
 
     Raises
     ------

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import pickle
+import weakref
 
 import pytest
 import torch
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import SWALR
 
@@ -38,7 +42,6 @@ def course(schedule, optimizer, steps):
     seen = [schedule.get_last_power()]
     for _ in range(steps):
         optimizer.step()
-        schedule.step()
         seen.append(schedule.get_last_power())
     return seen
 
@@ -69,7 +72,7 @@ def test_the_step_uses_the_scheduled_power():
     params, optimizer = two_powers(1.4, 1.4)
     expected = parameters(SHAPES, torch.float32, seed=1)
     base = torch.optim.AdamW(expected, lr=0.02)
-    schedule = linear_power(optimizer, 0.6, 8)
+    linear_power(optimizer, 0.6, 8)
     for step in range(10):
         stream(params, step)
         stream(expected, step)
@@ -77,7 +80,6 @@ def test_the_step_uses_the_scheduled_power():
             w = 1 - min(step / 8, 1)
             p.grad = sign_power(p.grad, w * 1.4 + (1 - w) * 0.6)
         optimizer.step()
-        schedule.step()
         base.step()
     assert_same_bits(params, expected)
 
@@ -104,7 +106,7 @@ def test_a_group_added_later_joins_from_its_own_power():
     schedule = linear_power(optimizer, 1.0, 4)
     course(schedule, optimizer, 2)
     optimizer.add_param_group({"params": parameters([(2, 2)], torch.float32, seed=3), "power": 2.0})
-    schedule.step()
+    optimizer.step()
     assert schedule.get_last_power() == pytest.approx([1.1, 0.95, 1.25])
 
 
@@ -149,14 +151,19 @@ LR_SCHEDULES = {
 }
 
 
+@pytest.mark.parametrize("power_first", [True, False])
 @pytest.mark.parametrize("name", LR_SCHEDULES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_learning_rates_are_scheduled_as_those_of_the_base(case, name):
-    """And the power beside them: neither touches the other."""
+def test_learning_rates_are_scheduled_as_those_of_the_base(case, name, power_first):
+    """And the power beside them: neither touches the other, whichever is made first."""
     params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
     pair = case.make(params, 1.3), case.make(expected, None)
-    schedule = linear_power(pair[0], 1.0, 4)
+    if power_first:
+        schedule = linear_power(pair[0], 1.0, 4)
     rates = [LR_SCHEDULES[name](optimizer) for optimizer in pair]
+    if not power_first:
+        schedule = linear_power(pair[0], 1.0, 4)
+    schedule.step()
     for step in range(6):
         stream(params, step)
         stream(expected, step)
@@ -165,7 +172,6 @@ def test_learning_rates_are_scheduled_as_those_of_the_base(case, name):
         for optimizer, rate in zip(pair, rates, strict=True):
             optimizer.step()
             rate.step(*([1.0] if name == "ReduceLROnPlateau" else []))
-        schedule.step()
         assert pair[0].param_groups[0]["lr"] == pair[1].param_groups[0]["lr"]
     assert_same_bits(params, expected)
 
@@ -213,21 +219,23 @@ def test_groups_do_not_share_one_tensor():
     schedule = PowerSchedule(optimizer, 1.0, lambda step: min(step / 4, 1.0))
     seen = [schedule.get_last_power()]
     for _ in range(2):
-        schedule.step()
+        optimizer.step()
         seen.append(schedule.get_last_power())
     optimizer.add_param_group({"params": [third]})
-    schedule.step()
+    optimizer.step()
     expected = [[1.0] * 2, [1.1] * 2, [1.2] * 2, [1.3] * 3]
     assert [*seen, schedule.get_last_power()] == [pytest.approx(row, rel=1e-6) for row in expected]
     assert float(power) == float(torch.tensor(1.4))
 
 
 def test_a_new_schedule_starts_where_the_last_one_ended():
+    """And takes its place: an optimizer has one schedule."""
     optimizer = AdamWPower([torch.nn.Parameter(torch.ones(1))], power=1.4)
-    schedule = linear_power(optimizer, 1.0, 2)
-    schedule.step()
-    schedule.step()
-    assert constant_power(optimizer).get_last_power() == [1.0]
+    first = linear_power(optimizer, 0.8, 6)
+    course(first, optimizer, 4)
+    second = linear_power(optimizer, 2.0, 2)
+    assert course(second, optimizer, 2) == [[pytest.approx(p)] for p in (1.0, 1.5, 2.0)]
+    assert (first.last_step, second.last_step) == (4, 2)
 
 
 def test_a_state_of_the_plain_base_leaves_the_initial_power():
@@ -235,7 +243,105 @@ def test_a_state_of_the_plain_base_leaves_the_initial_power():
     optimizer = AdamWPower(params, power=1.4)
     schedule = linear_power(optimizer, 1.0, 10)
     for _ in range(5):
-        schedule.step()
+        optimizer.step()
     optimizer.load_state_dict(torch.optim.AdamW(params).state_dict())
-    schedule.step()
+    optimizer.step()
     assert schedule.get_last_power() == [pytest.approx(1.16)]
+
+
+def test_a_schedule_is_torchs_and_leaves_learning_rates_to_others():
+    _, optimizer = two_powers()
+    schedule = linear_power(optimizer, 1.0, 4)
+    assert isinstance(schedule, lr_scheduler.LRScheduler)
+    assert "initial_lr" not in optimizer.param_groups[0]
+    optimizer.param_groups[1]["lr"] = torch.tensor(0.5)
+    lr_scheduler.LambdaLR(optimizer, lambda t: 0.5)
+    rates = schedule.get_last_lr()
+    assert rates == [0.01, torch.tensor(0.25)]
+    assert rates[1] is not optimizer.param_groups[1]["lr"]
+    for _ in range(3):
+        schedule.step()
+    schedule.step(7)
+    assert (schedule.get_lr(), schedule.last_epoch) == (rates, 0)
+    with pytest.raises(AttributeError, match="last_epoch"):
+        lr_scheduler.SequentialLR(optimizer, [schedule], [])
+
+
+def test_a_chain_of_schedules_saves_both():
+    def chained():
+        _, optimizer = two_powers()
+        parts = [lr_scheduler.ExponentialLR(optimizer, 0.5), linear_power(optimizer, 1.0, 4)]
+        return optimizer, lr_scheduler.ChainedScheduler(parts, optimizer)
+
+    (optimizer, chain), (fresh, resumed) = chained(), chained()
+    for _ in range(2):
+        optimizer.step()
+        chain.step()
+    fresh.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(chain.state_dict())
+    for one in (optimizer, fresh):
+        one.step()
+        assert [group["power"] for group in one.param_groups] == pytest.approx([1.1, 0.95])
+        assert one.param_groups[0]["lr"] == 0.005
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_copies_of_a_schedule_drive_their_own_optimizer(copied):
+    _, optimizer = two_powers()
+    schedule = linear_power(optimizer, 1.0, 4)
+    alone = copied(optimizer)
+    twin, follower = copied((optimizer, schedule))
+    assert follower.optimizer is twin
+    alone.step()
+    twin.step()
+    twin.step()
+    assert (schedule.last_step, follower.last_step) == (0, 2)
+    assert [group["power"] for group in alone.param_groups] == [1.4, 0.8]
+    assert [group["power"] for group in twin.param_groups] == pytest.approx([1.2, 0.9])
+
+
+def test_a_schedule_needs_no_reference_and_keeps_nothing_in_memory():
+    _, optimizer = two_powers()
+    schedule = weakref.ref(linear_power(optimizer, 1.0, 4))
+    assert schedule() is None
+    optimizer.step()
+    assert optimizer.param_groups[0]["power"] == pytest.approx(1.3)
+    gone = weakref.ref(optimizer)
+    gc.disable()
+    try:
+        del optimizer
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("optimizer_first", [True, False])
+def test_a_distributed_checkpoint_counts_no_step(optimizer_first):
+    """To make the states of a fresh optimizer, and of one without states each time, it takes a step without effect."""
+    models = [torch.nn.Linear(3, 2) for _ in range(2)]
+    optimizer, fresh = (SGDPower(model.parameters(), lr=0.1, power=1.4) for model in models)
+    schedule = linear_power(optimizer, 1.0, 4)
+    course(schedule, optimizer, 2)
+    saved = get_optimizer_state_dict(models[0], optimizer)
+    resumed = linear_power(fresh, 1.0, 4)
+    loads = [
+        lambda: set_optimizer_state_dict(models[1], fresh, saved),
+        lambda: resumed.load_state_dict(schedule.state_dict()),
+    ]
+    for load in loads if optimizer_first else reversed(loads):
+        load()
+    assert (schedule.last_step, resumed.last_step) == (2, 2)
+    assert course(resumed, fresh, 2) == course(schedule, optimizer, 2)
+
+
+def test_a_step_at_rate_zero_counts_if_it_has_a_gradient():
+    (p,) = parameters([(4,)], torch.float32, seed=1)
+    for gradient in (
+        torch.tensor([0.0, 0.0, 1e-30, 0.0]),
+        torch.tensor([0.0, 0.0, 1.0, 0.0]).to_sparse(),
+        None,
+    ):
+        schedule = linear_power(SGDPower([p], lr=torch.tensor(0.0), power=1.4), 1.0, 4)
+        p.grad = gradient
+        schedule.optimizer.step()
+        assert schedule.last_step == 1

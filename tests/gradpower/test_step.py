@@ -135,14 +135,26 @@ class Raising(Sharpness):
         return closure()
 
 
-class TwoSteps(Sharpness):
+class TwoSteps(Signum):
     first_step = second_step = None
 
-    def step(self, closure=None):
-        return None if closure is None else closure()
+
+class Setting(Signum):
+    set_closure = None
 
 
-@pytest.mark.parametrize("base", [Sharpness, Requiring, Asserting, Raising, TwoSteps])
+class Backward(Signum):
+    fused_backward = None
+
+
+class Curvature(Signum):
+    def curvature(self, p):
+        return torch.autograd.grad(p.grad.sum(), p)
+
+
+@pytest.mark.parametrize(
+    "base", [Sharpness, Requiring, Asserting, Raising, TwoSteps, Setting, Backward, Curvature]
+)
 def test_bases_that_live_on_their_closure_are_refused_when_made(base):
     with pytest.raises(
         TypeError, match=rf"^base: '?{base.__name__}'? is not allowed; expected an optimizer that takes one"

@@ -151,7 +151,7 @@ def test_trainer_that_makes_the_optimizer_itself(tmp_path: Path) -> None:
 
 
 class PowerCallback(transformers.TrainerCallback):
-    """Steps a schedule of the power beside the Trainer's of the learning rate."""
+    """Resumes a schedule of the power, which the Trainer does not know of, and notes its powers."""
 
     def __init__(self, schedule: PowerSchedule) -> None:
         self.schedule = schedule
@@ -160,9 +160,8 @@ class PowerCallback(transformers.TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.schedule.load_state_dict({"last_step": state.global_step})
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.seen += self.schedule.get_last_power()
-        self.schedule.step()
 
 
 def test_scheduled_power_in_the_trainer_resumes(tmp_path: Path) -> None:
@@ -218,7 +217,6 @@ def accelerated(folder: Path, *, power: float, resume: bool, save: bool = False)
                 optimizer.step()
                 scheduler.step()
                 optimizer.zero_grad()
-        power_schedule.step()
         if save and step == 9:
             accelerator.save_state(str(folder))
     assert powers(optimizer) == [pytest.approx(1.0)]
@@ -229,8 +227,8 @@ def by_hand() -> list[float]:
     """Return the losses of the same run in torch alone."""
     model = tiny_llama()
     optimizer = AdamWPower(model.parameters(), power=1.4, **ADAMW)
-    power_schedule, scheduler = linear_power(optimizer, 1.0, STEPS), CosineAnnealingLR(optimizer, STEPS)
-    seen = []
+    linear_power(optimizer, 1.0, STEPS)
+    scheduler, seen = CosineAnnealingLR(optimizer, STEPS), []
     for step in range(STEPS):
         for ids in sequences()[4 * step : 4 * step + 4].chunk(2):
             loss = model(input_ids=ids, labels=ids).loss
@@ -239,7 +237,6 @@ def by_hand() -> list[float]:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
-        power_schedule.step()
         optimizer.zero_grad()
     return seen
 

@@ -366,3 +366,87 @@ def test_muon_with_adamw_is_measured():
             optimizer.step()
     assert meter.sizes()["adamw"].rms.value == pytest.approx(1.0, rel=1e-4)
     assert meter.sizes()["muon"].rms.value == pytest.approx(0.2, rel=0.3)  # 0.2·√4·(0.7 to 1.2)·I, of RMS ½
+
+
+def test_a_parameter_without_entries_has_no_update() -> None:
+    empty, full = parameter(0), parameter(2)
+    optimizer = SGD([{"params": [empty, full], "name": "both"}, {"params": [parameter(0, 3)]}], lr=0.1)
+    with UpdateMeter(optimizer) as meter:
+        take_steps(optimizer, 3, lambda p: 2 * torch.ones_like(p))
+    both, none = meter.sizes().values()
+    assert (both.steps, both.coordinates, both.rms.value) == (3, 2, pytest.approx(2.0))
+    assert (none.steps, none.coordinates) == (0, 0)
+    assert math.isnan(none.rms.value)
+
+
+@pytest.mark.parametrize("base", [SGD, AdamW])
+@pytest.mark.parametrize("sample", [None, 3])
+def test_steps_that_a_scaler_lets_a_fused_optimizer_skip_are_not_measured(
+    base: type[Optimizer], sample: int | None
+) -> None:
+    """Wherever the infinite entry lies: in a batch, alone in one, in another group, or outside the sample."""
+    sizes = []
+    for skipped in ((), (0, 1, 5, 9)):
+        first, second = (nn.Parameter(torch.ones(10)) for _ in range(2))
+        groups = [{"params": [first]}, {"params": [second]}]
+        optimizer = base(groups, lr=0.1, fused=True, weight_decay=0.0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=1000)
+        gradient, step = noise(4, 0.5), 0
+        with UpdateMeter(optimizer, sample=sample, block=2) as meter:
+            for index in range(16 + len(skipped)):
+                scale = scaler.scale(torch.tensor(1.0)).item()
+                for p in (first, second):
+                    p.grad = scale * (gradient(p) if index not in skipped else torch.ones_like(p))
+                if index in skipped:
+                    second.grad[9] = math.inf
+                else:
+                    step += 1
+                scaler.step(optimizer)
+                scaler.update()
+        sizes.append(meter.sizes())
+    for whole, partial in zip(sizes[0].values(), sizes[1].values(), strict=True):
+        assert whole.steps == partial.steps == step == 16
+        for quantity in ("rms", "mean_absolute", "cosine"):
+            one, other = getattr(whole, quantity), getattr(partial, quantity)
+            assert (other.value, other.standard_error) == pytest.approx(
+                (one.value, one.standard_error), rel=1e-4
+            )
+        assert partial.drift == pytest.approx(whole.drift, rel=0.2)
+
+
+def test_a_step_with_gradients_that_are_not_finite_is_not_measured() -> None:
+    p = parameter(3)
+    optimizer = SGD([p], lr=0.1)
+    with UpdateMeter(optimizer, block=1) as meter:
+        for index in range(12):
+            value = {3: math.nan, 4: math.inf, 5: -math.inf}.get(index, 2.0)
+            take_steps(optimizer, 1, lambda p, value=value: torch.full_like(p, value))
+            if index in (3, 4, 5):
+                with torch.no_grad():
+                    p.zero_()
+    size = meter.sizes()["0"]
+    with UpdateMeter(SignDescent([p], 0.1, 0.0)) as signs:  # its updates are finite all the same
+        for value in (math.inf, 3.0):
+            take_steps(signs.optimizer, 1, lambda p, value=value: torch.full_like(p, value))
+    assert (signs.sizes()["0"].steps, signs.sizes()["0"].cosine.value) == (1, pytest.approx(1.0))
+    assert size.steps == 9
+    assert (size.rms.value, size.drift, size.cosine.value) == pytest.approx((2.0, 2.0, 1.0))
+
+
+def test_drift_weighs_batches_by_the_steps_that_count() -> None:
+    """Against the sum over pairs of steps, of batches that are no neighbours."""
+    p, values = parameter(1), [1.0, 5.0, math.nan, 2.0, 3.0, 4.0, math.nan, math.nan, 7.0, -1.0]
+    last = 100.0  # in a batch that is not full
+    optimizer = SGD([p], lr=1.0)
+    with UpdateMeter(optimizer, block=2) as meter:
+        for value in (*values, last):
+            take_steps(optimizer, 1, lambda p, value=value: torch.full_like(p, value))
+            with torch.no_grad():
+                p.zero_()
+    pairs = [
+        a * b
+        for i, a in enumerate(values)
+        for j, b in enumerate(values)
+        if j // 2 >= i // 2 + 2 and math.isfinite(a * b)
+    ]
+    assert meter.sizes()["0"].drift_squared.value == pytest.approx(np.mean(pairs))
