@@ -21,7 +21,7 @@ help:  ## list the targets
 
 install: $(DEV)  ## install everything, PyTorch included, into .venv
 
-reproduce: $(BASE)  ## install the base (no torch) and compute Figure 7, the optimal powers and every verdict
+reproduce: $(BASE)  ## install the theory's packages (no torch) and compute Figure 7, the optimal powers and every verdict
 	@echo "Reproducing Figure 7, the optimal powers and the claims of Section 4"
 	@$(PY) -m gradpower reproduce
 
@@ -72,9 +72,9 @@ clean:  ## remove .venv and all caches; results stay
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE): | $(VENV)/pyvenv.cfg
-	@echo "Installing the base packages into $(VENV) (once, from the network)"
+	@echo "Installing the packages of the theory into $(VENV) (once, from the network)"
 	@rm -f $(STAMPS)
-	@$(PIP) -e .
+	@$(PIP) -e '.[theory]'
 	@touch $@
 
 $(DEV): | $(VENV)/pyvenv.cfg

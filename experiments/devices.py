@@ -18,7 +18,7 @@ from experiments.corpora import Batch
 from experiments.execution import Execution
 from experiments.optimization import Optimization
 from experiments.settings import Recipe
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 

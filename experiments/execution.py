@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from theory.inputs import InputError, count
+from gradpower.tools.errors import InputError
+from theory.inputs import count
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
 PEAK_FLOPS = {

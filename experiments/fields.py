@@ -15,7 +15,7 @@ from experiments.settings import (
     TrainingSettings,
     require,
 )
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 SECTIONS: dict[str, type] = {
     "model": ModelSettings,
@@ -89,7 +89,7 @@ def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     >>> with_fields(Recipe("mine"), {"data.sorce": "c4"})
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: field: data.sorce is not allowed; expected a field of a recipe (did you mean data.source?)
+    gradpower.tools.errors.InputError: field: data.sorce is not allowed; expected ... (did you mean data.source?)
     """
     changes: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for name, value in values.items():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from experiments.settings import ModelSettings
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def build_model(settings: ModelSettings, *, seed: int, length: int) -> nn.Module:

@@ -14,7 +14,7 @@ from functools import partial
 
 from experiments.fields import FIELDS, get_field
 from experiments.settings import DataSettings, ModelSettings, OptimizerSettings, Recipe, TrainingSettings
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 TOKENS_PER_PARAMETER = 20
 # About a million tokens of validation: differences of 0.02 are to be seen.
@@ -225,7 +225,7 @@ def recipe(name: str) -> Recipe:
     >>> recipe("pocketmoe")
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: recipe: pocketmoe is not allowed; expected one of ... (did you mean pocket-moe?)
+    gradpower.tools.errors.InputError: recipe: pocketmoe is not allowed; expected one of ... (did you mean pocket-moe?)
     """
     if name not in RECIPES:
         near = get_close_matches(name, RECIPES, n=1)

@@ -17,9 +17,9 @@ from typing import Any
 
 from experiments.fields import from_dict, to_dict
 from experiments.settings import Recipe
-from theory.files import write_file
-from theory.flags import jsonable
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
+from gradpower.tools.terminal import jsonable
 
 RUN_SCHEMA = {"name": "gradpower/run", "version": 1}
 RECIPE_SCHEMA = {"name": "gradpower/recipe", "version": 1}

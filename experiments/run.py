@@ -25,8 +25,8 @@ from experiments.recipes import command_of
 from experiments.records import read_metrics
 from experiments.reporting import Reporter
 from experiments.settings import Recipe
-from theory.inputs import InputError
-from theory.provenance import provenance
+from gradpower.tools.errors import InputError
+from gradpower.tools.provenance import provenance
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors")
 

@@ -18,8 +18,8 @@ from experiments.recipes import RECIPES
 from experiments.recipes import recipe as recipe_named
 from experiments.records import read_recipe
 from experiments.settings import Recipe
-from theory.flags import jsonable, result_table
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import jsonable, result_table
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 RecipeFlags = Annotated[Recipe, tyro.conf.arg(name="")]

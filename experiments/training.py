@@ -25,8 +25,8 @@ from experiments.records import (
 )
 from experiments.reporting import Reporter, Silent
 from experiments.settings import Recipe
-from theory.files import require_folder
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder
 
 Status = Literal["completed", "diverged", "paused"]
 RANK = int(os.environ.get("RANK", "0"))

@@ -24,7 +24,7 @@ from experiments.sweeps.outcome import read_history, read_outcome
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import RATE, Study
 from experiments.sweeps.verdict import primary_view
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 Data = Mapping[str, Any]
 NOISE = "noise"

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import tyro
 
-from theory.files import require_folder, write_file
-from theory.flags import jsonable, result_table
-from theory.inputs import InputError
-from theory.provenance import provenance
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder, write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import jsonable, result_table
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from figures.markdown import markdown_table
 from figures.report import power_columns
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laws import parse_law
 from theory.powered_noise import normalised_size
 from theory.update import exact_update

@@ -23,10 +23,10 @@ from figures.optima import LAWS, optimal_powers
 from figures.report import page, power_columns
 from figures.results import dump, results
 from figures.style import Row, save
-from theory.files import require_folder, write_file
-from theory.flags import jsonable, result_table
-from theory.inputs import InputError
-from theory.provenance import checkout, provenance
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder, write_file
+from gradpower.tools.provenance import checkout, provenance
+from gradpower.tools.terminal import jsonable, result_table
 
 if TYPE_CHECKING:
     from theory.claims import CheckedClaim

@@ -21,10 +21,10 @@ from figures.curves import Setting
 from figures.report import page
 from figures.results import dump, results
 from figures.style import Row, save
-from simulate.progress import progress_bar
+from gradpower.tools.files import require_folder, write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import progress_bar
 from simulate.studies import FULL, QUICK, STUDIES, Size
-from theory.files import require_folder, write_file
-from theory.provenance import provenance
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Studies = dict[str, list[Row]]

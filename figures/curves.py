@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.inputs import Array, InputError, count, decay, nonnegative, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, count, decay, nonnegative, positive
 from theory.laws import parse_law
 from theory.optimum import OptimalPower, maximise, optimal_power
 from theory.propositions import high_noise_power

@@ -11,8 +11,8 @@ import tyro
 from rich.console import Console
 
 from figures.noise_tables import along_table, module_power_table, module_table, power_table, scale_text
-from theory.files import require_folder
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -141,7 +141,7 @@ def noise_along(
     from experiments.sweeps.folder import read_folder
     from experiments.train_commands import require_torch
     from figures.commands import tell
-    from theory.provenance import provenance
+    from gradpower.tools.provenance import provenance
 
     planned = read_folder(study) if study.is_dir() else None
     if planned is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from theory.flags import result_table
+from gradpower.tools.terminal import result_table
 
 
 def along_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from theory.inputs import InputError
-from theory.provenance import checkout
+from gradpower.tools.errors import InputError
+from gradpower.tools.provenance import checkout
 
 Kind = Literal["theory", "convergence", "step_time", "batch_size"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,7 +40,7 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
         `experiments.step_time`, `launches` of `experiments.launches`;
         "batch_size": by scale, what `figures.batch_size.collect` returns.
     origin : mapping
-        From `theory.provenance.provenance`.
+        From `gradpower.tools.provenance.provenance`.
     **parts
         What the kind asks for.
     """

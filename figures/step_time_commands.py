@@ -16,11 +16,10 @@ from figures.report import page
 from figures.results import dump, results
 from figures.step_time_report import HEADINGS, LAUNCH_HEADINGS, cells, launch_cells
 from figures.style import save
-from simulate.progress import progress_bar
-from theory.files import require_folder, write_file
-from theory.flags import jsonable, result_table
-from theory.inputs import InputError
-from theory.provenance import provenance
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder, write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import jsonable, progress_bar, result_table
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Name = Literal["1M", "10M", "66M", "200M"]

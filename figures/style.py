@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from tueplots import axes as tue_axes
 from tueplots import figsizes, fontsizes
 
-from theory.files import write_file
-from theory.provenance import comment
+from gradpower.tools.files import write_file
+from gradpower.tools.provenance import comment
 
 Row = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ def save(
     data : sequence of mapping
         One row for each mark that is drawn; missing entries are left blank.
     origin : mapping
-        From `theory.provenance.provenance`; stands in the first lines of the CSV.
+        From `gradpower.tools.provenance.provenance`; stands in the first lines of the CSV.
     folder : Path
         Made if it does not exist.
     name : str

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from theory.files import require_folder
-from theory.inputs import InputError, count
-from theory.provenance import provenance
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder
+from gradpower.tools.provenance import provenance
+from theory.inputs import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

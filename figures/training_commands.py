@@ -11,8 +11,8 @@ import tyro
 from figures import training_curves as picture
 from figures.commands import tell
 from figures.style import save
-from theory.files import require_folder
-from theory.provenance import provenance
+from gradpower.tools.files import require_folder
+from gradpower.tools.provenance import provenance
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 

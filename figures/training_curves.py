@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter
 from experiments.fields import to_dict
 from experiments.records import read_metrics, read_recipe
 from figures.style import Row, house_style, law_style, letter, new_figure
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 FILE = "training_curves"
 _LONGEST = 8  # differences in a label

@@ -105,7 +105,12 @@ def __getattr__(name: str) -> Any:
         if name in names.split():
             from importlib import import_module
 
-            return getattr(import_module(f"gradpower.{module}"), name)
+            try:
+                return getattr(import_module(f"gradpower.{module}"), name)
+            except ModuleNotFoundError as error:
+                if error.name != "torch":
+                    raise
+                raise ImportError(f"gradpower.{name} needs PyTorch: pip install torch") from None
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Looked up on demand: importlib.metadata would double the time that `gradpower --help` takes.

@@ -13,9 +13,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
 from typing import NamedTuple
 
 HELP = ("-h", "--help")
+PACKAGES = ("theory", "simulate", "experiments", "figures")
 
 
 class Command(NamedTuple):
@@ -248,10 +250,17 @@ def _unknown(words: list[str]) -> str:
 def _run(name: str, flags: list[str]) -> int:
     from importlib import import_module
 
-    from theory.inputs import InputError
+    from gradpower.tools.errors import InputError
 
     command = COMMANDS[name]
-    function = getattr(import_module(command.module), command.attribute)
+    if not _in_checkout():
+        return _complain(f"'{name}' comes with the repository: clone it, and run `make install` there")
+    try:
+        function = getattr(import_module(command.module), command.attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in PACKAGES:
+            raise
+        return _complain(f"'{name}' needs {error.name}: pip install -e '.[train]' in the checkout has it")
     try:
         if command.prepared:
             function, flags = function(flags)
@@ -264,6 +273,16 @@ def _run(name: str, flags: list[str]) -> int:
         if error.errno is None:
             raise
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+
+
+def _in_checkout() -> bool:
+    """Return whether the other packages are there, and let them win over folders of the user's of the same name."""
+    root = str(Path(__file__).resolve().parents[1])
+    if not all((Path(root) / package / "__init__.py").is_file() for package in PACKAGES):
+        return False
+    if sys.path[:1] != [root]:
+        sys.path.insert(0, root)
+    return True
 
 
 class _FlagError(Exception):

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradpower.tools.errors import InputError
 from simulate.adagrad_state import AdagradState, load_state, new_state, save_state
 from simulate.adam import Progress
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import Problem
-from theory.inputs import Array, InputError, count
+from theory.inputs import Array, count
 from theory.laws import NoiseLaw
 
 _LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
+from gradpower.tools.errors import InputError
 from simulate.descent import Descent
 from simulate.problem_assumptions import (
     high_noise_constant,
@@ -24,7 +25,7 @@ from theory.convergence import (
     low_noise_bound,
     second_moment_bound,
 )
-from theory.inputs import Array, InputError
+from theory.inputs import Array
 from theory.moments import power_moments
 
 Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]

@@ -11,14 +11,14 @@ import numpy as np
 from rich.table import Table
 from scipy.stats import t as student_t
 
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adagrad import AdagradRuns, run_descent
 from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound, least_mean
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import parse_problem
-from simulate.progress import progress_bar
 from simulate.rates import fitted_exponent
-from theory.flags import Output, OutputFlags, result_table
-from theory.inputs import InputError, positive
+from theory.inputs import positive
 from theory.laws import parse_law
 
 _TABLE = Output()

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from gradpower.tools.errors import InputError
 from simulate import adagrad_kernel as kernel
 from simulate.adagrad_kernel import ARMS, LANES, ROWS, RUNS
 from simulate.descent import Descent
-from theory.inputs import Array, InputError
+from theory.inputs import Array
 
 QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
 

@@ -12,11 +12,12 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradpower.tools.errors import InputError
 from simulate.averages import block_averages, power_spacing
 from simulate.noise import CHUNK, block_sources
 from simulate.setting import Setting
 from simulate.truncation import largest_rms, truncation_bound
-from theory.inputs import Array, InputError, count, nonnegative, positive
+from theory.inputs import Array, count, nonnegative, positive
 from theory.laws import NoiseLaw
 
 Progress = Callable[[int, int], None]

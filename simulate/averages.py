@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gradpower.tools.errors import InputError
 from simulate.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.noise import CHUNK, noise_chunks
 from simulate.setting import Setting
-from theory.inputs import Array, InputError
+from theory.inputs import Array
 
 _AGE = np.arange(CHUNK)[::-1, None]
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from rich.table import Table
 
 import theory.optimum
+from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adam import AdamTrials, simulate_adam
-from simulate.progress import progress_bar
-from theory.flags import Example, ExampleFlags, Output, OutputFlags, result_table
+from theory.example import Example, ExampleFlags
 from theory.optimum import OptimalPower
 
 _FIGURE_7 = Example()

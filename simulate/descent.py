@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradpower.tools.errors import InputError
 from simulate.adagrad_kernel import RUNS
 from simulate.problems import Problem
-from theory.inputs import Array, InputError, count, nonnegative, positive, power_in_range
+from theory.inputs import Array, count, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
 
 NoiseKind = Literal["additive", "multiplicative"]

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t
 
+from gradpower.tools.errors import InputError
 from simulate.adam import AdamTrials, Progress, simulate_adam
-from theory.inputs import Array, InputError
+from theory.inputs import Array
 from theory.inputs import interval as checked_interval
 from theory.laws import NoiseLaw
 from theory.optimum import OptimalPower

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gradpower.tools.terminal import Output, OutputFlags, result_table
 from simulate.descent import NoiseKind
 from simulate.problems import Problem, parse_problem
 from theory.alignment import alignment, high_noise_alignment
-from theory.flags import Output, OutputFlags, result_table
 from theory.inputs import nonnegative, power_in_range
 from theory.laws import NoiseLaw, Sparse, parse_law
 

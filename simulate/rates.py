@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from theory.inputs import Array, InputError, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, positive
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gradpower.tools.errors import InputError
 from simulate.noise import CHUNK
-from theory.inputs import Array, InputError, count, decay, nonnegative, positive, power_in_range
+from theory.inputs import Array, count, decay, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
 
 _LARGEST_RESULT = 5e8  # updates: 4 GB

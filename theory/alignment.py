@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from theory.inputs import Array, InputError, nonnegative, positive, power_in_range
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
 
 _SMALLEST = 1e-7  # of |G|/σ: there x^{p−1}·a_p(1/x) has reached its limit p·E|ξ|^{p−1} to about x²

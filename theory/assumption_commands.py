@@ -9,9 +9,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from gradpower.tools.terminal import Output, OutputFlags, result_table
 from theory.confidence import Method
 from theory.estimates import AssumptionEstimates, PowerEstimate, estimate_assumptions, require_settings
-from theory.flags import Output, OutputFlags, result_table
 from theory.gradient_samples import GradientSamples
 from theory.inputs import Array
 from theory.noise_statistics import NoiseShape, noise_shape

@@ -13,9 +13,10 @@ from typing import Literal
 
 from flint import arb
 
+from gradpower.tools.errors import InputError
 from theory.alignment import high_noise_alignment, low_noise_alignment
 from theory.balls import precision, proved
-from theory.inputs import InputError, nonnegative, positive, power_in_range
+from theory.inputs import nonnegative, positive, power_in_range
 from theory.laws import Binary, Gaussian, NoiseLaw, Sparse, TwoPoint, Uniform
 
 Verdict = Literal["proved", "refuted", "numbers only"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from theory.flags import Example, ExampleFlags, Output, OutputFlags, result_table
+from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.example import Example, ExampleFlags
 from theory.inputs import count, power_in_range
 from theory.update import exact_update, limit_update
 

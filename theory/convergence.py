@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, InputError, nonnegative, positive, power_in_range
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, positive, power_in_range
 
 
 @dataclass(frozen=True)

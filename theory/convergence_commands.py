@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output, OutputFlags, result_table
 from theory.convergence import Bound, adagrad_bound, high_noise_bound, low_noise_bound
-from theory.flags import Output, OutputFlags, result_table
-from theory.inputs import InputError, nonnegative, power_in_range
+from theory.inputs import nonnegative, power_in_range
 from theory.laws import NoiseLaw, parse_law
 
 _TABLE = Output()

@@ -7,7 +7,8 @@ from math import comb
 
 import numpy as np
 
-from theory.inputs import Array, InputError, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, positive
 from theory.micro_batch_gradients import MicroBatchGradients
 from theory.predicted_power import AdamSettings, Sums
 from theory.update_table import FINE, UpdateTable, at_epsilon, smoothing

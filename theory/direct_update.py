@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from theory.inputs import Array, InputError, count
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, count
 from theory.micro_batch_gradients import MicroBatchGradients
 from theory.predicted_power import AdamSettings, Sums
 

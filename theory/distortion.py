@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from theory.inputs import Array, InputError, nonnegative, power_in_range
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, power_in_range
 from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
 from theory.laws.base import SymmetricDensityLaw
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradpower.tools.errors import InputError
 from theory.confidence import CoordinateBlock, Method, Plan
 from theory.gradient_samples import GradientSamples
-from theory.inputs import Array, InputError, positive, power_in_range
+from theory.inputs import Array, positive, power_in_range
 
 
 class Bounds(NamedTuple):

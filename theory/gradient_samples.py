@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 
 FEWEST = 2  # one sample has no variance
 _TILE = 2**20  # numbers in float64 at a time

@@ -1,7 +1,4 @@
-"""Validation of what a user may give: one error type, one line each.
-
-Every message names the argument, the value and what is allowed, so that the command line can print it as it is.
-"""
+"""Validation of the numbers that a user may give."""
 
 from __future__ import annotations
 
@@ -12,31 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradpower.tools.errors import InputError
+
 Array = NDArray[np.float64]
 LARGEST_POWER = 10.0
-
-
-class InputError(ValueError):
-    """A value that a user gave and that is not allowed.
-
-    Parameters
-    ----------
-    argument : str
-        Name of the argument, as in the Python signature.
-    value : object
-        What was given.
-    allowed : str
-        What would have been accepted.
-
-    Examples
-    --------
-    >>> print(InputError("power", -1.0, "a finite number > 0"))
-    power: -1.0 is not allowed; expected a finite number > 0
-    """
-
-    def __init__(self, argument: str, value: object, allowed: str) -> None:
-        self.argument, self.value, self.allowed = argument, value, allowed
-        super().__init__(f"{argument}: {value} is not allowed; expected {allowed}")
 
 
 def _checked(argument: str, value: ArrayLike, allowed: str, test: Callable[[Array], Any]) -> Array:

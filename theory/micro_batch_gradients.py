@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 
 FEWEST = 8
 _GROUPS = 8

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 
 _STUDENT = 1.96
 

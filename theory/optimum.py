@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from theory.inputs import Array, InputError, nonnegative, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, positive
 from theory.inputs import interval as checked_interval
 from theory.laws import NoiseLaw, Uniform
 from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update, low_noise_update

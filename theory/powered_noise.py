@@ -8,9 +8,10 @@ import numpy as np
 from flint import arb
 from numpy.typing import ArrayLike
 
+from gradpower.tools.errors import InputError
 from theory.balls import certified
 from theory.distortion import ScaledGradient, at_each, mean_map_slope
-from theory.inputs import Array, InputError, positive, power_in_range
+from theory.inputs import Array, positive, power_in_range
 from theory.laws import NoiseLaw
 
 _CANCELLED = 1e-6  # of a second moment; a variance below is summed about the mean

@@ -21,7 +21,8 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import stdtrit
 
-from theory.inputs import Array, InputError, interval, nonnegative
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, interval, nonnegative
 from theory.micro_batch_gradients import jackknife_error
 
 RANGE = (0.3, 2.0)

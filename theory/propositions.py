@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import lambertw
 
-from theory.inputs import Array, InputError, nonnegative, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, positive
 
 
 def low_noise_update(power: ArrayLike, mean: ArrayLike, *, epsilon: ArrayLike = 1e-8) -> Array:

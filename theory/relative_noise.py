@@ -23,7 +23,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, InputError, nonnegative, positive, power_in_range
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, nonnegative, positive, power_in_range
 
 _ROUNDS = 1000
 

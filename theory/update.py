@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, InputError, count, decay, nonnegative, positive, power_in_range
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, count, decay, nonnegative, positive, power_in_range
 from theory.laplace import Memory, integrate
 from theory.laws import NoiseLaw
 from theory.moments import unit_moments

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.interpolate import BarycentricInterpolator, CubicSpline
 from scipy.special import gammainc, gammaincinv
 
-from theory.inputs import Array, InputError, decay
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, decay
 from theory.laplace import Memory, integrate_over_epsilon
 from theory.laws import GeneralizedNormal, NoiseLaw, Uniform
 from theory.quadrature import FoldedRule, atoms

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 KINDS = (".txt", ".jsonl", ".json", ".parquet")
 PACKED = (".gz", ".xz", ".zst")
@@ -43,7 +43,7 @@ def text_files(source: str, name: str = "data.source", megabytes: float | None =
     >>> text_files("text:nowhere.txt")
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: data.source: nowhere.txt is not allowed; expected the path of a file or folder that exists
+    gradpower.tools.errors.InputError: data.source: nowhere.txt is not allowed; expected the path of ...
     """
     if source == "python-source":
         return _python_files(megabytes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.corpora.token_files import is_held_out
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 HUBS = {"c4": ("allenai/c4", "en"), "openwebtext": ("Skylion007/openwebtext", None)}
 # The hub's own names and formats. OpenWebText has no validation split.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.corpora.batches import Data
 from experiments.settings import DataSettings
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def cache_folder(cache: Path | None = None) -> Path:

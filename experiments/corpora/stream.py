@@ -21,7 +21,7 @@ from experiments.corpora.hub import Reader, open_stream
 from experiments.corpora.token_files import is_held_out
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub
 from experiments.settings import DataSettings
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 Progress = Callable[[str, int, int], None]
 _AT_ONCE = 64  # documents tokenized at a time

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from experiments.corpora.documents import documents, stat_key, text_files
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub, train_bpe
 from experiments.settings import DataSettings
-from theory.files import write_file
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
 
 VERSION = 1
 Progress = Callable[[str, int, int], None]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theory.files import write_file
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
 
 END = "<|endoftext|>"
 HUB = {"t5": "google-t5/t5-base", "gpt2": "openai-community/gpt2"}  # where the paper's two are

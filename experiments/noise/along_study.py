@@ -13,9 +13,9 @@ from experiments.noise.measurement import FILE, Settings, measure, read_measurem
 from experiments.noise.source import Source, find_source
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Arm, Study
-from theory.files import write_file
-from theory.flags import jsonable
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
+from gradpower.tools.terminal import jsonable
 
 ALONG = "noise_along.json"
 SCHEMA = {"name": "gradpower/noise-along-study", "version": 1}
@@ -130,7 +130,7 @@ def write_along(
     rows : sequence of mapping
         From `summary_row`.
     origin : mapping
-        From `theory.provenance.provenance`.
+        From `gradpower.tools.provenance.provenance`.
     """
     content = {
         "schema": SCHEMA,

@@ -18,12 +18,13 @@ import numpy as np
 from experiments.execution import Execution
 from experiments.fields import to_dict
 from experiments.noise.source import Source
-from theory.files import write_file
-from theory.flags import jsonable
-from theory.inputs import InputError, count
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import jsonable
+from theory.inputs import count
 from theory.micro_batch_gradients import FEWEST, MicroBatchGradients
 from theory.predicted_power import AdamSettings
-from theory.provenance import provenance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from experiments.recipes import RECIPES, recipe
 from experiments.records import read_recipe
 from experiments.settings import Recipe
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +84,7 @@ def find_source(word: str, step: int | None = None) -> Source:
     >>> find_source("poket")
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: source: poket is not allowed; expected ... (did you mean pocket?)
+    gradpower.tools.errors.InputError: source: poket is not allowed; expected ... (did you mean pocket?)
     """
     path = Path(word)
     if path.is_dir():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradpower.tools.errors import InputError
 from theory.gradient_samples import GradientSamples
-from theory.inputs import InputError
 from theory.micro_batch_gradients import MicroBatchGradients, jackknife_error
 from theory.noise_scale import noise_scale_of_norms
 from theory.noise_statistics import noise_shape

@@ -20,8 +20,8 @@ from experiments.settings import DataSettings
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.batch_size import parts_of
 from experiments.sweeps.study import Study
-from theory.files import write_file
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
 
 FILE = "adopted.json"
 _FILES = ("recipe.json", "result.json")

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from experiments.sweeps.verdict import short
-from theory.flags import result_table
+from gradpower.tools.terminal import result_table
 
 Cells = dict[str, Any]
 _TUNING = (

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from experiments.records import read_result
 from experiments.sweeps.claims import LIMIT, holder
 from experiments.sweeps.study import Arm
-from theory.files import write_file
+from gradpower.tools.files import write_file
 
 State = Literal["open", "running", "paused", "completed", "diverged", "failed"]
 _TAIL = 1 << 16

@@ -15,7 +15,7 @@ from typing import Any
 from experiments.sweeps.options import Backend
 from experiments.sweeps.processes import keep_working
 from experiments.sweeps.worker import Plan
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 Slots = tuple[int, int]  # CPUs and GPUs
 

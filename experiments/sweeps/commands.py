@@ -19,9 +19,10 @@ from experiments.sweeps.arms import ArmState
 from experiments.sweeps.options import Options
 from experiments.sweeps.study import Study
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
-from theory.files import require_folder
-from theory.flags import jsonable
-from theory.inputs import InputError, count
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder
+from gradpower.tools.terminal import jsonable
+from theory.inputs import count
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
@@ -124,7 +125,7 @@ def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool
     from experiments.sweeps.batch_size import command_of
     from experiments.sweeps.folder import read_additions
     from experiments.sweeps.results import read_results, write_analysis, write_summary
-    from theory.provenance import provenance
+    from gradpower.tools.provenance import provenance
 
     analysis = analyse(study, read_results(folder, study), history=read_additions(folder))
     origin = provenance(command_of(study), _content(study, folder))

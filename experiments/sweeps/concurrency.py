@@ -15,8 +15,8 @@ from experiments.model_size import training_flops
 from experiments.sweeps.processes import Process
 from experiments.sweeps.study import Arm
 from experiments.sweeps.worker import execution_of
-from theory.files import write_file
-from theory.flags import jsonable
+from gradpower.tools.files import write_file
+from gradpower.tools.terminal import jsonable
 
 SCHEMA = {"name": "gradpower/workers", "version": 1}
 WARM_UP, SECONDS, PATIENCE = 3, 3.0, 300.0

@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike
 from experiments.records import read_metrics
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import Study
-from theory.inputs import Array, InputError, positive
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, positive
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -25,7 +25,7 @@ from experiments.sweeps.processes import Process, keep_working
 from experiments.sweeps.recall import known_arms, recall
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Plan
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 POLL = 0.5
 _IDLE = 50

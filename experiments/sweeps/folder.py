@@ -20,8 +20,8 @@ from typing import Any
 from experiments.records import differences
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Study, study_from_dict, study_to_dict
-from theory.files import require_folder, write_file
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder, write_file
 
 SCHEMA = {"name": "gradpower/study", "version": 1}
 

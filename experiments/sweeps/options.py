@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Literal
 
 from experiments.settings import require
-from theory.inputs import InputError, count
+from gradpower.tools.errors import InputError
+from theory.inputs import count
 
 Backend = Literal["local", "ray", "dask"]
 

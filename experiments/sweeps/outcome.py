@@ -9,7 +9,7 @@ from typing import Any
 from experiments.sweeps.folder import read_additions, read_folder
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, read_results
 from experiments.sweeps.study import Study, study_from_dict
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 _ALLOWED = "the folder of a study, or its summary.json"
 

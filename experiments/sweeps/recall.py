@@ -13,7 +13,7 @@ from experiments.sweeps.adoption import place_arm
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.outcome import read_summary
 from experiments.sweeps.study import Arm, Study, study_from_dict
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def recall(folder: Path, study: Study, data: Mapping[DataSettings, str], summary: Path) -> int:

@@ -14,9 +14,9 @@ from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.batch_size import command_of
 from experiments.sweeps.folder import read_additions
 from experiments.sweeps.study import Study, study_to_dict
-from theory.files import write_file
-from theory.flags import jsonable
-from theory.provenance import provenance
+from gradpower.tools.files import write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import jsonable
 
 SUMMARY_SCHEMA = {"name": "gradpower/sweep", "version": 1}
 ANALYSIS = "analysis.json"
@@ -93,7 +93,7 @@ def write_analysis(folder: Path, analysis: Mapping[str, Any], origin: Mapping[st
     analysis : mapping
         What `analysis.analyse` returned.
     origin : mapping
-        What `theory.provenance.provenance` returned.
+        What `gradpower.tools.provenance.provenance` returned.
     """
     content = jsonable({**analysis, "provenance": origin})
     text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -29,7 +29,7 @@ class Rule:
     >>> Rule(compared="optimizer.power", baseline=1.0, alpha=5)
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: rule.alpha: 5 is not allowed; expected a number in (0, 0.5)
+    gradpower.tools.errors.InputError: rule.alpha: 5 is not allowed; expected a number in (0, 0.5)
     """
 
     compared: str

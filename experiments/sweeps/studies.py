@@ -12,7 +12,7 @@ from experiments.sweeps.batch_size import PARTS, batch_size_study, word_of
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from experiments.sweeps.study_files import read_study
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def example() -> Study:
@@ -66,7 +66,7 @@ def chosen_study(word: str, scale: str | None = None, source: str | None = None)
     >>> chosen_study("exampel")
     Traceback (most recent call last):
     ...
-    theory.inputs.InputError: study: exampel is not allowed; expected one of example, ... (did you mean example?)
+    gradpower.tools.errors.InputError: study: exampel is not allowed; expected one of ... (did you mean example?)
     """
     if word in SCALED:
         return batch_size_study(scale or "pocket", SCALED[word], source)

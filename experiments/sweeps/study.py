@@ -15,7 +15,7 @@ from typing import Any
 from experiments.fields import from_dict, get_field, require_field, to_dict, with_fields
 from experiments.settings import Recipe, require
 from experiments.sweeps.rule import Rule
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"

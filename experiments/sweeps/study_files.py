@@ -15,7 +15,7 @@ from experiments.records import read_recipe
 from experiments.settings import require
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 KEYS = {"name": str, "recipe": str, "seeds": list, "fields": dict, "axes": list, "rule": dict}
 NEEDED = ("name", "recipe", "axes", "rule")

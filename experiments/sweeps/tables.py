@@ -14,7 +14,7 @@ from experiments.sweeps.concurrency import Throughput
 from experiments.sweeps.estimate import Estimate
 from experiments.sweeps.study import Study
 from experiments.sweeps.verdict import short
-from theory.flags import result_table
+from gradpower.tools.terminal import result_table
 
 STATES = ("open", "running", "paused", "completed", "diverged", "failed")
 

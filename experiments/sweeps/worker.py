@@ -19,7 +19,7 @@ from experiments.fields import from_dict
 from experiments.records import locked
 from experiments.sweeps.arms import arm_folder, is_settled, record_failure
 from experiments.sweeps.claims import LIMIT, Claim, ClaimLost, Watch, claim
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 POLL = 1.0
 # Held while a worker is at work in this process.

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gradpower.tools.errors import InputError
 from simulate.problems.base import Problem
 from simulate.problems.logistic import Logistic
 from simulate.problems.one_dimensional import Plateau, PseudoHuber
 from simulate.problems.quadratic import Quadratic
 from simulate.problems.river_valley import RiverValley
 from simulate.problems.separable import GemanMcClure, Separable
-from theory.inputs import InputError
 
 __all__ = ["PROBLEMS", "Problem", "parse_problem"]
 

@@ -11,7 +11,7 @@ from experiments.fields import FIELDS, get_field
 from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, parts_of, scales
 from experiments.sweeps.studies import chosen_study
 from gradpower.__main__ import main
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 SCALES = tuple(scales())
 EVERY = [(scale, part) for scale in SCALES for part in PARTS]

@@ -16,8 +16,8 @@ from experiments.checkpoints import load_latest
 from experiments.execution import Execution
 from experiments.records import read_metrics, read_recipe, read_result
 from experiments.training import train
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
-from theory.inputs import InputError
 
 pytestmark = pytest.mark.skipif(
     not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"

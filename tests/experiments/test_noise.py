@@ -22,8 +22,8 @@ from experiments.noise.source import Source, find_source
 from experiments.noise.statistics import ShapeFit, second_shape
 from experiments.recipes import recipe
 from experiments.training import train
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
-from theory.inputs import InputError
 from theory.micro_batch_gradients import MicroBatchGradients, jackknife_error
 from theory.predicted_power import AdamSettings
 

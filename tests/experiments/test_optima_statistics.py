@@ -17,7 +17,7 @@ from experiments.sweeps.statistics import (
 from experiments.sweeps.statistics.optima import WINDOW
 from experiments.sweeps.statistics.parabola import lowest_of_means
 from experiments.sweeps.statistics.tuning import best_rate
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 P = np.array([0.8, 0.9, 1.0, 1.1, 1.2])
 

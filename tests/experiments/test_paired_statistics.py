@@ -16,7 +16,7 @@ from experiments.sweeps.statistics import (
     sign_flip_p_value,
 )
 from experiments.sweeps.statistics.paired import bootstrap_interval
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def rng():

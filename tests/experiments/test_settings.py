@@ -13,7 +13,7 @@ from experiments.models import build_model
 from experiments.recipes import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
 from experiments.settings import LARGEST_RATIO, Recipe
 from gradpower.blocks import BLOCKS
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 POCKET = recipe("pocket")
 

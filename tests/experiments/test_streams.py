@@ -20,8 +20,8 @@ from experiments.execution import Execution
 from experiments.records import read_metrics
 from experiments.settings import DataSettings
 from experiments.training import train
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
-from theory.inputs import InputError
 
 FILES, DOCUMENTS = 5, 60
 

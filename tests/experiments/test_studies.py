@@ -14,7 +14,7 @@ from experiments.sweeps.rule import Rule
 from experiments.sweeps.studies import STUDIES, chosen_study, example
 from experiments.sweeps.study import Study, study_from_dict, study_to_dict
 from experiments.sweeps.study_files import read_study
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 TOML = """
 name = "example"

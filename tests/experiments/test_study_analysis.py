@@ -19,9 +19,9 @@ from experiments.sweeps.rule import Rule
 from experiments.sweeps.statistics import adjusted_p_values, detectable_difference, paired_difference
 from experiments.sweeps.studies import example
 from experiments.sweeps.study import Study
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import jsonable
 from tests.experiments.synthetic_study import BATCHES, POWERS, best_power, synthetic_results, synthetic_study
-from theory.flags import jsonable
-from theory.inputs import InputError
 
 POWER, BATCH, RATE = "optimizer.power", "training.batch_size", "optimizer.learning_rate"
 

@@ -26,9 +26,9 @@ from experiments.sweeps.study_files import read_study
 from experiments.sweeps.worker import work
 from experiments.training import train
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import Inline, outcomes, plan_of, small_study, toml_of
-from theory.inputs import InputError
 
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
 

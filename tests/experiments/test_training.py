@@ -20,9 +20,9 @@ from experiments.models import build_model
 from experiments.noise.source import find_source
 from experiments.records import read_metrics, read_result
 from experiments.training import train
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.workers.nursery import Child
-from theory.inputs import InputError
 
 ROOT = Path(__file__).parents[2]
 TIMES = ("tokens_per_second", "mfu")

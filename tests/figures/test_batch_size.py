@@ -27,6 +27,8 @@ from figures.batch_size_theory_report import theory_text
 from figures.batch_size_verdict import claims, verdict
 from figures.results import dump, load
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import jsonable
 from tests.experiments.synthetic_batch_size import (
     CURVATURE,
     RATES,
@@ -37,8 +39,6 @@ from tests.experiments.synthetic_batch_size import (
     synthetic_part,
     write_parts,
 )
-from theory.flags import jsonable
-from theory.inputs import InputError
 
 
 @pytest.fixture(scope="module")

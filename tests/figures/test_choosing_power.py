@@ -8,7 +8,7 @@ import pytest
 
 from figures.choosing_power import CLIPPED, END, POWERS, START, block, refreshed, relative_to_adam
 from figures.results import load
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 THEORY = load(ROOT / "results" / "theory.json", "theory")

@@ -8,6 +8,7 @@ from matplotlib.container import ErrorbarContainer
 
 from figures import assumptions, convergence_bounds, exponents, slack, speed_up
 from figures.style import save
+from gradpower.tools.provenance import provenance
 from simulate.adagrad import simulate_adagrad
 from simulate.problems import parse_problem
 from theory.alignment import alignment, contraction, high_noise_alignment
@@ -15,7 +16,6 @@ from theory.convergence import high_noise_bound, second_moment_bound
 from theory.laws import parse_law
 from theory.moments import power_moments
 from theory.powered_noise import high_noise_quality
-from theory.provenance import provenance
 
 
 def select(rows, **wanted):

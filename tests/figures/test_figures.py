@@ -8,9 +8,9 @@ import pytest
 from figures import drift_to_rms, figure7, phase_diagram
 from figures.curves import Point, Setting
 from figures.optima import row
+from gradpower.tools.errors import InputError
 from simulate import simulate_adam
 from theory import exact_update, limit_update, optimal_power, parse_law
-from theory.inputs import InputError
 
 SMALL = Setting(noise_to_signal=(0.1, 10.0), trials=256)
 POWERS = np.linspace(0.2, 2.0, 4)

@@ -11,8 +11,8 @@ from figures.curves import Point
 from figures.open_claims import OPEN_CLAIMS
 from figures.report import page, power_columns, report
 from figures.results import dump, load, results, schema
+from gradpower.tools.errors import InputError
 from theory.claims import CLAIMS
-from theory.inputs import InputError
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "theory.json"

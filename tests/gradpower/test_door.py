@@ -15,7 +15,7 @@ import pytest
 import tyro
 
 from gradpower import __main__ as door
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ["numpy", "tyro", "torch", "matplotlib", "theory", "simulate", "experiments", "figures"]

@@ -15,7 +15,9 @@ from gradpower import AdamWPower, MuonPower, SGDPower, clip_then_power, powered
 def accepted(model: nn.Linear) -> torch.optim.AdamW:
     SGDPower(model.parameters(), 0.1, 0.9, power=1.2)
     MuonPower([model.weight], power=0.9, adjust_lr_fn="match_rms_adamw")
-    AdamWPower([{"params": model.parameters(), "power": 0.9}], power=torch.tensor(1.2), clip=clip_then_power(1.0))
+    AdamWPower(
+        [{"params": model.parameters(), "power": 0.9}], power=torch.tensor(1.2), clip=clip_then_power(1.0)
+    )
     adamax: torch.optim.Adamax = powered(torch.optim.Adamax)(model.parameters(), lr=1e-3, power=1.2)
     adamax.step()
     return AdamWPower(model.parameters(), lr=1e-3, weight_decay=0.1, power=1.2, fused=True)

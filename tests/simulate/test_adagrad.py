@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradpower.tools.errors import InputError
 from simulate import simulate_adagrad
 from simulate.adagrad import run_descent
 from simulate.adagrad_reference import reference_curves
 from simulate.adagrad_state import QUANTITIES
 from simulate.descent import build_descent, log_spaced
 from simulate.problems import PROBLEMS, parse_problem
-from theory.inputs import InputError
 from theory.laws import Empirical, parse_law
 
 UNIFORM = parse_law("uniform")

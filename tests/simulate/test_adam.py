@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradpower.tools.errors import InputError
 from simulate import simulate_adam
 from simulate.noise import CHUNK, block_sources, noise_chunks
 from simulate.reference import reference_updates
 from simulate.setting import Setting
-from theory.inputs import InputError
 from theory.laws import Empirical, parse_law
 
 UNIFORM = parse_law("uniform")

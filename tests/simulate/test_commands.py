@@ -7,10 +7,10 @@ import json
 import pytest
 import tyro
 
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output, progress_bar
 from simulate import commands, simulate_adam
-from simulate.progress import progress_bar
-from theory.flags import Example, Output
-from theory.inputs import InputError
+from theory.example import Example
 from theory.laws import parse_law
 from theory.optimum import optimal_power
 
@@ -110,7 +110,7 @@ def test_no_progress_bar_off_the_terminal(capsys):
 
 def test_a_progress_bar_on_a_slow_terminal(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr("simulate.progress._PATIENCE", -1.0)
+    monkeypatch.setattr("gradpower.tools.terminal._PATIENCE", -1.0)
     with progress_bar("working") as report:
         report(1, 2)
     assert "working" in capsys.readouterr().err

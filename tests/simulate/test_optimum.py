@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradpower.tools.errors import InputError
 from simulate.optimum import monte_carlo_optimal_power
-from theory.inputs import InputError
 from theory.laws import parse_law
 from theory.optimum import optimal_power
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradpower.tools.errors import InputError
 from simulate.rates import fitted_exponent
-from theory.inputs import InputError
 
 STEPS = np.unique(np.logspace(0, 6, 49).round())
 

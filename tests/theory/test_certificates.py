@@ -10,6 +10,7 @@ import pytest
 from flint import arb
 
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
 from theory.alignment import high_noise_alignment, low_noise_alignment
 from theory.certificates import (
     high_noise_certificate,
@@ -19,7 +20,6 @@ from theory.certificates import (
     slope_of_mean,
 )
 from theory.distortion import mean_map, mean_map_slope
-from theory.inputs import InputError
 from theory.laws import parse_law
 
 CLOSED = ("uniform", "binary", "gaussian", "sparse:0.25", "two-point:0.2")

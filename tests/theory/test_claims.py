@@ -9,12 +9,13 @@ import sympy as sp
 
 import theory.claims.commands
 import theory.commands
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output
 from theory.claims import CLAIMS, Check, Claim, high_noise, leading_order, run_claim, true_update
 from theory.claims.high_noise import HIGH_NOISE
 from theory.claims.low_noise import LOW_NOISE, edge_threshold
 from theory.claims.true_update import TRUE_UPDATE, enclosed_maximum, predicted_correction
-from theory.flags import Example, Output
-from theory.inputs import InputError
+from theory.example import Example
 from theory.laws import Uniform
 from theory.update import limit_update
 

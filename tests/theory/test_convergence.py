@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from gradpower.tools.errors import InputError
 from theory.alignment import (
     alignment,
     contraction,
@@ -24,7 +25,6 @@ from theory.convergence import (
     second_moment_bound,
 )
 from theory.descent import descent
-from theory.inputs import InputError
 from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
 from theory.relative_noise import relative_noise_bound
 

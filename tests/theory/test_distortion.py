@@ -9,13 +9,13 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradpower.tools.errors import InputError
 from theory.claims import distortion as claims
 from theory.claims import powered_noise as noise_claims
 from theory.claims.claim import run_claim
 from theory.claims.distortion import DISTORTION
 from theory.claims.noise_shape import quality
 from theory.distortion import centre, effective_smoothness, mean_map, mean_map_slope, stalling_gradient
-from theory.inputs import InputError
 from theory.laws import Empirical, parse_law
 from theory.moments import power_moments
 from theory.powered_noise import (

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
 from theory.assumption_commands import measured_result, verdict
 from theory.confidence import bernstein_half_width, ratio_range
 from theory.estimates import estimate_assumptions
 from theory.gradient_samples import GradientSamples
-from theory.inputs import InputError
 from theory.laws import parse_law
 from theory.moments import power_moments
 from theory.noise_statistics import noise_shape

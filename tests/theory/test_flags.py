@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from theory.flags import Example, Output, jsonable, result_table, write_atomically
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import write_file
+from gradpower.tools.terminal import Output, jsonable, result_table
+from theory.example import Example
 
 
 def test_the_noise_level_has_two_spellings():
@@ -52,14 +54,14 @@ def test_output_needs_a_folder_that_can_be_written(tmp_path, monkeypatch):
 
 def test_a_file_is_never_half_written(tmp_path, monkeypatch):
     target = tmp_path / "x.json"
-    write_atomically(target, "first")
+    write_file(target, "first")
 
     def fail(self, other):
         raise OSError("disk full")
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(target, "second")
+        write_file(target, "second")
     assert target.read_text() == "first"
     assert list(tmp_path.iterdir()) == [target]
 

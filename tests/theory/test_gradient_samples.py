@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
 from theory.estimates import estimate_assumptions
 from theory.gradient_samples import GradientSamples
-from theory.inputs import InputError
 
 SAMPLES = np.array([[1.0, -2.0], [0.5, 3.0], [2.0, -1.5], [1.0, 0.25]])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laws import Empirical, TwoPoint, parse_law
 from theory.moments import power_moments
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstat, kstatvar
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laws import GeneralizedNormal
 from theory.micro_batch_gradients import MicroBatchGradients
 from theory.noise_scale import noise_scale_of_norms

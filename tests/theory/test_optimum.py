@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laws import Empirical, Uniform, parse_law
 from theory.optimum import maximise, optimal_power
 from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update

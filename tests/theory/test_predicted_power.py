@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gradpower.tools.errors import InputError
 from theory.coordinate_sums import Coordinates
 from theory.direct_update import direct_sums
-from theory.inputs import InputError
 from theory.laws import Gaussian, GeneralizedNormal, Laplace, Uniform
 from theory.micro_batch_gradients import MicroBatchGradients
 from theory.noise_tables import Tables

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import theory.laplace
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laplace import _kernel1, _kernel2
 from theory.laws import Binary, Uniform, parse_law
 from theory.moments import power_moments

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output, OutputFlags
 from theory.claims import CLAIMS, CheckedClaim, Claim, run_claim
-from theory.flags import Output, OutputFlags
-from theory.inputs import InputError
 
 _TABLE = Output()
 

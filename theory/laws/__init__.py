@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary, Uniform
 from theory.laws.empirical import Empirical

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 from theory.quadrature import LOG_NEGLIGIBLE, FoldedRule, atoms, panel_width, widening_panels
 
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 from theory.laws.base import NoiseLaw
 from theory.quadrature import FoldedRule, graded_panels, panel_width
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 from theory.laws.base import NoiseLaw
 from theory.quadrature import FoldedRule, atoms, compress, panel_width
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from theory.inputs import Array, InputError, shape_of
+from gradpower.tools.errors import InputError
+from theory.inputs import Array, shape_of
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
 from theory.quadrature import FoldedRule, atoms

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from flint import arb
 
+from gradpower.tools.errors import InputError
 from theory.balls import certified
-from theory.inputs import Array, InputError, shape_of
+from theory.inputs import Array, shape_of
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
 from theory.quadrature import FoldedRule, atoms

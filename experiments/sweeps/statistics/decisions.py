@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 Correction = Literal["holm", "bonferroni", "none"]
 Decision = Literal["lower", "higher", "equal", "undecided"]

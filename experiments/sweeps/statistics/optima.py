@@ -22,7 +22,8 @@ from experiments.sweeps.statistics.parabola import (
     percentiles,
     resampled_means,
 )
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 
 WINDOW = 5
 """Grid points around the best that the parabola is fitted to, unless another number is asked for."""

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from experiments.sweeps.statistics.paired import ROUNDING, Interval
 from experiments.sweeps.statistics.parabola import percentiles, resampled_means
-from theory.inputs import Array, InputError
+from gradpower.tools.errors import InputError
+from theory.inputs import Array
 
 _LARGEST_EXACT = 8  # treatments: 8! orders of a block
 

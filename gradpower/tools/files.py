@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from theory.inputs import InputError
+from gradpower.tools.errors import InputError
 
 
 def require_folder(path: Path) -> None:
@@ -19,12 +19,21 @@ def require_folder(path: Path) -> None:
         )
 
 
+def require_writable(path: Path) -> None:
+    """Raise InputError unless `path` can be a file in an existing, writable folder."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError("output", path, "a file in an existing folder that can be written")
+
+
 def write_file(path: Path, content: str | bytes) -> Path:
     """Write `content` to `path`, whole or not at all, making its folder if need be; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        with unfinished.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

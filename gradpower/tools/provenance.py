@@ -10,14 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from theory.flags import jsonable
+from gradpower.tools.terminal import jsonable
 
 _NUMERICAL = ("numpy", "scipy", "numba", "sympy", "python-flint", "matplotlib")
 
 
 def checkout() -> Path | None:
     """Return the root of the git checkout that this package is run from; None if it is installed elsewhere."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     return root if (root / ".git").exists() and (root / "pyproject.toml").is_file() else None
 
 

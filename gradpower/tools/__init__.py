@@ -1,0 +1,1 @@
+"""What every package of the repository uses; none of it needs torch."""
