@@ -34,8 +34,8 @@ test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
 
-check: $(DEV)  ## formatting, lint, types and import arrows, then the tests
-	@echo "Checking formatting, lint, types and import arrows"
+check: $(DEV)  ## formatting, lint, types and allowed imports, then the tests
+	@echo "Checking formatting, lint, types and allowed imports"
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
