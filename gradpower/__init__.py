@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         wsd_power,
     )
     from gradpower.transform import foreach_sign_power, sign_power, sign_power_
-    from gradpower.update_size import UpdateMeter, UpdateSize, effective_update_ratio, gaussian_damping
+    from gradpower.update_size import UpdateMeter, UpdateSize, effective_update_ratio
 
 # Where each public name lives: torch is imported when the first of them is asked for, not by `gradpower --help`.
 _HOMES = {
@@ -54,7 +54,7 @@ _HOMES = {
     "powered_optimizer": "PoweredOptimizer",
     "schedules": "Anneal PowerSchedule constant_power cosine_power linear_power wsd_power",
     "transform": "foreach_sign_power sign_power sign_power_",
-    "update_size": "UpdateMeter UpdateSize effective_update_ratio gaussian_damping",
+    "update_size": "UpdateMeter UpdateSize effective_update_ratio",
 }
 
 __all__ = [
@@ -84,7 +84,6 @@ __all__ = [
     "cosine_power",
     "effective_update_ratio",
     "foreach_sign_power",
-    "gaussian_damping",
     "linear_power",
     "module_scales",
     "modules_by_pattern",

@@ -64,6 +64,7 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
 
     Examples
     --------
+    >>> import torch
     >>> optimizer = powered(torch.optim.Adamax)([torch.nn.Parameter(torch.ones(2))], lr=0.1, power=1.2)
     >>> isinstance(optimizer, torch.optim.Adamax), type(optimizer).__name__
     (True, 'AdamaxPower')

@@ -286,8 +286,9 @@ def base_of(cls: type[PoweredOptimizer]) -> type[Optimizer]:
 
     Examples
     --------
-    >>> base_of(powered(torch.optim.Adamax)).__name__
-    'Adamax'
+    >>> from gradpower import SGDPower
+    >>> base_of(SGDPower).__name__
+    'SGD'
     """
     after = cls.__mro__[cls.__mro__.index(PoweredOptimizer) + 1 :]
     return next(c for c in after if issubclass(c, Optimizer))

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import ASGD, SGD, Adadelta, Adafactor, Adagrad, Adamax, Muon, Optimizer, RMSprop, Rprop
 
 from gradpower.combined import CombinedOptimizer
-from gradpower.inputs import real, refusal
+from gradpower.inputs import refusal
 from gradpower.module_snr import Rows, modules_of, named_groups, unwrapped
 from gradpower.shards import refuse_shards
 from gradpower.stand_in import Group
@@ -349,24 +349,3 @@ def effective_update_ratio(
         error = math.hypot(top.standard_error / base.value, top.value * base.standard_error / base.value**2)
         ratios[name] = Estimate(top.value / base.value, error)
     return ratios
-
-
-def gaussian_damping(power: float) -> float:
-    """`E|g|^p/√E|g|^{2p}` of Gaussian g, relative to its value √(2/π) at p = 1: `√(π/2)·Γ((p+1)/2)/√(√π·Γ(p+½))`.
-
-    It is the mean size of φ_p(g)/√E φ_p(g)², so of Adam's update without momentum as β2 → 1. With momentum the RMS of
-    its update on pure noise tends to √((1−β1)/(1+β1)) at every p: what a run loses is for `UpdateMeter` to measure.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `power` is not a finite number > 0.
-
-    Examples
-    --------
-    >>> [round(gaussian_damping(p), 3) for p in (0.5, 1.0, 1.2)]
-    [1.154, 1.0, 0.94]
-    """
-    p = real("power", power, "a finite number > 0", low=0, open_low=True)
-    log = math.lgamma((p + 1) / 2) - math.lgamma(p + 0.5) / 2 - math.log(math.pi) / 4
-    return math.sqrt(math.pi / 2) * math.exp(log)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from figures.style import house_style, law_style, new_figure, ratio_style, save
+from gradpower.tools import provenance as provenance_module
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import checkout, provenance
-from theory import provenance as provenance_module
 
 ORIGIN = {"command": "gradpower figure 7", "config": {"law": ["uniform"], "seed": 0}}
 
