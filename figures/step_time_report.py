@@ -18,10 +18,10 @@ steps, ± half their 95% interval. The least an AdamW step must move is 28 bytes
 gradient and both moments, write all but the gradient): GB/s say how fast that would be."""
 
 _LAUNCHES = """\
-*Many small parameters.* The same for matrices of 256 entries each, where launches, not memory, decide. A launch is an
-operation that reaches torch's dispatcher. The power takes four of its own, however many parameters there are. Under
-FSDP2 it works on each process's own shards, and so does the step that follows, without DTensor's cost for each
-operation: there it is faster than its base."""
+*Many small parameters.* The same for matrices of 256 entries each, where the number of operations decides, not memory.
+A launch here is an operation that reaches torch's dispatcher; on a CPU it still works tensor by tensor. The power takes
+four, however many of these parameters there are. Under FSDP2 it works on each process's own shards, and so does the
+step that follows. That saves DTensor's cost for each operation, and for AdamW more than the power takes."""
 
 HEADINGS = ("parameters", "implementation", "AdamW, ms", "AdamWPower, ms", "ratio", "GB/s", "copy, GB/s")
 LAUNCH_HEADINGS = (

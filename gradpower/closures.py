@@ -44,8 +44,11 @@ def closure_use(base: type[Optimizer]) -> str:
         return ""
     if closure.default is closure.empty:
         return "it requires a closure"
-    tree = ast.parse(textwrap.dedent(_source(step)))
-    if sum(isinstance(n, ast.Call) and _is_closure(n.func) for n in ast.walk(tree)) > 1:
+    try:
+        tree = ast.parse(textwrap.dedent(_source(step)))
+    except SyntaxError:  # a text at the margin, in a docstring, hides the indentation
+        return ""
+    if _calls(tree) > 1:
         return "it calls its closure repeatedly"
     return "it requires a closure" if any(map(_fails_without, ast.walk(tree))) else ""
 
@@ -55,6 +58,15 @@ def _source(definition: object) -> str:
         return inspect.getsource(definition)  # type: ignore[arg-type]
     except (OSError, TypeError):
         return ""
+
+
+def _calls(node: ast.AST) -> int:
+    """Return how often a run through a piece of code can call the closure, loops counted once."""
+    if isinstance(node, ast.If):
+        branches = [sum(map(_calls, branch)) for branch in (node.body, node.orelse)]
+        return _calls(node.test) + max(branches)
+    own = isinstance(node, ast.Call) and _is_closure(node.func)
+    return own + sum(map(_calls, ast.iter_child_nodes(node)))
 
 
 def _is_closure(node: ast.AST) -> bool:

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.layout import fills_memory, same_layout
-from gradpower.powered_optimizer import PoweredOptimizer
-from gradpower.shards import reduce_and_localize
+from gradpower.powered_optimizer import PoweredOptimizer, Step
+from gradpower.shards import local_part, reduce_and_localize
 from gradpower.stand_in import Group, with_gradient
 from gradpower.transform import SignPower, is_plain
 
@@ -31,15 +31,13 @@ class FusedAdamStep(PoweredOptimizer):
     its own shards.
     """
 
-    def _step_group(self, group: Group, transform: SignPower, largest: int) -> None:
+    def _step_group(self, step: Step, group: Group, transform: SignPower, largest: int) -> None:
         if not group["fused"] or transform.is_identity:
-            super()._step_group(group, transform, largest)
-        elif self._kernel_step(group, transform):
-            pass
-        elif all(_alike(p, t) for p in with_gradient(group) for t in (p.grad, *self.state[p].values())):
-            super()._step_group(group, transform, largest)
-        else:
-            super()._step_group({**group, "fused": False, "foreach": False}, transform, largest)
+            super()._step_group(step, group, transform, largest)
+        elif not self._kernel_step(group, transform):
+            alike = all(_alike(p, t) for p in with_gradient(group) for t in (p.grad, *self.state[p].values()))
+            seen = group if alike else {**group, "fused": False, "foreach": False}
+            super()._step_group(step, seen, transform, largest)
 
     def _kernel_step(self, group: Group, transform: SignPower) -> bool:
         """Take the step of a group in one pass over memory and return True, if there is a kernel for it."""
@@ -119,6 +117,8 @@ def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, 
     why = kernel.reason() if kernel else f"there is no kernel for {params[0].device.type}"
     if why and warn:
         _warn_once(why)
+    if kernel and not why and not kernel.supports(list(map(local_part, params))):
+        why = "a parameter is of a dtype, layout or class that the kernel does not take"
     return (None, why) if why else (kernel, "")
 
 
@@ -130,7 +130,12 @@ def _warn_once(why: str) -> None:
 
 def _alike(p: Tensor, t: object) -> bool:
     """Whether a gradient or moment lies in memory as its parameter does; asked of plain tensors on the CPU only."""
-    if not isinstance(t, Tensor) or not t.ndim or not (is_plain(p) and is_plain(t) and p.is_cpu):
+    if not isinstance(t, Tensor) or not t.ndim:
+        return True
+    p, t = local_part(p), local_part(t)
+    if (
+        not (is_plain(p) and is_plain(t) and p.is_cpu) or p.shape != t.shape
+    ):  # a gradient yet to be redistributed
         return True
     return fills_memory(p) and same_layout(p, t)
 

@@ -148,7 +148,7 @@ class Rows:
 
     def __init__(self, width: int) -> None:
         self._recent: list[Tensor] = []
-        self._moved = torch.zeros(0, width, dtype=torch.float64)
+        self._moved = torch.zeros(0, width, dtype=torch.float64, device="cpu")
 
     def append(self, row: Tensor) -> None:
         """Add a row."""
@@ -275,8 +275,9 @@ class SNRMeter:
 
 def _signal_variances(residuals: Tensor) -> tuple[float, float]:
     """Fit a, b >= 0 to residuals h_k − S of variance a + (a+b)/(k−1), k = 2, …, K."""
-    past = torch.arange(1, len(residuals) + 1, dtype=torch.float64)
-    shares = torch.cat([torch.zeros(1), torch.logspace(-4, 4, 81)]).double() / len(past)  # a/b
+    past = torch.arange(1, len(residuals) + 1, dtype=torch.float64, device=residuals.device)
+    grid = [0.0, *(10 ** (k / 10) for k in range(-40, 41))]
+    shares = past.new_tensor(grid) / len(past)  # a/b
     shapes = shares[:, None] * (1 + 1 / past) + 1 / past
     b = (residuals.square() / shapes).mean(1)
     misfit = len(past) * b.log() + shapes.log().sum(1)

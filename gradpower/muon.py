@@ -24,7 +24,7 @@ from gradpower.names import match_parameters
 from gradpower.optimizers import POWERED, AdamWPower
 from gradpower.powered_optimizer import PoweredOptimizer
 from gradpower.shards import is_dtensor, reduce_and_localize
-from gradpower.stand_in import Group
+from gradpower.stand_in import COLLECTORS, Group
 
 ALGORITHMS = ("muon", "adamw")
 # The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.
@@ -97,6 +97,7 @@ class StackedMuon(Muon):
         return has_complex
 
 
+COLLECTORS.add(StackedMuon._init_group)
 # The signature that is shown is torch's.
 functools.update_wrapper(StackedMuon.__init__, Muon.__init__, assigned=(), updated=())
 

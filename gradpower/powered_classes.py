@@ -100,4 +100,9 @@ class _Derived(type):
     """The type of classes made by `powered`: they are pickled as the call that makes them."""
 
 
-copyreg.pickle(_Derived, lambda cls: (powered, (base_of(cast("type[PoweredOptimizer]", cls)),)))  # type: ignore[arg-type,return-value]
+def _reduced(cls: type[PoweredOptimizer]) -> Any:
+    base = base_of(cls)
+    return (powered, (base,)) if cls is POWERED.get(base) else cls.__qualname__
+
+
+copyreg.pickle(_Derived, _reduced)  # type: ignore[arg-type]

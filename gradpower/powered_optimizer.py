@@ -6,6 +6,7 @@ GradPower feeds φ_p(g_t) to an unchanged base optimizer Q (Section 3 of the pap
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
@@ -32,6 +33,7 @@ from gradpower.stand_in import (
 from gradpower.transform import OFFSET, SignPower
 
 F = TypeVar("F", bound=Callable[..., Any])
+Step = Callable[..., Any]
 B_co = TypeVar("B_co", bound=Optimizer, covariant=True)
 # What a powered optimizer adds to every parameter group.
 SETTINGS = ("power", "offset")
@@ -54,8 +56,8 @@ class PoweredOptimizer(Optimizer):
         Parameters or parameter groups, as the base takes them; a group may have its own "power" and "offset".
     power : float or Tensor
         The power p > 0 of the groups that have none of their own. p = 1 is the base optimizer, bit for bit; as
-        p → 0 it sees the signs only. A 0-dimensional tensor can be changed in a captured graph: each group has a
-        copy of its own, whose value is not checked again.
+        p → 0 it sees the signs only. A 0-dimensional tensor on the parameters' device can be changed in a captured
+        graph: each group has a copy of its own, whose value is not checked again.
     offset : float
         δ >= 0 of the variant sign(g)·(|g| + δ)^p; the authors' training code has 1e-8.
     clip : Clip, optional
@@ -123,7 +125,9 @@ class PoweredOptimizer(Optimizer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         base = base_of(cls)
-        cls._base_step, cls._stand_in = staticmethod(step_of(base)), stand_in_class(base)
+        theirs = getattr(cls, "_init_group", None) is getattr(base, "_init_group", None)
+        cls._base_step = staticmethod(step_of(base))
+        cls._stand_in = stand_in_class(base) if theirs else None
         cls.__signature__ = _signature(cls)  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -207,10 +211,11 @@ class PoweredOptimizer(Optimizer):
         """
         if torch.compiler.is_compiling():
             return self._compiled_step(closure, kwargs)
+        loss = _evaluate(closure)
         transforms = [_transform(group) for group in self.param_groups]
         if self.clip is None and all(transform.is_identity for transform in transforms):
-            return self._base_step(self, **({} if closure is None else {"closure": closure}), **kwargs)
-        loss = _evaluate(closure)
+            result = self._base_step(self, **kwargs)
+            return result if closure is None else loss
         with torch.no_grad():
             transforms = self._clipped(transforms)
         if self._stand_in is None:
@@ -219,15 +224,16 @@ class PoweredOptimizer(Optimizer):
             return loss
         with torch.no_grad():
             largest = largest_portion(self.param_groups)
+            step = functools.partial(self._base_step, **kwargs) if kwargs else self._base_step
             for group, transform in zip(self.param_groups, transforms, strict=True):
-                self._step_group(group, transform, largest)
+                self._step_group(step, group, transform, largest)
         return loss
 
-    def _step_group(self, group: Group, transform: SignPower, largest: int) -> None:
+    def _step_group(self, step: Step, group: Group, transform: SignPower, largest: int) -> None:
         """Take the step of one group, a portion of its powered gradients at a time; at p = 1 the base does."""
         assert self._stand_in is not None
         for portion in [group] if transform.is_identity else portions(group, largest):
-            step_group(self, self._stand_in, self._base_step, portion, transform)
+            step_group(self, self._stand_in, step, portion, transform)
 
     def _compiled_step(self, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
         """Let torch.compile see the base's step, between two calls that it does not trace."""
@@ -295,7 +301,10 @@ def base_of(cls: type[PoweredOptimizer]) -> type[Optimizer]:
 
 
 def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
-    """Return the base's parameters and, before its keywords, ours."""
+    """Return the base's parameters and, before its keywords, ours; those of a constructor of the class's own."""
+    if "__init__" in vars(cls):
+        own = inspect.signature(cls.__init__)
+        return own.replace(parameters=list(own.parameters.values())[1:])
     theirs = list(inspect.signature(base_of(cls).__init__).parameters.values())[1:]
     ours = list(inspect.signature(PoweredOptimizer.__init__).parameters.values())
     ours = [p for p in ours if p.name in (*SETTINGS, "clip")]

@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
-from gradpower.clipping import global_norm
 from gradpower.inputs import check_power, real, refusal
 from gradpower.module_snr import unwrapped
 
@@ -67,8 +66,8 @@ class PowerSchedule(LRScheduler):
     """Move the power of every parameter group from its own to a common one: p(t) = w(t)·p_0 + (1 − w(t))·p_end.
 
     t counts the steps that the optimizer really took: not those that a GradScaler skips, that fail, or that only
-    accumulate, nor those of zero gradients at rate 0, by which torch.distributed.checkpoint makes states. To trainers
-    the schedule is an `LRScheduler`, but its `step()` does nothing, and it leaves learning rates alone.
+    accumulate, nor those at rate 0 by which torch.distributed.checkpoint makes states. To trainers the schedule is an
+    `LRScheduler`, but its `step()` does nothing, and it leaves learning rates alone.
 
     Parameters
     ----------
@@ -150,9 +149,13 @@ class PowerSchedule(LRScheduler):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, and set the powers by it; without "initial_powers" by those of the groups."""
+        if "initial_powers" in state_dict:
+            powers, count = state_dict["initial_powers"], len(_powered_groups(self.optimizer))
+            if len(powers) != count:
+                raise refusal("initial_powers", powers, f"one power for each of {count} groups", ValueError)
+            self._course.initial = [float(power) for power in powers]
         self._course.last_step = int(state_dict["last_step"])
         if "initial_powers" in state_dict:
-            self._course.initial = [float(power) for power in state_dict["initial_powers"]]
             for group, power in zip(_powered_groups(self.optimizer), self._course.initial, strict=True):
                 group["initial_power"] = power
         self._course.set_powers(self.optimizer)
@@ -191,7 +194,7 @@ class _Course:
         ended, self.in_step = self.in_step, False
         # A graph in the making would write this one power at every replay.
         captured = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-        if ended and not captured and not _prepares_state(optimizer):
+        if ended and not captured and not _prepares_state(optimizer, kwargs):
             self.last_step += 1
             self.set_powers(optimizer)
 
@@ -216,15 +219,12 @@ def _powered_groups(optimizer: Optimizer) -> list[dict[str, Any]]:
     return [group for group in getattr(optimizer, "param_groups", []) if "power" in group]
 
 
-def _prepares_state(optimizer: Optimizer) -> bool:
-    """Whether a step was of zero gradients at rate 0."""
-    rates = [group.get("lr", 1.0) for group in optimizer.param_groups]
+def _prepares_state(optimizer: Optimizer, kwargs: dict[str, Any]) -> bool:
+    """Whether torch.distributed.checkpoint takes a step that makes the state: at rate 0, with closure=None by name."""
     # A rate on a device is not read: that would wait.
-    if any((isinstance(rate, Tensor) and not rate.is_cpu) or float(rate) for rate in rates):
-        return False
-    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = None if any(g.is_sparse for g in gradients) else global_norm([gradients], 1.0)
-    return norm is not None and float(norm) == 0
+    rates = [group.get("lr", 1.0) for group in optimizer.param_groups]
+    known = all(not isinstance(rate, Tensor) or rate.is_cpu for rate in rates)
+    return kwargs == {"closure": None} and known and not any(map(float, rates))
 
 
 def constant_power(optimizer: Optimizer) -> PowerSchedule:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from gradpower.inputs import refusal
 
@@ -31,14 +32,11 @@ def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
 
 
 def shard_of(g: Tensor) -> Tensor:
-    """Return what this process has of a DTensor, other tensors as they are."""
-    if not is_dtensor(g):
-        return g
-    dtensor = cast(Any, g)
-    if any(placement.is_partial() for placement in dtensor.placements):
+    """Return what this process has of a gradient, which may not be a sum that is still to be made (Partial)."""
+    if is_dtensor(g) and any(place.is_partial() for place in cast(Any, g).placements):
         allowed = "Shard or Replicate (redistribute it first: the power of a sum is not the sum of powers)"
-        raise refusal("placements of the gradient", dtensor.placements, allowed, ValueError)
-    return cast(Tensor, dtensor.to_local())
+        raise refusal("placements of the gradient", cast(Any, g).placements, allowed, ValueError)
+    return cast(Tensor, cast(Any, g).to_local()) if is_dtensor(g) else g
 
 
 def like_shard(g: Tensor, image: Tensor) -> Tensor:
@@ -63,17 +61,25 @@ def reduce_and_localize(
     sharded = any_dtensor(params)
     if sharded:
         grads[:] = map(reduced, params, grads)
+        if local:
+            # What the step does to the shards would not count as a change of the DTensors.
+            increment_version([t for tensors in (params, *rest) for t in tensors if is_dtensor(t)])
         for tensors in (params, grads, *rest) if local else ():
-            # to_local() would wrap a parameter anew at every step.
-            tensors[:] = [cast(Any, t)._local_tensor if is_dtensor(t) else t for t in tensors]
+            tensors[:] = map(local_part, tensors)
     return sharded
 
 
-def reduced(p: Any, g: Any) -> Tensor:
-    """Return the gradient in the placement of its parameter where it is a sum that is still to be made (Partial).
+def local_part(tensor: Tensor) -> Tensor:
+    """Return what this process has of a DTensor, other tensors as they are."""
+    # to_local() would wrap a parameter anew at every step.
+    return cast(Tensor, cast(Any, tensor)._local_tensor) if is_dtensor(tensor) else tensor
 
-    The power of a sum is not the sum of powers.
+
+def reduced(p: Any, g: Any) -> Tensor:
+    """Return the gradient in the placement of its parameter: sums that are still to be made (Partial) are made.
+
+    The power of a sum is not the sum of powers. Tensor parallelism leaves other placements as well.
     """
-    if is_dtensor(g) and any(placement.is_partial() for placement in g.placements):
+    if is_dtensor(g) and is_dtensor(p) and g.placements != p.placements:
         return cast(Tensor, g.redistribute(p.device_mesh, p.placements))
     return cast(Tensor, g)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from inspect import unwrap
 from typing import Any, cast
 
 import torch
@@ -31,7 +32,7 @@ from torch.optim import (
     Rprop,
 )
 
-from gradpower.shards import like_shard, reduce_and_localize, reduced
+from gradpower.shards import any_dtensor, like_shard, local_part, reduce_and_localize, reduced
 from gradpower.transform import SignPower
 
 Group = dict[str, Any]
@@ -52,10 +53,13 @@ def step_of(base: type[Optimizer]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", step)
 
 
-# Steps that take gradients from the third argument of `_init_group` and compute entry by entry …
-_ENTRYWISE = {step_of(c) for c in (Adam, Adamax, NAdam, RAdam, Adagrad, RMSprop, Adadelta, Rprop, ASGD, SGD)}
-# … and those that take them there, but compute with whole matrices.
-_COLLECTING = _ENTRYWISE | {step_of(c) for c in (Muon, Adafactor)}
+# Classes whose step takes gradients from the third argument of `_init_group`: those that compute entry by entry, and
+# those that compute with whole matrices.
+_ENTRYWISE = (Adam, Adamax, NAdam, RAdam, Adagrad, RMSprop, Adadelta, Rprop, ASGD, SGD)
+_COLLECTING = {unwrap(c.step): c in _ENTRYWISE for c in (*_ENTRYWISE, Muon, Adafactor)}
+# Their `_init_group`, and others' that do the same: a class that overrides it otherwise is not taken for one of them.
+# torch.compile wraps both when it is first used, so that what is in the wrappers is compared.
+COLLECTORS: set[Any] = {unwrap(c._init_group) for c in (*_ENTRYWISE, Muon, Adafactor)}
 
 
 def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
@@ -66,10 +70,10 @@ def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
     >>> stand_in_class(torch.optim.AdamW) is None, stand_in_class(torch.optim.SparseAdam) is None
     (False, True)
     """
-    step = step_of(base)
-    if step not in _COLLECTING:
+    step, collects = unwrap(base.step), unwrap(getattr(base, "_init_group", base.step))
+    if step not in _COLLECTING or collects not in COLLECTORS:
         return None
-    local = step in _ENTRYWISE
+    local = _COLLECTING[step]
 
     def _init_group(self: Any, group: Group, params: list[Tensor], grads: list[Tensor], *rest: Any) -> Any:
         result = base._init_group(self, group, params, grads, *rest)  # type: ignore[attr-defined]
@@ -87,7 +91,10 @@ def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
 def step_group(
     optimizer: Optimizer, kind: type[Optimizer], step: Callable[..., Any], group: Group, transform: SignPower
 ) -> None:
-    """Let a stand-in for `optimizer` take the step of one group, on the images of its gradients."""
+    """Let a stand-in for `optimizer` take the step of one group, on the images of its gradients.
+
+    It shares the state and copies the attributes of `optimizer`; what the step sets on it is lost.
+    """
     stand_in: Any = object.__new__(kind)
     vars(stand_in).update(vars(optimizer), param_groups=[group], transform=transform, shards=[])
     step(stand_in)
@@ -111,10 +118,9 @@ def portions(group: Group, largest: int) -> Iterator[Group]:
     """Split a group so that the powered gradients of a portion, and their signs, fit into `largest` entries."""
     portion: list[Tensor] = []
     total = 0
-    for p in group["params"]:
+    for p, size in zip(group["params"], _sizes(group["params"]), strict=True):
         if p.grad is None:
             continue
-        size = p.numel()
         if portion and 2 * (total + size) > largest:
             yield {**group, "params": portion}
             portion, total = [], 0
@@ -126,8 +132,12 @@ def portions(group: Group, largest: int) -> Iterator[Group]:
 
 def largest_portion(groups: Iterable[Group]) -> int:
     """Return the entries that the powered gradients of a step may take up at once: the largest parameter, or FLOOR."""
-    sizes: list[int] = [p.numel() for group in groups for p in group["params"]]
-    return max(FLOOR, *sizes, 0)
+    return max([FLOOR, *(size for group in groups for size in _sizes(group["params"]))])
+
+
+def _sizes(params: list[Tensor]) -> list[int]:
+    """Return the numbers of entries that this process has."""
+    return [p.numel() for p in (map(local_part, params) if any_dtensor(params) else params)]
 
 
 @contextmanager

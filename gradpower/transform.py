@@ -18,7 +18,8 @@ WIDE = (torch.float32, torch.float64)
 _KINDS = (Tensor, torch.nn.Parameter)
 # Reduced precision and complex numbers are computed wider, this many entries at a time, not as a whole tensor.
 BLOCK = 1 << 20
-# Entries from which a pass over memory costs the CPU more than a launch: it takes such tensors one by one.
+# Entries up to which tensors share launches on the CPU; elsewhere it is BLOCK. For more, a pass over memory costs more
+# than a launch, and taken one by one they need no room for their signs.
 LARGE = 1 << 16
 
 
@@ -191,7 +192,7 @@ class SignPower:
         images: list[Tensor | None] = [None] * len(tensors)
         alike: dict[tuple[torch.dtype, torch.device], list[int]] = {}
         for index, g in enumerate(tensors):
-            if g.dtype in WIDE and is_plain(g) and (g.numel() <= LARGE or not g.is_cpu):
+            if g.dtype in WIDE and is_plain(g) and g.numel() <= (LARGE if g.is_cpu else BLOCK):
                 alike.setdefault((g.dtype, g.device), []).append(index)
             else:
                 images[index] = self(g)

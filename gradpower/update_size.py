@@ -185,8 +185,10 @@ class UpdateMeter:
     def _draw(self, p: Tensor) -> Tensor | slice:
         if self.sample is None or p.numel() <= self.sample:
             return slice(None)
-        generator = torch.Generator().manual_seed(self.seed + 1_000_003 * len(self._drawn))
-        drawn: Tensor = torch.unique(torch.randint(p.numel(), (self.sample,), generator=generator))
+        generator = torch.Generator("cpu").manual_seed(self.seed + 1_000_003 * len(self._drawn))
+        drawn: Tensor = torch.unique(
+            torch.randint(p.numel(), (self.sample,), generator=generator, device="cpu")
+        )
         return drawn.to(p.device)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -304,12 +306,12 @@ def _drift(batches: list[Tensor]) -> Estimate:
     n = len(batches)
     if n < _FEWEST_BATCHES:
         return Estimate(math.nan, math.nan)
-    counts = torch.tensor([float(batch[-1]) for batch in batches], dtype=torch.float64)
+    counts = torch.tensor([float(batch[-1]) for batch in batches], dtype=torch.float64, device="cpu")
     pairs = counts.outer(counts).triu(2)
     products = torch.zeros_like(pairs)
     for j, k in pairs.nonzero().tolist():
         products[j, k] = float(batches[j][:-1].dot(batches[k][:-1]))
-    kept = 1 - torch.eye(n, dtype=torch.float64)  # row j: all but batch j
+    kept = 1 - torch.eye(n, dtype=torch.float64, device=pairs.device)  # row j: all but batch j
     left_out = ((kept @ products) * kept).sum(1) / ((kept @ pairs) * kept).sum(1)
     error = math.sqrt((n - 1) * float(left_out.var(correction=0)))
     return Estimate(float(products.sum() / pairs.sum()), error)

@@ -124,7 +124,9 @@ def test_fsdp_of_shards_of_unequal_size(optimizer: str, ranks: list[dict[str, An
 def test_tensor_parallel_with_partial_gradients_is_one_process(ranks: list[dict[str, Any]]) -> None:
     for results in (dict(rank["tensor_parallel"]) for rank in ranks):
         assert results.pop("partial")
-        assert len(results) == 9
+        assert results.pop("elsewhere")
+        assert all(version >= 4 for version in results.pop("versions"))  # autograd sees that they changed
+        assert len(results) == 18
         for name, weights in results.items():
             assert farthest(weights["across"], weights["alone"]) < 2e-6, name
 

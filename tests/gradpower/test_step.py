@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 
 import pytest
 import torch
@@ -20,9 +21,16 @@ from gradpower import (
     powered,
     step_paths,
 )
+from gradpower.stand_in import stand_in_class
 from tests.gradpower.contract import BY_NAME, CASES, Signum, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3))
+
+
+class Mine(powered(torch.optim.Adamax)):
+    """A subclass at a module's top, which can be pickled by its name."""
+
+
 TORCHS = [case for case in CASES if case.base.__module__.startswith("torch.optim")]
 every_torch_case = pytest.mark.parametrize("case", TORCHS, ids=lambda case: case.name)
 
@@ -162,6 +170,92 @@ def test_bases_that_live_on_their_closure_are_refused_when_made(base):
         powered(base)
 
 
+class Branches(Signum):
+    def step(self, closure=None, *, twice=False):
+        """Call the closure once, in one of two places.
+
+        A text at the margin.
+        """
+        if twice:
+            loss = closure()
+        else:
+            with torch.enable_grad():
+                loss = None if closure is None else closure()
+        super().step()
+        return loss
+
+
+def test_one_call_of_the_closure_on_every_way_through_is_no_repetition():
+    params = parameters(SHAPES, torch.float32, seed=1)
+    stream(params, 0)
+    optimizer = powered(Branches)(params, power=1.3)
+    assert optimizer.step(lambda: 2.0) == 2.0
+
+
+def test_a_step_refuses_keywords_that_the_base_does_not_take():
+    for power in (1.0, 1.3):
+        params = parameters(SHAPES, torch.float32, seed=1)
+        optimizer = AdamWPower(params, power=power)
+        stream(params, 0)
+        before = [p.detach().clone() for p in params]
+        with pytest.raises(TypeError, match="nonsense"):
+            optimizer.step(nonsense=3)
+        assert_same_bits(params, before)
+
+
+def test_a_class_that_collects_gradients_in_its_own_way_is_stepped_by_its_own_way():
+    class Doubling(torch.optim.SGD):
+        def _init_group(self, group, params, grads, *rest):
+            result = super()._init_group(group, params, grads, *rest)
+            grads[:] = [2 * g for g in grads]
+            return result
+
+    class Counting(SGDPower):
+        calls = 0
+
+        def _init_group(self, *arguments):
+            self.calls += 1
+            return super()._init_group(*arguments)
+
+    p, q = Parameter(torch.zeros(2)), Parameter(torch.zeros(2))
+    doubling, counting = powered(Doubling)([p], lr=1.0, power=2.0), Counting([q], lr=1.0, power=2.0)
+    p.grad, q.grad = torch.tensor([1.0, -3.0]), torch.tensor([1.0, -3.0])
+    doubling.step()
+    counting.step()
+    assert p.tolist() == [-2.0, 18.0]
+    assert (q.tolist(), counting.calls) == ([-1.0, 9.0], 1)
+
+
+def test_bases_are_known_after_torch_compile_has_wrapped_their_methods():
+    torch.compile(torch.sin, backend="eager")(torch.ones(1))
+    for case in TORCHS:
+        assert stand_in_class(case.base) is not None, case.name
+        fresh = type("Fresh", (case.base,), {})
+        assert powered(fresh)._stand_in is not None, case.name
+
+
+def test_subclasses_keep_their_signature_and_their_class_when_pickled():
+    class Own(AdamWPower):
+        def __init__(self, params, strength, power=1.1):
+            super().__init__(params, lr=strength, power=power)
+
+    assert list(inspect.signature(Own).parameters) == ["params", "strength", "power"]
+    mine = Mine(parameters(SHAPES, torch.float32, seed=1), power=1.2)
+    assert type(pickle.loads(pickle.dumps(mine))) is Mine
+
+
+def test_what_the_closure_sets_holds_for_this_step():
+    p = Parameter(torch.zeros(2))
+    optimizer = SGDPower([p], lr=1.0, power=1.0)
+
+    def closure():
+        p.grad = torch.tensor([4.0, -4.0])
+        optimizer.param_groups[0].update(power=0.5, lr=0.5)
+
+    optimizer.step(closure)
+    assert p.tolist() == [-1.0, 1.0]
+
+
 @pytest.mark.parametrize("name", ["power", "offset", "clip"])
 def test_a_base_with_an_argument_of_our_name_is_refused(name):
     parameters = [
@@ -250,5 +344,7 @@ def test_paths():
     ]
     fused = step_paths(AdamWPower(copy.deepcopy(groups), power=1.2, fused=True))
     assert fused[0].startswith(("one pass: gradpower.kernels.", "powered gradients, then the base ("))
+    double = AdamWPower([Parameter(torch.ones(2, dtype=torch.float64))], power=1.2, fused=True)
+    assert step_paths(double)[0].startswith("powered gradients, then the base (")
     amsgrad = AdamWPower(copy.deepcopy(groups), power=1.2, fused=True, amsgrad=True)
     assert step_paths(amsgrad)[0] == "powered gradients, then the base (amsgrad=True has no kernel)"

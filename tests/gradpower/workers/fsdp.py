@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     RowwiseParallel,
@@ -150,40 +151,52 @@ class Feedforward(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.embedding = nn.Embedding(10, 8)
         self.norm = nn.LayerNorm(8)
         self.up = nn.Linear(8, 16)
         self.down = nn.Linear(16, 8)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.up(self.norm(x)).relu())
+        return self.down(self.up(self.norm(self.embedding(x))).relu())
 
 
 def tensor_parallel() -> Result:
-    """Linear layers cut by columns and rows, and a norm on pieces of the sequence, whose gradient is Partial."""
+    """Linear layers cut by columns and rows, an embedding by rows, and a norm on pieces of the sequence.
+
+    The gradient of the norm is Partial, and that of the embedding, which is cut, is whole on every process.
+    """
     results: Result = {}
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     plan = {
+        "embedding": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)),
         "norm": SequenceParallel(use_local_output=False),
         "up": ColwiseParallel(input_layouts=Shard(1)),
         "down": RowwiseParallel(output_layouts=Shard(1)),
     }
-    x = torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(1))
-    for how, options in SETTINGS.items():
-        for clip in (None, clip_then_power(0.1), power_then_clip(0.1)):
-            alone, across = Feedforward(), parallelize_module(Feedforward(), mesh, plan)
-            for model in (alone, across):
-                optimizer = AdamWPower(model.parameters(), power=1.2, clip=clip, **ADAMW, **options)
-                share = x if model is alone else x.chunk(dist.get_world_size(), dim=1)[dist.get_rank()]
-                for _ in range(4):
-                    ((model(share) - share).square().sum() / x.numel()).backward()
-                    results["partial"] = any(is_partial(p.grad) for p in model.parameters())
-                    optimizer.step()
-                    optimizer.zero_grad()
-            results[f"{how} {clip.order if clip else 'unclipped'}"] = {
-                "alone": weights(alone),
-                "across": weights(across),
-            }
+    tokens = torch.randint(10, (4, 6), generator=torch.Generator().manual_seed(1))
+    target = torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(2))
+    kinds = {"AdamWPower": partial(AdamWPower, **ADAMW), "SGDPower": partial(SGDPower, lr=0.1, momentum=0.9)}
+    clips = (None, clip_then_power(0.1), power_then_clip(0.1))
+    for kind, how, clip in itertools.product(kinds, SETTINGS, clips):
+        alone, across = Feedforward(), parallelize_module(Feedforward(), mesh, plan)
+        for model in (alone, across):
+            optimizer = kinds[kind](model.parameters(), power=1.2, clip=clip, **SETTINGS[how])
+            share = target if model is alone else target.chunk(dist.get_world_size(), dim=1)[dist.get_rank()]
+            for _ in range(4):
+                ((model(tokens) - share).square().sum() / target.numel()).backward()
+                results["partial"] = any(is_partial(p.grad) for p in model.parameters())
+                results["elsewhere"] = any(is_elsewhere(p) for p in model.parameters())
+                optimizer.step()
+                optimizer.zero_grad()
+        order = clip.order if clip else "unclipped"
+        results[f"{kind} {how} {order}"] = {"alone": weights(alone), "across": weights(across)}
+    results["versions"] = [p._version for p in across.parameters()]
     return results
+
+
+def is_elsewhere(p: nn.Parameter) -> bool:
+    """Whether the gradient is whole on every process, and the parameter cut."""
+    return isinstance(p, DTensor) and p.placements == (Shard(0),) and p.grad.placements == (Replicate(),)
 
 
 def is_partial(g: Tensor) -> bool:
