@@ -191,7 +191,8 @@ class SNRMeter:
     where noisier micro-batches have more signal, too (gradients that differ by a factor), the error bar is too wide,
     up to threefold.
 
-    Memory: one copy of the parameters (float32 at least), two with `accumulate`, a temporary of the largest parameter.
+    Memory: one copy of the parameters (float32 at least), two with `accumulate`, and in `update` two temporaries of the
+    largest parameter, three with `accumulate`.
 
     Examples
     --------

@@ -84,7 +84,7 @@ def sign_power_(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Ten
 
     Notes
     -----
-    Not recorded by autograd. Extra memory: as much as `g`.
+    Not recorded by autograd. Extra memory: as much as `g`, and as in `PoweredOptimizer` for complex and reduced dtypes.
 
     Examples
     --------
