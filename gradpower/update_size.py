@@ -110,8 +110,8 @@ class UpdateMeter:
     unless stretches and batches are long against the optimizer's memory: take 100/(1−β2) steps. They are too large
     with Adam's first steps among those measured: open the meter later. Slow changes in training are part of the drift.
 
-    Memory: of the coordinates looked at, up to seven copies during a step and 18 for the drift. The device is waited for
-    by `sizes`, and once in 256 steps.
+    Memory: of the coordinates looked at, up to seven copies during a step and 18 for the drift. `sizes` waits for the
+    device, and so does one step in 256.
 
     An optimizer that is not torch's, whose step calls the step of its parent class, runs hooks while `.grad` is φ_p(g):
     there the cosine is that with the powered gradient.
