@@ -81,9 +81,13 @@ p = 1 and at p = {power}.
 
 {counts}
 
-All others:
+All but those that are the same:
 
 {others}
+
+The same:
+
+{same}
 """
 
 
@@ -266,7 +270,9 @@ def page(verdicts: list[Verdict]) -> str:
     for v in verdicts:
         if v.label != "same":
             others.append([v.package, f"`{v.name}`", LABELS[v.label], v.detail])
-    return TEXT.format(steps=STEPS, power=POWER, counts=table(rows), others=table(others))
+    same = {p: [f"`{v.name}`" for v in verdicts if (v.package, v.label) == (p, "same")] for p in PACKAGES}
+    names = "\n".join(f"- {package}: {', '.join(classes)}" for package, classes in same.items() if classes)
+    return TEXT.format(steps=STEPS, power=POWER, counts=table(rows), others=table(others), same=names)
 
 
 def table(rows: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -114,7 +115,9 @@ def sharded_rows(counts: Sequence[int], *, power: float, rounds: int) -> list[di
 def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds: int) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
+    # Where the parent is killed, the others end with it after this time.
+    patience = timedelta(minutes=2)
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS, timeout=patience)
     rows = launch_rows(counts, layout="sharded", power=power, rounds=rounds)
     if rank == 0:
         (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from gradpower.combined import CombinedOptimizer
 from gradpower.layout import fills_memory, same_layout
-from gradpower.powered_optimizer import PoweredOptimizer, Step
+from gradpower.module_snr import unwrapped
+from gradpower.powered_optimizer import PoweredOptimizer, Step, base_of
 from gradpower.shards import local_part, reduce_and_localize
 from gradpower.stand_in import Group, with_gradient
 from gradpower.transform import SignPower, is_plain
@@ -73,7 +75,8 @@ def step_paths(optimizer: Optimizer) -> list[str]:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Any; gradients need not be there yet, but only with them can what depends on them be said.
+        Any, or a trainer's wrapper of one. Gradients need not be there yet, but only with them can what depends on
+        them be said. A step under torch.compile uses no kernel.
 
     Returns
     -------
@@ -87,16 +90,23 @@ def step_paths(optimizer: Optimizer) -> list[str]:
     >>> step_paths(AdamWPower([torch.nn.Parameter(torch.zeros(2))], power=1.2))
     ['powered gradients, then the base']
     """
+    optimizer = unwrapped(optimizer)
     return [_path(optimizer, group) for group in optimizer.param_groups]
 
 
 def _path(optimizer: Optimizer, group: Group) -> str:
+    if isinstance(optimizer, CombinedOptimizer):
+        optimizer = optimizer.optimizers[group["algorithm"]]
     if not isinstance(optimizer, PoweredOptimizer):
         return "base"
     if optimizer.clip is None and SignPower(group["power"], group["offset"]).is_identity:
         return "base"
-    if not isinstance(optimizer, FusedAdamStep) or not group["fused"]:
+    if not group.get("fused"):
         return "powered gradients, then the base"
+    if not isinstance(optimizer, FusedAdamStep):
+        return (
+            f"powered gradients, then the base (there is no kernel for {base_of(type(optimizer)).__name__})"
+        )
     kernel, why = _kernel_of(group)
     if kernel is not None:
         return f"one pass: {kernel.__name__}"

@@ -43,7 +43,14 @@ def sign_power(power: float | optax.Schedule, *, offset: float = 0.0) -> optax.G
         raise ValueError(f"offset: {offset} is not allowed; expected a finite number >= 0")
     identity = [x for x in (power, offset) if isinstance(x, float | int)] == [1, 0]
 
+    if isinstance(power, str | bool | None) or isinstance(offset, str | bool | None):
+        raise TypeError(
+            f"power, offset: {power!r}, {offset!r} are not allowed; expected numbers, or a schedule of p"
+        )
+
     def image(g: Any, p: Any) -> Any:
+        if not jnp.issubdtype(g.dtype, jnp.floating):
+            raise TypeError(f"updates: an array of {g.dtype} is not allowed; expected floating-point numbers")
         wide = g.astype(jnp.promote_types(g.dtype, jnp.float32))
         result = jnp.sign(wide) * (jnp.abs(wide) + offset) ** p
         if g.dtype == jnp.float16:

@@ -207,6 +207,10 @@ class SNRMeter:
     """
 
     def __init__(self, modules: Modules, *, accumulate: bool = False) -> None:
+        if not isinstance(modules, Mapping) or any(isinstance(part, Tensor) for part in modules.values()):
+            raise refusal(
+                "modules", type(modules).__name__, "a mapping of names to lists of parameters", TypeError
+            )
         self.modules = {name: list(parameters) for name, parameters in modules.items()}
         self.accumulate = accumulate
         self.updates = 0

@@ -7,6 +7,7 @@ baseline is Moonlight's Muon (arXiv 2502.16982).
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -243,7 +244,16 @@ def muon_groups(
     if isinstance(adamw_patterns, str):
         raise refusal("adamw_patterns", adamw_patterns, "a sequence of regular expressions", TypeError)
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
-    owned, others = match_parameters(model, patterns)
+    try:
+        owned, others = match_parameters(model, patterns)
+    except ValueError:
+        if adamw_patterns != ADAMW_PATTERNS:
+            raise
+        names = ", ".join(name for name, _ in itertools.islice(model.named_parameters(), 3))
+        allowed = (
+            'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
+        )
+        raise refusal("model", f"{type(model).__name__} with {names}, …", allowed, ValueError) from None
     unsuited = _computed_from(model)
     unsuited |= {p for m in model.modules() if isinstance(m, _ConvNd) for p in m.parameters(recurse=False)}
     matrices = {

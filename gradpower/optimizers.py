@@ -28,6 +28,9 @@ class AdamPower(FusedAdamStep, torch.optim.Adam):
     m_t = β1·m_{t−1} + (1−β1)·x_t, v_t = β2·v_{t−1} + (1−β2)·x_t², θ_t = θ_{t−1} − η·m̂_t/(√v̂_t + ε), the hats
     for the bias corrections (AdamPower in Section 3 of the paper). `weight_decay` is added to x_t, not to g_t.
 
+    Arguments are those of torch.optim.Adam and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
+
     Notes
     -----
     ε acts on the powered scale: it matters where |g| is about ε^(1/p). With `fused=True` the power costs no
@@ -71,6 +74,9 @@ class AdamWPower(FusedAdamStep, torch.optim.AdamW):
 
     The paper's pre-training runs use power=1.2, betas=(0.9, 0.95), eps=1e-8 and weight_decay=0.1 (Section 5).
 
+    Arguments are those of torch.optim.AdamW and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
+
     Examples
     --------
     >>> weight = torch.nn.Parameter(torch.ones(3))
@@ -107,6 +113,9 @@ class AdagradPower(PoweredOptimizer, torch.optim.Adagrad):
     The paper's AdagradPower (Section 4.2) has √(v_t + ε) instead: set `initial_accumulator_value` to its ε and
     `eps` to 0.
 
+    Arguments are those of torch.optim.Adagrad and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
+
     Examples
     --------
     >>> weight = torch.nn.Parameter(torch.zeros(1))
@@ -139,6 +148,9 @@ class SGDPower(PoweredOptimizer, torch.optim.SGD):
 
     Unlike for Adam, a constant factor in φ_p changes the step here, so that the learning rate has to be tuned
     anew for each p.
+
+    Arguments are those of torch.optim.SGD and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
 
     Examples
     --------
@@ -174,6 +186,9 @@ class SGDPower(PoweredOptimizer, torch.optim.SGD):
 class RMSpropPower(PoweredOptimizer, torch.optim.RMSprop):
     """RMSprop on sign-power gradients: v_t = α·v_{t−1} + (1−α)·φ_p(g_t)², θ_t = θ_{t−1} − η·φ_p(g_t)/(√v_t + ε).
 
+    Arguments are those of torch.optim.RMSprop and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
+
     Examples
     --------
     >>> weight = torch.nn.Parameter(torch.zeros(1))
@@ -206,6 +221,9 @@ class MuonPower(PoweredOptimizer, torch.optim.Muon):
     """Muon on sign-power gradients: φ_p on the raw gradient, before momentum and orthogonalisation.
 
     For matrices only. `MuonAdamWPower` takes a whole model, stacked experts included, with AdamW for the rest.
+
+    Arguments are those of torch.optim.Muon and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
+    `PoweredOptimizer`.
 
     Examples
     --------

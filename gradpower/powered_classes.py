@@ -81,8 +81,10 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
 
 def _check_base(base: Any) -> None:
     allowed = "a subclass of torch.optim.Optimizer that is not powered yet"
-    if not (isinstance(base, type) and issubclass(base, Optimizer)) or issubclass(base, PoweredOptimizer):
-        raise refusal("base", base.__name__ if isinstance(base, type) else base, allowed, TypeError)
+    if not isinstance(base, type):
+        raise refusal("base", f"an object of {type(base).__name__}", allowed, TypeError)
+    if not issubclass(base, Optimizer) or base is Optimizer or issubclass(base, PoweredOptimizer):
+        raise refusal("base", base.__name__, allowed, TypeError)
     own = [name for name in (*SETTINGS, "clip") if name in inspect.signature(base.__init__).parameters]
     if own:
         allowed = (

@@ -151,10 +151,8 @@ class PoweredOptimizer(Optimizer):
     def _check_settings(self, groups: Iterable[Group]) -> None:
         for group in groups:
             for key in group.keys() - self.defaults.keys() - KNOWN_KEYS:
-                if isinstance(key, str) and ("power" in key or "offset" in key):
-                    near = get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.3)
-                    hint = f" (did you mean {near[0]}?)" if near else ""
-                    allowed = f"{' or '.join(SETTINGS)}{hint}"
+                if _is_misspelt(key):
+                    allowed = f"{' or '.join(SETTINGS)} (clip is an argument of the constructor)"
                     raise refusal("key of a parameter group", key, allowed, ValueError)
             if "power" in group:
                 group["power"] = check_power(group["power"])
@@ -312,6 +310,15 @@ def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
     return inspect.Signature([p for p in theirs if p not in rest] + ours + rest)
 
 
+def _is_misspelt(key: object) -> bool:
+    """Whether a key of a group looks as if it were meant for the power, and would be ignored."""
+    if not isinstance(key, str):
+        return False
+    word = key.lower()
+    near = word[:1] in "po" and get_close_matches(word, SETTINGS, n=1, cutoff=0.75)
+    return bool(near) or word == "clip" or any(name in word for name in SETTINGS)
+
+
 def _evaluate(closure: Callable[[], Any] | None) -> Any:
     if closure is None:
         return None
@@ -324,5 +331,5 @@ def _transform(group: Group) -> SignPower:
         if name not in group:
             raise refusal(f"{name} of a parameter group", "missing", POWER, ValueError)
     # A tensor on a device is not asked for its value at every step.
-    power = group["power"] if isinstance(group["power"], Tensor) else check_power(group["power"])
+    power = check_power(group["power"], read=not isinstance(group["power"], Tensor))
     return SignPower(power, real("offset", group["offset"], OFFSET, low=0))

@@ -29,6 +29,7 @@ trainer = Trainer(
     model,
     arguments,
     train_dataset=[{"input_ids": row, "labels": row} for row in rows],
+    # The rate and the betas too: those of TrainingArguments are for the Trainer's own optimizers.
     optimizer_cls_and_kwargs=(AdamWPower, {"power": 1.2, "lr": 1e-2, "betas": (0.9, 0.95)}),
 )
 trainer.train()

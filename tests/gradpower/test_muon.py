@@ -324,3 +324,12 @@ def test_weights_that_are_computed_from_others_go_to_adamw():
     muon, adamw = muon_groups(model, adamw_patterns=())
     assert muon["params"] == [model.plain.weight]
     assert len(adamw["params"]) == len(list(model.parameters())) - 1
+
+
+def test_a_model_with_other_names_is_told_to_name_its_embedding():
+    model = nn.ModuleDict({"wte": nn.Embedding(5, 2), "up": nn.Linear(2, 4)})
+    with pytest.raises(ValueError, match=r"^model: 'ModuleDict with wte\.weight.*adamw_patterns=\["):
+        muon_groups(model)
+    muon, adamw = muon_groups(model, adamw_patterns=[r"wte\."])
+    assert muon["params"] == [model["up"].weight]
+    assert model["wte"].weight in adamw["params"]

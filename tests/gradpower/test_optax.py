@@ -176,3 +176,15 @@ def test_without_its_libraries_one_line_says_what_to_install(missing: str) -> No
     script = f"import sys; sys.modules['{missing}'] = None; import gradpower.jax"
     line = "ImportError: gradpower.jax needs jax and optax: pip install 'gradpower[jax]'"
     assert run_python(script) == line
+
+
+@pytest.mark.parametrize("arguments", [{"power": "1.2"}, {"power": None}, {"power": 1.2, "offset": "1"}])
+def test_what_is_no_number_is_refused(arguments):
+    with pytest.raises(TypeError, match="not allowed; expected"):
+        sign_power(**arguments)
+
+
+def test_whole_numbers_are_no_gradients():
+    transformation = sign_power(1.2)
+    with pytest.raises(TypeError, match=r"int32.*floating"):
+        transformation.update(jnp.array([1, 2], dtype=jnp.int32), transformation.init(None))

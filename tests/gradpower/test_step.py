@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from experiments.launches import Launches, launches_of
 from gradpower import (
     AdamWPower,
+    MuonAdamWPower,
     SGDPower,
     clip_then_power,
     foreach_sign_power,
@@ -284,7 +285,9 @@ def test_extra_keywords_of_a_step_reach_the_base():
         assert optimizer.scale == 0.5
 
 
-@pytest.mark.parametrize("key", ["power_offset", "pow_power", "powers", "offsets", "grad_power"])
+@pytest.mark.parametrize(
+    "key", ["power_offset", "powers", "offsets", "grad_power", "powr", "Power", "pow", "offst", "clip"]
+)
 def test_keys_that_would_be_ignored_are_refused(key):
     params = parameters(SHAPES, torch.float32, seed=1)
     with pytest.raises(ValueError, match=f"^key of a parameter group: '{key}' .* expected power or offset"):
@@ -332,6 +335,31 @@ def test_the_clipping_is_shown_and_copied():
     assert "clip: Clip(order='clip_then_power', max_norm=0.5" in repr(optimizer)
     assert "clip" not in repr(SGDPower(parameters(SHAPES, torch.float32, seed=1), lr=0.1, power=1.2))
     assert copy.deepcopy(optimizer).clip == optimizer.clip
+
+
+@pytest.mark.parametrize("key", ["name", "lower", "layer", "p", "properties"])
+def test_other_keys_are_the_users_own(key):
+    optimizer = AdamWPower([{"params": parameters(SHAPES, torch.float32, seed=1), key: 1.1}], power=1.2)
+    assert optimizer.param_groups[0][key] == 1.1
+
+
+@pytest.mark.parametrize("power", [torch.tensor([1.3]), torch.tensor(2)])
+def test_a_tensor_that_is_no_power_is_refused_by_the_step(power):
+    params = parameters(SHAPES, torch.float32, seed=1)
+    optimizer = AdamWPower(params, power=1.2)
+    stream(params, 0)
+    optimizer.param_groups[0]["power"] = power
+    with pytest.raises((TypeError, ValueError), match=r"^power: "):
+        optimizer.step()
+
+
+def test_paths_of_what_holds_or_wraps_optimizers():
+    matrix, bias = parameters(SHAPES, torch.float32, seed=1)
+    groups = [{"params": [matrix], "algorithm": "muon"}, {"params": [bias], "algorithm": "adamw"}]
+    assert step_paths(MuonAdamWPower(groups, power=1.2)) == ["powered gradients, then the base"] * 2
+    assert step_paths(SGDPower([matrix], lr=0.1, power=1.2, fused=True)) == [
+        "powered gradients, then the base (there is no kernel for SGD)"
+    ]
 
 
 def test_paths():
