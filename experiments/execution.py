@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradpower.tools.errors import InputError
-from theory.inputs import count
+from theory.numerics.inputs import count
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
 PEAK_FLOPS = {

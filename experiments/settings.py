@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gradpower.tools.errors import InputError
-from theory.inputs import count
+from theory.numerics.inputs import count
 
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out

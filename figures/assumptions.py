@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from figures.style import Row, house_style, law_style, letter, new_figure
-from theory.alignment import largest_bound_to_noise, largest_noise_to_signal
-from theory.distortion import mean_map_slope
-from theory.inputs import Array
+from theory.adagrad.alignment import largest_bound_to_noise, largest_noise_to_signal
+from theory.adagrad.distortion import mean_map_slope
 from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.numerics.inputs import Array
 
 FILE = "assumption_regions"
 LOW_POWERS = np.sin(np.linspace(0.12, 1.45, 57)) ** 2  # dense towards 0 and 1
@@ -60,7 +60,7 @@ def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS)
         curves.append(Curve("4.6", name, f"{constant:g}", low_powers, ratios))
     for name in CONTRACTIONS:
         law = noise_law(name)
-        # The limit of `theory.alignment.contraction`, which an atom at ξ = 0 lets come only slowly.
+        # The limit of `theory.adagrad.alignment.contraction`, which an atom at ξ = 0 lets come only slowly.
         rho = law.reach ** (high_powers - 1) / mean_map_slope(high_powers, 0.0, 1.0, law)
         curves.append(Curve("C2", name, "", high_powers, rho))
     for limit in ("1", "1.01/p"):

@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 
 from experiments.noise.prediction import VARIANTS
 from figures.style import MARKERS, Row, house_style, law_style, letter, new_figure, ratio_style
-from theory.predicted_power import RANGE
+from theory.prediction.predicted_power import RANGE
 
 OBJECTIVES = ("equal learning rate", "equal RMS")
 Data = Mapping[str, Any]

@@ -9,7 +9,7 @@ from experiments.noise.prediction import LAWS, VARIANTS
 from experiments.sweeps.ablation import FLAT, RIVAL
 from figures.batch_size_best import best_power
 from figures.markdown import markdown_table
-from theory.predicted_power import RANGE
+from theory.prediction.predicted_power import RANGE
 
 Data = Mapping[str, Any]
 _WORDS = """\

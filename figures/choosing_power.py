@@ -11,9 +11,9 @@ from typing import Any
 from figures.markdown import markdown_table
 from figures.report import power_columns
 from gradpower.tools.errors import InputError
+from theory.adagrad.powered_noise import normalised_size
+from theory.adam.update import exact_update
 from theory.laws import parse_law
-from theory.powered_noise import normalised_size
-from theory.update import exact_update
 
 START, END = "<!-- numbers of `gradpower reproduce --update` -->", "<!-- end of numbers -->"
 POWERS = (0.5, 0.8, 0.9, 1.1, 1.2, 1.5)

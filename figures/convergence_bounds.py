@@ -2,10 +2,10 @@
 
 Marks are means over independent runs with ± 2 standard errors, mostly smaller than the marks. Thick lines are bounds
 on them. (a) Noise in proportion to the gradient: Theorem 4.8 falls like T^(−1/2) whatever p, while the averages fall
-like T^(−(p+1)/2). So do the dotted bounds of `theory.relative_noise`, but for logarithms; their constants are larger,
-and they are the lower ones only beyond the T shown. They bound the mean of the 1/(p+1)-th power of a run's average, and
-are raised to p+1 here. (b) Strong binary noise: Theorem 4.11. (c) Gaussian noise, where the paper's R is infinite:
-`theory.convergence.second_moment_bound`, on the square of the mean of |F'|.
+like T^(−(p+1)/2). So do the dotted bounds of `theory.adagrad.relative_noise`, but for logarithms; their constants are
+larger, and they are the lower ones only beyond the T shown. They bound the mean of the 1/(p+1)-th power of a run's
+average, and are raised to p+1 here. (b) Strong binary noise: Theorem 4.11. (c) Gaussian noise, where the paper's R is
+infinite: `theory.adagrad.convergence.second_moment_bound`, on the square of the mean of |F'|.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from simulate.adagrad import AdagradRuns, run_descent
 from simulate.adagrad_bounds import arm_bound, unbounded_arm_bound
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import parse_problem
-from theory.inputs import Array
+from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import parse_law
-from theory.relative_noise import relative_noise_bound
+from theory.numerics.inputs import Array
 
 FILE = "convergence_bounds"
 _DOTTED_POWERS = (0.5, 1.0)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array, count, decay, nonnegative, positive
+from theory.adam.optimum import OptimalPower, maximise, optimal_power
+from theory.adam.propositions import high_noise_power
+from theory.adam.update import Update, exact_update, limit_update
 from theory.laws import parse_law
-from theory.optimum import OptimalPower, maximise, optimal_power
-from theory.propositions import high_noise_power
-from theory.update import Update, exact_update, limit_update
+from theory.numerics.inputs import Array, count, decay, nonnegative, positive
 
 INTERVAL = (0.0, 3.0)  # of the powers among which exact optima are sought; Figure 7's axis
 _law = lru_cache(parse_law)  # one object a law: exact_update keeps its quadrature nodes by object

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from figures.curves import Setting
 from figures.style import Row, house_style, law_style, letter, new_figure
-from theory.distortion import effective_smoothness, mean_map, stalling_gradient
-from theory.inputs import Array
+from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
+from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law
-from theory.powered_noise import powered_correlation
+from theory.numerics.inputs import Array
 
 FILE = "distortion"
 LAWS = ("uniform", "gaussian", "laplace", "student-t:5", "binary")

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from figures.curves import INTERVAL, Point, Setting
 from figures.panels import law_columns, ratio_legend
 from figures.style import Row, house_style, ratio_style
-from theory.inputs import Array
-from theory.optimum import OptimalPower
+from theory.adam.optimum import OptimalPower
+from theory.numerics.inputs import Array
 
 FILE = "drift_to_rms"
 LAWS = ("uniform", "gaussian", "laplace")

@@ -21,9 +21,9 @@ from figures.curves import Point, Setting
 from figures.panels import law_columns, ratio_legend
 from figures.style import Row, house_style, ratio_style
 from simulate import simulate_adam
-from theory.inputs import Array
+from theory.adam.optimum import OptimalPower
 from theory.laws import parse_law
-from theory.optimum import OptimalPower
+from theory.numerics.inputs import Array
 
 FILE = "figure7"
 LAWS = ("uniform",)

@@ -17,10 +17,10 @@ from matplotlib.lines import Line2D
 
 from figures.curves import Point, Setting
 from figures.style import Row, house_style, law_style, letter, new_figure
-from theory.inputs import Array
+from theory.adam.moments import PowerMoments, power_moments
+from theory.adam.optimum import OptimalPower, maximise
 from theory.laws import parse_law
-from theory.moments import PowerMoments, power_moments
-from theory.optimum import OptimalPower, maximise
+from theory.numerics.inputs import Array
 
 FILE = "phase_diagram"
 LAWS = ("uniform", "generalized-normal:4", "gaussian", "laplace", "student-t:5", "binary")

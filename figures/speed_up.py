@@ -22,9 +22,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from figures.style import Row, house_style, law_style, letter, new_figure
-from theory.alignment import contraction
+from theory.adagrad.alignment import contraction
+from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
-from theory.powered_noise import high_noise_quality
 
 FILE = "convergence_gain"
 PROBLEMS = ("pseudo-huber", "river-valley")

@@ -11,7 +11,7 @@ import tyro
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
-from theory.inputs import count
+from theory.numerics.inputs import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

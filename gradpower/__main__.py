@@ -127,7 +127,7 @@ COMMANDS = {
         "gradpower theory check --json",
     ),
     "theory update": Command(
-        "theory.commands",
+        "theory.adam.commands",
         "update",
         "the exact expected update of Adam on powered gradients",
         "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
@@ -145,19 +145,19 @@ COMMANDS = {
         "gradpower theory phase-diagram",
     ),
     "theory bound": Command(
-        "theory.convergence_commands",
+        "theory.adagrad.commands",
         "bound",
         "a convergence bound of Section 4.2, term by term",
         "gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99",
     ),
     "theory assumptions": Command(
-        "theory.convergence_commands",
+        "theory.adagrad.commands",
         "assumptions",
         "the best constants of Assumptions 4.6 and 4.9 for a noise law",
         "gradpower theory assumptions --law binary --power 0.5 1.2 3",
     ),
     "theory measured-assumptions": Command(
-        "theory.assumption_commands",
+        "theory.measured.commands",
         "measured_assumptions",
         "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
         "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",

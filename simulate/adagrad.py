@@ -18,8 +18,8 @@ from simulate.adagrad_state import AdagradState, load_state, new_state, save_sta
 from simulate.adam import Progress
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import Problem
-from theory.inputs import Array, count
 from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, count
 
 _LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
 _SAVE_EVERY = 10.0  # seconds

@@ -16,8 +16,8 @@ from simulate.problem_assumptions import (
     largest_noisy_gradient,
     low_noise_constant,
 )
-from theory.alignment import high_noise_alignment
-from theory.convergence import (
+from theory.adagrad.alignment import high_noise_alignment
+from theory.adagrad.convergence import (
     Bound,
     adagrad_bound,
     enlarged_gradient_bound,
@@ -25,8 +25,8 @@ from theory.convergence import (
     low_noise_bound,
     second_moment_bound,
 )
-from theory.inputs import Array
-from theory.moments import power_moments
+from theory.adam.moments import power_moments
+from theory.numerics.inputs import Array
 
 Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
 
@@ -142,7 +142,7 @@ def unbounded_arm_bound(
     largest: Array,
     steps: ArrayLike,
 ) -> Bound:
-    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.convergence.second_moment_bound`.
+    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.convergence.second_moment_bound`.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound, least_mean
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import parse_problem
 from simulate.rates import fitted_exponent
-from theory.inputs import positive
 from theory.laws import parse_law
+from theory.numerics.inputs import positive
 
 _TABLE = Output()
 _STATES = Path("runs")

@@ -14,7 +14,7 @@ from numba import boolean, float64, njit, void
 
 from simulate.elementary import exp2, fma, log2
 from simulate.problems.base import GRADIENT_TYPE
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 RUNS = 16  # side by side, of the same arm
 ARMS = 8  # with the same noise

@@ -7,7 +7,7 @@ import numpy as np
 from simulate.adagrad_kernel import RUNS
 from simulate.adagrad_state import QUANTITIES
 from simulate.descent import Descent
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 def reference_curves(descent: Descent) -> dict[str, Array]:

@@ -14,7 +14,7 @@ from gradpower.tools.errors import InputError
 from simulate import adagrad_kernel as kernel
 from simulate.adagrad_kernel import ARMS, LANES, ROWS, RUNS
 from simulate.descent import Descent
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
 

@@ -17,8 +17,8 @@ from simulate.averages import block_averages, power_spacing
 from simulate.noise import CHUNK, block_sources
 from simulate.setting import Setting
 from simulate.truncation import largest_rms, truncation_bound
-from theory.inputs import Array, count, nonnegative, positive
 from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, count, nonnegative, positive
 
 Progress = Callable[[int, int], None]
 

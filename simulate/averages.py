@@ -10,7 +10,7 @@ from gradpower.tools.errors import InputError
 from simulate.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.noise import CHUNK, noise_chunks
 from simulate.setting import Setting
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _AGE = np.arange(CHUNK)[::-1, None]
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from rich.table import Table
 
-import theory.optimum
+import theory.adam.optimum
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adam import AdamTrials, simulate_adam
-from theory.example import Example, ExampleFlags
-from theory.optimum import OptimalPower
+from theory.adam.example import Example, ExampleFlags
+from theory.adam.optimum import OptimalPower
 
 _FIGURE_7 = Example()
 _TABLE = Output()
@@ -149,7 +149,7 @@ def optimal_power(
                 progress=progress,
             )
     else:
-        best = theory.optimum.optimal_power(
+        best = theory.adam.optimum.optimal_power(
             example.mean,
             example.sigma,
             example.noise_law,

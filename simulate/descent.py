@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from gradpower.tools.errors import InputError
 from simulate.adagrad_kernel import RUNS
 from simulate.problems import Problem
-from theory.inputs import Array, count, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, count, nonnegative, positive, power_in_range
 
 NoiseKind = Literal["additive", "multiplicative"]
 _CHUNK = 2048  # coordinates × steps whose noise is drawn at once: 256 KiB

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from numba import njit
 
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 LANES = 64  # trials side by side, a constant so that the compiler knows all distances in memory
 STEP_TILE = 4

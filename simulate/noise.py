@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from simulate.kernel import LANES
-from theory.inputs import Array
 from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array
 
 CHUNK = 128  # steps drawn at once: arrays of 64 KiB, a dozen of which fit into the second-level cache
 

@@ -10,10 +10,10 @@ from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError
 from simulate.adam import AdamTrials, Progress, simulate_adam
-from theory.inputs import Array
-from theory.inputs import interval as checked_interval
+from theory.adam.optimum import OptimalPower
 from theory.laws import NoiseLaw
-from theory.optimum import OptimalPower
+from theory.numerics.inputs import Array
+from theory.numerics.inputs import interval as checked_interval
 
 _POWERS = 256
 _FLAT = 1e-12  # rounding makes such differences between drifts that are equal

@@ -10,9 +10,9 @@ import numpy as np
 from gradpower.tools.terminal import Output, OutputFlags, result_table
 from simulate.descent import NoiseKind
 from simulate.problems import Problem, parse_problem
-from theory.alignment import alignment, high_noise_alignment
-from theory.inputs import nonnegative, power_in_range
+from theory.adagrad.alignment import alignment, high_noise_alignment
 from theory.laws import NoiseLaw, Sparse, parse_law
+from theory.numerics.inputs import nonnegative, power_in_range
 
 _TABLE = Output()
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array, positive
+from theory.numerics.inputs import Array, positive
 
 
 @dataclass(frozen=True)

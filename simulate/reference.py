@@ -8,7 +8,7 @@ import numpy as np
 
 from simulate.noise import block_sources, noise_chunks
 from simulate.setting import Setting
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 def adam_averages(

@@ -9,8 +9,8 @@ import numpy as np
 
 from gradpower.tools.errors import InputError
 from simulate.noise import CHUNK
-from theory.inputs import Array, count, decay, nonnegative, positive, power_in_range
 from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, count, decay, nonnegative, positive, power_in_range
 
 _LARGEST_RESULT = 5e8  # updates: 4 GB
 _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64

@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 
 from simulate.setting import Setting
-from theory.inputs import Array
-from theory.moments import power_moments
+from theory.adam.moments import power_moments
+from theory.numerics.inputs import Array
 
 
 def truncation_bound(setting: Setting, x_rms: Array, m: Array, v: Array) -> Array:

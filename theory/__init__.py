@@ -8,10 +8,10 @@ Everything here is NumPy float64 in and out, free of torch and matplotlib, and i
 '0.172541'
 """
 
+from theory.adam.moments import PowerMoments, power_moments
+from theory.adam.optimum import OptimalPower, optimal_power
+from theory.adam.update import Update, exact_update, limit_update
 from theory.laws import NoiseLaw, parse_law
-from theory.moments import PowerMoments, power_moments
-from theory.optimum import OptimalPower, optimal_power
-from theory.update import Update, exact_update, limit_update
 
 __all__ = [
     "NoiseLaw",

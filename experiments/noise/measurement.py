@@ -22,9 +22,9 @@ from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable
-from theory.inputs import count
-from theory.micro_batch_gradients import FEWEST, MicroBatchGradients
-from theory.predicted_power import AdamSettings
+from theory.measured.micro_batch_gradients import FEWEST, MicroBatchGradients
+from theory.numerics.inputs import count
+from theory.prediction.predicted_power import AdamSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

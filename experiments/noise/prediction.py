@@ -8,12 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from theory.coordinate_sums import Coordinates
-from theory.direct_update import FEWEST_STEPS, direct_steps, direct_sums
-from theory.micro_batch_gradients import MicroBatchGradients
-from theory.noise_tables import Tables
-from theory.predicted_power import AdamSettings, PredictedPower, Sums, predict, search_powers, total
-from theory.shape_fit import HIGHEST_SHAPE, LOWEST_SHAPE, ShapeFit, averaged_shape
+from theory.measured.micro_batch_gradients import MicroBatchGradients
+from theory.measured.shape_fit import HIGHEST_SHAPE, LOWEST_SHAPE, ShapeFit, averaged_shape
+from theory.prediction.coordinate_sums import Coordinates
+from theory.prediction.direct_update import FEWEST_STEPS, direct_steps, direct_sums
+from theory.prediction.noise_tables import Tables
+from theory.prediction.predicted_power import (
+    AdamSettings,
+    PredictedPower,
+    Sums,
+    predict,
+    search_powers,
+    total,
+)
 
 LAWS = ("uniform", "generalized-normal", "empirical", "direct")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from theory.gradient_samples import GradientSamples
-from theory.micro_batch_gradients import MicroBatchGradients, jackknife_error
-from theory.noise_scale import noise_scale_of_norms
-from theory.noise_statistics import noise_shape
-from theory.noise_to_signal import QUANTILES, noise_to_signal
-from theory.shape_fit import (
+from theory.measured.gradient_samples import GradientSamples
+from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
+from theory.measured.noise_scale import noise_scale_of_norms
+from theory.measured.noise_statistics import noise_shape
+from theory.measured.noise_to_signal import QUANTILES, noise_to_signal
+from theory.measured.shape_fit import (
     ShapeFit,
     averaged_shape,
     cross_fitted_kurtosis,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 Row = Mapping[str, Any]
 RIVAL = "always p = 1"

@@ -20,7 +20,7 @@ from experiments.sweeps.statistics import (
     quadratic_best,
     slope_over_seeds,
 )
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 FALLING = "training.batch_size"
 """The field with which the paper's best power falls (Figure 6)."""

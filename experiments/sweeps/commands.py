@@ -22,7 +22,7 @@ from experiments.train_commands import ExecutionFlags, Flag, require_torch
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
 from gradpower.tools.terminal import jsonable
-from theory.inputs import count
+from theory.numerics.inputs import count
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.sweeps.batch_size import BATCH, POWER
 from experiments.sweeps.contrasts import SHOWN
 from experiments.sweeps.results import ArmResult
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 def course(main: Sequence[ArmResult]) -> list[dict[str, Any]]:

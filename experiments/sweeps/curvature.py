@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 from scipy.stats import rankdata
 
 from experiments.sweeps.statistics import page_test
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 DRAWS = 2000
 

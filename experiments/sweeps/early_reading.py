@@ -18,7 +18,7 @@ from experiments.records import read_metrics
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import Study
 from gradpower.tools.errors import InputError
-from theory.inputs import Array, positive
+from theory.numerics.inputs import Array, positive
 
 Key = TypeVar("Key", bound=Hashable)
 

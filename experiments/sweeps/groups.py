@@ -14,7 +14,7 @@ from experiments.sweeps.results import ArmResult
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.statistics import Tuned, tune
 from experiments.sweeps.study import RATE
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 @dataclass(frozen=True)

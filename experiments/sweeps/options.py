@@ -8,7 +8,7 @@ from typing import Literal
 
 from experiments.settings import require
 from gradpower.tools.errors import InputError
-from theory.inputs import count
+from theory.numerics.inputs import count
 
 Backend = Literal["local", "ray", "dask"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import float64, njit, types, void
 
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 GRADIENT_TYPE = types.FunctionType(void(float64[:, ::1], float64[:, ::1], float64[:, ::1]))
 """Of a compiled gradient: (θ, parameters, result), θ and result of shape (dimension, lanes)."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulate.elementary import exp2
 from simulate.problems.base import Problem
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _DATA_SEED = 1958
 _SAMPLES = 4  # a coordinate

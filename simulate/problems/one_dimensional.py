@@ -8,7 +8,7 @@ import numpy as np
 
 from simulate.elementary import exp2
 from simulate.problems.base import Problem
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _HALF_OVER_LN_2 = 0.5 / math.log(2)
 

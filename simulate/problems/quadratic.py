@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulate.problems.base import Problem
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 class Quadratic(Problem):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulate.problems.base import Problem
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _SLOPE, _WALL, _BEND = 0.05, 1.0, 0.5
 

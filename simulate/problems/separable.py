@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulate.problems.base import Problem
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _SUP_SLOPE = 3 * np.sqrt(3) / 16  # sup of t/(1+t²)², at t² = 1/3
 

@@ -12,10 +12,10 @@ from simulate.descent import Descent, build_descent
 from simulate.problems import parse_problem
 from simulate.studies.size import Progress, Row, Size
 from simulate.studies.tuning import best_rates, learning_rates, paired_ratio
-from theory.alignment import contraction
-from theory.inputs import Array
+from theory.adagrad.alignment import contraction
+from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law
-from theory.powered_noise import high_noise_quality
+from theory.numerics.inputs import Array
 
 LAWS = ("binary", "uniform", "gaussian", "laplace", "student-t:7")
 POWERS = (0.5, 0.75, 1.0, 1.2, 1.5, 2.0, 3.0)

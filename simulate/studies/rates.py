@@ -1,4 +1,4 @@
-"""Question 2: the measured exponents at low noise, against those of Theorem 4.8 and of `theory.relative_noise`."""
+"""Question 2: the measured exponents at low noise, against those of Theorem 4.8 and `adagrad.relative_noise`."""
 
 from __future__ import annotations
 

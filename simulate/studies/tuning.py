@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student_t
 
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 CONFIDENCE = 0.95
 

@@ -29,7 +29,7 @@ def run(size: Size, progress: Progress) -> list[Row]:
     -------
     list of dict
         A row an arm: `measured`, the mean of (1/T)Σ‖∇F‖² with its standard error and exponent; `absolute`, the square
-        of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` (`theory.convergence.second_moment_bound`) bounds, with
+        of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` (`adagrad.convergence.second_moment_bound`) bounds, with
         `slack` and `violated`; `largest_gradient`, the largest |g_i| seen in all runs. For the noisy quadratic, whose
         ∇F has no bound, the largest |g_i| seen stands in for it (`bound_is_proved` is false).
     """

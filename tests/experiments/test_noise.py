@@ -24,8 +24,8 @@ from experiments.recipes import recipe
 from experiments.training import train
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
-from theory.micro_batch_gradients import MicroBatchGradients, jackknife_error
-from theory.predicted_power import AdamSettings
+from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
+from theory.prediction.predicted_power import AdamSettings
 
 SETTINGS = Settings(micro_batches=16, micro_batch_size=2, batch_sizes=(2, 20), coordinates=150, seed=5)
 
@@ -193,7 +193,7 @@ def test_ingredients_held_back_change_nothing_at_the_micro_batches_own_size(vari
 
 def test_a_shape_that_is_held_is_that_of_the_law_without_averaging(laplace, varied):
     """A shape that averaging would take to Laplace's at 8 times the size is as Laplace's that is held."""
-    from theory.shape_fit import averaged_shape
+    from theory.measured.shape_fit import averaged_shape
 
     sharper = float(brentq(lambda b: averaged_shape(b, 8.0) - 1.0, 0.3, 1.0))
     shifted = replace(laplace, shapes={"m": ShapeFit(sharper, 0.0, False)})

@@ -11,11 +11,11 @@ from figures.style import save
 from gradpower.tools.provenance import provenance
 from simulate.adagrad import simulate_adagrad
 from simulate.problems import parse_problem
-from theory.alignment import alignment, contraction, high_noise_alignment
-from theory.convergence import high_noise_bound, second_moment_bound
+from theory.adagrad.alignment import alignment, contraction, high_noise_alignment
+from theory.adagrad.convergence import high_noise_bound, second_moment_bound
+from theory.adagrad.powered_noise import high_noise_quality
+from theory.adam.moments import power_moments
 from theory.laws import parse_law
-from theory.moments import power_moments
-from theory.powered_noise import high_noise_quality
 
 
 def select(rows, **wanted):

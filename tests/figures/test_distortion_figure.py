@@ -7,9 +7,9 @@ import pytest
 
 from figures import distortion
 from figures.curves import Setting
-from theory.distortion import effective_smoothness, mean_map, stalling_gradient
+from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
+from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law
-from theory.powered_noise import powered_correlation
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from simulate.adagrad_bounds import arm_bound
 from simulate.descent import build_descent
 from simulate.problems import parse_problem
 from simulate.rates import fitted_exponent
-from theory.alignment import high_noise_alignment, low_noise_alignment
-from theory.convergence import Bound, adagrad_bound, enlarged_gradient_bound, low_noise_bound
+from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
+from theory.adagrad.convergence import Bound, adagrad_bound, enlarged_gradient_bound, low_noise_bound
 from theory.laws import parse_law
 
 UNIFORM = parse_law("uniform")

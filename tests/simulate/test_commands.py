@@ -10,9 +10,9 @@ import tyro
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import Output, progress_bar
 from simulate import commands, simulate_adam
-from theory.example import Example
+from theory.adam.example import Example
+from theory.adam.optimum import optimal_power
 from theory.laws import parse_law
-from theory.optimum import optimal_power
 
 
 def printed(capsys):

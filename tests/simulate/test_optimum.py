@@ -7,8 +7,8 @@ import pytest
 
 from gradpower.tools.errors import InputError
 from simulate.optimum import monte_carlo_optimal_power
+from theory.adam.optimum import optimal_power
 from theory.laws import parse_law
-from theory.optimum import optimal_power
 
 MEAN = 1e-6
 

@@ -14,7 +14,7 @@ from simulate.problem_assumptions import (
     low_noise_constant,
 )
 from simulate.problems import parse_problem
-from theory.distortion import mean_map
+from theory.adagrad.distortion import mean_map
 from theory.laws import parse_law
 
 

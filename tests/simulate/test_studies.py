@@ -16,8 +16,8 @@ from simulate.studies.bounds import compared
 from simulate.studies.extremes import LAWS, compare
 from simulate.studies.gains import speed_up
 from simulate.studies.tuning import best_rates, paired_ratio
+from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
-from theory.powered_noise import high_noise_quality
 
 
 @functools.cache

@@ -9,9 +9,9 @@ from simulate import simulate_adam
 from simulate.reference import adam_averages
 from simulate.setting import Setting
 from simulate.truncation import largest_rms, truncation_bound
+from theory.adam.moments import power_moments
+from theory.adam.update import exact_update
 from theory.laws import Empirical, parse_law
-from theory.moments import power_moments
-from theory.update import exact_update
 
 MEAN = 1e-6
 RATIOS = np.array([0.3, 1.0, 3.0, 10.0, 100.0])

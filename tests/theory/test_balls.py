@@ -5,7 +5,7 @@ import math
 import pytest
 from flint import arb, ctx
 
-from theory.balls import certified, enclosed_root, hull, proved
+from theory.numerics.balls import certified, enclosed_root, hull, proved
 
 
 def test_certified_survives_cancellation():

@@ -11,15 +11,15 @@ from flint import arb
 
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
-from theory.alignment import high_noise_alignment, low_noise_alignment
-from theory.certificates import (
+from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
+from theory.adagrad.certificates import (
     high_noise_certificate,
     low_noise_certificate,
     mean_of_power,
     nonnegative_power,
     slope_of_mean,
 )
-from theory.distortion import mean_map, mean_map_slope
+from theory.adagrad.distortion import mean_map, mean_map_slope
 from theory.laws import parse_law
 
 CLOSED = ("uniform", "binary", "gaussian", "sparse:0.25", "two-point:0.2")

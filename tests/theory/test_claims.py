@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import sympy as sp
 
+import theory.adam.commands
 import theory.claims.commands
-import theory.commands
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import Output
+from theory.adam.example import Example
+from theory.adam.update import limit_update
 from theory.claims import CLAIMS, Check, Claim, high_noise, leading_order, run_claim, true_update
 from theory.claims.high_noise import HIGH_NOISE
 from theory.claims.low_noise import LOW_NOISE, edge_threshold
 from theory.claims.true_update import TRUE_UPDATE, enclosed_maximum, predicted_correction
-from theory.example import Example
 from theory.laws import Uniform
-from theory.update import limit_update
 
 
 @pytest.mark.parametrize("claim", [*LOW_NOISE, *HIGH_NOISE, *TRUE_UPDATE], ids=lambda claim: claim.id)
@@ -146,18 +146,20 @@ def test_check_command_refuses_unknown_claims():
 
 
 def test_update_command(capsys):
-    theory.commands.update(Example(), Output(json=True), power=1.2)
+    theory.adam.commands.update(Example(), Output(json=True), power=1.2)
     result = json.loads(capsys.readouterr().out)
     assert result["update"] == pytest.approx(0.17254076, abs=1e-8)
     assert result["limit"] == pytest.approx(0.17760138503783876, rel=1e-12)
     assert {"rms", "power", "mean", "noise_scale", "law", "beta1", "beta2", "epsilon"} <= set(result)
-    theory.commands.update(Example(law="student-t:2"), Output(json=True), power=1.2)
+    theory.adam.commands.update(Example(law="student-t:2"), Output(json=True), power=1.2)
     assert json.loads(capsys.readouterr().out)["limit"] is None
-    theory.commands.update(Example(law="student-t:3", beta1=0.99, beta2=0.5), Output(json=True), power=2.0)
+    theory.adam.commands.update(
+        Example(law="student-t:3", beta1=0.99, beta2=0.5), Output(json=True), power=2.0
+    )
     result = json.loads(capsys.readouterr().out)
     assert result["rms"] is None
     assert len(result["notes"]) == 2
-    theory.commands.update(Example(law="student-t:2"), Output(), power=1.2, step=5)
+    theory.adam.commands.update(Example(law="student-t:2"), Output(), power=1.2, step=5)
     assert "no limit" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"^power: "):
-        theory.commands.update(power=-1.0)
+        theory.adam.commands.update(power=-1.0)

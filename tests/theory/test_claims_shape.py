@@ -5,6 +5,7 @@ import pytest
 import sympy as sp
 from flint import arb, ctx
 
+from theory.adam.update import limit_update
 from theory.claims import (
     counterexample,
     damping,
@@ -17,7 +18,6 @@ from theory.claims import (
 )
 from theory.claims.claim import run_claim
 from theory.laws import Gaussian, parse_law
-from theory.update import limit_update
 
 CLAIMS = (
     *linear_maps.LINEAR_MAPS,

@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from gradpower.tools.errors import InputError
-from theory.alignment import (
+from theory.adagrad.alignment import (
     alignment,
     contraction,
     high_noise_alignment,
@@ -16,7 +16,7 @@ from theory.alignment import (
     largest_noise_to_signal,
     low_noise_alignment,
 )
-from theory.convergence import (
+from theory.adagrad.convergence import (
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
@@ -24,9 +24,9 @@ from theory.convergence import (
     low_noise_bound,
     second_moment_bound,
 )
-from theory.descent import descent
+from theory.adagrad.descent import descent
+from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
-from theory.relative_noise import relative_noise_bound
 
 COMMON = {"gap": 0.7, "learning_rate": 0.3, "smoothness": 5.0, "epsilon": 1e-6, "dimension": 7}
 LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25", "two-point:0.2")

@@ -10,20 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradpower.tools.errors import InputError
-from theory.claims import distortion as claims
-from theory.claims import powered_noise as noise_claims
-from theory.claims.claim import run_claim
-from theory.claims.distortion import DISTORTION
-from theory.claims.noise_shape import quality
-from theory.distortion import centre, effective_smoothness, mean_map, mean_map_slope, stalling_gradient
-from theory.laws import Empirical, parse_law
-from theory.moments import power_moments
-from theory.powered_noise import (
+from theory.adagrad.distortion import (
+    centre,
+    effective_smoothness,
+    mean_map,
+    mean_map_slope,
+    stalling_gradient,
+)
+from theory.adagrad.powered_noise import (
     gradient_correlation,
     high_noise_quality,
     powered_correlation,
     signal_to_noise,
 )
+from theory.adam.moments import power_moments
+from theory.claims import distortion as claims
+from theory.claims import powered_noise as noise_claims
+from theory.claims.claim import run_claim
+from theory.claims.distortion import DISTORTION
+from theory.claims.noise_shape import quality
+from theory.laws import Empirical, parse_law
 
 LAWS = ("uniform", "gaussian", "laplace", "generalized-normal:3", "student-t:9")
 DISCRETE = ("binary", "two-point:0.1", "two-point:0.7", "sparse:0.3")

@@ -10,13 +10,13 @@ import pytest
 
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
-from theory.assumption_commands import measured_result, verdict
-from theory.confidence import bernstein_half_width, ratio_range
-from theory.estimates import estimate_assumptions
-from theory.gradient_samples import GradientSamples
+from theory.adam.moments import power_moments
 from theory.laws import parse_law
-from theory.moments import power_moments
-from theory.noise_statistics import noise_shape
+from theory.measured.commands import measured_result, verdict
+from theory.measured.confidence import bernstein_half_width, ratio_range
+from theory.measured.estimates import estimate_assumptions
+from theory.measured.gradient_samples import GradientSamples
+from theory.measured.noise_statistics import noise_shape
 
 COMMAND = ["theory", "measured-assumptions", "--samples"]
 

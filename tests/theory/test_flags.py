@@ -12,7 +12,7 @@ from rich.console import Console
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
 from gradpower.tools.terminal import Output, jsonable, result_table
-from theory.example import Example
+from theory.adam.example import Example
 
 
 def test_the_noise_level_has_two_spellings():

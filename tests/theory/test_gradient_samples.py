@@ -7,8 +7,8 @@ import pytest
 
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
-from theory.estimates import estimate_assumptions
-from theory.gradient_samples import GradientSamples
+from theory.measured.estimates import estimate_assumptions
+from theory.measured.gradient_samples import GradientSamples
 
 SAMPLES = np.array([[1.0, -2.0], [0.5, 3.0], [2.0, -1.5], [1.0, 0.25]])
 
@@ -55,7 +55,7 @@ def test_a_memory_mapped_file_equals_the_array(tmp_path, order, monkeypatch):
     samples = np.asarray(0.3 + np.random.default_rng(19).normal(size=(300, 9000)), dtype="f4", order=order)
     np.save(tmp_path / "g.npy", samples)
     whole = estimate_assumptions(GradientSamples(samples.astype("f8")))
-    monkeypatch.setattr("theory.gradient_samples._TILE", 2**16)
+    monkeypatch.setattr("theory.measured.gradient_samples._TILE", 2**16)
     mapped = GradientSamples.read(tmp_path / "g.npy")
     assert isinstance(mapped.samples, np.memmap)
     assert len(mapped.blocks()) > 1
@@ -88,7 +88,7 @@ def test_bad_samples(samples, message):
 
 
 def test_the_place_of_a_bad_number_in_a_large_array(monkeypatch):
-    monkeypatch.setattr("theory.gradient_samples._TILE", 2**13)
+    monkeypatch.setattr("theory.measured.gradient_samples._TILE", 2**13)
     samples = np.ones((50, 9000), "f4")
     samples[30, 8000] = np.nan
     with pytest.raises(InputError, match="nan in row 31, column 8001"):

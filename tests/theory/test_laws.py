@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradpower.tools.errors import InputError
+from theory.adam.moments import power_moments
 from theory.laws import Empirical, TwoPoint, parse_law
-from theory.moments import power_moments
 
 DENSITY_LAWS = [
     "uniform",

@@ -8,10 +8,10 @@ from scipy.stats import kstat, kstatvar
 
 from gradpower.tools.errors import InputError
 from theory.laws import GeneralizedNormal
-from theory.micro_batch_gradients import MicroBatchGradients
-from theory.noise_scale import noise_scale_of_norms
-from theory.noise_to_signal import QUANTILES, noise_to_signal
-from theory.shape_fit import (
+from theory.measured.micro_batch_gradients import MicroBatchGradients
+from theory.measured.noise_scale import noise_scale_of_norms
+from theory.measured.noise_to_signal import QUANTILES, noise_to_signal
+from theory.measured.shape_fit import (
     averaged_shape,
     cross_fitted_kurtosis,
     excess_kurtosis_of_shape,

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradpower.tools.errors import InputError
+from theory.adam.optimum import maximise, optimal_power
+from theory.adam.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
+from theory.adam.update import exact_update, limit_update
 from theory.laws import Empirical, Uniform, parse_law
-from theory.optimum import maximise, optimal_power
-from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
-from theory.update import exact_update, limit_update
 
 
 def mp_limit_power(mean, ratio, epsilon, guess):

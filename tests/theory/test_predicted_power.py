@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from gradpower.tools.errors import InputError
-from theory.coordinate_sums import Coordinates
-from theory.direct_update import direct_sums
+from theory.adam.optimum import optimal_power
+from theory.adam.update import exact_update
 from theory.laws import Gaussian, GeneralizedNormal, Laplace, Uniform
-from theory.micro_batch_gradients import MicroBatchGradients
-from theory.noise_tables import Tables
-from theory.optimum import optimal_power
-from theory.predicted_power import AdamSettings, predict, search_powers, total
-from theory.update import exact_update
-from theory.update_table import EPSILONS, FINE, SymmetricAtoms, update_table
+from theory.measured.micro_batch_gradients import MicroBatchGradients
+from theory.prediction.coordinate_sums import Coordinates
+from theory.prediction.direct_update import direct_sums
+from theory.prediction.noise_tables import Tables
+from theory.prediction.predicted_power import AdamSettings, predict, search_powers, total
+from theory.prediction.update_table import EPSILONS, FINE, SymmetricAtoms, update_table
 
 ADAM = AdamSettings()
 POWERS = search_powers()

@@ -10,12 +10,12 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import theory.laplace
+import theory.adam.laplace
 from gradpower.tools.errors import InputError
-from theory.laplace import _kernel1, _kernel2
+from theory.adam.laplace import _kernel1, _kernel2
+from theory.adam.moments import power_moments
+from theory.adam.update import exact_update, limit_update
 from theory.laws import Binary, Uniform, parse_law
-from theory.moments import power_moments
-from theory.update import exact_update, limit_update
 
 POWERS = st.floats(0.05, 5)
 LAWS = st.sampled_from(["uniform", "binary", "gaussian", "laplace", "generalized-normal:3", "student-t:4"])
@@ -183,9 +183,9 @@ by_usual_choices = functools.lru_cache(updates_of_many_kinds)
 )
 def test_numerical_choices_do_not_show(monkeypatch, name, constant, other, beta2, step):
     """Interpolated or direct curves, finer trapezoid, few-term sums or moving averages: the same to 1e-10."""
-    monkeypatch.setattr(theory.laplace, "_curves", remembered(theory.laplace._curves))
+    monkeypatch.setattr(theory.adam.laplace, "_curves", remembered(theory.adam.laplace._curves))
     usual = by_usual_choices(name, beta2, step)
-    monkeypatch.setattr(theory.laplace, constant, other)
+    monkeypatch.setattr(theory.adam.laplace, constant, other)
     unusual = updates_of_many_kinds(name, beta2, step)
     for one, two in zip(usual, unusual, strict=True):
         assert one.drift == pytest.approx(two.drift, rel=1e-10)
@@ -293,9 +293,9 @@ def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1s, beta
         ]
         return np.array([[u.drift, u.rms] for u in results])
 
-    monkeypatch.setattr(theory.laplace, "_curves", remembered(theory.laplace._curves))
+    monkeypatch.setattr(theory.adam.laplace, "_curves", remembered(theory.adam.laplace._curves))
     by_doubling = updates()
-    monkeypatch.setattr(theory.laplace, "_FEW", 100)
+    monkeypatch.setattr(theory.adam.laplace, "_FEW", 100)
     np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)
 
 

@@ -1,6 +1,7 @@
 """What Section 4.2's bounds leave out: is Adagrad slower, or only its bound; and what holds without R.
 
-The bound of `theory.relative_noise` answers the first question, `theory.convergence.second_moment_bound` the second.
+The bound of `theory.adagrad.relative_noise` answers the first question,
+`theory.adagrad.convergence.second_moment_bound` the second.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.alignment import alignment, high_noise_alignment
-from theory.balls import precision
+from theory.adagrad.alignment import alignment, high_noise_alignment
+from theory.adagrad.convergence import second_moment_bound
+from theory.adagrad.powered_noise import high_noise_quality
+from theory.adagrad.relative_noise import relative_noise_bound
+from theory.adam.moments import power_moments
 from theory.claims.claim import Check, Claim, our_claim
 from theory.claims.convergence_theorems import LARGEST_GRADIENT, SIZES, STEPS, outcomes
-from theory.convergence import second_moment_bound
-from theory.inputs import Array
 from theory.laws import Binary, NoiseLaw, TwoPoint, parse_law
-from theory.moments import power_moments
-from theory.powered_noise import high_noise_quality
-from theory.relative_noise import relative_noise_bound
+from theory.numerics.balls import precision
+from theory.numerics.inputs import Array
 
 P, T, A, Y, EPS = sp.symbols("p T A y epsilon", positive=True)
 
@@ -45,7 +46,7 @@ def _relative_symbolic() -> Check:
         bool(rate and hoelder and half and concave),
         "A·T^(−1/(p+1)) = κ^p/√T for every p: the exponent of the squares is 1 whatever p; Hölder, "
         "y^{p+1}/(Ay^p+√ε) >= (y−y₀)/2A from A·y₀^p = √ε on, and Jensen's concavity are as stated in "
-        "theory.relative_noise",
+        "theory.adagrad.relative_noise",
     )
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.alignment import alignment
-from theory.balls import proved
+from theory.adagrad.alignment import alignment
+from theory.adagrad.convergence import log_sum_bound
+from theory.adagrad.descent import descent
+from theory.adam.moments import power_moments
 from theory.claims.claim import Check, Claim
-from theory.convergence import log_sum_bound
-from theory.descent import descent
 from theory.laws import parse_law
-from theory.moments import power_moments
+from theory.numerics.balls import proved
 
 G, PSI, E, A, B, S, LAM = sp.symbols("G psi e a b s lambda", positive=True)
 X, Y = sp.symbols("x y", positive=True)

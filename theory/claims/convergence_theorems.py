@@ -15,18 +15,18 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.alignment import alignment, high_noise_alignment
-from theory.balls import precision
-from theory.claims.claim import Check, Claim
-from theory.convergence import (
+from theory.adagrad.alignment import alignment, high_noise_alignment
+from theory.adagrad.convergence import (
     Bound,
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
     low_noise_bound,
 )
-from theory.inputs import Array
+from theory.claims.claim import Check, Claim
 from theory.laws import Binary
+from theory.numerics.balls import precision
+from theory.numerics.inputs import Array
 
 R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", positive=True)
 LOG = sp.log(1 + T * R ** (2 * P) / EPS)

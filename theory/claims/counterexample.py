@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import sympy as sp
 from flint import arb
 
-from theory.balls import enclosed_root, precision
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import P, X
 from theory.claims.tails import quality_slope
+from theory.numerics.balls import enclosed_root, precision
 
 
 @dataclass(frozen=True)

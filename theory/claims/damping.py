@@ -5,11 +5,11 @@ from __future__ import annotations
 import sympy as sp
 from flint import arb
 
-from theory.balls import precision
+from theory.adagrad.powered_noise import normalised_size
 from theory.claims.claim import Check, Claim
 from theory.claims.noise_shape import NORMAL, B, P, X, mean
 from theory.laws import parse_law
-from theory.powered_noise import normalised_size
+from theory.numerics.balls import precision
 
 
 def _damping(power: arb) -> arb:

@@ -20,12 +20,12 @@ from flint import arb
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from theory.balls import enclosed_root, precision, proved
+from theory.adagrad.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.claims.claim import Check, Claim, our_claim
 from theory.claims.noise_shape import NORMAL, STUDENT, P, X, mean, parts_hold
 from theory.claims.powered_noise import POWERED_NOISE
-from theory.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.numerics.balls import enclosed_root, precision, proved
 
 SIGMA, HALF_ODDS = sp.symbols("sigma lambda", positive=True)  # HALF_ODDS is ½·ln((1−Q)/Q)
 N = sp.Symbol("n", integer=True, nonnegative=True)

@@ -22,11 +22,11 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.balls import precision, proved
+from theory.adam.optimum import optimal_power
+from theory.adam.update import limit_update
 from theory.claims.claim import Check, Claim, our_claim
 from theory.laws import Gaussian, parse_law
-from theory.optimum import optimal_power
-from theory.update import limit_update
+from theory.numerics.balls import precision, proved
 
 P, Y, DELTA, T = sp.symbols("p y delta t", positive=True)
 

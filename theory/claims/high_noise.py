@@ -10,12 +10,12 @@ import sympy as sp
 from flint import arb
 from scipy.optimize import brentq, minimize_scalar
 
-from theory.balls import enclosed_root, precision, proved
+from theory.adam.moments import power_moments
+from theory.adam.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
 from theory.claims.claim import Check, Claim
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
-from theory.moments import power_moments
-from theory.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
+from theory.numerics.balls import enclosed_root, precision, proved
 
 _RATIOS = (3, 10, 30, 100, 1000)
 _CORNERS = tuple(

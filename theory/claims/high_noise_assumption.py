@@ -10,10 +10,10 @@ import sympy as sp
 from flint import arb
 from scipy.integrate import quad
 
-from theory.alignment import contraction, high_noise_alignment, largest_bound_to_noise
-from theory.balls import proved
+from theory.adagrad.alignment import contraction, high_noise_alignment, largest_bound_to_noise
 from theory.claims.claim import Check, Claim, our_claim
 from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.numerics.balls import proved
 
 P, X, U = sp.symbols("p x u", positive=True)
 MARGIN = 1.01

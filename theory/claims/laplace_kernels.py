@@ -13,8 +13,8 @@ import mpmath as mp
 import sympy as sp
 from flint import acb, arb
 
-from theory.balls import precision
 from theory.claims.claim import Check, Claim
+from theory.numerics.balls import precision
 
 S, V, EPS = sp.symbols("s v epsilon", positive=True)
 H1 = 1 / sp.sqrt(sp.pi * S) - EPS * sp.exp(EPS**2 * S) * sp.erfc(EPS * sp.sqrt(S))

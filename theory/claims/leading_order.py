@@ -16,9 +16,9 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.balls import hull, proved
 from theory.claims.claim import Check
-from theory.inputs import Array
+from theory.numerics.balls import hull, proved
+from theory.numerics.inputs import Array
 
 P, X, WEIGHT = sp.symbols("p x w", positive=True)
 

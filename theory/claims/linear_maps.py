@@ -17,8 +17,8 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.balls import proved
 from theory.claims.claim import Check, Claim
+from theory.numerics.balls import proved
 
 EPSILON = 1e-8
 TOLERANCE = 0.01

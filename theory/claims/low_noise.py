@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
+from theory.adam.optimum import optimal_power
+from theory.adam.propositions import low_noise_update
+from theory.adam.update import limit_update
 from theory.claims.claim import Check, Claim
 from theory.claims.leading_order import (
     WEIGHT,
@@ -14,9 +17,6 @@ from theory.claims.leading_order import (
     worst_errors,
 )
 from theory.laws import Uniform
-from theory.optimum import optimal_power
-from theory.propositions import low_noise_update
-from theory.update import limit_update
 
 _RATIOS = (0.3, 0.1, 0.03, 0.01, 1e-3)
 _MU, _EPS = sp.symbols("mu epsilon", positive=True)

@@ -8,11 +8,11 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.alignment import alignment, largest_noise_to_signal
-from theory.balls import enclosed_root, precision, proved
+from theory.adagrad.alignment import alignment, largest_noise_to_signal
 from theory.claims.claim import Check, Claim, our_claim
-from theory.inputs import Array
 from theory.laws import parse_law
+from theory.numerics.balls import enclosed_root, precision, proved
+from theory.numerics.inputs import Array
 
 P, RATIO, U = sp.symbols("p r u", positive=True)
 EXAMPLE = 0.99

@@ -22,12 +22,12 @@ import sympy as sp
 from flint import arb
 from scipy.integrate import quad
 
-from theory.balls import proved
+from theory.adam.optimum import optimal_power
+from theory.adam.update import limit_update
 from theory.claims.claim import Check, Claim, our_claim
-from theory.inputs import Array
 from theory.laws import NoiseLaw, parse_law
-from theory.optimum import optimal_power
-from theory.update import limit_update
+from theory.numerics.balls import proved
+from theory.numerics.inputs import Array
 
 X, P, B, NU = sp.symbols("x p b nu", positive=True)
 NORMAL = sp.exp(-(X**B))  # the densities on x > 0, up to constants that cancel in Q² and the score

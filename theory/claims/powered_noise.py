@@ -16,15 +16,15 @@ import sympy as sp
 from flint import arb
 from scipy.integrate import quad
 
-from theory.balls import proved
+from theory.adagrad.powered_noise import high_noise_quality, powered_correlation, signal_to_noise
+from theory.adam.moments import power_moments
+from theory.adam.optimum import optimal_power
+from theory.adam.update import limit_update
 from theory.claims.claim import Check, Claim, our_claim
 from theory.claims.noise_shape import P, trigamma_positive
-from theory.inputs import Array
 from theory.laws import NoiseLaw, parse_law
-from theory.moments import power_moments
-from theory.optimum import optimal_power
-from theory.powered_noise import high_noise_quality, powered_correlation, signal_to_noise
-from theory.update import limit_update
+from theory.numerics.balls import proved
+from theory.numerics.inputs import Array
 
 G, SIGMA = sp.symbols("G sigma", positive=True)
 LAWS = ("uniform", "gaussian", "laplace", "student-t:5")

@@ -20,7 +20,8 @@ import sympy as sp
 from flint import arb
 from scipy.integrate import quad
 
-from theory.balls import enclosed_root, precision, proved
+from theory.adam.optimum import optimal_power
+from theory.adam.update import limit_update
 from theory.claims.claim import Check, Claim, our_claim
 from theory.claims.noise_shape import (
     BELL_SHAPES,
@@ -35,8 +36,7 @@ from theory.claims.noise_shape import (
     trigamma_positive,
 )
 from theory.laws import parse_law
-from theory.optimum import optimal_power
-from theory.update import limit_update
+from theory.numerics.balls import enclosed_root, precision, proved
 
 
 def student_slope(power: arb, degrees: arb) -> arb:

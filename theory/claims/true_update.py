@@ -7,12 +7,12 @@ import sympy as sp
 from flint import arb, arb_series
 from scipy.optimize import brentq
 
-from theory.balls import enclosed_root, precision, proved
+from theory.adam.optimum import optimal_power
+from theory.adam.propositions import high_noise_power
+from theory.adam.update import exact_update, limit_update
 from theory.claims.claim import Check, Claim
 from theory.laws import Uniform, parse_law
-from theory.optimum import optimal_power
-from theory.propositions import high_noise_power
-from theory.update import exact_update, limit_update
+from theory.numerics.balls import enclosed_root, precision, proved
 
 _MEAN, _EPSILON = 1e-6, 1e-8  # Figure 7's
 _NOISY = (10, 50, 100)

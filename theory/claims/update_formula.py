@@ -1,7 +1,7 @@
 """The exact update at finite β: the factorised expectation, and the scale relation.
 
 With the kernels of `theory.claims.laplace_kernels`, E m/(√v+ε) is an integral over s of E m·e^{−sv}, and that, for
-independent g_t, is a sum of products of one-dimensional expectations (`theory.update`).
+independent g_t, is a sum of products of one-dimensional expectations (`theory.adam.update`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import sympy as sp
 from flint import acb, arb
 
-from theory.balls import precision
+from theory.adam.update import exact_update, limit_update
 from theory.claims.claim import Check, Claim, our_claim
 from theory.laws import parse_law
-from theory.update import exact_update, limit_update
+from theory.numerics.balls import precision
 
 
 def factorises(steps: int = 2) -> bool:

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
-from theory.quadrature import LOG_NEGLIGIBLE, FoldedRule, atoms, panel_width, widening_panels
+from theory.numerics.inputs import Array
+from theory.numerics.quadrature import LOG_NEGLIGIBLE, FoldedRule, atoms, panel_width, widening_panels
 
 
 class NoiseLaw(ABC):

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
 from theory.laws.base import NoiseLaw
-from theory.quadrature import FoldedRule, graded_panels, panel_width
+from theory.numerics.inputs import Array
+from theory.numerics.quadrature import FoldedRule, graded_panels, panel_width
 
 
 def _two_sided(order: float, ratio: float, sign: int) -> float:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
 from theory.laws.base import NoiseLaw
-from theory.quadrature import FoldedRule, atoms, compress, panel_width
+from theory.numerics.inputs import Array
+from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
 
 _REFLECTED = "reflected "
 _COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper

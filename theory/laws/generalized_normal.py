@@ -8,10 +8,10 @@ import numpy as np
 from flint import arb
 from scipy.special import gammainccinv, gammaln
 
-from theory.balls import certified
-from theory.inputs import Array, shape_of
 from theory.laws.base import SymmetricDensityLaw
-from theory.quadrature import LOG_NEGLIGIBLE
+from theory.numerics.balls import certified
+from theory.numerics.inputs import Array, shape_of
+from theory.numerics.quadrature import LOG_NEGLIGIBLE
 
 
 class GeneralizedNormal(SymmetricDensityLaw):

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array, shape_of
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
-from theory.quadrature import FoldedRule, atoms
+from theory.numerics.inputs import Array, shape_of
+from theory.numerics.quadrature import FoldedRule, atoms
 
 _BINARY = Binary()
 Moment = Callable[[float, float, float], float]

@@ -8,11 +8,11 @@ import numpy as np
 from flint import arb
 
 from gradpower.tools.errors import InputError
-from theory.balls import certified
-from theory.inputs import Array, shape_of
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
-from theory.quadrature import FoldedRule, atoms
+from theory.numerics.balls import certified
+from theory.numerics.inputs import Array, shape_of
+from theory.numerics.quadrature import FoldedRule, atoms
 
 
 class TwoPoint(NoiseLaw):

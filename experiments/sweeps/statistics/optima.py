@@ -23,7 +23,7 @@ from experiments.sweeps.statistics.parabola import (
     resampled_means,
 )
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 WINDOW = 5
 """Grid points around the best that the parabola is fitted to, unless another number is asked for."""

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 Interval = tuple[float, float]
 ROUNDING = 1e-12

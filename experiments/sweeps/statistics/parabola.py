@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from experiments.sweeps.statistics.paired import ROUNDING, Interval
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 FEWEST = 3
 """Seeds of a bootstrap, and points of a parabola, at least."""

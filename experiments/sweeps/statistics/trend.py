@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from experiments.sweeps.statistics.paired import ROUNDING, Interval
 from experiments.sweeps.statistics.parabola import percentiles, resampled_means
 from gradpower.tools.errors import InputError
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 _LARGEST_EXACT = 8  # treatments: 8! orders of a block
 

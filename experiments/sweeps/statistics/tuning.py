@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from experiments.sweeps.statistics.optima import GridBest, QuadraticBest, grid_best, quadratic_best
-from theory.inputs import Array
+from theory.numerics.inputs import Array
 
 
 @dataclass(frozen=True)

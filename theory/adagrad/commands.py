@@ -1,0 +1,198 @@
+"""The commands `gradpower theory bound` and `gradpower theory assumptions`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from gradpower.tools.errors import InputError
+from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.adagrad.convergence import Bound, adagrad_bound, high_noise_bound, low_noise_bound
+from theory.laws import NoiseLaw, parse_law
+from theory.numerics.inputs import nonnegative, power_in_range
+
+_TABLE = Output()
+
+
+def bound(
+    output: OutputFlags = _TABLE,
+    theorem: Literal["4.5", "4.8", "4.11"] = "4.11",
+    steps: tuple[float, ...] = (1e2, 1e3, 1e4, 1e5, 1e6),
+    power: float | None = None,
+    alignment: float = 1.0,
+    gap: float = 1.0,
+    learning_rate: float = 0.1,
+    smoothness: float = 1.0,
+    gradient_bound: float = 1.0,
+    epsilon: float = 1e-8,
+    dimension: int = 1,
+) -> None:
+    """Compute a convergence bound of Section 4.2, term by term.
+
+    Parameters
+    ----------
+    output
+        Where the result goes.
+    theorem
+        4.5: Adagrad; 4.8: AdagradPower at low noise (p <= 1), which bounds the (p+1)-norms; 4.11: at high noise.
+    steps
+        Numbers of steps T >= 1.
+    power
+        The power p; 1 for 4.5, 0.5 for 4.8 and 1.2 for 4.11 if not given.
+    alignment
+        The constant c of Assumption 4.6 or s of 4.9 (`gradpower theory assumptions` finds it); 1 for 4.5.
+    gap
+        F(θ_0) − F* >= 0.
+    learning_rate
+        η > 0.
+    smoothness
+        L >= 0.
+    gradient_bound
+        R > 0, with |g_i|^{2p} + ε <= R^{2p} almost surely.
+    epsilon
+        ε > 0, under the root.
+    dimension
+        Number d of coordinates.
+
+    Examples
+    --------
+    $ gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99
+    """
+    p = {"4.5": 1.0, "4.8": 0.5, "4.11": 1.2}[theorem] if power is None else power
+    if theorem == "4.5" and (p != 1 or alignment != 1):
+        name, value = ("power", p) if p != 1 else ("alignment", alignment)
+        raise InputError(name, value, "1 in Theorem 4.5")
+    setting: dict[str, Any] = {
+        "gap": gap,
+        "learning_rate": learning_rate,
+        "smoothness": smoothness,
+        "gradient_bound": gradient_bound,
+        "epsilon": epsilon,
+        "dimension": dimension,
+    }
+    found: Bound
+    if theorem == "4.5":
+        found = adagrad_bound(steps, **setting)
+    elif theorem == "4.8":
+        found = low_noise_bound(steps, p, alignment=alignment, **setting)
+    else:
+        found = high_noise_bound(steps, p, alignment=alignment, **setting)
+    terms = {
+        "start": found.start,
+        "variance": found.variance,
+        "curvature": found.curvature,
+        "bound": found.total,
+    }
+    result = {"theorem": theorem, "power": p, "alignment": alignment, "steps": steps, **terms, **setting}
+    norm = "(p+1)-norm to the power p+1" if theorem == "4.8" else "squared norm"
+    title = f"Theorem {theorem}, p = {p:g}: bound on the mean {norm} of ∇F over T points"
+    output.show(
+        result, result_table(title, {"T": steps, **{k: v.tolist() for k, v in terms.items()}}, digits=4)
+    )
+
+
+def assumptions(
+    output: OutputFlags = _TABLE,
+    law: str = "uniform",
+    power: tuple[float, ...] = (0.25, 0.5, 0.75, 1.2, 1.5, 2.0, 3.0),
+    noise_to_signal: float = 0.3,
+    bound_to_noise: float | None = None,
+    constant: float = 0.99,
+) -> None:
+    """Find the best constants of Assumptions 4.6 and 4.9 for a noise law, and decide whether the assumptions hold.
+
+    For p < 1, Assumption 4.6 with c = 0.99: the best c where σ_i <= r·|∇_iF|, and the largest r that allows 0.99
+    (Example 4.7). For p > 1, Assumption 4.9, noise of fixed scale σ and |g_i| <= R: s in units of σ^(p−1),
+    ρ = R^(p−1)/s, and the largest R/σ with ρ <= 1 (Example 4.10). "proved" and "refuted" are in ball arithmetic; a
+    refutation names the |∇_iF|/σ at which the inequality fails.
+
+    Parameters
+    ----------
+    output
+        Where the result goes.
+    law
+        Law of the noise: uniform, binary, gaussian, laplace, generalized-normal:B, student-t:DF, two-point:Q,
+        sparse:Q or empirical:FILE.
+    power
+        Powers p > 0.
+    noise_to_signal
+        The largest r = σ_i/|∇_iF| over coordinates and points, for p < 1.
+    bound_to_noise
+        R/σ, for p > 1; by default 1 % above its least value sup|ξ|.
+    constant
+        The c asked for, in (0, 1).
+
+    Examples
+    --------
+    $ gradpower theory assumptions --law binary --power 0.5 1.2 3
+    """
+    noise, powers = parse_law(law), power_in_range("power", power)
+    nonnegative("noise_to_signal", noise_to_signal)
+    if not 0 < constant < 1:
+        raise InputError("constant", constant, "a number between 0 and 1")
+    ratio = 1.01 * noise.reach if bound_to_noise is None else bound_to_noise
+    if not ratio >= noise.reach and math.isfinite(noise.reach):
+        raise InputError("bound_to_noise", ratio, f"at least sup|ξ| = {noise.reach:g}")
+    rows = [_constants(float(p), noise, noise_to_signal, ratio, constant) for p in powers]
+    result = {
+        "law": law,
+        "noise_to_signal": noise_to_signal,
+        "bound_to_noise": ratio,
+        "constant": constant,
+        "rows": rows,
+    }
+    columns = {
+        "p": [row["power"] for row in rows],
+        "c (4.6)": [row["c"] for row in rows],
+        f"r for c >= {constant:g}": [row["largest_noise_to_signal"] for row in rows],
+        "s/σ^(p−1) (C1)": [row["s"] for row in rows],
+        "ρ (C2)": [row["rho"] for row in rows],
+        "R/σ for ρ <= 1": [row["largest_bound_to_noise"] for row in rows],
+        "assumption": [row["assumption"] for row in rows],
+        "verdict": [row["verdict"] for row in rows],
+    }
+    title = f"Assumptions 4.6 with c = {constant:g} at r = {noise_to_signal:g}, and 4.9 at R/σ = {ratio:g}; {law} noise"
+    table = result_table(title, columns, digits=4)
+    table.caption = "\n".join(f"p = {row['power']:g}: {row['detail']}" for row in rows if row["detail"])
+    output.show(result, table)
+
+
+def _constants(power: float, law: NoiseLaw, ratio: float, bound: float, constant: float) -> dict[str, Any]:
+    """The row of one power: None where an assumption does not speak of it."""
+    from theory.adagrad import alignment
+    from theory.adagrad.certificates import high_noise_certificate, low_noise_certificate
+
+    names = ("c", "largest_noise_to_signal", "s", "rho", "largest_bound_to_noise", "gradient_to_noise")
+    row: dict[str, Any] = {
+        "power": power,
+        **dict.fromkeys(names),
+        "assumption": "Adagrad",
+        "verdict": "",
+        "detail": "",
+    }
+    if power == 1:
+        return row
+    if power < 1:
+        found = low_noise_certificate(power, ratio, constant, law)
+        row |= {"assumption": "4.6", "c": found.best}
+        row["largest_noise_to_signal"] = alignment.largest_noise_to_signal(power, constant, law)
+    else:
+        bounded = math.isfinite(law.reach)
+        row |= {
+            "assumption": "4.9",
+            "rho": float(alignment.contraction(power, bound, law)) if bounded else math.inf,
+        }
+        gradient = max(bound - law.reach, 1e-9) if bounded else math.inf
+        row["s"] = float(alignment.high_noise_alignment(power, 1.0, gradient, law))
+        edge = alignment.largest_bound_to_noise(power, 1.0, law)
+        row["largest_bound_to_noise"] = None if math.isnan(edge) else edge
+        if not bounded:
+            return row | {"verdict": "refuted", "detail": "gradients have no bound R, so (C2) cannot hold"}
+        # (C2), ρ <= 1, says that R^{p−1} serves as s.
+        found = high_noise_certificate(power, gradient, bound ** (power - 1), law)
+    verdict = (
+        found.verdict
+        if found.verdict != "numbers only"
+        else f"{'holds' if found.holds else 'fails'}, by the numbers"
+    )
+    return row | {"verdict": verdict, "detail": found.detail, "gradient_to_noise": found.gradient_to_noise}

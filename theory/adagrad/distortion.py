@@ -1,0 +1,244 @@
+"""What φ_p does to a problem: its mean map, its smoothness, its stationary points (beyond the paper).
+
+An optimizer on powered gradients sees, coordinate by coordinate, not G but the mean of φ_p(G + σξ). This map has the
+slope `p·E|G+σξ|^{p−1}`: noise fills the hole that φ_p has at 0 for p > 1 and blunts its spike there for p < 1. Under
+skewed noise the map does not vanish at G = 0, so that the optimizer stops elsewhere. All of it is homogeneous,
+`E φ_p(cg) = c^p·E φ_p(g)`, and everything below is computed with max(|G|, σ) = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq, minimize_scalar
+
+from gradpower.tools.errors import InputError
+from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
+from theory.laws.base import SymmetricDensityLaw
+from theory.numerics.inputs import Array, nonnegative, power_in_range
+
+_VANISHING = 1e-290  # |G|/σ that counts as 0: quadrature nodes nearer to g = 0 would underflow
+_SEARCHED = 257  # gradients at which the slope is tried under discrete noise
+
+
+@dataclass(frozen=True)
+class ScaledGradient:
+    """g = G + σξ in the unit max(|G|, σ), turned round so that G >= 0."""
+
+    sign: float
+    unit: float
+    location: float
+    scale: float
+    law: NoiseLaw
+
+
+Evaluate = Callable[[float, ScaledGradient], float]
+
+
+def at_each(
+    evaluate: Evaluate, power: ArrayLike, gradient: ArrayLike, noise_scale: Array, law: NoiseLaw
+) -> Array:
+    """`evaluate` at every entry of the broadcast arguments."""
+    given = np.asarray(gradient, dtype=np.float64)
+    if not np.all(np.isfinite(given)):
+        raise InputError("gradient", float(given[~np.isfinite(given)].flat[0]), "a finite number")
+    p, mean, sigma = np.broadcast_arrays(power_in_range("power", power), given, noise_scale)
+    turned, result = law.reflected(), np.empty(p.shape)
+    for index in np.ndindex(p.shape):
+        size, scale = abs(float(mean[index])), float(sigma[index])
+        unit, back = max(size, scale), mean[index] < 0
+        inside = (size / unit, scale / unit) if unit > 0 else (0.0, 0.0)
+        if inside[0] < _VANISHING:
+            inside = (0.0, inside[1])
+        point = ScaledGradient(-1.0 if back else 1.0, unit, *inside, turned if back else law)
+        result[index] = evaluate(float(p[index]), point)
+    return result
+
+
+def mean_map(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
+    """`E φ_p(G + σξ)` for a full-batch gradient G of any sign.
+
+    Parameters
+    ----------
+    power, gradient, noise_scale : array_like
+        0 < p <= 10, G finite, σ >= 0; broadcast against each other.
+    law : NoiseLaw
+        Law of ξ; for G < 0 its reflection serves, `E φ_p(G + σξ) = −E φ_p(|G| − σξ)`.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range, or if the law has no moment of order p.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> mean_map(2.0, [-1.0, 0.0, 1.0], 3.0, parse_law("uniform")).round(4).tolist()
+    [-3.1111, 0.0, 3.1111]
+    >>> mean_map([0.5, 1.0, 2.0], 0.0, 1.0, parse_law("two-point:0.1")).round(4).tolist()
+    [-0.3464, 0.0, 0.8]
+    """
+    return at_each(_mean, power, gradient, nonnegative("noise_scale", noise_scale), law)
+
+
+def _mean(power: float, g: ScaledGradient) -> float:
+    if g.scale == 0 or (g.location == 0 and g.law.symmetric):
+        return float(g.sign * g.unit**power * g.location)
+    g.law.require_moment(power)
+    return float(g.sign * g.unit**power * g.law.signed_moment(power, g.location, g.scale))
+
+
+def mean_map_slope(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
+    """`∂/∂G E φ_p(G + σξ) = p·E|G + σξ|^{p−1}`.
+
+    For p < 1 it is finite where the density of ξ is finite at −G/σ, and infinite where an atom of ξ makes g = 0.
+
+    Parameters
+    ----------
+    power, gradient, noise_scale, law
+        As in `mean_map`.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> mean_map_slope([0.5, 1.0, 2.0], 0.0, 4.0, parse_law("uniform")).round(12).tolist()  # σ^{p−1}
+    [0.5, 1.0, 4.0]
+    >>> mean_map_slope(0.5, [1.0, 4.0], 4.0, parse_law("binary")).round(4).tolist()
+    [0.2561, inf]
+    """
+    return at_each(_slope, power, gradient, nonnegative("noise_scale", noise_scale), law)
+
+
+def _slope(power: float, g: ScaledGradient) -> float:
+    order = power - 1
+    if order == 0:
+        return 1.0
+    if g.unit == 0:
+        return 0.0 if order > 0 else math.inf
+    front = power * g.unit**order
+    if g.scale == 0:
+        return float(front)
+    g.law.require_moment(order)
+    if order < 0 and not _has_density(g.law):  # the rule of a discrete law knows an atom on g = 0
+        return float(front * g.law.folded_rule(g.location, g.scale, power).absolute_moment(order))
+    return float(front * g.law.absolute_moment(order, g.location, g.scale))
+
+
+def _has_density(law: NoiseLaw) -> bool:
+    """Whether the law has a density, symmetric and unimodal; all others here are discrete."""
+    return isinstance(law, SymmetricDensityLaw | Uniform)
+
+
+def effective_smoothness(
+    power: ArrayLike, noise_scale: ArrayLike, largest_gradient: ArrayLike, law: NoiseLaw
+) -> Array:
+    """`sup p·E|G + σξ|^{p−1}` over |G| <= G_max: by how much φ_p multiplies the smoothness.
+
+    If ∇F has the Lipschitz constant L, then θ ↦ (E φ_p(∇_iF(θ) + σξ_i))_i has at most L times this. Symmetric unimodal
+    noise is a mixture of uniform noise of half-widths v, whose slope [φ_p(G+v) − φ_p(G−v)]/(2v) falls with |G| for
+    p < 1 and rises for p > 1: the supremum is pσ^{p−1}·E|ξ|^{p−1} at G = 0 for p < 1 (σ^{p−1} for uniform noise), and
+    at G_max for p > 1. Under discrete noise it is infinite for p < 1 once an atom can make g = 0; else it is at ±G_max
+    where the slope is convex in G, and is searched for at 1 < p < 2, where it is not.
+
+    Parameters
+    ----------
+    power, noise_scale, largest_gradient : array_like
+        0 < p <= 10, σ >= 0, G_max >= 0; broadcast. At σ = 0: infinite for p < 1 and p·G_max^{p−1} for p > 1.
+    law : NoiseLaw
+        Law of ξ, the same at every θ.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> effective_smoothness([0.5, 1.0, 2.0], 0.01, 1.0, parse_law("uniform")).round(12).tolist()
+    [10.0, 1.0, 2.0]
+    >>> effective_smoothness(0.5, 0.01, [0.0, 1.0], parse_law("binary")).tolist()
+    [5.0, inf]
+    """
+    p, sigma, largest = np.broadcast_arrays(
+        power_in_range("power", power),
+        nonnegative("noise_scale", noise_scale),
+        nonnegative("largest_gradient", largest_gradient),
+    )
+    result = np.empty(p.shape)
+    for index in np.ndindex(p.shape):
+        result[index] = _largest_slope(float(p[index]), float(sigma[index]), float(largest[index]), law)
+    return result
+
+
+def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:
+    if sigma == 0 or _has_density(law):
+        return float(mean_map_slope(power, 0.0 if power < 1 else largest, sigma, law))
+    if power < 1 and sigma * _smallest_atom(law) <= largest:
+        return math.inf
+    ends = float(mean_map_slope(power, [-largest, largest], sigma, law).max())
+    if largest == 0 or not 1 < power < 2:
+        return ends
+    grid = np.linspace(-largest, largest, _SEARCHED)
+    found = mean_map_slope(power, grid, sigma, law)
+    best = int(np.clip(np.argmax(found), 1, _SEARCHED - 2))
+    refined = minimize_scalar(
+        lambda gradient: -float(mean_map_slope(power, gradient, sigma, law)),
+        bounds=(grid[best - 1], grid[best + 1]),
+        method="bounded",
+    )
+    return max(ends, float(found.max()), -float(refined.fun))
+
+
+def _smallest_atom(law: NoiseLaw) -> float:
+    if isinstance(law, Empirical):  # whose rule may have condensed the samples
+        return float(np.abs(law.samples).min())
+    return float(np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude.min()))
+
+
+def stalling_gradient(power: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
+    """The full-batch gradient G₀ at which E φ_p(G₀ + σξ) = 0, where powered descent comes to rest.
+
+    (With a preconditioner, as far as the newest gradient does not move it.)
+
+    `G₀ = −σ·m_p` with `m_p = argmin_m E|ξ − m|^{p+1}`, because φ_p is the derivative of |·|^{p+1}/(p+1); by strict
+    convexity there is one. m_p is the median for p → 0, the mean for p = 1 and the mid-range for p → ∞. For two-point
+    noise `m_p = sinh(½λ(1−1/p))/cosh(½λ/p)`, λ = ln((1−Q)/Q). 0 for symmetric noise.
+
+    Parameters
+    ----------
+    power, noise_scale : array_like
+        0 < p <= 10, σ >= 0; broadcast.
+    law : NoiseLaw
+        Law of ξ, of mean 0.
+
+    Examples
+    --------
+    Rare, large noise upwards stops p < 1 uphill, where G > 0 still:
+
+    >>> from theory.laws import parse_law
+    >>> stalling_gradient([0.01, 0.5, 1.0, 2.0], 1.0, parse_law("two-point:0.1")).round(4).tolist()
+    [0.3333, 0.2927, 0.0, -0.5]
+    """
+    p, sigma = np.broadcast_arrays(power_in_range("power", power), nonnegative("noise_scale", noise_scale))
+    centres = {exponent: centre(exponent, law) for exponent in set(p.ravel().tolist())}
+    return np.array([-s * centres[e] for e, s in zip(p.flat, sigma.flat, strict=True)]).reshape(p.shape) + 0.0
+
+
+def centre(power: float, law: NoiseLaw) -> float:
+    """`m_p = argmin_m E|ξ − m|^{p+1}`, the root of E φ_p(ξ − m); see `stalling_gradient`.
+
+    >>> from theory.laws import Empirical, parse_law
+    >>> [round(centre(3.0, law), 9) for law in (Empirical([-1, -1, -1, 3]), parse_law("two-point:0.25"))]
+    [0.368253778, 0.368253778]
+    """
+    law.require_moment(power)
+    if law.symmetric or power == 1:
+        return 0.0
+    if isinstance(law, TwoPoint):
+        odds = math.log((1 - law.probability) / law.probability)
+        half, over = abs(odds) / 2, abs(odds) / (2 * power)  # sinh(half − over)/cosh(over), which overflow
+        size = math.exp(-half) * math.expm1(2 * (half - over)) / (1 + math.exp(-2 * over))
+        return math.copysign(1.0, odds) * size
+    return float(
+        brentq(lambda m: float(mean_map(power, -m, 1.0, law)), -law.reach, law.reach, xtol=1e-15, rtol=1e-15)
+    )

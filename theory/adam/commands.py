@@ -1,0 +1,62 @@
+"""The command `gradpower theory update`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.adam.example import Example, ExampleFlags
+from theory.adam.update import exact_update, limit_update
+from theory.numerics.inputs import count, power_in_range
+
+_FIGURE_7 = Example()
+_TABLE = Output()
+
+
+def update(
+    example: ExampleFlags = _FIGURE_7,
+    output: OutputFlags = _TABLE,
+    power: float = 1.2,
+    step: int | None = None,
+) -> None:
+    """Compute the mean and root mean square of Adam's update on powered gradients, exactly.
+
+    Parameters
+    ----------
+    example
+        The noise example.
+    output
+        Where the result goes.
+    power
+        Power p in (0, 10].
+    step
+        Step t >= 1 with bias correction; stationarity if not given.
+
+    Examples
+    --------
+    $ gradpower theory update --power 1.2 --noise-to-signal 10 --json
+    """
+    power_in_range("power", power)
+    if step is not None:
+        count("step", step)
+    law, setting = example.noise_law, (power, example.mean, example.sigma)
+    exact = exact_update(
+        *setting, law, beta1=example.beta1, beta2=example.beta2, epsilon=example.epsilon, step=step
+    )
+    exists = example.sigma == 0 or 2 * power < law.moment_limit
+    values: dict[str, Any] = {
+        "update": float(exact.drift),
+        "rms": float(exact.rms),
+        "update_to_rms": float(exact.drift_to_rms),
+        "limit": float(limit_update(*setting, law, epsilon=example.epsilon)) if exists else None,
+    }
+    notes = [] if exists else [f"no limit β → 1: {law.name} has no moment of order 2p = {2 * power:g}"]
+    if np.isinf(exact.rms):
+        notes.append(f"the RMS is infinite: the tails of {law.name} are too heavy for these β")
+    ratio = f"σ/μ = {example.sigma / example.mean:g}"
+    title = f"Adam's update on sign(g)|g|^{power:g}, {example.law} noise, {ratio}"
+    table = result_table(title, {name.replace("_", " "): [value] for name, value in values.items()})
+    table.caption = "\n".join(notes)
+    output.show({**values, "notes": notes, "power": power, "step": step, **example.inputs()}, table)

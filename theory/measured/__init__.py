@@ -1,0 +1,1 @@
+"""What measured gradients say: noise ratios, noise scale, shape, and the constants of the assumptions."""

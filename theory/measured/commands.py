@@ -1,0 +1,238 @@
+"""The command `gradpower theory measured-assumptions`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.measured.confidence import Method
+from theory.measured.estimates import (
+    AssumptionEstimates,
+    PowerEstimate,
+    estimate_assumptions,
+    require_settings,
+)
+from theory.measured.gradient_samples import GradientSamples
+from theory.measured.noise_statistics import NoiseShape, noise_shape
+from theory.numerics.inputs import Array
+
+_TABLE = Output()
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SHOWN = 20  # contradicting coordinates named in the result
+
+
+def measured_assumptions(
+    samples: Path,
+    output: OutputFlags = _TABLE,
+    power: tuple[float, ...] = (0.5, 1.2),
+    gradient: Path | None = None,
+    gradient_bound: float | None = None,
+    method: Method | None = None,
+    array: str | None = None,
+    confidence: float = 0.95,
+) -> None:
+    """Estimate the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients, with confidence bounds.
+
+    Parameters
+    ----------
+    samples
+        Independent stochastic gradients at one point, a row each: .npy, .npz, or .txt or .csv.
+    output
+        Where the result goes.
+    power
+        Powers p in (0, 10]: Assumption 4.6 is about p < 1, Assumption 4.9 about p > 1.
+    gradient
+        File with the full-batch gradient at that point, if it is known.
+    gradient_bound
+        R with |g| <= R surely. Bounds are then proofs (empirical Bernstein) unless --method student.
+    method
+        student: for large samples; bernstein: a proof for every number of samples, needs --gradient-bound.
+    array
+        Which array of an .npz file.
+    confidence
+        Level of the bounds, for all coordinates at once.
+
+    Examples
+    --------
+    $ gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2
+    """
+    require_settings(power, confidence, gradient_bound, method)
+    with Console(stderr=True).status(f"reading {samples}") as status:
+        data = GradientSamples.read(samples, gradient, array)
+        estimates = estimate_assumptions(
+            data,
+            power,
+            confidence=confidence,
+            gradient_bound=gradient_bound,
+            method=method,
+            progress=lambda done, total: status.update(f"estimating: {done} of {total} blocks"),
+        )
+        result = measured_result(estimates, noise_shape(data))
+    result |= {"file": str(samples), "gradient": None if gradient is None else str(gradient), "array": array}
+    output.show(result, measured_table(result))
+
+
+def measured_result(estimates: AssumptionEstimates, shape: NoiseShape) -> dict[str, Any]:
+    """The estimates as plain data, for JSON and for the table; per-coordinate arrays become quantiles.
+
+    Parameters
+    ----------
+    estimates : AssumptionEstimates
+        Of c, s and ρ.
+    shape : NoiseShape
+        Of the noise.
+    """
+    resolved, needed = estimates.resolved, np.sort(estimates.samples_needed)
+    return {
+        "samples": estimates.samples,
+        "coordinates": resolved.size,
+        "resolved": int(np.count_nonzero(resolved)),
+        "unresolved": int(np.count_nonzero(estimates.unresolved)),
+        "samples_to_resolve": {"0.9": _quantile(needed, 0.9), "1.0": _quantile(needed, 1.0)},
+        "confidence": estimates.confidence,
+        "method": estimates.method,
+        "gradient_known": estimates.gradient_known,
+        "misplaced": estimates.misplaced,
+        "gradient_bound": estimates.bound,
+        "gradient_bound_given": estimates.bound_given,
+        "noise_to_signal": _quantiles(estimates.noise_to_signal),
+        "skewness": [shape.skewness, shape.skewness_error],
+        "absolute_skewness": shape.absolute_skewness,
+        "excess_kurtosis": [shape.excess_kurtosis, shape.excess_kurtosis_error],
+        "powers": [_power_result(estimates, one) for one in estimates.powers],
+    }
+
+
+def _power_result(estimates: AssumptionEstimates, one: PowerEstimate) -> dict[str, Any]:
+    lower, plug_in, upper = one.minimum
+    rho = one.rho(estimates.bound)._asdict() if one.power > 1 else None
+    return {
+        "power": one.power,
+        "constant": one.symbol,
+        "plug_in_minimum": plug_in,
+        "lower_bound": lower,
+        "upper_bound": upper,
+        "quantiles": _quantiles(one.estimate),
+        "contradicting": len(one.contradicting),
+        "contradicting_coordinates": one.contradicting[:_SHOWN],
+        "rho": rho,
+        "verdict": verdict(estimates, one),
+    }
+
+
+def _quantile(ordered: Array, level: float) -> float:
+    """An order statistic: no interpolation towards infinity."""
+    return float(ordered[max(0, int(np.ceil(level * ordered.size)) - 1)]) if ordered.size else np.nan
+
+
+def _quantiles(values: Array) -> dict[str, float]:
+    ordered = np.sort(values[~np.isnan(values)])
+    return {str(level): _quantile(ordered, level) for level in _LEVELS}
+
+
+def verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> str:
+    """What the samples say, at their point θ, about the assumption that is about this power.
+
+    A single coordinate that points the wrong way contradicts it; "holds" needs every coordinate resolved and a
+    positive lower bound. The assumptions themselves ask for the same constant at every θ.
+    """
+    size, level = estimates.mean.size, f"at {100 * estimates.confidence:g} %"
+    if estimates.method == "student":
+        level += " (large samples)"
+    if one.power == 1:
+        return "holds with constant 1, whatever the samples: φ_1 is the identity"
+    name = "Assumption 4.6" if one.power < 1 else "Assumption 4.9 (C1)"
+    if one.contradicting:
+        return f"{name} contradicted by {len(one.contradicting)} of {size} coordinates {level}"
+    unresolved, resolved = (int(np.count_nonzero(v)) for v in (estimates.unresolved, estimates.resolved))
+    constant = f"{one.symbol} >= {one.minimum.lower:.4g} {level}"
+    if unresolved:
+        text = f"{name} undecided: {estimates.samples} samples resolve only {resolved} of {size} coordinates"
+        text += f", and on these {constant}" if resolved else ""
+    elif one.minimum.lower <= 0:
+        text = f"{name} undecided: {constant}"
+    else:
+        text = f"{name} holds here on all {size} coordinates" + (f" with {constant}" if resolved else "")
+    return text if one.power < 1 else f"{text}; {_second_condition(estimates, one, unresolved)}"
+
+
+def _second_condition(estimates: AssumptionEstimates, one: PowerEstimate, unresolved: int) -> str:
+    """(C2), ρ <= 1. An R from the samples is too small if anything, and so is the ρ made from it."""
+    rho = one.rho(estimates.bound)
+    if rho.lower > 1:
+        return f"(C2) contradicted: ρ >= {rho.lower:.4g}"
+    if rho.upper <= 1 and not unresolved:
+        return f"(C2) holds: ρ <= {rho.upper:.4g}" + (
+            "" if estimates.bound_given else " if R is the largest |g| seen"
+        )
+    return (
+        f"(C2) undecided: ρ between {rho.lower:.4g} and {rho.upper:.4g}"
+        if rho.lower >= 0
+        else "(C2) undecided"
+    )
+
+
+def measured_table(result: dict[str, Any]) -> Table:
+    """A column for each power; verdicts and the noise below."""
+    title = f"Assumptions 4.6 and 4.9 from {result['samples']} samples of {result['coordinates']} coordinates"
+    rows = [
+        "constant",
+        "plug-in minimum (noise lowers it)",
+        f"{100 * result['confidence']:g} % lower bound",
+        f"{100 * result['confidence']:g} % upper bound",
+        *(f"{100 * level:g} % quantile" for level in _LEVELS),
+        "contradicting coordinates",
+        "ρ",
+        "ρ between",
+        "and",
+    ]
+    columns: dict[str, list[Any]] = {"of the resolved coordinates": rows}
+    for one in result["powers"]:
+        rho = one["rho"] or {"estimate": "–", "lower": "–", "upper": "–"}
+        columns[f"p = {one['power']:g}"] = [
+            one["constant"],
+            one["plug_in_minimum"],
+            one["lower_bound"],
+            one["upper_bound"],
+            *one["quantiles"].values(),
+            one["contradicting"],
+            *(rho[key] for key in ("estimate", "lower", "upper")),
+        ]
+    table = result_table(title, columns, digits=4)
+    table.caption = "\n".join(_notes(result))
+    return table
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    notes = [f"p = {one['power']:g}: {one['verdict']}" for one in result["powers"]]
+    needed = result["samples_to_resolve"]
+    if result["unresolved"]:
+        notes.append(
+            f"resolving 9 coordinates of 10 takes about {needed['0.9']:.3g} samples, all {needed['1.0']:.3g}"
+        )
+    if result["misplaced"]:
+        count = result["misplaced"]
+        notes.append(
+            f"the gradient given does not fit the samples on {count} coordinates: is it of the same point?"
+        )
+    noise = result["noise_to_signal"]
+    notes += [
+        f"σ/|∇F|: median {noise['0.5']:.3g}, 5 % to 95 % {noise['0.05']:.3g} to {noise['0.95']:.3g}",
+        "skewness, median: {:.3g} ± {:.2g}".format(*result["skewness"])
+        + f", of its magnitude {result['absolute_skewness']:.3g}",
+        "excess kurtosis, median: {:.3g} ± {:.2g}".format(*result["excess_kurtosis"]),
+        f"R = {result['gradient_bound']:.4g}, "
+        + ("as given" if result["gradient_bound_given"] else "the largest |g| seen"),
+        "bounds: "
+        + (
+            "empirical Bernstein, proofs given R"
+            if result["method"] == "bernstein"
+            else "Student, for large samples"
+        ),
+    ]
+    return notes

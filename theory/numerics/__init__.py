@@ -1,0 +1,1 @@
+"""Ball arithmetic, quadrature, and the validation of numbers."""

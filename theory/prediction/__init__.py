@@ -1,0 +1,1 @@
+"""The best power of a network, from its measured gradient noise."""
