@@ -137,7 +137,7 @@ def is_plain(g: Tensor) -> bool:
     return type(g) in _KINDS and g.layout is torch.strided and not g.is_complex()
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: torch.compile of 2.9 cannot trace how such an object is made
 class SignPower:
     """The map g → after·φ_p(before·g) for checked arguments; the factors are those of a clipping."""
 
