@@ -5,8 +5,8 @@
 >>> model = torch.nn.Linear(2, 1)
 >>> optimizer = AdamWPower(model.parameters(), lr=1e-3, weight_decay=0.1, power=1.2)
 
-This package imports none of the other rooms (theory, simulate, experiments, figures) and needs torch only, so that
-it can be used on its own; only the command line in `gradpower.__main__` opens them, one at a time.
+The library needs torch only, and imports none of the repository's other packages (theory, simulate, experiments,
+figures), so that it can be used on its own. Only the command line in `gradpower.__main__` imports them, one at a time.
 """
 
 from typing import TYPE_CHECKING, Any

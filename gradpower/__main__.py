@@ -1,7 +1,7 @@
-"""The door: `gradpower COMMAND` finds the room that a command lives in and opens only that one.
+"""The command line: `gradpower COMMAND` imports the package that a command lives in, and only that one.
 
 The overviews (`gradpower`, `gradpower theory`, `--help`, `--version`) are answered from the table below,
-without importing a room. A command is a plain function whose parameters are its flags and docstring its help.
+without importing any. A command is a plain function whose parameters are its flags and docstring its help.
 
 Exit codes: 0 done, 1 the command's own "no" (a claim whose verdict changed), 2 bad input or no place for the
 output, 130 interrupted, 141 nobody left to read the output. Anything else is a bug and shows its traceback.

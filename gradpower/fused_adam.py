@@ -143,9 +143,8 @@ def _alike(p: Tensor, t: object) -> bool:
     if not isinstance(t, Tensor) or not t.ndim:
         return True
     p, t = local_part(p), local_part(t)
-    if (
-        not (is_plain(p) and is_plain(t) and p.is_cpu) or p.shape != t.shape
-    ):  # a gradient yet to be redistributed
+    # Shapes differ where a gradient is yet to be redistributed.
+    if p.shape != t.shape or not (is_plain(p) and is_plain(t) and p.is_cpu):
         return True
     return fills_memory(p) and same_layout(p, t)
 

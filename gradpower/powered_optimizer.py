@@ -34,7 +34,6 @@ from gradpower.transform import OFFSET, SignPower
 
 F = TypeVar("F", bound=Callable[..., Any])
 Step = Callable[..., Any]
-B_co = TypeVar("B_co", bound=Optimizer, covariant=True)
 # What a powered optimizer adds to every parameter group.
 SETTINGS = ("power", "offset")
 # Keys of groups that speak of powers: those of this library; any other is a mistake, and would be ignored.
@@ -134,11 +133,8 @@ class PoweredOptimizer(Optimizer):
         return {**super().__getstate__(), "clip": self.clip}
 
     def __repr__(self) -> str:
-        return (
-            super().__repr__()
-            if self.clip is None
-            else f"{super().__repr__()[:-1]}\n    clip: {self.clip}\n)"
-        )
+        shown = super().__repr__()
+        return shown if self.clip is None else f"{shown[:-1]}\n    clip: {self.clip}\n)"
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, with the constructor's power unless it has its own; see torch.optim.Optimizer."""
@@ -218,8 +214,8 @@ class PoweredOptimizer(Optimizer):
             transforms = self._clipped(transforms)
         if self._stand_in is None:
             with swapped_gradients(self.param_groups, transforms):
-                self._base_step(self, **kwargs)
-            return loss
+                result = self._base_step(self, **kwargs)
+            return result if closure is None else loss
         with torch.no_grad():
             largest = largest_portion(self.param_groups)
             step = functools.partial(self._base_step, **kwargs) if kwargs else self._base_step

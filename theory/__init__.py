@@ -1,6 +1,6 @@
 """The theory of the noise example: laws, exact moments and updates, optimal powers, claims.
 
-Everything here is NumPy float64 in and out, free of torch and matplotlib, and imports no other room.
+Everything here is NumPy float64 in and out, free of torch and matplotlib.
 
 >>> from theory import exact_update, parse_law
 >>> update = exact_update(1.2, mean=1e-6, noise_scale=1e-5, law=parse_law("uniform"))

@@ -271,6 +271,18 @@ def test_a_base_with_an_argument_of_our_name_is_refused(name):
         powered(type("Theirs", (Optimizer,), {"__init__": initialize}))
 
 
+@pytest.mark.parametrize("power", [1.0, 1.3])
+def test_what_a_base_returns_without_a_closure_is_returned(power):
+    class Telling(Signum):
+        def step(self, closure=None):
+            super().step(closure)
+            return "stepped"
+
+    params = parameters(SHAPES, torch.float32, seed=1)
+    stream(params, 0)
+    assert powered(Telling)(params, power=power).step() == "stepped"
+
+
 def test_extra_keywords_of_a_step_reach_the_base():
     class Scaled(Signum):
         def step(self, closure=None, *, scale=1.0):
