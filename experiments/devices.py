@@ -18,7 +18,7 @@ from experiments.corpora import Batch
 from experiments.execution import Execution
 from experiments.optimization import Optimization
 from experiments.settings import Recipe
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
@@ -217,6 +217,5 @@ def _trackers(names: tuple[str, ...]) -> list[str]:
     for name in names:
         if name not in TRACKERS:
             raise InputError("trackers", name, f"one of {', '.join(TRACKERS)}")
-        if name not in available:
-            raise InputError("trackers", name, f"an installed tracker: pip install {name}")
+        require(name in available, "trackers", name, f"an installed tracker: pip install {name}")
     return list(names)

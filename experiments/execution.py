@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradpower.tools.errors import InputError
-from theory.numerics.inputs import count
+from gradpower.tools.errors import InputError, require, whole
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
 PEAK_FLOPS = {
@@ -68,12 +67,11 @@ class Execution:
         for name in ("micro_batch_size", "threads", "checkpoint_steps", "log_every"):
             value = getattr(self, name)
             if value is not None:
-                count(name, value)
+                whole(name, value)
         if not (self.checkpoint_minutes > 0 and math.isfinite(self.checkpoint_minutes)):
             raise InputError("checkpoint_minutes", self.checkpoint_minutes, "a finite number > 0")
         for share in self.snapshots:
-            if not 0 < share <= 1:
-                raise InputError("snapshots", share, "shares of the steps in (0, 1]")
+            require(0 < share <= 1, "snapshots", share, "shares of the steps in (0, 1]")
         kind, colon, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
             raise InputError("device", self.device, "auto, cpu, cuda or cuda:N")

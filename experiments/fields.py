@@ -13,9 +13,8 @@ from experiments.settings import (
     OptimizerSettings,
     Recipe,
     TrainingSettings,
-    require,
 )
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 SECTIONS: dict[str, type] = {
     "model": ModelSettings,

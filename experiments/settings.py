@@ -13,8 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gradpower.tools.errors import InputError
-from theory.numerics.inputs import count
+from gradpower.tools.errors import real, require, whole
 
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
@@ -22,15 +21,9 @@ LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 ADDED_LATER: dict[tuple[str, str], Any] = {("optimizer", "stretch_warmup"): True}
 
 
-def require(holds: bool, name: str, value: object, allowed: str) -> None:
-    """Raise InputError(name, value, allowed) unless it `holds`."""
-    if not holds:
-        raise InputError(name, value, allowed)
-
-
 def _whole(section: str, settings: Any, **minima: int) -> None:
     for name, minimum in minima.items():
-        count(f"{section}.{name}", getattr(settings, name), minimum)
+        whole(f"{section}.{name}", getattr(settings, name), minimum)
 
 
 def _as_floats(settings: Any) -> None:
@@ -39,14 +32,6 @@ def _as_floats(settings: Any) -> None:
         value = getattr(settings, entry.name)
         if str(entry.type).startswith("float") and isinstance(value, int) and not isinstance(value, bool):
             object.__setattr__(settings, entry.name, float(value))
-
-
-def _number(name: str, value: float, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Refuse a number outside [low, high), or (low, high) if `open_low`."""
-    holds = math.isfinite(value) and (low < value if open_low else low <= value) and value < high
-    left = "(" if open_low else "["
-    allowed = f"a finite number {'>' if open_low else '>='} {low:g}"
-    require(holds, name, value, allowed if math.isinf(high) else f"a number in {left}{low:g}, {high:g})")
 
 
 @dataclass(frozen=True)
@@ -93,7 +78,7 @@ class ModelSettings:
         )
         allowed = f"a multiple of 2·heads = {2 * self.heads}"
         require(self.width % (2 * self.heads) == 0, "model.width", self.width, allowed)
-        _number("model.balance_loss", self.balance_loss, 0)
+        real("model.balance_loss", self.balance_loss, ge=0)
         if self.family == "llama":
             require(self.experts == 0, "model.experts", self.experts, "0 for the family llama")
         else:
@@ -154,13 +139,13 @@ class DataSettings:
             "file": rest,
         }
         allowed = "bpe:SIZE with SIZE >= 257, t5, gpt2 or file:PATH"
-        require(bool(known.get(kind)), "data.tokenizer", self.tokenizer, allowed)
+        require(known.get(kind), "data.tokenizer", self.tokenizer, allowed)
         for name in ("source", "validation_source"):
             self._check_source(f"data.{name}", getattr(self, name))
         if self.megabytes is not None:
-            _number("data.megabytes", self.megabytes, 0, open_low=True)
-        _number("data.validation_share", self.validation_share, 0, 1, open_low=True)
-        _number("data.epochs", self.epochs, 0, open_low=True)
+            real("data.megabytes", self.megabytes, gt=0)
+        real("data.validation_share", self.validation_share, gt=0, lt=1)
+        real("data.epochs", self.epochs, gt=0)
 
     def _check_source(self, name: str, value: str | None) -> None:
         kind, colon, rest = (value or "python-source").partition(":")
@@ -171,7 +156,7 @@ class DataSettings:
             "openwebtext": rest or not colon,
         }
         allowed = "python-source, text:PATH[,PATH…], c4, openwebtext, c4:FOLDER or openwebtext:FOLDER"
-        require(bool(known.get(kind)), name, value, allowed)
+        require(known.get(kind), name, value, allowed)
 
     @property
     def streamed(self) -> bool:
@@ -245,12 +230,12 @@ class OptimizerSettings:
         """Check every value."""
         _as_floats(self)
         for name in ("power", "final_power", "epsilon"):
-            _number(f"optimizer.{name}", getattr(self, name), 0, open_low=True)
+            real(f"optimizer.{name}", getattr(self, name), gt=0)
         for name in ("offset", "learning_rate", "weight_decay"):
-            _number(f"optimizer.{name}", getattr(self, name), 0)
+            real(f"optimizer.{name}", getattr(self, name), ge=0)
         _whole("optimizer", self, warmup_steps=0)
         for name in ("beta1", "beta2", "momentum"):
-            _number(f"optimizer.{name}", getattr(self, name), 0, 1)
+            real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
         for name in ("decay_fraction", "mols_share", "final_ratio"):
             value = getattr(self, name)
             holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)

@@ -24,7 +24,7 @@ from experiments.sweeps.outcome import read_history, read_outcome
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import RATE, Study
 from experiments.sweeps.verdict import primary_view
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 Data = Mapping[str, Any]
 NOISE = "noise"
@@ -118,8 +118,7 @@ def collect(scale: str, folder: Path, *, seed: int = 0) -> dict[str, Any]:
 def _require_part(scale: str, part: str, study: Study, main: Study, path: Path) -> None:
     """Refuse what is another study, or on other text than the main part: its differences could not be compared."""
     wanted = batch_size_study(scale, part).name
-    if study.name != wanted:
-        raise InputError("folder", path, f"one with {wanted} there, and this is {study.name}")
+    require(study.name == wanted, "folder", path, f"one with {wanted} there, and this is {study.name}")
     if study.recipe != main.recipe:
         from experiments.records import differences
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable, result_table
@@ -71,12 +71,10 @@ def batch_size(
 
     if scale not in scales():
         raise InputError("scale", scale, f"one of {', '.join(scales())}")
-    if seed < 0:
-        raise InputError("seed", seed, "0, 1, 2, …")
+    require(seed >= 0, "seed", seed, "0, 1, 2, …")
     kept = name or scale
     allowed = "letters, digits, dots, dashes and underscores, beginning with a letter or digit"
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", kept, re.ASCII):
-        raise InputError("name", kept, allowed)
+    require(re.fullmatch(r"[A-Za-z0-9][\w.-]*", kept, re.ASCII), "name", kept, allowed)
     require_folder(output)
     root = checkout_to_refresh() if update else None
     found = jsonable(collect(scale, folder, seed=seed))

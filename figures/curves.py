@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 from theory.adam.optimum import OptimalPower, maximise, optimal_power
 from theory.adam.propositions import high_noise_power
 from theory.adam.update import Update, exact_update, limit_update
 from theory.laws import parse_law
-from theory.numerics.inputs import Array, count, decay, nonnegative, positive
+from theory.numerics.inputs import Array, decay, nonnegative, positive
 
 INTERVAL = (0.0, 3.0)  # of the powers among which exact optima are sought; Figure 7's axis
 _law = lru_cache(parse_law)  # one object a law: exact_update keeps its quadrature nodes by object
@@ -56,9 +56,9 @@ class Setting:
         decay("beta1", self.beta1)
         decay("beta2", self.beta2)
         nonnegative("epsilon", self.epsilon)
-        if count("trials", self.trials, minimum=4) % 2:
+        if whole("trials", self.trials, minimum=4) % 2:
             raise InputError("trials", self.trials, "an even number: trials run in pairs of opposite noise")
-        count("seed", self.seed, minimum=0)
+        whole("seed", self.seed, minimum=0)
 
     def config(self, laws: Sequence[str]) -> dict[str, Any]:
         """Return all settings, with the laws that were drawn."""

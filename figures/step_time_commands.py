@@ -16,7 +16,7 @@ from figures.report import page
 from figures.results import dump, results
 from figures.step_time_report import HEADINGS, LAUNCH_HEADINGS, cells, launch_cells
 from figures.style import save
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable, progress_bar, result_table
@@ -74,8 +74,7 @@ def step_time(
     root = checkout_to_refresh() if update else None
     _check(device, power, rounds)
     for count in tensors:
-        if count < 1:
-            raise InputError("tensors", count, "whole numbers >= 1")
+        require(count >= 1, "tensors", count, "whole numbers >= 1")
     content = _measured(size, model, tensors, device, power, rounds)
     if not json:
         for table in _tables(content):
@@ -108,8 +107,7 @@ def _check(device: str, power: float, rounds: int) -> None:
         check_power(power)
     except ValueError:
         raise InputError("power", power, "a finite number > 0") from None
-    if rounds < 3:
-        raise InputError("rounds", rounds, "a whole number >= 3")
+    require(rounds >= 3, "rounds", rounds, "a whole number >= 3")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device", device, "cpu, as PyTorch sees no GPU here")
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
-from theory.numerics.inputs import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +58,7 @@ def analyse(
     from experiments.sweeps.results import write_analysis
     from figures.commands import tell
 
-    count("seed", seed, minimum=0)
+    whole("seed", seed, minimum=0)
     source = _source(study)
     folder = output or (source if source.is_dir() else source.parent)
     require_folder(folder)
@@ -100,8 +99,7 @@ def _source(word: str) -> Path:
             raise
         allowed = f"{error.allowed}, or the folder of a study, or its summary.json"
         raise InputError("study", word, allowed) from None
-    if not folder.is_dir():
-        raise InputError("study", word, f"one with a folder: there is no {folder} yet")
+    require(folder.is_dir(), "study", word, f"one with a folder: there is no {folder} yet")
     return folder
 
 

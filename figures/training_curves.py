@@ -18,7 +18,7 @@ from matplotlib.ticker import EngFormatter
 from experiments.fields import to_dict
 from experiments.records import read_metrics, read_recipe
 from figures.style import Row, house_style, law_style, letter, new_figure
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 
 FILE = "training_curves"
 _LONGEST = 8  # differences in a label
@@ -38,12 +38,10 @@ def rows(runs: Sequence[Path]) -> list[Row]:
     InputError
         If a folder holds no run with metrics.
     """
-    if not runs:
-        raise InputError("runs", "none", "the folders of one run or more")
+    require(runs, "runs", "none", "the folders of one run or more")
     recipes = {}
     for run in runs:
-        if not (run / "metrics.jsonl").exists():
-            raise InputError("runs", run, "the folder of a run, with its metrics.jsonl")
+        require((run / "metrics.jsonl").exists(), "runs", run, "the folder of a run, with its metrics.jsonl")
         recipes[run] = read_recipe(run / "recipe.json")
     names = labels([{**_flat(to_dict(recipe)), "name": recipe.name} for recipe in recipes.values()])
     if len(set(names)) < len(names):  # equal recipes, or different in what a label leaves out

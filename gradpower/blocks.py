@@ -15,10 +15,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradpower.inputs import real, refusal
 from gradpower.names import check_pattern, match_parameters
-
-NOT_NEGATIVE = "a finite number >= 0"
+from gradpower.tools.errors import InputError, real, require
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Block:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If the name is empty, the pattern no regular expression or the ratio not finite and positive.
 
     Examples
@@ -51,9 +49,9 @@ class Block:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise refusal("name", self.name, "a non-empty string", ValueError)
+            raise InputError("name", self.name, "a non-empty string")
         check_pattern(f"pattern of block {self.name!r}", self.pattern)
-        ratio = real(f"ratio of block {self.name!r}", self.ratio, "a finite number > 0", low=0, open_low=True)
+        ratio = real(f"ratio of block {self.name!r}", self.ratio, gt=0)
         object.__setattr__(self, "ratio", ratio)
 
 
@@ -109,10 +107,8 @@ def blockwise_groups(
 
     Raises
     ------
-    TypeError
-        If an argument is of another type.
-    ValueError
-        If a pattern matches no parameter that an earlier one has not taken, a trainable parameter matches
+    InputError
+        If an argument is of another type, a pattern matches no parameter left by earlier ones, a trainable parameter matches
         none, two blocks have one name, nothing is trainable, or `no_decay` names no block.
 
     Examples
@@ -122,9 +118,9 @@ def blockwise_groups(
     >>> [(group["name"], group["lr"]) for group in groups]
     [('embedding', 0.01), ('head', 0.001)]
     """
-    lr = real("lr", lr, NOT_NEGATIVE, low=0)
+    lr = real("lr", lr, ge=0)
     if weight_decay is not None:
-        weight_decay = real("weight_decay", weight_decay, "a finite number >= 0, or None", low=0)
+        weight_decay = real("weight_decay", weight_decay, "a finite number >= 0, or None", ge=0)
     blocks = _checked_blocks(blocks, no_decay)
     owned: list[list[nn.Parameter]] = []
     try:
@@ -140,7 +136,7 @@ def blockwise_groups(
         own = (
             'patterns that match every trainable parameter, as in blocks=[Block("norm", r"ln_", ratio=1), …]'
         )
-        raise refusal("blocks", shown, own, ValueError)
+        raise InputError("blocks", shown, own)
     groups = []
     for block, parameters in zip(blocks, owned, strict=True):
         group = {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}
@@ -150,8 +146,7 @@ def blockwise_groups(
             group["weight_decay"] = weight_decay
         if parameters:
             groups.append(group)
-    if not groups:
-        raise refusal("model", type(model).__name__, "a model with trainable parameters", ValueError)
+    require(groups, "model", type(model).__name__, "a model with trainable parameters")
     return groups
 
 
@@ -197,10 +192,8 @@ def blockwise_warmup(
 
     Raises
     ------
-    TypeError
-        If an argument is of another type.
-    ValueError
-        If a number is out of range, a group has no ratio, or `decay` has another length than the groups.
+    InputError
+        If an argument is of another type or out of range, a group has no ratio, or `decay` has another length than the groups.
 
     Examples
     --------
@@ -219,19 +212,18 @@ def blockwise_warmup(
     [0.1, 0.15]
     [0.1, 0.2]
     """
-    warmup_steps = real("warmup_steps", warmup_steps, NOT_NEGATIVE, low=0)
-    min_lr = real("min_lr", min_lr, NOT_NEGATIVE, low=0)
+    warmup_steps = real("warmup_steps", warmup_steps, ge=0)
+    min_lr = real("min_lr", min_lr, ge=0)
     groups = optimizer.param_groups
     decays = list(decay) if isinstance(decay, Sequence) else [decay] * len(groups)
     if len(decays) != len(groups):
-        raise refusal("decay", f"a sequence of {len(decays)}", f"one function, or {len(groups)}", ValueError)
+        raise InputError("decay", f"a sequence of {len(decays)}", f"one function, or {len(groups)}")
     factors: list[Callable[[int], float]] = []
     for group, function in zip(groups, decays, strict=True):
         if function is not None and not callable(function):
-            raise refusal("decay", function, "a function of the step, or one for each group", TypeError)
+            raise InputError("decay", function, "a function of the step, or one for each group")
         base = float(group.get("initial_lr", group["lr"]))
-        if min_lr > base:
-            raise refusal("min_lr", min_lr, f"at most {base}, the learning rate of a group", ValueError)
+        require(min_lr <= base, "min_lr", min_lr, f"at most {base}, the learning rate of a group")
         warmup = warmup_steps * _ratio(group) if stretch else warmup_steps
         factors.append(_WarmupDecay(warmup, min_lr / base if base else 0.0, function))
     return LambdaLR(optimizer, factors)
@@ -251,13 +243,12 @@ class _WarmupDecay:
             return step / self.warmup
         if self.decay is None:
             return 1.0
-        return self.floor + (1 - self.floor) * real("decay(step)", self.decay(step), NOT_NEGATIVE, low=0)
+        return self.floor + (1 - self.floor) * real("decay(step)", self.decay(step), ge=0)
 
 
 def _ratio(group: dict[str, Any]) -> float:
-    if "ratio" not in group:
-        raise refusal("ratio of a parameter group", "missing", "a number, or stretch=False", ValueError)
-    return real("ratio of a parameter group", group["ratio"], "a finite number > 0", low=0, open_low=True)
+    require("ratio" in group, "ratio of a parameter group", "missing", "a number, or stretch=False")
+    return real("ratio of a parameter group", group["ratio"], gt=0)
 
 
 def _checked_blocks(blocks: Iterable[Block], no_decay: Collection[str]) -> tuple[Block, ...]:
@@ -265,10 +256,10 @@ def _checked_blocks(blocks: Iterable[Block], no_decay: Collection[str]) -> tuple
     names = [block.name for block in blocks]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise refusal("blocks", f"two blocks named {twice[0]!r}", "blocks with distinct names", ValueError)
+        raise InputError("blocks", f"two blocks named {twice[0]!r}", "blocks with distinct names")
     if isinstance(no_decay, str):
-        raise refusal("no_decay", no_decay, "a collection of names of blocks", TypeError)
+        raise InputError("no_decay", no_decay, "a collection of names of blocks")
     for name in no_decay:
         if name not in names:
-            raise refusal("no_decay", name, f"names of blocks ({', '.join(names)})", ValueError)
+            raise InputError("no_decay", name, f"names of blocks ({', '.join(names)})")
     return blocks

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradpower.inputs import real, refusal
+from gradpower.tools.errors import InputError, real
 
 ORDERS = ("clip_then_power", "power_then_clip")
 
@@ -38,7 +38,7 @@ class Clip:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If an argument is not allowed.
 
     Examples
@@ -53,11 +53,11 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.order not in ORDERS:
-            raise refusal("order", self.order, " or ".join(map(repr, ORDERS)), ValueError)
-        max_norm = real("max_norm", self.max_norm, "a finite number > 0", low=0, open_low=True)
+            raise InputError("order", self.order, " or ".join(map(repr, ORDERS)))
+        max_norm = real("max_norm", self.max_norm, gt=0)
         object.__setattr__(self, "max_norm", max_norm)
         if self.norm_type != math.inf:
-            order = real("norm_type", self.norm_type, "a number > 0, or infinity", low=0, open_low=True)
+            order = real("norm_type", self.norm_type, "a number > 0, or infinity", gt=0)
             object.__setattr__(self, "norm_type", order)
 
     def factor(self, norm: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.inputs import refusal
 from gradpower.powered_optimizer import PoweredOptimizer
 from gradpower.stand_in import Group
+from gradpower.tools.errors import InputError
 
 
 class CombinedOptimizer(Optimizer):
@@ -40,10 +40,9 @@ class CombinedOptimizer(Optimizer):
 
     Raises
     ------
-    TypeError
-        If something is no optimizer, is a combination itself, or needs to call a closure repeatedly (LBFGS).
-    ValueError
-        If there are no optimizers, two have one name, parameters are shared, or a powered optimizer clips: it
+    InputError
+        If something is no optimizer, is a combination itself, or needs to call a closure repeatedly (LBFGS), there
+        are no optimizers, two have one name, parameters are shared, or a powered optimizer clips: it
         would see the norm of its own gradients only.
 
     Examples
@@ -61,7 +60,7 @@ class CombinedOptimizer(Optimizer):
             _check(optimizer)
         names = [type(optimizer).__name__ for optimizer in optimizers] if algorithms is None else algorithms
         if not optimizers or isinstance(names, str) or len(set(names)) != len(optimizers):
-            raise refusal("algorithms", names, "a distinct name for each optimizer, at least one", ValueError)
+            raise InputError("algorithms", names, "a distinct name for each optimizer, at least one")
         self.optimizers = dict(zip(names, optimizers, strict=True))
         groups = []
         for name, optimizer in self.optimizers.items():
@@ -101,11 +100,11 @@ class CombinedOptimizer(Optimizer):
 
         Raises
         ------
-        TypeError, ValueError
+        InputError
             If the key is missing or names none, or torch or that optimizer refuses the group.
         """
         if not isinstance(param_group, dict):
-            raise refusal("param_group", type(param_group).__name__, "a dict", TypeError)
+            raise InputError("param_group", type(param_group).__name__, "a dict")
         optimizer = self.optimizers[self._algorithm_of(param_group)]
         super().add_param_group(param_group)
         if not any(group is param_group for group in optimizer.param_groups):
@@ -144,7 +143,7 @@ class CombinedOptimizer(Optimizer):
             [g.get("algorithm") for g in groups] for groups in (state["param_groups"], self.param_groups)
         )
         if loaded != mine:
-            raise refusal("algorithms of the loaded groups", loaded, str(mine), ValueError)
+            raise InputError("algorithms of the loaded groups", loaded, str(mine))
         parts = {}
         for name, optimizer in self.optimizers.items():
             groups = [g for g in state["param_groups"] if g["algorithm"] == name]
@@ -168,21 +167,19 @@ class CombinedOptimizer(Optimizer):
         name = group.get("algorithm", "missing")
         if name not in self.optimizers:
             allowed = " or ".join(map(repr, self.optimizers))
-            raise refusal("algorithm of a parameter group", name, allowed, ValueError)
+            raise InputError("algorithm of a parameter group", name, allowed)
         return cast(str, name)
 
 
 def _check(optimizer: object) -> None:
     kind, allowed = type(optimizer).__name__, "torch optimizers that take one gradient a step"
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, CombinedOptimizer):
-        raise refusal("optimizers", kind, f"{allowed}, and no combinations", TypeError)
+        raise InputError("optimizers", kind, f"{allowed}, and no combinations")
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
-        raise refusal("optimizers", kind, f"{allowed} (it needs a closure in every step)", TypeError)
+        raise InputError("optimizers", kind, f"{allowed} (it needs a closure in every step)")
     if isinstance(optimizer, PoweredOptimizer) and optimizer.clip is not None:
-        raise refusal(
-            "clip of an optimizer", optimizer.clip, "None: its norm would lack the others'", ValueError
-        )
+        raise InputError("clip of an optimizer", optimizer.clip, "None: its norm would lack the others'")
 
 
 def _common(defaults: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from gradpower.inputs import real, refusal
 from gradpower.module_snr import ModuleSNR, group_names, unwrapped
+from gradpower.tools.errors import InputError, real, require
 
 
 def module_scales(
@@ -48,7 +48,7 @@ def module_scales(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If an argument is not allowed, or a module has neither signal nor standard error.
 
     Examples
@@ -58,17 +58,14 @@ def module_scales(
     >>> module_scales({"embedding": snr("embedding", 0.01), "vo": snr("vo", 0.16)})
     {'embedding': 1.414..., 'vo': 0.707...}
     """
-    real("exponent", exponent, "a finite number >= 0", low=0)
+    real("exponent", exponent, ge=0)
     allowed = "(low, high) with 0 < low <= 1 <= high"
     if not isinstance(clamp, Sequence) or isinstance(clamp, str) or len(clamp) != 2:
-        raise refusal("clamp", clamp, allowed, TypeError)
-    low, high = (real("clamp", limit, allowed, low=0, open_low=True) for limit in clamp)
-    if not low <= 1 <= high:
-        raise refusal("clamp", clamp, allowed, ValueError)
-    if normalisation not in ("geometric", "none"):
-        raise refusal("normalisation", normalisation, "'geometric' or 'none'", ValueError)
-    if not snrs:
-        raise refusal("snrs", "an empty mapping", "at least one module", ValueError)
+        raise InputError("clamp", clamp, allowed)
+    low, high = (real("clamp", limit, allowed, gt=0) for limit in clamp)
+    require(low <= 1 <= high, "clamp", clamp, allowed)
+    require(normalisation in ("geometric", "none"), "normalisation", normalisation, "'geometric' or 'none'")
+    require(snrs, "snrs", "an empty mapping", "at least one module")
     logs = {name: -exponent / 2 * math.log(_cautious_square(name, snr)) for name, snr in snrs.items()}
     weights = {name: float(snr.parameters) for name, snr in snrs.items()}
     limits = math.log(low), math.log(high)
@@ -78,7 +75,7 @@ def module_scales(
 
 def _cautious_square(name: str, snr: ModuleSNR) -> float:
     square = snr.squared if snr.resolved else max(0.0, snr.squared) + 2 * snr.standard_error
-    return real(f"snr of module {name}", square, "a signal or a standard error", low=0, open_low=True)
+    return real(f"snr of module {name}", square, "a signal or a standard error", gt=0)
 
 
 def _clip(log: float, limits: tuple[float, float]) -> float:
@@ -121,7 +118,7 @@ def apply_module_scales(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         For names that no group has, factors that are not allowed, a scheduler of another optimizer, or one that
         takes its rates from elsewhere (`OneCycleLR`, `CyclicLR`).
 
@@ -138,8 +135,8 @@ def apply_module_scales(
     for name, scale in scales.items():
         if name not in names:
             allowed = f"names of parameter groups: {', '.join(dict.fromkeys(names))}"
-            raise refusal("scales", name, allowed, ValueError)
-        real(f"scales[{name!r}]", scale, "a finite number > 0", low=0, open_low=True)
+            raise InputError("scales", name, allowed)
+        real(f"scales[{name!r}]", scale, gt=0)
     parts = list(_with_base_rates(scheduler, unwrapped(optimizer)))
     for index, (name, group) in enumerate(zip(names, optimizer.param_groups, strict=True)):
         if name not in scales:
@@ -160,10 +157,10 @@ def _with_base_rates(scheduler: Any, optimizer: Optimizer) -> Iterator[LRSchedul
     if not isinstance(scheduler, LRScheduler):  # a wrapper of accelerate or Lightning
         scheduler = scheduler.scheduler
     if unwrapped(scheduler.optimizer) is not optimizer:
-        raise refusal("scheduler", type(scheduler).__name__, "a scheduler of this optimizer", ValueError)
+        raise InputError("scheduler", type(scheduler).__name__, "a scheduler of this optimizer")
     if isinstance(scheduler, CyclicLR | OneCycleLR):
         allowed = "one that multiplies the initial rates, or scale its own rates yourself"
-        raise refusal("scheduler", type(scheduler).__name__, allowed, ValueError)
+        raise InputError("scheduler", type(scheduler).__name__, allowed)
     if hasattr(scheduler, "base_lrs"):
         yield scheduler
     for part in getattr(scheduler, "_schedulers", ()):

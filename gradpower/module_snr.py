@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gradpower.inputs import real, refusal
 from gradpower.names import match_parameters
 from gradpower.shards import refuse_shards
 from gradpower.stand_in import Group
+from gradpower.tools.errors import InputError, real, require
 
 Modules = Mapping[str, Sequence[Tensor]]
 _FEWEST = 4  # samples, below which the spread says nothing about the error
@@ -55,9 +55,9 @@ class ModuleSNR:
     parameters: int
 
     def __post_init__(self) -> None:
-        real(f"signal of module {self.name}", self.signal, "a finite number")
-        real(f"noise of module {self.name}", self.noise, "a finite number > 0", low=0, open_low=True)
-        real(f"standard_error of module {self.name}", self.standard_error, "a finite number >= 0", low=0)
+        real(f"signal of module {self.name}", self.signal)
+        real(f"noise of module {self.name}", self.noise, gt=0)
+        real(f"standard_error of module {self.name}", self.standard_error, ge=0)
 
     @property
     def squared(self) -> float:
@@ -76,9 +76,10 @@ class ModuleSNR:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0."""
-        if real("level", level, "a number in (0, 1)", low=0, open_low=True) >= 1:
-            raise refusal("level", level, "a number in (0, 1)", ValueError)
-        half = _student_quantile((1 + level) / 2, self.samples - 2) * self.standard_error
+        half = (
+            _student_quantile((1 + real("level", level, gt=0, lt=1)) / 2, self.samples - 2)
+            * self.standard_error
+        )
         return math.sqrt(max(0.0, self.squared - half)), math.sqrt(max(0.0, self.squared + half))
 
 
@@ -139,7 +140,7 @@ def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[st
     """
     owned, others = match_parameters(model, {f"pattern of module {n!r}": p for n, p in patterns.items()})
     if others:
-        raise refusal("patterns", f"none for {', '.join(others)}", "one for every parameter", ValueError)
+        raise InputError("patterns", f"none for {', '.join(others)}", "one for every parameter")
     return {name: list(parameters) for name, parameters in zip(patterns, owned, strict=True)}
 
 
@@ -208,15 +209,13 @@ class SNRMeter:
 
     def __init__(self, modules: Modules, *, accumulate: bool = False) -> None:
         if not isinstance(modules, Mapping) or any(isinstance(part, Tensor) for part in modules.values()):
-            raise refusal(
-                "modules", type(modules).__name__, "a mapping of names to lists of parameters", TypeError
-            )
+            raise InputError("modules", type(modules).__name__, "a mapping of names to lists of parameters")
         self.modules = {name: list(parameters) for name, parameters in modules.items()}
         self.accumulate = accumulate
         self.updates = 0
         for name, parameters in self.modules.items():
             if not parameters or any(p.is_complex() for p in parameters):
-                raise refusal("modules", name, "modules of one or more real parameters", ValueError)
+                raise InputError("modules", name, "modules of one or more real parameters")
             refuse_shards(f"modules[{name!r}]", parameters)
         self._rows = {name: Rows(2) for name in self.modules}  # h_k and z_k, k = 2, …, K
         self._means = {n: [torch.zeros_like(_wide(p)) for p in module] for n, module in self.modules.items()}
@@ -260,8 +259,7 @@ class SNRMeter:
         ValueError
             After fewer than 4 micro-batches, or if the gradients of a module do not vary or are not finite.
         """
-        if self.updates < _FEWEST:
-            raise refusal("updates", self.updates, f"at least {_FEWEST} micro-batches", ValueError)
+        require(self.updates >= _FEWEST, "updates", self.updates, f"at least {_FEWEST} micro-batches")
         return {name: self._snr(name) for name in self.modules}
 
     def _snr(self, name: str) -> ModuleSNR:
@@ -269,7 +267,7 @@ class SNRMeter:
         products, deviations = self._rows[name].table().T
         squared_mean = sum(float(mean.square().sum(dtype=torch.float64)) for mean in self._means[name])
         noise = float(deviations.mean())
-        real(f"noise of module {name}", noise, "gradients that are finite and vary", low=0, open_low=True)
+        real(f"noise of module {name}", noise, "gradients that are finite and vary", gt=0)
         signal = squared_mean - noise / k
         a, b = _signal_variances(products - signal)
         ratio = squared_mean / noise
@@ -326,8 +324,7 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
     >>> round(snr_from_adam(optimizer)["0"].snr, 1)
     0.5
     """
-    if blocks < _FEWEST:
-        raise refusal("blocks", blocks, f"an integer >= {_FEWEST}", ValueError)
+    require(blocks >= _FEWEST, "blocks", blocks, f"an integer >= {_FEWEST}")
     named = named_groups(optimizer)
     return {name: _snr_of_moments(optimizer, name, groups, blocks) for name, groups in named.items()}
 
@@ -335,8 +332,7 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
 def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[Group], blocks: int) -> ModuleSNR:
     refuse_shards(f"parameters of group {name}", (p for group in groups for p in group["params"]))
     count = sum(p.numel() for group in groups for p in group["params"])
-    if count < _FEWEST:
-        raise refusal(f"parameters of group {name}", count, f"{_FEWEST} coordinates or more", ValueError)
+    require(count >= _FEWEST, f"parameters of group {name}", count, f"{_FEWEST} coordinates or more")
     length = max(1, count // blocks)
     sums = [
         torch.stack([block.sum(dtype=torch.float64) for block in torch.split(part, length)]).cpu()
@@ -346,7 +342,7 @@ def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[Group], blocks
     ]
     signals, noises = torch.cat(sums[::2]), torch.cat(sums[1::2])
     signal, noise = float(signals.sum()), float(noises.sum())
-    real(f"noise of group {name}", noise, "moments that show noise > 0", low=0, open_low=True)
+    real(f"noise of group {name}", noise, "moments that show noise > 0", gt=0)
     residuals = signals - signal / noise * noises
     n = len(residuals)
     error = math.sqrt(n / (n - 1) * float(residuals.square().sum())) / noise
@@ -362,11 +358,11 @@ def _from_moments(state: dict[str, Any], group: Group, name: str) -> tuple[Tenso
             f"no {missing[0]}" if missing else f"step {steps}",
             "Adam's moments after 2 or more steps",
         )
-        raise refusal(f"state of a parameter of group {name}", shown, allowed, ValueError)
+        raise InputError(f"state of a parameter of group {name}", shown, allowed)
     beta1, beta2 = (float(beta) for beta in group["betas"])
     if beta1 == 0:
         allowed = "a number > 0: without memory there is one gradient, and no spread"
-        raise refusal(f"beta1 of group {name}", beta1, allowed, ValueError)
+        raise InputError(f"beta1 of group {name}", beta1, allowed)
     kappa = (1 - beta1) * (1 + beta1**steps) / ((1 + beta1) * (1 - beta1**steps))
     first, second = (_wide(state[key]).flatten() for key in ("exp_avg", "exp_avg_sq"))
     first_squared = (first / (1 - beta1**steps)).square()

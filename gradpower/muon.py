@@ -20,12 +20,12 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.optim import Muon, Optimizer
 
 from gradpower.combined import CombinedOptimizer
-from gradpower.inputs import refusal
 from gradpower.names import match_parameters
 from gradpower.optimizers import POWERED, AdamWPower
 from gradpower.powered_optimizer import PoweredOptimizer
 from gradpower.shards import is_dtensor, reduce_and_localize
 from gradpower.stand_in import COLLECTORS, Group
+from gradpower.tools.errors import InputError, require
 
 ALGORITHMS = ("muon", "adamw")
 # The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.
@@ -81,7 +81,7 @@ class StackedMuon(Muon):
             if p.ndim < 2:
                 self.param_groups.pop()
                 shown, allowed = f"a parameter of shape {tuple(p.shape)}", "matrices, or stacks of matrices"
-                raise refusal("params", shown, f"{allowed} (2 or more dimensions)", ValueError)
+                raise InputError("params", shown, f"{allowed} (2 or more dimensions)")
 
     def _init_group(
         self,
@@ -115,7 +115,7 @@ class StackedMuonPower(PoweredOptimizer, StackedMuon):
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         As `PoweredOptimizer` and `StackedMuon`.
 
     Examples
@@ -157,7 +157,7 @@ class MuonAdamWPower(CombinedOptimizer):
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If a group has no algorithm, or as `StackedMuonPower` and `AdamWPower`.
 
     Notes
@@ -228,10 +228,8 @@ def muon_groups(
 
     Raises
     ------
-    TypeError
-        If `adamw_patterns` is no sequence of regular expressions.
-    ValueError
-        If a pattern matches no parameter that an earlier one has not taken, or no matrix is left for Muon.
+    InputError
+        If `adamw_patterns` is no sequence of regular expressions, a pattern matches no parameter that an earlier one has not taken, or no matrix is left for Muon.
 
     Examples
     --------
@@ -242,7 +240,7 @@ def muon_groups(
     adamw 1.0 [(5, 2), (5, 2), (5,), (4,)]
     """
     if isinstance(adamw_patterns, str):
-        raise refusal("adamw_patterns", adamw_patterns, "a sequence of regular expressions", TypeError)
+        raise InputError("adamw_patterns", adamw_patterns, "a sequence of regular expressions")
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
     try:
         owned, others = match_parameters(model, patterns)
@@ -253,7 +251,7 @@ def muon_groups(
         allowed = (
             'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
         )
-        raise refusal("model", f"{type(model).__name__} with {names}, …", allowed, ValueError) from None
+        raise InputError("model", f"{type(model).__name__} with {names}, …", allowed) from None
     unsuited = _computed_from(model)
     unsuited |= {p for m in model.modules() if isinstance(m, _ConvNd) for p in m.parameters(recurse=False)}
     matrices = {
@@ -261,8 +259,7 @@ def muon_groups(
         for name, p in others.items()
         if p.ndim >= 2 and not name.endswith("bias") and p not in unsuited
     }
-    if not matrices:
-        raise refusal("model", type(model).__name__, "a model with a trainable matrix for Muon", ValueError)
+    require(matrices, "model", type(model).__name__, "a model with a trainable matrix for Muon")
     rest = [p for parameters in owned for p in parameters]
     rest += [p for name, p in others.items() if name not in matrices]
     groups = [_group("muon", matrices.values(), muon)]
@@ -277,17 +274,12 @@ def _by_algorithm(params: Iterable[Any]) -> dict[str, list[Group]]:
     groups: dict[str, list[Group]] = {algorithm: [] for algorithm in ALGORITHMS}
     for group in [params] if isinstance(params, Tensor) else params:
         if not isinstance(group, dict):
-            raise refusal(
-                "params", type(group).__name__, "parameter groups, as of muon_groups(model)", TypeError
-            )
+            raise InputError("params", type(group).__name__, "parameter groups, as of muon_groups(model)")
         if group.get("algorithm") not in groups:
             shown = group.get("algorithm", "missing")
-            raise refusal(
-                "algorithm of a parameter group", shown, " or ".join(map(repr, ALGORITHMS)), ValueError
-            )
+            raise InputError("algorithm of a parameter group", shown, " or ".join(map(repr, ALGORITHMS)))
         groups[group["algorithm"]].append(group)
-    if not any(groups.values()):
-        raise refusal("params", "an empty list", "parameter groups, as of muon_groups(model)", ValueError)
+    require(any(groups.values()), "params", "an empty list", "parameter groups, as of muon_groups(model)")
     return groups
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from gradpower.inputs import refusal
+from gradpower.tools.errors import InputError
 
 _WRAPPER = r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 # A module of the model itself may be called "module", so that name is a wrapper's at the front only.
@@ -19,7 +19,7 @@ def check_pattern(argument: str, pattern: object) -> str:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If it is no string, or no regular expression.
 
     Examples
@@ -27,14 +27,14 @@ def check_pattern(argument: str, pattern: object) -> str:
     >>> check_pattern("pattern", "(")
     Traceback (most recent call last):
     ...
-    ValueError: pattern: '(' is not allowed; expected a regular expression
+    gradpower.tools.errors.InputError: pattern: ( is not allowed; expected a regular expression
     """
     if not isinstance(pattern, str):
-        raise refusal(argument, pattern, "a regular expression", TypeError)
+        raise InputError(argument, pattern, "a regular expression")
     try:
         re.compile(pattern)
     except re.error:
-        raise refusal(argument, pattern, "a regular expression", ValueError) from None
+        raise InputError(argument, pattern, "a regular expression") from None
     return pattern
 
 
@@ -73,7 +73,7 @@ def match_parameters(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If a pattern is no regular expression or takes no name.
 
     Examples
@@ -98,7 +98,7 @@ def match_parameters(
     for index, (argument, pattern) in enumerate(patterns.items()):
         if index not in taken:
             allowed = "a pattern that matches a parameter which no earlier pattern takes"
-            raise refusal(argument, pattern, allowed, ValueError)
+            raise InputError(argument, pattern, allowed)
     return owned, others
 
 

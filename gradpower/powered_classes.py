@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 
 from gradpower.clipping import Clip
 from gradpower.closures import closure_use
-from gradpower.inputs import refusal
 from gradpower.optimizers import POWERED
 from gradpower.powered_optimizer import SETTINGS, PoweredOptimizer, base_of
+from gradpower.tools.errors import InputError
 
 B_co = TypeVar("B_co", bound=Optimizer, covariant=True)
 
@@ -82,20 +82,18 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
 def _check_base(base: Any) -> None:
     allowed = "a subclass of torch.optim.Optimizer that is not powered yet"
     if not isinstance(base, type):
-        raise refusal("base", f"an object of {type(base).__name__}", allowed, TypeError)
+        raise InputError("base", f"an object of {type(base).__name__}", allowed)
     if not issubclass(base, Optimizer) or base is Optimizer or issubclass(base, PoweredOptimizer):
-        raise refusal("base", base.__name__, allowed, TypeError)
+        raise InputError("base", base.__name__, allowed)
     own = [name for name in (*SETTINGS, "clip") if name in inspect.signature(base.__init__).parameters]
     if own:
         allowed = (
             f"an optimizer without an argument {own[0]!r}: it would be ambiguous; rename it in a subclass"
         )
-        raise refusal("base", base.__name__, allowed, TypeError)
+        raise InputError("base", base.__name__, allowed)
     use = closure_use(base)
     if use:
-        raise refusal(
-            "base", base.__name__, f"an optimizer that takes one gradient a step ({use})", TypeError
-        )
+        raise InputError("base", base.__name__, f"an optimizer that takes one gradient a step ({use})")
 
 
 class _Derived(type):

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
-from gradpower.inputs import POWER, check_power, real, refusal
+from gradpower.inputs import POWER, check_power
 from gradpower.stand_in import (
     Group,
     gradients_of,
@@ -30,7 +30,8 @@ from gradpower.stand_in import (
     step_of,
     swapped_gradients,
 )
-from gradpower.transform import OFFSET, SignPower
+from gradpower.tools.errors import InputError, real, require
+from gradpower.transform import SignPower
 
 F = TypeVar("F", bound=Callable[..., Any])
 Step = Callable[..., Any]
@@ -67,10 +68,8 @@ class PoweredOptimizer(Optimizer):
 
     Raises
     ------
-    TypeError
-        If `power`, `offset` or `clip` is of another type.
-    ValueError
-        If a power is not finite and positive, an offset negative, a group has an unknown key that speaks of powers
+    InputError
+        If `clip` is of another type, a power not finite and positive, an offset negative, a group has an unknown key that speaks of powers
         or offsets, or `differentiable=True`: the step writes into buffers and cannot be differentiated.
 
     Notes
@@ -105,15 +104,13 @@ class PoweredOptimizer(Optimizer):
         clip: Clip | None = None,
         **kwargs: Any,
     ) -> None:
-        power, offset = check_power(power), real("offset", offset, OFFSET, low=0)
+        power, offset = check_power(power), real("offset", offset, ge=0)
         if clip is not None and not isinstance(clip, Clip):
-            raise refusal(
-                "clip", clip, "clip_then_power(max_norm), power_then_clip(max_norm) or None", TypeError
-            )
+            raise InputError("clip", clip, "clip_then_power(max_norm), power_then_clip(max_norm) or None")
         super().__init__(params, *args, **kwargs)
         if not hasattr(self, "defaults"):
             allowed = "an optimizer with defaults of its own (give the one that it wraps a power)"
-            raise refusal("base", base_of(type(self)).__name__, allowed, TypeError)
+            raise InputError("base", base_of(type(self)).__name__, allowed)
         self.clip = clip
         self._step_supports_amp_scaling = False
         self.defaults |= {"power": power, "offset": offset}
@@ -149,14 +146,14 @@ class PoweredOptimizer(Optimizer):
             for key in group.keys() - self.defaults.keys() - KNOWN_KEYS:
                 if _is_misspelt(key):
                     allowed = f"{' or '.join(SETTINGS)} (clip is an argument of the constructor)"
-                    raise refusal("key of a parameter group", key, allowed, ValueError)
+                    raise InputError("key of a parameter group", key, allowed)
             if "power" in group:
                 group["power"] = check_power(group["power"])
             if "offset" in group:
-                group["offset"] = real("offset", group["offset"], OFFSET, low=0)
+                group["offset"] = real("offset", group["offset"], ge=0)
             if group.get("differentiable"):
                 allowed = "False (the powered step writes into buffers)"
-                raise refusal("differentiable", True, allowed, ValueError)
+                raise InputError("differentiable", True, allowed)
 
     def _give_settings(self, group: Group) -> None:
         """Give a group what it lacks; a tensor of its own, as schedules write into it."""
@@ -177,7 +174,7 @@ class PoweredOptimizer(Optimizer):
             missing = [index for index, group in enumerate(saved) if name not in group]
             if missing and len(missing) < len(saved):
                 allowed = "one in every group, or in none"
-                raise refusal(f"{name} of loaded group {missing[0]}", "missing", allowed, ValueError)
+                raise InputError(f"{name} of loaded group {missing[0]}", "missing", allowed)
             if missing:
                 for group, mine in zip(saved, self.param_groups, strict=False):
                     group[name] = mine[name]
@@ -324,8 +321,7 @@ def _evaluate(closure: Callable[[], Any] | None) -> Any:
 
 def _transform(group: Group) -> SignPower:
     for name in SETTINGS:
-        if name not in group:
-            raise refusal(f"{name} of a parameter group", "missing", POWER, ValueError)
+        require(name in group, f"{name} of a parameter group", "missing", POWER)
     # A tensor on a device is not asked for its value at every step.
     power = check_power(group["power"], read=not isinstance(group["power"], Tensor))
-    return SignPower(power, real("offset", group["offset"], OFFSET, low=0))
+    return SignPower(power, real("offset", group["offset"], ge=0))

@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
-from gradpower.inputs import check_power, real, refusal
+from gradpower.inputs import check_power
 from gradpower.module_snr import unwrapped
+from gradpower.tools.errors import InputError, real, require, whole
 
 SHAPES = ("constant", "linear", "cosine")
 # The hooks of each optimizer's schedule.
@@ -35,7 +36,7 @@ class Anneal:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If an argument is not allowed.
 
     Examples
@@ -50,9 +51,9 @@ class Anneal:
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
-            raise refusal("shape", self.shape, " or ".join(map(repr, SHAPES)), ValueError)
-        if _whole("start", self.start, 0) >= _whole("end", self.end, 1):
-            raise refusal("start", self.start, f"a number of steps below end = {self.end}", ValueError)
+            raise InputError("shape", self.shape, " or ".join(map(repr, SHAPES)))
+        if whole("start", self.start, 0) >= whole("end", self.end, 1):
+            raise InputError("start", self.start, f"a number of steps below end = {self.end}")
 
     def __call__(self, step: int) -> float:
         """Return w(step), in [0, 1]."""
@@ -81,7 +82,7 @@ class PowerSchedule(LRScheduler):
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If `optimizer` is not powered, `end` is no power, or `weight` returns no number in [0, 1].
 
     Notes
@@ -112,10 +113,9 @@ class PowerSchedule(LRScheduler):
         # LRScheduler's own would note learning rates, which are not ours, and replace `optimizer.step`.
         optimizer = unwrapped(optimizer)
         groups = _powered_groups(optimizer)
-        if not groups:
-            raise refusal("optimizer", type(optimizer).__name__, "a powered optimizer", TypeError)
+        require(groups, "optimizer", type(optimizer).__name__, "a powered optimizer")
         if not callable(weight):
-            raise refusal("weight", weight, "a function of the step", TypeError)
+            raise InputError("weight", weight, "a function of the step")
         self.optimizer, self.weight = optimizer, weight
         self._course = _Course(weight, float(check_power(end, "end")))
         self.load_state_dict({"last_step": 0, "initial_powers": [float(group["power"]) for group in groups]})
@@ -151,8 +151,7 @@ class PowerSchedule(LRScheduler):
         """Go on from a saved state, and set the powers by it; without "initial_powers" by those of the groups."""
         if "initial_powers" in state_dict:
             powers, count = state_dict["initial_powers"], len(_powered_groups(self.optimizer))
-            if len(powers) != count:
-                raise refusal("initial_powers", powers, f"one power for each of {count} groups", ValueError)
+            require(len(powers) == count, "initial_powers", powers, f"one power for each of {count} groups")
             self._course.initial = [float(power) for power in powers]
         self._course.last_step = int(state_dict["last_step"])
         if "initial_powers" in state_dict:
@@ -199,9 +198,7 @@ class _Course:
             self.set_powers(optimizer)
 
     def set_powers(self, optimizer: Optimizer) -> None:
-        w = real("weight(step)", self.weight(self.last_step), "a number in [0, 1]", low=0)
-        if w > 1:
-            raise refusal("weight(step)", w, "a number in [0, 1]", ValueError)
+        w = real("weight(step)", self.weight(self.last_step), ge=0, le=1)
         groups = _powered_groups(optimizer)
         # Groups added since start from their own powers.
         self.initial += [float(group["power"]) for group in groups[len(self.initial) :]]
@@ -251,7 +248,7 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = linear_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("linear", start, start + _whole("steps", steps)))
+    return PowerSchedule(optimizer, end, Anneal("linear", start, start + whole("steps", steps)))
 
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
@@ -263,7 +260,7 @@ def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = cosine_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("cosine", start, start + _whole("steps", steps)))
+    return PowerSchedule(optimizer, end, Anneal("cosine", start, start + whole("steps", steps)))
 
 
 def wsd_power(
@@ -285,15 +282,6 @@ def wsd_power(
     >>> wsd_power(optimizer, 1.0, total_steps=1000).weight
     Anneal(shape='linear', start=800, end=1000)
     """
-    fraction = real("decay_fraction", decay_fraction, "a number in (0, 1]", low=0, open_low=True)
-    if fraction > 1:
-        raise refusal("decay_fraction", decay_fraction, "a number in (0, 1]", ValueError)
-    start = min(round(_whole("total_steps", total_steps) * (1 - fraction)), total_steps - 1)
+    fraction = real("decay_fraction", decay_fraction, gt=0, le=1)
+    start = min(round(whole("total_steps", total_steps) * (1 - fraction)), total_steps - 1)
     return PowerSchedule(optimizer, end, Anneal("linear", start, total_steps))
-
-
-def _whole(argument: str, value: object, low: int = 1) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        kind = ValueError if type(value) is int else TypeError
-        raise refusal(argument, value, f"a whole number >= {low}", kind)
-    return value

@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from gradpower.inputs import refusal
+from gradpower.tools.errors import InputError
 
 
 def is_dtensor(g: Tensor) -> bool:
@@ -26,16 +26,14 @@ def any_dtensor(tensors: Iterable[Tensor]) -> bool:
 def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
     """Raise ValueError if there are DTensors among the tensors, of which a process sees its own shard only."""
     if any_dtensor(tensors):
-        raise refusal(
-            argument, "DTensors", "plain tensors (each process would measure its own shard)", ValueError
-        )
+        raise InputError(argument, "DTensors", "plain tensors (each process would measure its own shard)")
 
 
 def shard_of(g: Tensor) -> Tensor:
     """Return what this process has of a gradient, which may not be a sum that is still to be made (Partial)."""
     if is_dtensor(g) and any(place.is_partial() for place in cast(Any, g).placements):
         allowed = "Shard or Replicate (redistribute it first: the power of a sum is not the sum of powers)"
-        raise refusal("placements of the gradient", cast(Any, g).placements, allowed, ValueError)
+        raise InputError("placements of the gradient", cast(Any, g).placements, allowed)
     return cast(Tensor, cast(Any, g).to_local()) if is_dtensor(g) else g
 
 

@@ -9,11 +9,11 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from gradpower.inputs import check_power, real, refusal
+from gradpower.inputs import check_power
 from gradpower.shards import any_dtensor, is_dtensor, like_shard, shard_of
+from gradpower.tools.errors import InputError, real, require
 
 F = TypeVar("F", float, Tensor, float | Tensor)
-OFFSET = "a finite number >= 0"
 WIDE = (torch.float32, torch.float64)
 _KINDS = (Tensor, torch.nn.Parameter)
 # Reduced precision and complex numbers are computed wider, this many entries at a time, not as a whole tensor.
@@ -43,10 +43,8 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
 
     Raises
     ------
-    TypeError
-        If `g` is no tensor of floats or complex numbers, or `power` no number.
-    ValueError
-        If `power` is not finite and positive, `offset` negative, or `g` a DTensor with a Partial placement
+    InputError
+        If `g` is no tensor of floats or complex numbers, `power` is not finite and positive, `offset` negative, or `g` a DTensor with a Partial placement
         (the power of a sum is not the sum of powers) or a sparse tensor that is not in COO layout.
 
     Notes
@@ -79,7 +77,7 @@ def sign_power_(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Ten
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         As `sign_power`.
 
     Notes
@@ -115,7 +113,7 @@ def foreach_sign_power(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         As `sign_power`.
 
     Examples
@@ -129,7 +127,7 @@ def foreach_sign_power(
 def checked_transform(power: object, offset: object) -> SignPower:
     """Return φ_p for arguments that a user gave."""
     read = not torch.compiler.is_compiling() and isinstance(power, Tensor) and power.is_cpu
-    return SignPower(check_power(power, read=read), real("offset", offset, OFFSET, low=0))
+    return SignPower(check_power(power, read=read), real("offset", offset, ge=0))
 
 
 def is_plain(g: Tensor) -> bool:
@@ -184,7 +182,7 @@ class SignPower:
     def foreach(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the image of every tensor, in a fixed number of launches for the many small ones."""
         if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
-            raise refusal("tensors", f"a {type(tensors).__name__}", "a list or tuple of tensors", TypeError)
+            raise InputError("tensors", f"a {type(tensors).__name__}", "a list or tuple of tensors")
         if self.is_identity or torch.is_grad_enabled():
             return [self(g) for g in tensors]
         if any_dtensor(tensors):
@@ -276,8 +274,7 @@ def _is_reduced(g: Tensor) -> bool:
 def _check_gradient(g: object) -> None:
     allowed = "a tensor of real floating or complex numbers"
     if not isinstance(g, Tensor):
-        raise refusal("g", f"a {type(g).__name__}", allowed, TypeError)
-    if not (g.is_floating_point() or g.is_complex()):
-        raise refusal("g", f"a tensor of {g.dtype}", allowed, TypeError)
+        raise InputError("g", f"a {type(g).__name__}", allowed)
+    require(g.is_floating_point() or g.is_complex(), "g", f"a tensor of {g.dtype}", allowed)
     if g.layout not in (torch.strided, torch.sparse_coo):
-        raise refusal("layout of g", g.layout, "torch.strided or torch.sparse_coo", ValueError)
+        raise InputError("layout of g", g.layout, "torch.strided or torch.sparse_coo")

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.optim import ASGD, SGD, Adadelta, Adafactor, Adagrad, Adamax, Muon, Optimizer, RMSprop, Rprop
 
 from gradpower.combined import CombinedOptimizer
-from gradpower.inputs import refusal
 from gradpower.module_snr import Rows, modules_of, named_groups, unwrapped
 from gradpower.shards import refuse_shards
 from gradpower.stand_in import Group
+from gradpower.tools.errors import InputError, require
 
 _CHUNKS = 16  # of the steps, whose means give the standard errors
 _FEWEST_BATCHES = 4  # for the drift and its jackknife
@@ -93,7 +93,7 @@ class UpdateMeter:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError
         If an argument is not allowed, parameters are complex or DTensors, or it is not known whether weight decay is
         decoupled.
 
@@ -144,14 +144,14 @@ class UpdateMeter:
         self.groups = list(dict.fromkeys(modules if groups is None else groups))
         for name in self.groups:
             if name not in modules:
-                raise refusal("groups", name, f"names of parameter groups: {', '.join(modules)}", ValueError)
+                raise InputError("groups", name, f"names of parameter groups: {', '.join(modules)}")
         parameters = [p for module in modules.values() for p in module]
         if any(p.is_complex() for p in parameters):
-            raise refusal("optimizer", "complex parameters", "real parameters", ValueError)
+            raise InputError("optimizer", "complex parameters", "real parameters")
         refuse_shards("optimizer", parameters)
         for argument, value in (("sample", sample), ("block", block)):
             if value is not None and (not isinstance(value, int) or value < 1):
-                raise refusal(argument, value, "an integer >= 1", ValueError)
+                raise InputError(argument, value, "an integer >= 1")
         for group in self.optimizer.param_groups:
             self._is_decoupled(group)
         self._logs = {name: _Log(block) for name in self.groups}
@@ -233,7 +233,7 @@ class UpdateMeter:
             optimizer = optimizer.optimizers[group["algorithm"]]
         if not isinstance(optimizer, _COUPLED + _DECOUPLED):
             allowed = f"True or False for {type(optimizer).__name__} with weight decay"
-            raise refusal("decoupled", None, allowed, ValueError)
+            raise InputError("decoupled", None, allowed)
         return isinstance(optimizer, _DECOUPLED)
 
 
@@ -345,12 +345,11 @@ def effective_update_ratio(
     0.94
     """
     if set(measured) != set(reference):
-        raise refusal("measured", ", ".join(measured), f"the names {', '.join(reference)}", ValueError)
+        raise InputError("measured", ", ".join(measured), f"the names {', '.join(reference)}")
     ratios = {}
     for name in measured:
         top, base = measured[name].rms, reference[name].rms
-        if base.value == 0:
-            raise refusal(f"reference[{name!r}]", "an RMS of 0", "updates that are not 0", ValueError)
+        require(base.value != 0, f"reference[{name!r}]", "an RMS of 0", "updates that are not 0")
         error = math.hypot(top.standard_error / base.value, top.value * base.standard_error / base.value**2)
         ratios[name] = Estimate(top.value / base.value, error)
     return ratios

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require, whole
 from simulate.adagrad_state import AdagradState, load_state, new_state, save_state
 from simulate.adam import Progress
 from simulate.descent import Descent, NoiseKind, build_descent
 from simulate.problems import Problem
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, count
+from theory.numerics.inputs import Array
 
 _LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
 _SAVE_EVERY = 10.0  # seconds
@@ -165,7 +165,7 @@ def run_descent(
     state: Path | None = None,
 ) -> AdagradRuns:
     """Simulate what `descent` says; otherwise as `simulate_adagrad`."""
-    workers = os.cpu_count() or 1 if threads is None else count("threads", threads)
+    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
     current = new_state(descent) if state is None else load_state(descent, state)
     _run(descent, current, workers, progress or (lambda done, total: None), state)
     curves = current.by_name(descent)
@@ -210,5 +210,4 @@ def _require_finite(descent: Descent, curves: dict[str, Array]) -> None:
         x_squares = descent.steps * curves["largest_gradient"] ** (2 * power)
         gradient = np.sqrt(descent.steps * curves["mean_square"])
         finite = np.isfinite(x_squares) & np.isfinite(gradient ** (power + 1))
-    if not np.all(finite):
-        raise InputError("law", descent.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")
+    require(np.all(finite), "law", descent.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from simulate.descent import Descent
 from simulate.problem_assumptions import (
     high_noise_constant,
@@ -221,8 +221,7 @@ def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
         "4.8": ("p <= 1", power <= 1),
         "4.11": ("p > 1", power > 1),
     }[theorem]
-    if not holds:
-        raise InputError("power", power, f"{allowed} for Theorem {theorem}")
+    require(holds, "power", power, f"{allowed} for Theorem {theorem}")
     if theorem == "4.8" and power < 1 and not low:
         raise InputError("theorem", theorem, "noise that fades with the gradient, or is sparse: else c = 0")
     if theorem == "4.11" and fading:

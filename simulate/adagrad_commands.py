@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adagrad import AdagradRuns, run_descent
 from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound, least_mean
@@ -84,8 +84,7 @@ def adagrad(
     --------
     $ gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary
     """
-    if not 0 < confidence < 1:
-        raise InputError("confidence", confidence, "a number between 0 and 1")
+    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     if gradient_bound is not None:
         positive("gradient_bound", gradient_bound)
     descent = build_descent(

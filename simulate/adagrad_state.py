@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from simulate import adagrad_kernel as kernel
 from simulate.adagrad_kernel import ARMS, LANES, ROWS, RUNS
 from simulate.descent import Descent
@@ -129,6 +129,5 @@ def load_state(descent: Descent, path: Path) -> AdagradState:
             arrays = {field.name: file[field.name] for field in fields(AdagradState)}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise InputError("state", path, "a whole state file (remove this one to start afresh)") from None
-    if digest != descent.digest():
-        raise InputError("state", path, "the state of this very simulation, or no file")
+    require(digest == descent.digest(), "state", path, "the state of this very simulation, or no file")
     return AdagradState(**arrays)

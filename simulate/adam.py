@@ -12,13 +12,13 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 from simulate.averages import block_averages, power_spacing
 from simulate.noise import CHUNK, block_sources
 from simulate.setting import Setting
 from simulate.truncation import largest_rms, truncation_bound
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, count, nonnegative, positive
+from theory.numerics.inputs import Array, nonnegative, positive
 
 Progress = Callable[[int, int], None]
 
@@ -161,7 +161,7 @@ def simulate_adam(
         seed=seed,
         antithetic=law.symmetric if antithetic is None else antithetic,
     )
-    workers = os.cpu_count() or 1 if threads is None else count("threads", threads)
+    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
     updates, bound = _run(setting, workers, progress or (lambda done, total: None))
     shape = np.shape(noise_scale) + np.shape(powers)
     return AdamTrials(

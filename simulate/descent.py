@@ -9,11 +9,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require, whole
 from simulate.adagrad_kernel import RUNS
 from simulate.problems import Problem
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, count, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
 
 NoiseKind = Literal["additive", "multiplicative"]
 _CHUNK = 2048  # coordinates × steps whose noise is drawn at once: 256 KiB
@@ -53,16 +53,15 @@ class Descent:
                 raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
         self._require_ranges()
         nonnegative("epsilon", self.epsilon)
-        count("steps", self.steps)
-        count("seeds", self.seeds, minimum=2)
-        count("seed", self.seed, minimum=0)
+        whole("steps", self.steps)
+        whole("seeds", self.seeds, minimum=2)
+        whole("seed", self.seed, minimum=0)
         if self.noise not in get_args(NoiseKind):
             raise InputError("noise", self.noise, " or ".join(get_args(NoiseKind)))
         if sorted(set(self.checkpoints)) != list(self.checkpoints) or not self.checkpoints:
             raise InputError("checkpoints", self.checkpoints, "increasing whole numbers")
         for step in (self.checkpoints[0], self.checkpoints[-1]):
-            if not 1 <= step <= self.steps:
-                raise InputError("checkpoints", step, f"whole numbers from 1 to {self.steps}")
+            require(1 <= step <= self.steps, "checkpoints", step, f"whole numbers from 1 to {self.steps}")
         size = self.arms[0].size * self.blocks * RUNS * 2 * self.problem.dimension
         if size > _LARGEST_STATE:
             fewer = "fewer arms, seeds or coordinates: 2 GB of state at most"
@@ -146,7 +145,7 @@ def build_descent(
     if checkpoints is None:
         looks = log_spaced(steps)
     else:
-        looks = tuple(count("checkpoints", step) for step in np.atleast_1d(checkpoints).tolist())
+        looks = tuple(whole("checkpoints", step) for step in np.atleast_1d(checkpoints).tolist())
     return Descent(
         problem,
         np.atleast_1d(power_in_range("powers", powers)),
@@ -155,9 +154,9 @@ def build_descent(
         law,
         noise,
         epsilon,
-        count("steps", steps),
-        count("seeds", seeds),
-        count("seed", seed, minimum=0),
+        whole("steps", steps),
+        whole("seeds", seeds),
+        whole("seed", seed, minimum=0),
         looks,
     )
 
@@ -168,6 +167,6 @@ def log_spaced(steps: int) -> tuple[int, ...]:
     >>> log_spaced(20)
     (1, 2, 3, 4, 6, 7, 10, 13, 18, 20)
     """
-    last = count("steps", steps)
+    last = whole("steps", steps)
     grid = np.rint(10 ** np.arange(0, np.log10(last), 1 / _A_DECADE)).astype(int)
     return tuple(sorted({*grid.tolist(), last}))

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 from simulate.adam import AdamTrials, Progress, simulate_adam
 from theory.adam.optimum import OptimalPower
 from theory.laws import NoiseLaw
@@ -90,8 +90,7 @@ def monte_carlo_optimal_power(
     >>> f"{best.power:.2f}"
     '1.22'
     """
-    if not 0 < confidence < 1:
-        raise InputError("confidence", confidence, "a number between 0 and 1")
+    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     low, high = checked_interval("interval", interval)
     powers = low + (high - low) * (np.arange(_POWERS) + 0.5) / _POWERS
     simulated = simulate_adam(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 from theory.numerics.inputs import Array, positive
 
 
@@ -52,8 +52,7 @@ def fitted_exponent(
     >>> f"{fit.mean:.3f} ± {fit.half_width:.3f}"
     '0.500 ± 0.000'
     """
-    if not 0 < confidence < 1:
-        raise InputError("confidence", confidence, "a number between 0 and 1")
+    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     every = positive("steps", steps)
     # A little room, so that the rounding of 10^decades does not decide.
     late = every >= every[-1] / 10.0**decades * (1 - 1e-9)

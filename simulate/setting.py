@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 from simulate.noise import CHUNK
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, count, decay, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
 _LARGEST_RESULT = 5e8  # updates: 4 GB
 _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64
@@ -48,8 +48,8 @@ class Setting:
         nonnegative("epsilon", self.epsilon)
         decay("beta1", self.beta1)
         decay("beta2", self.beta2)
-        count("seed", self.seed, minimum=0)
-        count("trials", self.trials, minimum=2)
+        whole("seed", self.seed, minimum=0)
+        whole("trials", self.trials, minimum=2)
         most = int(_LARGEST_RESULT / (self.powers.size * self.noise_scales.size))
         if self.trials > most:
             raise InputError("trials", self.trials, f"at most {most}: every update is kept, 8 bytes each")
@@ -58,7 +58,7 @@ class Setting:
         if self.antithetic and (self.trials % 2 or self.trials < 4):
             raise InputError("trials", self.trials, "an even number >= 4 for antithetic pairs")
         window = (
-            stationary_window(self.beta1, self.beta2) if self.steps is None else count("steps", self.steps)
+            stationary_window(self.beta1, self.beta2) if self.steps is None else whole("steps", self.steps)
         )
         object.__setattr__(self, "window", window)
 

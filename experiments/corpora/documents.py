@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 KINDS = (".txt", ".jsonl", ".json", ".parquet")
 PACKED = (".gz", ".xz", ".zst")
@@ -50,8 +50,7 @@ def text_files(source: str, name: str = "data.source", megabytes: float | None =
     found: list[Path] = []
     for word in source.partition(":")[2].split(","):
         path = Path(word).expanduser()
-        if not path.exists():
-            raise InputError(name, word, "the path of a file or folder that exists")
+        require(path.exists(), name, word, "the path of a file or folder that exists")
         inside = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p)) if path.is_dir() else [path]
         if not inside or not _kind(inside[0]):
             raise InputError(name, word, READABLE if path.is_file() else f"a folder that holds {READABLE}")

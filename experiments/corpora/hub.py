@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.corpora.token_files import is_held_out
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 HUBS = {"c4": ("allenai/c4", "en"), "openwebtext": ("Skylion007/openwebtext", None)}
 # The hub's own names and formats. OpenWebText has no validation split.
@@ -34,8 +34,7 @@ def open_stream(source: str, split: str) -> Any:
     if folder:
         pattern = LOCAL[name, split]
         found = sorted(str(path) for path in Path(folder).expanduser().rglob(pattern))
-        if not found:
-            raise InputError("data.source", source, f"{name}:FOLDER with files {pattern}")
+        require(found, "data.source", source, f"{name}:FOLDER with files {pattern}")
         kind = "json" if name == "c4" else "parquet"
         stream = datasets.load_dataset(kind, data_files=found, split="train", streaming=True)
     else:
@@ -75,8 +74,7 @@ class Reader:
         self.stream, self.seed, self.epochs = stream, seed, epochs
         self.rank, self.ranks, self.held_out = rank, ranks, held_out
         self.files = int(stream.num_shards)
-        if self.files < ranks:
-            raise InputError("ranks", ranks, f"at most {self.files}, the files of data.source")
+        require(self.files >= ranks, "ranks", ranks, f"at most {self.files}, the files of data.source")
         self.epoch, self.place = 0, 0
         self._open(None)
 

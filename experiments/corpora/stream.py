@@ -21,7 +21,7 @@ from experiments.corpora.hub import Reader, open_stream
 from experiments.corpora.token_files import is_held_out
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub
 from experiments.settings import DataSettings
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 Progress = Callable[[str, int, int], None]
 _AT_ONCE = 64  # documents tokenized at a time
@@ -160,8 +160,7 @@ class StreamData:
             if done >= wanted:
                 break
         count = min(wanted, len(rows) or max(0, (len(tokens) - 1) // length))
-        if count < 2:
-            raise InputError("data.source", settings.source, "validation text for two sequences or more")
+        require(count >= 2, "data.source", settings.source, "validation text for two sequences or more")
         if rows:
             return document_rows(rows[:count], length, self.tokenizer.end, self.tokenizer.padding)
         windows = np.asarray(tokens[: count * length + 1], dtype=np.int64)

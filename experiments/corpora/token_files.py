@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from experiments.corpora.documents import documents, stat_key, text_files
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub, train_bpe
 from experiments.settings import DataSettings
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
 
 VERSION = 1
@@ -117,8 +117,7 @@ def _key(settings: DataSettings) -> str:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise InputError("data.tokenizer", f"file:{path}", "the path of a tokenizer.json that exists")
+    require(path.is_file(), "data.tokenizer", f"file:{path}", "the path of a tokenizer.json that exists")
 
 
 def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
@@ -145,8 +144,7 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
         # Another process may have made the same tokens meanwhile, from the text at another place: those are kept.
         with contextlib.suppress(OSError):
             work.rename(final)
-        if not (final / "about.json").exists():
-            raise InputError("cache", cache, "a folder in which folders can be renamed")
+        require((final / "about.json").exists(), "cache", cache, "a folder in which folders can be renamed")
         return final
     finally:
         shutil.rmtree(work, ignore_errors=True)

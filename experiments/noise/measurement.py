@@ -18,12 +18,11 @@ import numpy as np
 from experiments.execution import Execution
 from experiments.fields import to_dict
 from experiments.noise.source import Source
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable
 from theory.measured.micro_batch_gradients import FEWEST, MicroBatchGradients
-from theory.numerics.inputs import count
 from theory.prediction.predicted_power import AdamSettings
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Settings:
         """Check every value."""
         minima = {"micro_batches": FEWEST, "micro_batch_size": 1, "coordinates": 1, "seed": 0}
         for name, minimum in minima.items():
-            count(name, getattr(self, name), minimum)
+            whole(name, getattr(self, name), minimum)
         if not self.batch_sizes or min(self.batch_sizes) < 1:
             given = " ".join(map(str, self.batch_sizes)) or "none"
             raise InputError("batch_sizes", given, "one or more whole numbers >= 1")
@@ -167,8 +166,7 @@ def measure(
     ]
     adam = AdamSettings(optimizer.beta1, source.recipe.beta2, optimizer.epsilon, optimizer.match_epsilon)
     varying = tuple(raw.data(m["module"]) for m in modules if m["noise"] > 0)
-    if not varying:
-        raise InputError("source", source.recipe.name, "a model whose gradients vary between micro-batches")
+    require(varying, "source", source.recipe.name, "a model whose gradients vary between micro-batches")
     measured = Measured(
         varying,
         {m["module"]: statistics.ShapeFit(**m["shape"]) for m in modules},

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from experiments.settings import require
 from experiments.sweeps.analysis_tables import tables
 from experiments.sweeps.analysis_trends import trends
 from experiments.sweeps.early_reading import EarlyReading, losses_at_target
@@ -33,6 +32,7 @@ from experiments.sweeps.statistics import (
 )
 from experiments.sweeps.study import Study
 from experiments.sweeps.verdict import verdict
+from gradpower.tools.errors import require
 
 __all__ = ["SCHEMA", "analyse", "tables"]
 

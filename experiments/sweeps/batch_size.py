@@ -21,9 +21,10 @@ from itertools import zip_longest
 from typing import Any
 
 from experiments.recipes import recipe
-from experiments.settings import Recipe, require
+from experiments.settings import Recipe
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import RATE, Study
+from gradpower.tools.errors import require
 
 POWER, BATCH = "optimizer.power", "training.batch_size"
 POWERS = (1.0, 1.2, 0.8, 1.5, 0.9, 1.1, 0.7, 1.35)

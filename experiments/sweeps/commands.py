@@ -14,15 +14,13 @@ import tyro
 from rich.console import Console
 
 from experiments.execution import Execution
-from experiments.settings import require
 from experiments.sweeps.arms import ArmState
 from experiments.sweeps.options import Options
 from experiments.sweeps.study import Study
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import require_folder
 from gradpower.tools.terminal import jsonable
-from theory.numerics.inputs import count
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
@@ -220,7 +218,7 @@ def status(
     from experiments.sweeps.engine import Board
     from experiments.sweeps.tables import status_view
 
-    count("retries", retries, minimum=0)
+    whole("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
     there, folder = _study_there(study, output, scale)
     board = Board(folder, there, retries)

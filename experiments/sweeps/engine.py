@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from experiments.execution import Execution
 from experiments.fields import to_dict
-from experiments.settings import DataSettings, require
+from experiments.settings import DataSettings
 from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
 from experiments.sweeps.cluster import run_on_cluster
@@ -25,7 +25,7 @@ from experiments.sweeps.processes import Process, keep_working
 from experiments.sweeps.recall import known_arms, recall
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Plan
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 POLL = 0.5
 _IDLE = 50

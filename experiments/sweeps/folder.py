@@ -20,7 +20,7 @@ from typing import Any
 from experiments.records import differences
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Study, study_from_dict, study_to_dict
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
 
 SCHEMA = {"name": "gradpower/study", "version": 1}
@@ -87,8 +87,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise InputError("output", path, "a file of schema gradpower/study, version 1")
     history = content.get("history")
     whole = "study" in content and isinstance(history, list) and all(isinstance(row, dict) for row in history)
-    if not whole:
-        raise InputError("output", path, "a whole study.json, with `study` and `history`")
+    require(whole, "output", path, "a whole study.json, with `study` and `history`")
     return content
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
-from experiments.settings import require
-from gradpower.tools.errors import InputError
-from theory.numerics.inputs import count
+from gradpower.tools.errors import InputError, require, whole
 
 Backend = Literal["local", "ray", "dask"]
 
@@ -48,7 +46,7 @@ class Options:
             self.workers,
             "auto, measure, or a number >= 1",
         )
-        count("retries", self.retries, minimum=0)
+        whole("retries", self.retries, minimum=0)
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
         if self.backend == "local":
             require(self.address is None, "address", self.address, "nothing for the backend local")

@@ -8,12 +8,12 @@ from typing import Any
 
 from experiments.fields import to_dict
 from experiments.records import claim_folder, differences, write_result
-from experiments.settings import DataSettings, require
+from experiments.settings import DataSettings
 from experiments.sweeps.adoption import place_arm
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.outcome import read_summary
 from experiments.sweeps.study import Arm, Study, study_from_dict
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 
 def recall(folder: Path, study: Study, data: Mapping[DataSettings, str], summary: Path) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.fields import require_field
-from experiments.settings import require
+from gradpower.tools.errors import require
 
 CORRECTIONS = ("holm", "bonferroni", "none")
 RATES = ("equal", "tuned")

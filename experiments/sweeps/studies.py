@@ -7,12 +7,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from experiments.recipes import recipe
-from experiments.settings import require
 from experiments.sweeps.batch_size import PARTS, batch_size_study, word_of
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from experiments.sweeps.study_files import read_study
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 
 def example() -> Study:

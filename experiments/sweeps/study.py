@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from experiments.fields import from_dict, get_field, require_field, to_dict, with_fields
-from experiments.settings import Recipe, require
+from experiments.settings import Recipe
 from experiments.sweeps.rule import Rule
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
@@ -87,7 +87,7 @@ class Study:
     def __post_init__(self) -> None:
         """Check every part, and that every arm is a recipe of its own."""
         allowed = "letters, digits, dots, dashes and underscores, beginning with a letter or digit"
-        require(bool(re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII)), "name", self.name, allowed)
+        require(re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name, re.ASCII), "name", self.name, allowed)
         self._check_seeds()
         self._check_axes()
         self._check_rule()

@@ -12,10 +12,9 @@ from typing import Any, get_args
 from experiments.fields import FIELDS, require_field
 from experiments.recipes import recipe as recipe_named
 from experiments.records import read_recipe
-from experiments.settings import require
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 KEYS = {"name": str, "recipe": str, "seeds": list, "fields": dict, "axes": list, "rule": dict}
 NEEDED = ("name", "recipe", "axes", "rule")

@@ -1,10 +1,14 @@
-"""The error for what a user gave and may not give."""
+"""What a user may give: one error, and the checks of single values that raise it."""
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+from typing import SupportsFloat, cast
 
-class InputError(ValueError):
-    """A value that a user gave and that is not allowed.
+
+class InputError(ValueError, TypeError):
+    """A value that a user gave and that is not allowed; a ValueError, and a TypeError for callers who look for that.
 
     The message names the argument, the value and what is allowed, so that the command line can print it as it is.
 
@@ -25,4 +29,69 @@ class InputError(ValueError):
 
     def __init__(self, argument: str, value: object, allowed: str) -> None:
         self.argument, self.value, self.allowed = argument, value, allowed
-        super().__init__(f"{argument}: {value} is not allowed; expected {allowed}")
+        shown = value if str(value) else repr(value)
+        super().__init__(f"{argument}: {shown} is not allowed; expected {allowed}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str]]:
+        return InputError, (self.argument, self.value, self.allowed)
+
+
+def require(holds: object, argument: str, value: object, allowed: str) -> None:
+    """Raise InputError(argument, value, allowed) unless it `holds`."""
+    if not holds:
+        raise InputError(argument, value, allowed)
+
+
+def real(
+    argument: str,
+    value: object,
+    allowed: str = "",
+    *,
+    ge: float = -math.inf,
+    gt: float = -math.inf,
+    le: float = math.inf,
+    lt: float = math.inf,
+) -> float:
+    """Return `value` as a float if it is a finite real number, no bool, with ge <= value <= le and gt < value < lt.
+
+    Examples
+    --------
+    >>> real("offset", 1, ge=0)
+    1.0
+    >>> real("level", "high", gt=0, lt=1)
+    Traceback (most recent call last):
+    ...
+    gradpower.tools.errors.InputError: level: 'high' is not allowed; expected a number in (0, 1)
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(cast(SupportsFloat, value))
+        if math.isfinite(number) and ge <= number <= le and gt < number < lt:
+            return number
+    low, high = max(ge, gt), min(le, lt)
+    if not allowed and high < math.inf:
+        allowed = f"a number in {'(' if gt == low else '['}{low:g}, {high:g}{')' if lt == high else ']'}"
+    elif not allowed:
+        allowed = "a finite number" + (f" >{'' if gt == low else '='} {low:g}" if low > -math.inf else "")
+    raise InputError(argument, _seen(value), allowed)
+
+
+def whole(argument: str, value: object, minimum: int = 1) -> int:
+    """Return `value` as an int if it is a whole number, 1e6 too, of at least `minimum` and at most 2^53.
+
+    Examples
+    --------
+    >>> whole("steps", 1e6)
+    1000000
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(cast(SupportsFloat, value))
+        if number == number // 1 and minimum <= number <= 2**53:
+            return int(number)
+        if number > 2**53:
+            raise InputError(argument, value, "at most 2^53")
+    raise InputError(argument, _seen(value), f"a whole number >= {minimum}")
+
+
+def _seen(value: object) -> object:
+    """Return the value, in quotes if it is text where a number belongs: "1" would look like one."""
+    return repr(value) if isinstance(value, str) else value

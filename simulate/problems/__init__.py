@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 from simulate.problems.base import Problem
 from simulate.problems.logistic import Logistic
 from simulate.problems.one_dimensional import Plateau, PseudoHuber
@@ -59,10 +59,8 @@ def parse_problem(name: str | Problem) -> Problem:
     kind, colon, size = name.partition(":")
     if kind in _PLAIN and not colon:
         return _PLAIN[kind]()
-    if kind not in _SIZED:
-        raise InputError("problem", name, ALLOWED)
+    require(kind in _SIZED, "problem", name, ALLOWED)
     build, default, largest = _SIZED[kind]
     dimension = default if not colon else int(size) if size.isdecimal() and size.isascii() else 0
-    if not 1 <= dimension <= largest:
-        raise InputError("problem", name, f"{kind}:D with a whole number D from 1 to {largest}")
+    require(1 <= dimension <= largest, "problem", name, f"{kind}:D with a whole number D from 1 to {largest}")
     return build(dimension)

@@ -136,12 +136,12 @@ def test_frozen_parameters_are_left_out_and_count_as_matches():
     assert "embedding" not in counts(groups)
     assert counts(groups)["ffn"] == 5
     model.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"model: 'LlamaForCausalLM' .*trainable"):
+    with pytest.raises(ValueError, match=r"model: LlamaForCausalLM .*trainable"):
         blockwise_groups(model, 1e-3)
 
 
 def test_a_pattern_without_parameter():
-    with pytest.raises(ValueError, match=r"pattern of block 'router': 'no_such' is not allowed"):
+    with pytest.raises(ValueError, match=r"pattern of block 'router': no_such is not allowed"):
         blockwise_groups(llama(), 1e-3, blocks=[*BLOCKS, Block("router", "no_such", 1)])
 
 
@@ -174,7 +174,7 @@ def test_parameters_without_pattern_are_named():
     ("arguments", "error", "message"),
     [
         (("", "x", 1), ValueError, "name"),
-        (("a", "(", 1), ValueError, "pattern of block 'a': '\\('"),
+        (("a", "(", 1), ValueError, "pattern of block 'a': \\("),
         (("a", 3, 1), TypeError, "pattern of block 'a': 3"),
         (("a", "x", 0), ValueError, "ratio of block 'a': 0"),
         (("a", "x", math.inf), ValueError, "ratio of block 'a': inf"),
@@ -193,10 +193,10 @@ def test_refused_arguments():
     with pytest.raises(ValueError, match="weight_decay: nan"):
         blockwise_groups(model, 1, weight_decay=math.nan)
     with pytest.raises(
-        ValueError, match=r"no_decay: 'norms' is not allowed; expected names of blocks \(norm"
+        ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"
     ):
         blockwise_groups(model, 1, no_decay=["norms"])
-    with pytest.raises(TypeError, match="no_decay: 'norm'"):
+    with pytest.raises(TypeError, match="no_decay: norm"):
         blockwise_groups(model, 1, no_decay="norm")
     with pytest.raises(ValueError, match="two blocks named 'norm'"):
         blockwise_groups(model, 1, blocks=[*BLOCKS, BLOCKS[0]])
@@ -327,14 +327,14 @@ def test_refused_schedules():
         blockwise_warmup(optimizer, -1)
     with pytest.raises(ValueError, match=r"min_lr: 1.5 is not allowed; expected at most 1.0"):
         blockwise_warmup(optimizer, 1, min_lr=1.5)
-    with pytest.raises(ValueError, match="decay: 'a sequence of 1'"):
+    with pytest.raises(ValueError, match="decay: a sequence of 1"):
         blockwise_warmup(optimizer, 1, decay=[Halving()])
     with pytest.raises(TypeError, match="decay: 3"):
         blockwise_warmup(optimizer, 1, decay=3)
     with pytest.raises(ValueError, match=r"decay\(step\): nan"):
         blockwise_warmup(optimizer, 0, decay=lambda _: math.nan)
     plain = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(ValueError, match="ratio of a parameter group: 'missing'"):
+    with pytest.raises(ValueError, match="ratio of a parameter group: missing"):
         blockwise_warmup(plain, 1)
     assert blockwise_warmup(plain, 1, stretch=False).get_last_lr() == [0.0]
 

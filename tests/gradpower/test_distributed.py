@@ -182,6 +182,6 @@ def test_partial_gradients_are_summed_by_the_optimizer_before_the_power(ranks: l
         assert results["gradient_kept"]
         assert len(results["meters"]) == 2
         assert all(
-            "'DTensors' is not allowed; expected plain tensors" in message for message in results["meters"]
+            "DTensors is not allowed; expected plain tensors" in message for message in results["meters"]
         )
         torch.testing.assert_close(results["moment"], results["expected_moment"], rtol=0, atol=0)

@@ -126,7 +126,7 @@ def test_stack_survives_checkpoint_copy_and_pickle():
 
 def test_stack_refusals():
     matrix = nn.Parameter(torch.zeros(2, 2))
-    with pytest.raises(ValueError, match=r"params: 'a parameter of shape \(2,\)' is not allowed"):
+    with pytest.raises(ValueError, match=r"params: a parameter of shape \(2,\) is not allowed"):
         StackedMuon([matrix, nn.Parameter(torch.zeros(2))])
     with pytest.raises(ValueError, match="empty parameter list"):
         StackedMuon([])
@@ -208,13 +208,13 @@ def test_split_of_tied_frozen_and_wrapped_models():
 
 def test_split_refusals_and_options():
     model = Net()
-    with pytest.raises(ValueError, match=r"adamw_patterns\[1\]: 'router' is not allowed"):
+    with pytest.raises(ValueError, match=r"adamw_patterns\[1\]: router is not allowed"):
         muon_groups(model, adamw_patterns=["embed", "router"])
-    with pytest.raises(TypeError, match="adamw_patterns: 'embed'"):
+    with pytest.raises(TypeError, match="adamw_patterns: embed"):
         muon_groups(model, adamw_patterns="embed")
-    with pytest.raises(ValueError, match=r"adamw_patterns\[0\]: '\('"):
+    with pytest.raises(ValueError, match=r"adamw_patterns\[0\]: \("):
         muon_groups(model, adamw_patterns=["("])
-    with pytest.raises(ValueError, match=r"model: 'Net' .* matrix"):
+    with pytest.raises(ValueError, match=r"model: Net .* matrix"):
         muon_groups(model, adamw_patterns=["."])
     muon, adamw = muon_groups(model, muon={"power": 1.5}, adamw={"lr": 3e-4, "weight_decay": 0.0})
     optimizer = MuonAdamWPower([adamw, muon], lr=1e-3, power=1.2)
@@ -270,11 +270,11 @@ def test_update_rule_of_moonlight():
 
 def test_powered_pair_refusals():
     matrix = nn.Parameter(torch.zeros(2, 2))
-    with pytest.raises(TypeError, match=r"params: 'Parameter' .* muon_groups"):
+    with pytest.raises(TypeError, match=r"params: Parameter .* muon_groups"):
         MuonAdamWPower([matrix], power=1.2)
-    with pytest.raises(ValueError, match="algorithm of a parameter group: 'missing'"):
+    with pytest.raises(ValueError, match="algorithm of a parameter group: missing"):
         MuonAdamWPower([{"params": [matrix]}], power=1.2)
-    with pytest.raises(ValueError, match="params: 'an empty list'"):
+    with pytest.raises(ValueError, match="params: an empty list"):
         MuonAdamWPower([], power=1.2)
     with pytest.raises(ValueError, match="power: -1"):
         MuonAdamWPower([{"params": [matrix], "algorithm": "muon"}], power=-1)
@@ -328,7 +328,7 @@ def test_weights_that_are_computed_from_others_go_to_adamw():
 
 def test_a_model_with_other_names_is_told_to_name_its_embedding():
     model = nn.ModuleDict({"wte": nn.Embedding(5, 2), "up": nn.Linear(2, 4)})
-    with pytest.raises(ValueError, match=r"^model: 'ModuleDict with wte\.weight.*adamw_patterns=\["):
+    with pytest.raises(ValueError, match=r"^model: ModuleDict with wte\.weight.*adamw_patterns=\["):
         muon_groups(model)
     muon, adamw = muon_groups(model, adamw_patterns=[r"wte\."])
     assert muon["params"] == [model["up"].weight]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
 
@@ -270,8 +270,7 @@ def largest_bound_to_noise(power: float, target: float, law: NoiseLaw) -> float:
     (1.004988, nan)
     """
     p, limit = float(power_in_range("power", power)), float(positive("target", target))
-    if p <= 1:
-        raise InputError("power", p, "a number in (1, 10]")
+    require(p > 1, "power", p, "a number in (1, 10]")
     if not math.isfinite(law.reach):
         return math.nan
     low = law.reach * (1 + 1e-9)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from flint import arb
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
 from theory.laws import Binary, Gaussian, NoiseLaw, Sparse, TwoPoint, Uniform
 from theory.numerics.balls import precision, proved
@@ -143,8 +143,7 @@ def low_noise_certificate(
     """
     p, r = float(power_in_range("power", power)), float(nonnegative("noise_to_signal", noise_to_signal))
     c = float(positive("constant", constant))
-    if p >= 1:
-        raise InputError("power", p, "a number in (0, 1)")
+    require(p < 1, "power", p, "a number in (0, 1)")
     best = float(low_noise_alignment(p, r, law))
     mean = mean_of_power(law)
     if mean is None or r == 0:
@@ -209,8 +208,7 @@ def high_noise_certificate(
     """
     p, reach = float(power_in_range("power", power)), float(positive("gradient_to_noise", gradient_to_noise))
     s = float(positive("constant", constant))
-    if p <= 1:
-        raise InputError("power", p, "a number in (1, 10]")
+    require(p > 1, "power", p, "a number in (1, 10]")
     best = float(high_noise_alignment(p, 1.0, reach, law))
     mean, slope = mean_of_power(law), slope_of_mean(law)
     if mean is None or slope is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, result_table
 from theory.adagrad.convergence import Bound, adagrad_bound, high_noise_bound, low_noise_bound
 from theory.laws import NoiseLaw, parse_law
@@ -128,8 +128,7 @@ def assumptions(
     """
     noise, powers = parse_law(law), power_in_range("power", power)
     nonnegative("noise_to_signal", noise_to_signal)
-    if not 0 < constant < 1:
-        raise InputError("constant", constant, "a number between 0 and 1")
+    require(0 < constant < 1, "constant", constant, "a number between 0 and 1")
     ratio = 1.01 * noise.reach if bound_to_noise is None else bound_to_noise
     if not ratio >= noise.reach and math.isfinite(noise.reach):
         raise InputError("bound_to_noise", ratio, f"at least sup|ξ| = {noise.reach:g}")

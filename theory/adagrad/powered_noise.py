@@ -8,7 +8,7 @@ import numpy as np
 from flint import arb
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.adagrad.distortion import ScaledGradient, at_each, mean_map_slope
 from theory.laws import NoiseLaw
 from theory.numerics.balls import certified
@@ -164,8 +164,7 @@ def high_noise_quality(power: ArrayLike, law: NoiseLaw) -> Array:
     [1.4142, 1.7321, 3.0]
     """
     p = power_in_range("power", power)
-    if not law.symmetric:
-        raise InputError("law", law.name, "a symmetric law")
+    require(law.symmetric, "law", law.name, "a symmetric law")
     for exponent in p.flat:
         law.require_moment(2 * exponent)
     rms = [law.absolute_moment(2 * exponent, 0.0, 1.0) ** 0.5 for exponent in p.ravel().tolist()]

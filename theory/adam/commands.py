@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Output, OutputFlags, result_table
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.update import exact_update, limit_update
-from theory.numerics.inputs import count, power_in_range
+from theory.numerics.inputs import power_in_range
 
 _FIGURE_7 = Example()
 _TABLE = Output()
@@ -40,7 +41,7 @@ def update(
     """
     power_in_range("power", power)
     if step is not None:
-        count("step", step)
+        whole("step", step)
     law, setting = example.noise_law, (power, example.mean, example.sigma)
     exact = exact_update(
         *setting, law, beta1=example.beta1, beta2=example.beta2, epsilon=example.epsilon, step=step

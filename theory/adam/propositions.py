@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import lambertw
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.numerics.inputs import Array, nonnegative, positive
 
 
@@ -42,8 +42,7 @@ def high_noise_update(
 def _epsilon_log(noise_scale: float, epsilon: float) -> tuple[float, float]:
     """L = ln(1/σ) and εL, checked to satisfy the proposition's condition 0 < εL < 1."""
     sigma, eps = float(positive("noise_scale", noise_scale)), float(positive("epsilon", epsilon))
-    if sigma >= 1:
-        raise InputError("noise_scale", sigma, "a number < 1: Proposition 4.3 needs ln(1/σ) > 0")
+    require(sigma < 1, "noise_scale", sigma, "a number < 1: Proposition 4.3 needs ln(1/σ) > 0")
     log = -math.log(sigma)
     if eps * log >= 1:
         raise InputError("epsilon", eps, f"a number < {1 / log:.4g}: Proposition 4.3 needs ε·ln(1/σ) < 1")

@@ -10,11 +10,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 from theory.adam.laplace import Memory, integrate
 from theory.adam.moments import unit_moments
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, count, decay, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 from theory.numerics.quadrature import FoldedRule
 
 
@@ -119,7 +119,7 @@ def exact_update(
     memory = Memory(
         decay("beta1", beta1),
         decay("beta2", beta2),
-        np.inf if step is None else count("step", step),
+        np.inf if step is None else whole("step", step),
     )
     p, mu, sigma, eps = np.broadcast_arrays(
         power_in_range("power", power),

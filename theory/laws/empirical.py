@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.laws.base import NoiseLaw
 from theory.numerics.inputs import Array
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
@@ -38,8 +38,7 @@ class Empirical(NoiseLaw):
         if given.size == 0 or given.dtype.kind not in "fiu" or not np.all(np.isfinite(given)):
             raise InputError("law", name, "samples that are finite real numbers, at least two")
         values = given.astype(np.float64).ravel()
-        if np.ptp(values / 2) == 0:
-            raise InputError("law", name, "samples that are not all equal")
+        require(np.ptp(values / 2) != 0, "law", name, "samples that are not all equal")
         self.name = name
         largest = float(np.abs(values).max())  # out of the way of under- and overflow
         scaled = values / largest

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.measured.confidence import CoordinateBlock, Method, Plan
 from theory.measured.gradient_samples import GradientSamples
 from theory.numerics.inputs import Array, positive, power_in_range
@@ -217,15 +217,12 @@ def require_settings(
     powers: Sequence[float], confidence: float, gradient_bound: float | None, method: str | None
 ) -> None:
     """Raise InputError unless `estimate_assumptions` can be asked for this, whatever the samples."""
-    if not len(powers):
-        raise InputError("power", "none", "at least one number in (0, 10]")
+    require(len(powers), "power", "none", "at least one number in (0, 10]")
     power_in_range("power", list(powers))
-    if not 0 < confidence < 1:
-        raise InputError("confidence", confidence, "a number in (0, 1)")
+    require(0 < confidence < 1, "confidence", confidence, "a number in (0, 1)")
     if gradient_bound is not None:
         positive("gradient_bound", gradient_bound)
-    if method not in (None, "student", "bernstein"):
-        raise InputError("method", method, "student or bernstein")
+    require(method in (None, "student", "bernstein"), "method", method, "student or bernstein")
     if method == "bernstein" and gradient_bound is None:
         raise InputError("method", method, "student, unless there is a gradient_bound")
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.numerics.inputs import Array
 
 FEWEST = 2  # one sample has no variance
@@ -58,8 +58,7 @@ class GradientSamples:
         samples = np.asanyarray(self.samples)
         samples = samples[:, None] if samples.ndim == 1 else samples
         object.__setattr__(self, "samples", samples)
-        if samples.dtype.kind not in "fiu":
-            raise InputError("samples", samples.dtype, "an array of real numbers")
+        require(samples.dtype.kind in "fiu", "samples", samples.dtype, "an array of real numbers")
         if samples.ndim != 2 or samples.shape[1] == 0 or len(samples) < FEWEST:
             allowed = f"shape (samples, coordinates) with at least {FEWEST} samples"
             raise InputError("samples", f"shape {samples.shape}", allowed)
@@ -126,8 +125,7 @@ class GradientSamples:
 
 
 def _full_gradient(gradient: NDArray[Any], coordinates: int) -> Array:
-    if gradient.dtype.kind not in "fiu":
-        raise InputError("gradient", gradient.dtype, "an array of real numbers")
+    require(gradient.dtype.kind in "fiu", "gradient", gradient.dtype, "an array of real numbers")
     if gradient.size != coordinates or max(gradient.shape, default=0) != gradient.size:
         allowed = f"one number for each of the {coordinates} coordinates of the samples"
         raise InputError("gradient", f"shape {gradient.shape}", allowed)
@@ -140,8 +138,7 @@ def _full_gradient(gradient: NDArray[Any], coordinates: int) -> Array:
 
 def _read(argument: str, path: Path, array: str | None = None) -> NDArray[Any]:
     suffix = path.suffix.lower()
-    if suffix not in _BINARY + _TEXT:
-        raise InputError(argument, path, _READABLE)
+    require(suffix in _BINARY + _TEXT, argument, path, _READABLE)
     if array is not None and suffix != ".npz":
         raise InputError("array", array, "given for an .npz file only")
     try:

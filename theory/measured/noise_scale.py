@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.numerics.inputs import Array
 
 _STUDENT = 1.96
@@ -64,8 +64,7 @@ def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseSca
     >>> round(estimate.noise), estimate.interval[0] < 100 < estimate.interval[1]
     (100, True)
     """
-    if not b < B:
-        raise InputError("B", B, f"more than b = {b}")
+    require(b < B, "B", B, f"more than b = {b}")
     if min(len(small), len(large)) < 2:
         raise InputError("norms", min(len(small), len(large)), "two or more of each size")
     m_b, m_B = float(np.mean(small)), float(np.mean(large))

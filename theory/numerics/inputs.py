@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,13 +53,6 @@ def decay(argument: str, value: float) -> float:
     """Return `value` if it is a decay rate of a moving average: in [0, 1), and with a memory of at most 10⁶ steps."""
     allowed = "a number in [0, 1), for this computation at most 0.999999"
     return float(_checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
-
-
-def count(argument: str, value: float, minimum: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `minimum`."""
-    if not (math.isfinite(value) and value == int(value) and minimum <= value <= 2**53):
-        raise InputError(argument, value, f"a whole number >= {minimum}" if value < 2**53 else "at most 2^53")
-    return int(value)
 
 
 def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:

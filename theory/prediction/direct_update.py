@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 from theory.measured.micro_batch_gradients import MicroBatchGradients
-from theory.numerics.inputs import Array, count
+from theory.numerics.inputs import Array
 from theory.prediction.predicted_power import AdamSettings, Sums
 
 FEWEST_STEPS = 8
@@ -62,7 +62,7 @@ def direct_sums(
     >>> bool(0.6 < sums.decrease[0, 0] / 2000 < 0.7), sums.decrease.shape
     (True, (9, 1))
     """
-    steps = direct_steps(data, count("ratio", ratio))
+    steps = direct_steps(data, whole("ratio", ratio))
     if steps < FEWEST_STEPS:
         raise InputError("ratio", ratio, f"at most {data.half // FEWEST_STEPS}: {FEWEST_STEPS} steps a half")
     halves = [_batches(data, half, ratio, steps) * clip_factor for half in (0, 1)]

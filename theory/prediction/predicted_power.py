@@ -21,7 +21,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.special import stdtrit
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.measured.micro_batch_gradients import jackknife_error
 from theory.numerics.inputs import Array, interval, nonnegative
 
@@ -156,8 +156,7 @@ def total(sums: Sequence[Sums]) -> Sums:
     InputError
         If they come from different numbers of micro-batches, or there are none.
     """
-    if not sums:
-        raise InputError("modules", "none", "at least one")
+    require(sums, "modules", "none", "at least one")
     result = sums[0]
     for more in sums[1:]:
         result = result + more

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.interpolate import BarycentricInterpolator, CubicSpline
 from scipy.special import gammainc, gammaincinv
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.adam.laplace import Memory, integrate_over_epsilon
 from theory.laws import GeneralizedNormal, NoiseLaw, Uniform
 from theory.numerics.inputs import Array, decay
@@ -63,8 +63,7 @@ class SymmetricAtoms(NoiseLaw):
         """
         magnitude = np.abs(np.asarray(samples, dtype=np.float64)).ravel()
         largest = float(magnitude.max(initial=0.0))
-        if not largest > 0:
-            raise InputError("samples", "only zeros", "noise that varies")
+        require(largest > 0, "samples", "only zeros", "noise that varies")
         # What lies below e^{−12} of the largest adds nothing to any moment but that of order 0.
         cell = np.floor(np.log(np.maximum(magnitude / largest, 6e-6)) / _CELL).astype(np.int64)
         cell -= cell.min()
