@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from gradpower.tools.errors import InputError
 from gradpower.tools.provenance import checkout
 
-Kind = Literal["theory", "convergence", "step_time", "batch_size"]
+Kind = Literal["theory", "convergence", "step_time"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 VERSION = 1
 # What a file of each kind holds, beside its schema and provenance.
@@ -19,9 +19,8 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
     "theory": ("optimal_powers", "claims"),
     "convergence": ("studies",),
     "step_time": ("steps", "training", "launches"),
-    "batch_size": ("scales",),
 }
-_DIGITS: dict[Kind, int] = {"theory": 10, "convergence": 6, "step_time": 4, "batch_size": 6}
+_DIGITS: dict[Kind, int] = {"theory": 10, "convergence": 6, "step_time": 4}
 
 
 def schema(kind: Kind) -> dict[str, Any]:
@@ -37,8 +36,7 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
     kind : str
         "theory": `optimal_powers` from `figures.optima.optimal_powers`, and the checked `claims` of the registry;
         "convergence": `studies`, the rows of each of `simulate.studies`; "step_time": `steps` and `training` of
-        `experiments.step_time`, `launches` of `experiments.launches`;
-        "batch_size": by scale, what `figures.batch_size.collect` returns.
+        `experiments.step_time`, `launches` of `experiments.launches`.
     origin : mapping
         From `gradpower.tools.provenance.provenance`.
     **parts

@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from gradpower.tools.errors import InputError, require, whole
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from experiments.sweeps.early_reading import EarlyReading
-    from experiments.sweeps.results import ArmResult
-    from experiments.sweeps.study import Study
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def analyse(
     study: Annotated[str, tyro.conf.Positional],
-    target_loss: float | None = None,
-    seed: int = 0,
     output: Path | None = None,
     json: Flag = False,
 ) -> None:
-    """Judge a study by its declared rule: comparisons with the baseline, best values, and their trend.
+    """Judge a study by its declared rule: comparisons with the baseline, slopes there, and how the best moves.
 
-    Arms that are still missing are said, and left out in pairs. Writes analysis.json and the picture with its data.
+    Prints one line with the label and its numbers, and tables. Missing arms are left out in pairs. Writes
+    analysis.json, and the picture with its data.
 
     Parameters
     ----------
     study
         Name of a study, its .toml file, its folder, or its summary.json.
-    target_loss
-        Also read all losses when the best arm reaches this validation loss, as the paper's Figure 6 does.
-    seed
-        Of the bootstrap.
     output
         Folder for the files; that of the study, or of the summary.json, if not given.
     json
@@ -52,34 +40,31 @@ def analyse(
     """
     from rich.console import Console
 
-    from experiments.sweeps.analysis import analyse as judge
-    from experiments.sweeps.analysis import tables
+    from experiments.sweeps.analysis import write_analysis
+    from experiments.sweeps.analysis_tables import tables, verdict_line
+    from experiments.sweeps.judge import analyse as judge
     from experiments.sweeps.outcome import read_history, read_outcome
-    from experiments.sweeps.results import write_analysis
+    from figures import sweep_losses as picture
     from figures.commands import tell
+    from figures.style import save
 
-    whole("seed", seed, minimum=0)
     source = _source(study)
     folder = output or (source if source.is_dir() else source.parent)
     require_folder(folder)
     planned, results = read_outcome(source)
-    early = _early(source, planned, results, target_loss)
-    analysis = judge(planned, results, early=early, seed=seed, history=read_history(source))
-    config = {
-        "study": planned.name,
-        "fingerprint": planned.fingerprint,
-        "target_loss": target_loss,
-        "seed": seed,
-    }
+    late = [row["added"] for row in read_history(source) if row["finished"]]
+    analysis = judge(planned, results, added_late=late)
+    config = {"study": planned.name, "fingerprint": planned.fingerprint}
     origin = provenance(f"gradpower analyse {planned.name}", config)
     path, text = write_analysis(folder, analysis, origin)
-    written = [path, *_pictures(analysis, origin, folder)]
+    drawn = save(picture.draw(analysis), picture.rows_of(analysis.groups), origin, folder, picture.FILE)
     if json:
         print(text, end="")
     else:
+        print(verdict_line(analysis))
         for table in tables(analysis):
             Console().print(table)
-    tell(written, file=sys.stderr if json else sys.stdout)
+    tell([path, *drawn], file=sys.stderr if json else sys.stdout)
 
 
 def _source(word: str) -> Path:
@@ -101,33 +86,3 @@ def _source(word: str) -> Path:
         raise InputError("study", word, allowed) from None
     require(folder.is_dir(), "study", word, f"one with a folder: there is no {folder} yet")
     return folder
-
-
-def _early(
-    source: Path, study: Study, results: Sequence[ArmResult], target: float | None
-) -> EarlyReading | None:
-    if target is None:
-        return None
-    from experiments.sweeps.early_reading import EarlyReading, curves_of, read_curves
-
-    running = (source / "study.json").exists()
-    reading = EarlyReading(target, read_curves(source, study) if running else curves_of(results))
-    if not any(min(losses) <= target for _, losses in reading.curves.values()):
-        reached = min((min(losses) for _, losses in reading.curves.values()), default=None)
-        known = "a study whose arms have evaluations" if reached is None else f"at least {reached:.4g}"
-        raise InputError("target_loss", target, f"a validation loss that an arm reached: {known}")
-    return reading
-
-
-def _pictures(analysis: dict[str, Any], origin: dict[str, Any], output: Path) -> list[Path]:
-    from experiments.sweeps.verdict import early_view
-    from figures import sweep_losses as picture
-    from figures.style import save
-
-    rows = picture.rows(analysis)
-    written = list(save(picture.draw(analysis), rows, origin, output, picture.FILE))
-    view = early_view(analysis)
-    if view is not None:
-        own = [row for row in rows if row["view"] == view["kind"]]
-        written += save(picture.draw(analysis, view), own, origin, output, f"{picture.FILE}_early")
-    return written

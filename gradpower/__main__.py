@@ -99,8 +99,8 @@ COMMANDS = {
     "batch-size": Command(
         "figures.batch_size_commands",
         "batch_size",
-        "Figures 2 and 6: the best power and the batch size, with controls and the theory",
-        "gradpower batch-size --scale pocket",
+        "Figures 2 and 6: the best power and the batch size, with controls",
+        "gradpower batch-size",
     ),
     "noise-along": Command(
         "figures.noise_commands",

@@ -30,8 +30,6 @@ StudyWord = Annotated[str, tyro.conf.Positional]
 
 def sweep(
     study: StudyWord,
-    scale: str | None = None,
-    source: str | None = None,
     execution: ExecutionFlags = _HERE,
     output: Path | None = None,
     known: Path | None = None,
@@ -49,10 +47,6 @@ def sweep(
     ----------
     study
         Name of a study, or a .toml file.
-    scale
-        Of the studies batch-size…: pocket (the default), gpu, gpu-30m, gpu-moe or paper.
-    source
-        Text of those studies, as in data.source; if not given, c4 at the scale paper and python-source at the others.
     execution
         Where and how each arm is run; no part of what the study is.
     output
@@ -69,17 +63,14 @@ def sweep(
 
     Examples
     --------
-    $ gradpower sweep batch-size --scale pocket
+    $ gradpower sweep example --workers 2
     """
-    from experiments.sweeps.batch_size import guesses
     from experiments.sweeps.folder import default_folder
     from experiments.sweeps.studies import chosen_study
 
-    chosen = chosen_study(study, scale, source)
+    chosen = chosen_study(study)
     folder = output or default_folder(chosen)
     require_torch()
-    if guesses(chosen):
-        print(guesses(chosen), file=sys.stderr)
     if dry_run:
         _dry_run(chosen, folder, execution, options, known, json)
         return 0
@@ -119,19 +110,22 @@ def _sweep(
 
 def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool) -> None:
     """Analyse what came of all arms, write it and the summary, and print it."""
-    from experiments.sweeps.analysis import analyse, tables
-    from experiments.sweeps.batch_size import command_of
+    from experiments.sweeps.analysis import write_analysis
+    from experiments.sweeps.analysis_tables import tables, verdict_line
     from experiments.sweeps.folder import read_additions
-    from experiments.sweeps.results import read_results, write_analysis, write_summary
+    from experiments.sweeps.judge import analyse
+    from experiments.sweeps.results import read_results, write_summary
     from gradpower.tools.provenance import provenance
 
-    analysis = analyse(study, read_results(folder, study), history=read_additions(folder))
-    origin = provenance(command_of(study), _content(study, folder))
+    late = [row["added"] for row in read_additions(folder) if row["finished"]]
+    analysis = analyse(study, read_results(folder, study), added_late=late)
+    origin = provenance(f"gradpower sweep {study.name}", _content(study, folder))
     written, _ = write_analysis(folder, analysis, origin)
     paths = [written, write_summary(folder, study)]
     if json:
-        _print_json(study, folder, states, ended="done", analysis=analysis)
+        _print_json(study, folder, states, ended="done", analysis=asdict(analysis))
     else:
+        print(verdict_line(analysis))
         for table in tables(analysis):
             Console().print(table)
     for path in paths:
@@ -188,7 +182,6 @@ def _print_json(study: Study, folder: Path, states: Sequence[ArmState], **more: 
 
 def status(
     study: StudyWord,
-    scale: str | None = None,
     output: Path | None = None,
     retries: int = 2,
     watch: Flag = False,
@@ -200,8 +193,6 @@ def status(
     ----------
     study
         Name of a study, a .toml file, or the folder of a study.
-    scale
-        Of the studies batch-size…, as in `gradpower sweep`.
     output
         Folder of the study; runs/NAME if not given.
     retries
@@ -220,7 +211,7 @@ def status(
 
     whole("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
-    there, folder = _study_there(study, output, scale)
+    there, folder = _study_there(study, output)
     board = Board(folder, there, retries)
     if watch:
         _watch(board, there)
@@ -231,7 +222,7 @@ def status(
     return 0
 
 
-def _study_there(word: str, output: Path | None, scale: str | None) -> tuple[Study, Path]:
+def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
     """Return the study that a word names as it is in its folder, and the folder."""
     from experiments.sweeps.folder import default_folder, read_folder
     from experiments.sweeps.studies import chosen_study
@@ -240,7 +231,7 @@ def _study_there(word: str, output: Path | None, scale: str | None) -> tuple[Stu
     near = (Path(word), Path("runs") / word)
     found = next((path for path in near if (path / "study.json").exists()), None)
     try:
-        folder = output or found or default_folder(chosen_study(word, scale))
+        folder = output or found or default_folder(chosen_study(word))
     except InputError as error:
         if error.argument != "study":
             raise

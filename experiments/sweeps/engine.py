@@ -14,7 +14,6 @@ from typing import Any, Literal
 from experiments.execution import Execution
 from experiments.fields import to_dict
 from experiments.settings import DataSettings
-from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
 from experiments.sweeps.cluster import run_on_cluster
 from experiments.sweeps.concurrency import best_workers, fastest, threads_of
@@ -103,8 +102,6 @@ def run_sweep(
     open_folder(folder, study)
     if known is not None:
         display.note(f"{recall(folder, study, data, known)} arms are those of {known}")
-    for name, count in adopt(folder, study, data, snapshots=bool(execution.snapshots)).items():
-        display.note(f"{count} arms are those of {name}, which has finished them")
     open_arms = [
         arm for arm in study.arms() if not is_settled(arm_folder(folder, arm.fingerprint), options.retries)
     ]

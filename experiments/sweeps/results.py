@@ -11,7 +11,6 @@ from typing import Any
 from experiments.records import read_result
 from experiments.sweeps.adoption import read_origin
 from experiments.sweeps.arms import arm_folder
-from experiments.sweeps.batch_size import command_of
 from experiments.sweeps.folder import read_additions
 from experiments.sweeps.study import Study, study_to_dict
 from gradpower.tools.files import write_file
@@ -19,7 +18,6 @@ from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable
 
 SUMMARY_SCHEMA = {"name": "gradpower/sweep", "version": 1}
-ANALYSIS = "analysis.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "joblib")
 
 
@@ -83,23 +81,6 @@ def read_results(folder: Path, study: Study) -> list[ArmResult]:
     return results
 
 
-def write_analysis(folder: Path, analysis: Mapping[str, Any], origin: Mapping[str, Any]) -> tuple[Path, str]:
-    """Write analysis.json: an analysis and where it comes from; return its path and its text.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write it.
-    analysis : mapping
-        What `analysis.analyse` returned.
-    origin : mapping
-        What `gradpower.tools.provenance.provenance` returned.
-    """
-    content = jsonable({**analysis, "provenance": origin})
-    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return write_file(folder / ANALYSIS, text), text
-
-
 def write_summary(folder: Path, study: Study) -> Path:
     """Write summary.json, small enough to be committed: the study, where it ran, and a row an arm; return its path.
 
@@ -136,7 +117,7 @@ def write_summary(folder: Path, study: Study) -> Path:
         "schema": SUMMARY_SCHEMA,
         "study": study_to_dict(study),
         "history": read_additions(folder),
-        "provenance": provenance(command_of(study), config, packages=PACKAGES),
+        "provenance": provenance(f"gradpower sweep {study.name}", config, packages=PACKAGES),
         "origins": origins,
         "arms": rows,
     }

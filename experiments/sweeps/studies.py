@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from experiments.recipes import recipe
-from experiments.sweeps.batch_size import PARTS, batch_size_study, word_of
 from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import RATE, Study
 from experiments.sweeps.study_files import read_study
 from gradpower.tools.errors import InputError, require
 
@@ -40,25 +39,15 @@ def example() -> Study:
 
 
 STUDIES: dict[str, Callable[[], Study]] = {"example": example}
-SCALED = {word_of(part): part for part in PARTS}
 
 
-def chosen_study(word: str, scale: str | None = None, source: str | None = None) -> Study:
+def chosen_study(word: str) -> Study:
     """Return the study of this name, or the one in this TOML file.
-
-    Parameters
-    ----------
-    word : str
-        A name, or a path that ends in .toml.
-    scale : str, optional
-        Of the studies batch-size…: see `batch_size.scales`; pocket if not given.
-    source : str, optional
-        Text of those studies instead of their recipes' `data.source`.
 
     Raises
     ------
     InputError
-        If there is none, or it has no scales; the nearest name is suggested.
+        If there is none (the nearest name is suggested), or its rule cannot decide anything with its seeds.
 
     Examples
     --------
@@ -67,22 +56,15 @@ def chosen_study(word: str, scale: str | None = None, source: str | None = None)
     ...
     gradpower.tools.errors.InputError: study: exampel is not allowed; expected one of ... (did you mean example?)
     """
-    if word in SCALED:
-        return batch_size_study(scale or "pocket", SCALED[word], source)
     if word.endswith(".toml"):
-        for name, value in (("scale", scale), ("source", source)):
-            require(
-                value is None,
-                name,
-                value,
-                f"none with a .toml file, which says it itself; {', '.join(SCALED)} have it",
-            )
-        return read_study(Path(word))
-    if word not in STUDIES:
-        names = [*STUDIES, *SCALED]
-        near = get_close_matches(word, names, n=1)
+        study = read_study(Path(word))
+    elif word in STUDIES:
+        study = STUDIES[word]()
+    else:
+        near = get_close_matches(word, STUDIES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError("study", word, f"one of {', '.join(names)}, or a .toml file{hint}")
-    for name, value in (("scale", scale), ("source", source)):
-        require(value is None, name, value, f"none, which {word} does not have; {', '.join(SCALED)} do")
-    return STUDIES[word]()
+        raise InputError("study", word, f"one of {', '.join(STUDIES)}, or a .toml file{hint}")
+    # A learning rate is chosen, for other runs, and not tested.
+    allowed = "two seeds or more: the rule's t test needs their spread"
+    require(study.rule.compared == RATE or len(study.seeds) > 1, "seeds", list(study.seeds), allowed)
+    return study

@@ -13,10 +13,18 @@ from experiments.sweeps.arms import ArmState
 from experiments.sweeps.concurrency import Throughput
 from experiments.sweeps.estimate import Estimate
 from experiments.sweeps.study import Study
-from experiments.sweeps.verdict import short
 from gradpower.tools.terminal import result_table
 
 STATES = ("open", "running", "paused", "completed", "diverged", "failed")
+
+
+def short(name: str) -> str:
+    """Return a field's name without its section, in words.
+
+    >>> short("training.batch_size")
+    'batch size'
+    """
+    return name.rpartition(".")[2].replace("_", " ")
 
 
 def duration(seconds: float | None) -> str:

@@ -1,158 +1,134 @@
-"""The study of Figures 2 and 6: what its parts hold fixed, and what they take from each other."""
+"""What the study of batch sizes says, from its committed parts; and its labels, from curves made for them."""
 
 from __future__ import annotations
 
-import math
-from itertools import pairwise
+import dataclasses
+import json
+import shutil
+import time
 
+import numpy as np
 import pytest
 
-from experiments.fields import FIELDS, get_field
-from experiments.sweeps.batch_size import PARTS, POWER, batch_size_study, parts_of, scales
-from experiments.sweeps.studies import chosen_study
-from gradpower.__main__ import main
+from experiments.statistics import mean_over_seeds
+from experiments.studies.batch_size import CONTROLS, ByBatch, read_batch_size, verdict
 from gradpower.tools.errors import InputError
-
-SCALES = tuple(scales())
-EVERY = [(scale, part) for scale in SCALES for part in PARTS]
-
-
-@pytest.mark.parametrize(("scale", "part"), EVERY)
-def test_all_runs_see_the_same_tokens_in_500_steps_or_more(scale, part):
-    recipes = [arm.recipe for arm in batch_size_study(scale, part).arms()]
-    tokens = [made.tokens for made in recipes]
-    # The steps of some batch sizes are rounded down.
-    assert max(tokens) / min(tokens) < 1.001
-    assert min(made.training.steps for made in recipes) >= 500
-    for made in recipes:
-        share = made.optimizer.warmup_steps / made.training.steps
-        assert share == pytest.approx(scales()[scale].warmup, abs=0.5 / made.training.steps)
+from gradpower.tools.labels import Label
+from tests.experiments.test_batch_size_parts import FOLDER
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_batches_span_a_factor_of_16_and_powers_both_sides_of_1(scale):
-    study = batch_size_study(scale)
-    batches = {arm.recipe.training.batch_size for arm in study.arms()}
-    powers = {arm.recipe.optimizer.power for arm in study.arms()}
-    assert max(batches) >= 16 * min(batches)
-    assert len(powers) >= 7
-    assert min(powers) <= 0.7
-    assert max(powers) >= 1.5
-    assert len(study.seeds) >= 3
+@pytest.fixture(scope="module")
+def found():
+    return read_batch_size(FOLDER)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_rates_are_tuned_on_seeds_of_their_own(scale):
-    rates, main = batch_size_study(scale, "rates"), batch_size_study(scale)
-    assert not set(rates.seeds) & set(main.seeds)
-    assert {arm.recipe.optimizer.power for arm in rates.arms()} == {1.0}
-    tried = set(scales()[scale].rate_grid)
-    assert set(scales()[scale].rates) <= tried
+def test_it_is_read_in_seconds():
+    begun = time.process_time()
+    read_batch_size(FOLDER)
+    assert time.process_time() - begun < 3
 
 
-@pytest.mark.parametrize("part", [part for part in PARTS if part not in ("main", "rates")])
-def test_a_control_changes_one_thing(part):
-    key = ("training.batch_size", POWER, "training.seed")
-    arms = batch_size_study("pocket").arms()
-    main = {arm.fingerprint for arm in arms}
-    twins = {tuple(get_field(arm.recipe, name) for name in key): arm.recipe for arm in arms}
-    study = batch_size_study("pocket", part)
-    allowed = {
-        "one-rate": {"optimizer.learning_rate"},
-        "tuned": {"optimizer.learning_rate"},
-        "damping": {"optimizer.learning_rate"},
-        "half-life": {"optimizer.beta2_half_life"},
-        "epsilon": {"optimizer.match_epsilon"},
-        "clip": {"optimizer.clip_order"},
-        "offset": {"optimizer.offset"},
-    }[part]
-    for arm in study.arms():
-        twin = twins[tuple(get_field(arm.recipe, name) for name in key)]
-        changed = {name for name in FIELDS if get_field(arm.recipe, name) != get_field(twin, name)}
-        assert changed == (set() if arm.fingerprint in main else allowed)
-    everywhere = part == "one-rate"
-    assert {arm.recipe.training.batch_size for arm in study.arms()} == ({2, 8, 32} if everywhere else {2, 32})
-    assert {name: word for name, word in parts_of(study).items() if name == study.name} == {
-        study.name: f"batch-size-{part}"
-    }
-    shared = sum(arm.fingerprint in main for arm in study.arms())
-    # What only varies the rate has the arms at the tuned rate in common with the main part.
-    assert shared == {"one-rate": 80, "tuned": 18, "damping": 12}.get(part, 0)
+def test_slopes_at_p_1(found):
+    for reading, expected in (
+        (found.as_run, (-0.195, -0.059, 0.132)),
+        (found.one_rate, (-0.195, -0.059, 0.0)),
+    ):
+        assert [group.within for group in reading.groups] == [2, 8, 32]
+        assert [group.slope.mean for group in reading.groups] == pytest.approx(expected, abs=6e-4)
+    large = found.as_run.groups[-1].slope
+    assert (large.low, large.high) == pytest.approx((0.0305, 0.2335), abs=1e-4)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_one_rate_is_the_comparison_at_one_rate(scale):
-    study, main = batch_size_study(scale, "one-rate"), batch_size_study(scale)
-    assert len(study.arms()) == len(main.arms())
-    assert len({arm.recipe.optimizer.learning_rate for arm in study.arms()}) == 1
-    assert {(a.seed, a.values[POWER], a.values["training.batch_size"]) for a in study.arms()} == {
-        (a.seed, a.values[POWER], a.values["training.batch_size"]) for a in main.arms()
-    }
+def test_the_preference_fades_and_its_turn_is_not_shown(found):
+    change = found.one_rate.change
+    assert change.mean / (change.sd / 5**0.5) == pytest.approx(41, abs=0.5)
+    assert found.as_run.falls == pytest.approx(0.022, abs=5e-4)
+    assert found.one_rate.falls == pytest.approx(0.284, abs=5e-4)
+    assert (found.as_run.crosses, found.one_rate.crosses) == (True, False)
+    assert found.label is Label.INCONCLUSIVE
 
 
-def test_rates_around_the_tuned_one_are_no_farther_apart_than_the_root_of_two():
-    study = batch_size_study("pocket", "tuned")
-    for batch, number in ((2, 7), (32, 5)):
-        rates = sorted(
-            {
-                arm.recipe.optimizer.learning_rate
-                for arm in study.arms()
-                if arm.recipe.training.batch_size == batch
-            }
-        )
-        ratios = [high / low for low, high in pairwise(rates)]
-        assert ratios == pytest.approx([math.sqrt(2)] * (number - 1))
-    assert study.rule.learning_rate == "tuned"
+def test_the_rule_as_declared(found):
+    decisions = [c.decision for c in found.as_run.analysis.comparisons]
+    assert [decisions.count(name) for name in ("lower", "higher", "undecided")] == [0, 2, 19]
+    assert found.detectable == pytest.approx(0.077, abs=5e-4)
 
 
-def test_the_half_life_is_that_of_the_batch_in_the_middle():
-    made = {
-        arm.recipe.training.batch_size: arm.recipe for arm in batch_size_study("pocket", "half-life").arms()
-    }
-    # 256 and 4096 tokens a step around 1024: four times as long in steps, and a quarter.
-    assert made[2].beta2 == pytest.approx(0.95**0.25, abs=1e-5)
-    assert made[32].beta2 == pytest.approx(0.95**4, abs=1e-5)
-
-
-def test_the_paper_scale_is_the_paper():
-    made = [arm.recipe for arm in batch_size_study("paper").arms()]
-    assert {r.training.batch_size for r in made} == {512, 2048, 4096, 8192}
-    assert {r.optimizer.learning_rate for r in made} == {1e-3}
-    assert made[0].model.width == 768
-    assert made[0].data.source == "c4"
-    assert made[0].optimizer.warmup_steps == pytest.approx(1000, abs=1)
-
-
-def test_by_name():
-    assert chosen_study("batch-size").name == "batch-size-pocket"
-    study = chosen_study("batch-size-half-life", "gpu", "text:a.txt")
-    assert study.name == "batch-size-half-life-gpu"
-    assert study.recipe.data.source == "text:a.txt"
-    assert get_field(study.arms()[0].recipe, POWER) == 1.0
+def test_rate_averaged(found):
+    rows = found.rate_averaged
+    assert (rows.cells, rows.lower) == (21, 21)
+    assert rows.difference.mean == pytest.approx(-0.0181, abs=5e-5)
+    assert rows.difference.sd == pytest.approx(0.0015, abs=5e-5)
+    assert rows.difference.p_value == pytest.approx(0.002, abs=5e-4)
+    assert found.best_rates == pytest.approx({2: 0.00099, 32: 0.00806}, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("name", "batch", "power", "difference", "as_run", "change"),
     [
-        (("batch-size", "huge"), "scale: huge is not allowed; expected one of pocket, gpu"),
-        (("example", "gpu"), "scale: gpu is not allowed; expected none, which example does not have"),
-        (("example", None, "c4"), "source: c4 is not allowed; expected none, which example does not have"),
-        (("batch-sice",), "did you mean batch-size?"),
-        (("batch-size-rate", "gpu"), "did you mean batch-size-rates?"),
-        (
-            ("mine.toml", "gpu"),
-            "scale: gpu is not allowed; expected none with a .toml file, which says it itself",
-        ),
+        ("tuned", 2, 1.2, -0.0181, -0.0205, 0.0024),
+        ("lower", 32, 1.2, 0.0927, 0.0903, 0.0023),
+        ("higher", 2, 1.2, -0.0229, -0.0205, -0.0024),
+        ("half-life", 2, 1.2, -0.0093, -0.0205, 0.0112),
+        ("epsilon", 2, 0.8, 0.0670, 0.0633, 0.0038),
+        ("clip", 32, 0.8, -0.0165, -0.0181, 0.0016),
+        ("offset", 32, 1.2, 0.0718, 0.0903, -0.0185),
+        ("one-rate", 32, 0.8, 0.0039, -0.0136, 0.0175),
     ],
 )
-def test_names_that_cannot_be(words, message):
-    with pytest.raises(InputError) as error:
-        chosen_study(*words)
-    assert message in str(error.value)
+def test_controls(found, name, batch, power, difference, as_run, change):
+    (row,) = (c for c in found.controls if (c.name, c.batch_size, c.power) == (name, batch, power))
+    assert [row.difference.mean, row.as_run, row.change.mean] == pytest.approx(
+        [difference, as_run, change], abs=6e-5
+    )
+    assert row.difference.seeds == (5 if name == "one-rate" else 3)
 
 
-def test_guessed_settings_are_told_before_they_are_used(capsys):
-    assert main(["sweep", "batch-size", "--scale", "gpu", "--dry-run"]) == 0
-    assert "learning rates and the damping ratio are guesses" in capsys.readouterr().err
-    assert main(["sweep", "batch-size-rates", "--scale", "gpu", "--dry-run"]) == 0
-    assert "guesses" not in capsys.readouterr().err
+def test_every_control_is_there_and_the_same_runs_have_no_change(found):
+    assert len(found.controls) == 2 * (len(CONTROLS) + len(CONTROLS) - 2)
+    (same,) = (c for c in found.controls if (c.name, c.batch_size, c.power) == ("one-rate", 2, 1.2))
+    assert (same.change.mean, same.change.low) == (0.0, None)
+
+
+def test_noise(found):
+    shapes = {row.module: row.shapes[1] for row in found.noise}
+    assert shapes["embedding"] == pytest.approx(0.308, abs=5e-4)
+    assert min(shapes[kind] for kind in ("qk", "vo", "mlp")) > 1.6
+
+
+def reading(found, *, fades=True, crosses=True):
+    """Return the comparison with a change of slopes and a test of one's own."""
+    change = mean_over_seeds(np.array([0.1, 0.11, 0.09]) if fades else np.array([0.1, -0.1, 0.01]))
+    return ByBatch(found.as_run.analysis, 0.01 if crosses else 0.5, change)
+
+
+@pytest.mark.parametrize(
+    ("as_run", "one_rate", "label"),
+    [
+        ({}, {}, Label.REPRODUCED),
+        ({}, {"crosses": False}, Label.INCONCLUSIVE),
+        ({"crosses": False}, {}, Label.INCONCLUSIVE),
+        ({"crosses": False}, {"crosses": False}, Label.IN_PART),
+        ({}, {"fades": False}, Label.NOT_REPRODUCED),
+    ],
+)
+def test_labels(found, as_run, one_rate, label):
+    assert verdict(reading(found, **as_run), reading(found, **one_rate)) is label
+
+
+def test_slopes_on_one_side_do_not_cross(found):
+    groups = found.as_run.analysis.groups
+    analysis = dataclasses.replace(found.as_run.analysis, groups=(groups[0], groups[1]))
+    assert not ByBatch(analysis, 0.01, found.as_run.change).crosses
+
+
+def test_parts_that_are_not_there_or_not_finished(tmp_path):
+    with pytest.raises(InputError, match=r"folder: .*one with main\.json in it"):
+        read_batch_size(tmp_path)
+    for path in FOLDER.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    content = json.loads((tmp_path / "clip.json").read_text())
+    content["arms"][0] |= {"status": "diverged", "loss": None}
+    (tmp_path / "clip.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"clip\.json.*arms have all completed"):
+        read_batch_size(tmp_path)

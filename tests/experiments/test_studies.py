@@ -140,6 +140,19 @@ def test_a_file_that_is_not_there(tmp_path):
         chosen_study(str(tmp_path / "nothing.toml"))
 
 
+def test_a_rule_that_one_seed_cannot_decide_is_refused(file):
+    file.write_text(TOML.replace("[0, 1, 2]", "[0]"))
+    with pytest.raises(InputError, match=r"seeds: \[0\] .*two seeds or more"):
+        chosen_study(str(file))
+    # A rate is chosen, not tested.
+    rate = "optimizer.learning_rate"
+    file.write_text(
+        f'name = "r"\nrecipe = "pocket"\nseeds = [7]\n[[axes]]\n"{rate}" = [1e-3, 2e-3]\n'
+        f'[rule]\ncompared = "{rate}"\nbaseline = 1e-3\n'
+    )
+    assert len(chosen_study(str(file)).arms()) == 2
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_known_studies(name):
     study = chosen_study(name)

@@ -14,8 +14,7 @@ import pytest
 import experiments.training
 from experiments.execution import Execution
 from experiments.records import read_metrics, read_result
-from experiments.sweeps import adoption, engine, worker
-from experiments.sweeps.adoption import adopt
+from experiments.sweeps import engine, worker
 from experiments.sweeps.arms import arm_folder, arm_state, read_failures
 from experiments.sweeps.claims import claim_files, holder
 from experiments.sweeps.outcome import read_history
@@ -155,21 +154,21 @@ def test_a_failure_is_recorded_and_tried_again(unbroken, cache, tmp_path, monkey
 
 
 def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, monkeypatch, inline, capsys):
-    file, folder = toml_of(small_recipe(text), tmp_path / "s.toml", seeds=[0]), tmp_path / "out"
+    file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
     counts = failing(monkeypatch, [1.2], times=10**6)
     words = ["sweep", str(file), "--output", str(folder), "--workers", "1", "--threads", "1"]
     words += ["--device", "cpu", "--cache", str(cache)]
     assert main([*words, "--retries", "1"]) == 1
     err = capsys.readouterr().err
-    assert counts == {1.2: 2}
-    assert "1 arms failed" in err
+    assert counts == {1.2: 4}
+    assert "2 arms failed" in err
     assert "--retries 2 or more" in err
     assert "failed: power=1.2 seed=0: 2 failed attempts; the last: RuntimeError: CUDA out of memory" in err
-    assert states(folder, read_study(file), retries=1) == ["completed", "failed"]
+    assert states(folder, read_study(file), retries=1) == ["completed", "failed"] * 2
     assert json.loads((folder / "summary.json").read_text())["arms"][1]["status"] == "missing"
     # The same command leaves it at that; a higher bound tries again.
     assert main([*words, "--retries", "1"]) == 1
-    assert counts == {1.2: 2}
+    assert counts == {1.2: 4}
     monkeypatch.setattr(experiments.training, "train", train)
     assert main([*words, "--retries", "2"]) == 0
     assert json.loads((folder / "summary.json").read_text())["arms"][1]["status"] == "completed"
@@ -253,7 +252,7 @@ def test_a_whole_sweep(command, unbroken, capsys):
     analysis = json.loads((folder / "analysis.json").read_text())
     assert analysis["fingerprint"] == study.fingerprint
     assert analysis["provenance"]["command"] == "gradpower sweep small"
-    assert analysis["history"] == []
+    assert analysis["added_late"] == []
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["schema"] == {"name": "gradpower/sweep", "version": 1}
     assert study_from_dict(summary["study"]).fingerprint == study.fingerprint
@@ -277,53 +276,7 @@ def test_a_whole_sweep(command, unbroken, capsys):
     content = json.loads(capsys.readouterr().out)
     assert content["ended"] == "done"
     assert [arm["state"] for arm in content["arms"]] == ["completed"] * 4
-    assert content["analysis"]["arms"]["completed"] == 4
-
-
-@pytest.fixture
-def related(monkeypatch):
-    """As if the small study were a part of one, beside the part called first."""
-    monkeypatch.setattr(adoption, "parts_of", lambda study: {"first": "first", study.name: "second"})
-
-
-def test_arms_that_another_part_has_finished_are_taken_over(
-    unbroken, cache, tmp_path, inline, related, capsys
-):
-    whole, source = unbroken
-    shutil.copytree(source, tmp_path / "first")
-    file = toml_of(whole.recipe, tmp_path / "s.toml", powers=(1.0, 1.2, 1.5))
-    words = ["sweep", str(file), "--output", str(tmp_path / "second"), "--workers", "1", "--threads", "1"]
-    words += ["--device", "cpu", "--cache", str(cache)]
-    assert main(words) == 0
-    assert "4 arms are those of first, which has finished them" in capsys.readouterr().err
-    study = read_study(file)
-    assert states(tmp_path / "second", study) == ["completed"] * 6
-    taken = outcomes(tmp_path / "second", study)
-    old = outcomes(source, whole)
-    assert all(taken[name] == old[name] for name in old)
-    trained = [name for name in taken if (arm_folder(tmp_path / "second", name) / "claims").exists()]
-    assert sorted(trained) == sorted(set(taken) - set(old))
-    summary = json.loads((tmp_path / "second" / "summary.json").read_text())
-    assert {row["fingerprint"] for row in summary["arms"] if row["adopted_from"] == "first"} == set(old)
-
-
-def test_which_arms_are_not_taken_over(unbroken, tmp_path, related, monkeypatch):
-    study, source = unbroken
-    shutil.copytree(source, tmp_path / "first")
-    second, data = tmp_path / "second", study.recipe.data
-    right = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
-    assert adopt(second, study, {data: "other text"}) == {}
-    assert adopt(second, study, {}) == {}
-    assert adopt(second, study, {data: right}, snapshots=True) == {}
-    with monkeypatch.context() as other_versions:
-        other_versions.setattr(adoption, "version", lambda name: "0")
-        assert adopt(second, study, {data: right}) == {}
-    with monkeypatch.context() as unrelated:
-        unrelated.setattr(adoption, "parts_of", lambda study: {})
-        assert adopt(second, study, {data: right}) == {}
-    assert not list(second.glob("arms/*"))
-    assert adopt(second, study, {data: right}) == {"first": 4}
-    assert adopt(second, study, {data: right}) == {}
+    assert content["analysis"]["completed"] == 4
 
 
 def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, capsys):
@@ -357,15 +310,6 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, 
     # An arm that is there already is left as it is.
     assert main(words) == 0
     assert "0 arms are those of" in capsys.readouterr().err
-
-
-def test_arms_known_from_a_summary_are_taken_over_by_other_parts(unbroken, tmp_path, related):
-    study, source = unbroken
-    given = write_summary(source, study).rename(tmp_path / "given.json")
-    text = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
-    data = {study.recipe.data: text}
-    assert recall(tmp_path / "first", study, data, given) == 4
-    assert adopt(tmp_path / "second", study, data) == {"first": 4}
 
 
 def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_path):
@@ -425,9 +369,9 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     toml_of(small_recipe(text), Path(words[1]), powers=(1.0, 1.2, 0.9))
     assert main(words) == 0
     assert "6 arms: 6 completed" in capsys.readouterr().err
-    for file in ("analysis.json", "summary.json"):
-        (addition,) = json.loads((folder / file).read_text())["history"]
-        assert (addition["added"], addition["finished"]) == ("optimizer.power 0.9", 4)
+    (addition,) = json.loads((folder / "summary.json").read_text())["history"]
+    assert (addition["added"], addition["finished"]) == ("optimizer.power 0.9", 4)
+    assert json.loads((folder / "analysis.json").read_text())["added_late"] == ["optimizer.power 0.9"]
     assert read_history(folder) == read_history(folder / "summary.json") == [addition]
     results = {p: t for p, t in before.items() if p.name == "result.json"}
     assert {path: path.stat().st_mtime_ns for path in results} == results
@@ -483,8 +427,8 @@ def test_a_dry_run_of_many_fields_fits_eighty_columns(inline, tmp_path, monkeypa
     out = capsys.readouterr().out
     assert "…" not in out
     assert "batch size" in out
-    words = ["sweep", "batch-size", "--source", "text:nowhere.txt", "--dry-run"]
-    assert main([*words, "--output", str(tmp_path / "new")]) == 2
+    file = toml_of(small_recipe(Path("nowhere.txt")), tmp_path / "s.toml")
+    assert main(["sweep", str(file), "--dry-run", "--output", str(tmp_path / "new")]) == 2
     assert "data.source: nowhere.txt is not allowed" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "file")]) == 2

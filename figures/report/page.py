@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from figures.batch_size_report import batch_size_parts
+from experiments.studies.batch_size import BatchSizeStudy, read_batch_size
 from figures.convergence_report import convergence_parts
 from figures.markdown import markdown_table
 from figures.model_sizes import model_size_parts
 from figures.open_claims import OPEN_CLAIMS
+from figures.report.batch_size import batch_size_section
 from figures.results import KINDS, committed
 from figures.step_time_report import step_time_parts
+from gradpower.tools.provenance import checkout
 
+PARTS = Path("batch_size", "pocket")
 _INTRODUCTION = """# What was reproduced
 
 The paper is GradPower (arXiv 2505.24275): raise every gradient entry to a signed power, `sign(g)·|g|^p`, before an
@@ -57,21 +60,33 @@ def page(folder: Path, **fresh: Mapping[str, Any]) -> str | None:
     """
     found = {kind: fresh.get(kind) or committed(kind, folder) for kind in KINDS}
     theory = found.pop("theory")
-    return None if theory is None else report(theory, **found)
+    if theory is None:
+        return None
+    parts = committed_parts(folder)
+    return report(theory, **found, batch_size=None if parts is None else read_batch_size(parts))
+
+
+def committed_parts(folder: Path) -> Path | None:
+    """Return where the parts of the study of batch sizes lie, in `folder` or else in the checkout; None if nowhere."""
+    root = checkout()
+    places = [folder, *([root / "results"] if root else [])]
+    return next((place / PARTS for place in places if (place / PARTS).is_dir()), None)
 
 
 def report(
     theory: Mapping[str, Any],
     convergence: Mapping[str, Any] | None = None,
     step_time: Mapping[str, Any] | None = None,
-    batch_size: Mapping[str, Any] | None = None,
+    batch_size: BatchSizeStudy | None = None,
 ) -> str:
     """Return the text of `paper_repro.md`.
 
     Parameters
     ----------
-    theory, convergence, step_time, batch_size : mapping
+    theory, convergence, step_time : mapping
         Contents of the result files, see `figures.results`; a part without results says how to make them.
+    batch_size : BatchSizeStudy
+        The study of batch sizes, judged.
     """
     powers, claims = theory["optimal_powers"], theory["claims"]
     parts = [
@@ -83,7 +98,7 @@ def report(
         _drift_table(powers),
         *convergence_parts(convergence),
         *step_time_parts(step_time),
-        *batch_size_parts(batch_size),
+        batch_size_section(batch_size),
         *_claim_parts(claims),
         *model_size_parts(),
         *_open_parts(),

@@ -1,0 +1,145 @@
+"""Means over seeds: of differences between paired runs, which share initial weights and data, or of slopes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradpower.tools.errors import InputError
+
+_ROUNDING = 1e-12
+"""A spread below this share of the losses is rounding."""
+
+
+@dataclass(frozen=True)
+class SeedMean:
+    """The mean of one number a seed; None where there are too few seeds, or no spread.
+
+    Attributes
+    ----------
+    seeds : int
+        n.
+    mean, sd : float
+        Mean d̄, and standard deviation s with n−1.
+    low, high : float
+        Student's interval d̄ ± t_{n−1,1−α/2}·s/√n: exact for Gaussian numbers.
+    p_value : float
+        Two-sided t test of E d = 0.
+    """
+
+    seeds: int
+    mean: float
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: float | None = None
+
+
+def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05, scale: float = 1.0) -> SeedMean:
+    """Return the mean of one number a seed, with its interval.
+
+    Parameters
+    ----------
+    numbers : array_like
+        Finite, shape (seeds,).
+    alpha : float
+        Level of the test, in (0, 1); the interval has 1−α.
+    scale : float
+        Size of what the numbers were computed from: a spread far below it is rounding, and no spread.
+
+    Raises
+    ------
+    InputError
+        If there is no number, or one is not finite.
+
+    Examples
+    --------
+    >>> found = mean_over_seeds([-0.1, -0.2, -0.1])
+    >>> f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}], p = {found.p_value:.3f}"
+    '-0.133 [-0.277, 0.010], p = 0.057'
+    """
+    from scipy.stats import t
+
+    values = np.asarray(numbers, dtype=np.float64)
+    if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):
+        raise InputError("numbers", values.tolist(), "finite numbers, one for each of one seed or more")
+    seeds, mean = values.size, float(values.mean())
+    if seeds == 1:
+        return SeedMean(1, mean)
+    sd = float(values.std(ddof=1))
+    if sd <= _ROUNDING * scale:
+        return SeedMean(seeds, mean, 0.0)
+    error = sd / math.sqrt(seeds)
+    half = float(t.isf(alpha / 2, seeds - 1)) * error
+    return SeedMean(seeds, mean, sd, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, seeds - 1)))
+
+
+def paired_difference(losses: ArrayLike, baseline: ArrayLike, *, alpha: float = 0.05) -> SeedMean:
+    """Compare losses with the baseline's of the same seeds.
+
+    Parameters
+    ----------
+    losses, baseline : array_like
+        Finite, shape (seeds,), in the same order.
+    alpha : float
+        Level of the test; the interval has 1−α.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or are empty, or a loss is not finite.
+
+    Examples
+    --------
+    >>> round(paired_difference([2.9, 3.0, 3.2], [3.0, 3.2, 3.3]).p_value, 3)
+    0.057
+    """
+    a, b = (np.asarray(values, dtype=np.float64) for values in (losses, baseline))
+    if a.ndim != 1 or a.shape != b.shape or not a.size or not np.all(np.isfinite([a, b])):
+        raise InputError("losses", a.tolist(), f"finite numbers, one for each of {b.size} >= 1 seeds")
+    return mean_over_seeds(a - b, alpha=alpha, scale=float(np.abs([a, b]).max()))
+
+
+@lru_cache
+def detectable_difference(seeds: int, alpha: float, probability: float = 0.8) -> float:
+    """Return the difference, in standard deviations, that a two-sided t test of n differences finds so often.
+
+    The δ with P(|T| > t_{n−1,1−α/2}) = probability, T = (Z + δ√n)/√(V/(n−1)), Z normal and V chi-squared with n−1
+    degrees of freedom: the noncentral t law. It is integrated over the quantiles of V, where every n and α is well
+    behaved: ∫₀¹ Φ(δ√n − t√(V_q/(n−1))) + Φ(−δ√n − t√(V_q/(n−1))) dq.
+
+    Parameters
+    ----------
+    seeds : int
+        n >= 2.
+    alpha, probability : float
+        In (0, 1), alpha < probability.
+
+    Examples
+    --------
+    >>> [round(detectable_difference(n, 0.05), 2) for n in (2, 3, 5, 10)]
+    [11.55, 3.26, 1.68, 1.0]
+    """
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.special import gammaincinv, ndtr
+    from scipy.stats import t
+
+    free = seeds - 1
+    critical = float(t.isf(alpha / 2, free))
+
+    def found(shift: float) -> float:
+        def given(quantile: float) -> float:
+            # Half of V is gamma-distributed.
+            threshold = critical * math.sqrt(2 * gammaincinv(free / 2, quantile) / free)
+            return float(ndtr(shift - threshold) + ndtr(-shift - threshold))
+
+        return float(quad(given, 0, 1, epsabs=1e-9, epsrel=1e-9, limit=200)[0])
+
+    # At twice the threshold that V seldom exceeds, the test finds nearly every difference.
+    most = 2 * critical * math.sqrt(2 * gammaincinv(free / 2, 0.999) / free) + 10
+    return float(brentq(lambda shift: found(shift) - probability, 0, most, xtol=1e-8)) / math.sqrt(seeds)

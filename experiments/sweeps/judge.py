@@ -1,0 +1,237 @@
+"""A study judged by its declared rule: comparisons with the baseline, slopes there, and how the best value moves."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from experiments.statistics import (
+    Crossing,
+    adjusted_p_values,
+    crossing_test,
+    decide,
+    detectable_difference,
+    equivalence_p_value,
+    mean_over_seeds,
+    paired_difference,
+    slopes,
+)
+from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Movement, Trend, Value
+from experiments.sweeps.groups import LossTable, is_number, loss_tables, tied_fields
+from experiments.sweeps.results import ArmResult
+from experiments.sweeps.rule import Rule
+from experiments.sweeps.study import Study
+from gradpower.tools.errors import require
+
+
+def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[str] = ()) -> Analysis:
+    """Judge a study.
+
+    Parameters
+    ----------
+    study : Study
+        What was planned.
+    results : sequence of ArmResult
+        What came of it; planned arms that are not there are missing.
+    added_late : sequence of str
+        What was added to the study once arms had finished, in words.
+
+    Raises
+    ------
+    InputError
+        If a compared value is no number.
+
+    Examples
+    --------
+    >>> from experiments.sweeps.studies import example
+    >>> study, losses = example(), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
+    >>> results = [
+    ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, "")
+    ...     for a in study.arms()
+    ... ]
+    >>> found = analyse(study, results)
+    >>> found.label, [comparison.decision for comparison in found.comparisons]
+    ('difference shown', ['lower', 'lower'])
+    """
+    rule, planned = study.rule, _planned(study, results)
+    for value in {result.values[rule.compared] for result in planned}:
+        require(is_number(value), "rule.compared", f"{rule.compared} = {value}", "a field of numbers only")
+    tables = loss_tables(rule, planned)
+    groups = _judged([_group(table, rule) for table in tables], rule)
+    status = Counter(result.status for result in planned)
+    return Analysis(
+        study.name,
+        study.fingerprint,
+        rule,
+        _label(groups, complete=not status["missing"]),
+        tuple(study.seeds),
+        len(planned),
+        status["completed"],
+        status["diverged"],
+        tuple(tied_fields(rule, [result.values for result in planned])),
+        tuple(added_late),
+        groups,
+        _trends(tables, rule),
+    )
+
+
+def _planned(study: Study, results: Sequence[ArmResult]) -> list[ArmResult]:
+    """Return a result for every arm, missing ones included.
+
+    Arms are known by their values: the fingerprints in an old summary are not those of a recipe with later fields.
+    """
+    given = {(result.seed, *sorted(result.values.items())): result for result in results}
+    return [
+        given.get(
+            (arm.seed, *sorted(arm.values.items())),
+            ArmResult(arm.values, arm.seed, "missing", None, None, arm.fingerprint),
+        )
+        for arm in study.arms()
+    ]
+
+
+def _group(table: LossTable, rule: Rule) -> Group:
+    finite = table.finite()
+    # Over unequal grids of rates the best values are best by choice.
+    losses = table.complete(finite) if finite and table.same_rates(finite) else np.empty((0, 0))
+    best = finite[int(losses.mean(axis=0).argmin())] if len(losses) else None
+    slope = None
+    if len(losses) and _has_slope(finite) and rule.baseline > 0:
+        slope = mean_over_seeds(slopes(finite, losses, rule.baseline), alpha=rule.alpha)
+    baseline = table.column(rule.baseline)
+    known = baseline[np.isfinite(baseline)]
+    others = [v for v in table.values if v != rule.baseline and rule.baseline in table.values]
+    return Group(
+        table.within,
+        table.others,
+        tuple(_value(table, value) for value in table.values),
+        tuple(_comparison(table, value, rule) for value in others),
+        best,
+        best in (table.values[0], table.values[-1]),
+        float(known.std(ddof=1)) if known.size > 1 else None,
+        slope,
+    )
+
+
+def _has_slope(values: Sequence[float]) -> bool:
+    return len(values) > 2 and min(values) > 0
+
+
+def _value(table: LossTable, value: float) -> Value:
+    losses = table.column(value)
+    return Value(
+        value,
+        tuple(float(loss) if math.isfinite(loss) else None for loss in losses),
+        int(np.isinf(losses).sum()),
+        int(np.isnan(losses).sum()),
+        float(losses.mean()) if np.isfinite(losses).all() else None,
+        table.tuning.get(value),
+    )
+
+
+def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
+    ours, theirs = table.column(value), table.column(rule.baseline)
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    a, b = ours[both], theirs[both]
+    found = Comparison(
+        value,
+        tuple(seed for seed, kept in zip(table.seeds, both, strict=True) if kept),
+        int(np.isinf(a).sum()),
+        int(np.isinf(b).sum()),
+        table.same_rates((value, rule.baseline)),
+        held_out=_held_out(table, value, rule.baseline),
+    )
+    if found.diverged or found.baseline_diverged:
+        return replace(found, decision="unstable")
+    if not a.size or not found.same_rates:
+        return found
+    difference = paired_difference(a, b, alpha=rule.alpha)
+    return replace(found, differences=tuple((a - b).tolist()), difference=difference)
+
+
+def _held_out(table: LossTable, value: float, baseline: float) -> float | None:
+    if value not in table.tuning or baseline not in table.tuning:
+        return None
+    ours, theirs = (float(np.mean(table.tuning[v].held_out)) for v in (value, baseline))
+    return ours - theirs if math.isfinite(ours) and math.isfinite(theirs) else None
+
+
+def _judged(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
+    """Adjust the p-values of all comparisons, which are one family, and decide each."""
+    family = [comparison for group in groups for comparison in group.comparisons]
+    adjusted = adjusted_p_values(
+        [c.difference.p_value if c.difference else None for c in family], rule.correction
+    )
+    equivalent = adjusted_p_values([_equivalence(c, rule) for c in family], rule.correction)
+    # Bonferroni's level, which is that of Holm's first step.
+    level = rule.alpha if rule.correction == "none" else rule.alpha / max(1, len(family))
+    decided = iter(
+        _decided(c, p, equal, level, rule) for c, p, equal in zip(family, adjusted, equivalent, strict=True)
+    )
+    return tuple(replace(g, comparisons=tuple(next(decided) for _ in g.comparisons)) for g in groups)
+
+
+def _equivalence(comparison: Comparison, rule: Rule) -> float | None:
+    found = comparison.difference
+    if found is None:
+        return None
+    return equivalence_p_value(found.mean, found.sd, found.seeds, rule.smallest_effect)
+
+
+def _decided(
+    comparison: Comparison, adjusted: float | None, equivalence: float | None, level: float, rule: Rule
+) -> Comparison:
+    found = comparison.difference
+    if found is None:
+        return comparison
+    return replace(
+        comparison,
+        adjusted=adjusted,
+        equivalence=equivalence,
+        detectable=detectable_difference(found.seeds, level) * found.sd if found.sd else None,
+        decision=decide(found.mean, adjusted, equivalence, rule.alpha, rule.smallest_effect),
+    )
+
+
+def _label(groups: Sequence[Group], *, complete: bool) -> Label:
+    decisions = {comparison.decision for group in groups for comparison in group.comparisons}
+    if not complete:
+        return "incomplete"
+    if decisions & {"lower", "higher"}:
+        return "difference shown"
+    return "equal" if decisions == {"equal"} else "undecided"
+
+
+def _trends(tables: Sequence[LossTable], rule: Rule) -> tuple[Trend, ...]:
+    """Test each setting of the free fields with two or more `within` numbers; all tests are one family."""
+    rows: dict[str, list[LossTable]] = {}
+    for table in tables:
+        if is_number(table.within):
+            rows.setdefault(repr(dict(table.others)), []).append(table)
+    ends = [(row[0], row[-1]) for row in rows.values() if len(row) > 1]
+    tests = [_crossing(*pair) for pair in ends]
+    flat = [p for _, test in tests for p in ((None, None) if test is None else (test.falls, test.rises))]
+    adjusted = adjusted_p_values(flat, rule.correction)
+    trends = []
+    for place, ((small, large), (values, _)) in enumerate(zip(ends, tests, strict=True)):
+        falls, rises = adjusted[2 * place : 2 * place + 2]
+        movement: Movement = "not tested"
+        if falls is not None and rises is not None:
+            movement = "falls" if falls <= rule.alpha else "rises" if rises <= rule.alpha else "not shown"
+        pair = [float(str(table.within)) for table in (small, large)]
+        trends.append(Trend(small.others, pair[0], pair[1], values, falls, rises, movement))
+    return tuple(trends)
+
+
+def _crossing(small: LossTable, large: LossTable) -> tuple[tuple[float, ...], Crossing | None]:
+    """Return the values that both have without divergence, and the test over them."""
+    values = tuple(value for value in small.finite() if value in large.finite())
+    alike = all(table.same_rates(values) for table in (small, large))
+    if not _has_slope(values) or not alike:
+        return values, None
+    first, second = small.complete(values), large.complete(values)
+    return values, crossing_test(values, first, second) if min(len(first), len(second)) > 1 else None
