@@ -39,8 +39,6 @@ class Comparison:
         Loss less the baseline's by seed, if tested.
     difference : SeedMean or None
         Their mean, interval and p-value.
-    held_out : float or None
-        Mean difference of losses at rates chosen by the other seeds: an estimate, which is not tested.
     adjusted, equivalence : float or None
         p-values of a difference, and of a difference below the smallest effect, adjusted for the study's family.
     detectable : float or None
@@ -56,7 +54,6 @@ class Comparison:
     same_rates: bool
     differences: tuple[float, ...] = ()
     difference: SeedMean | None = None
-    held_out: float | None = None
     adjusted: float | None = None
     equivalence: float | None = None
     detectable: float | None = None
@@ -141,8 +138,6 @@ class Analysis:
     planned: int
     completed: int
     diverged: int
-    tied: tuple[str, ...]
-    """Fields that vary together with the compared or the `within` one."""
     added_late: tuple[str, ...]
     """What was added after arms had finished: α does not hold for it."""
     groups: tuple[Group, ...]

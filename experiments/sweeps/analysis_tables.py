@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean
 from typing import get_args
 
 from rich.table import Table
@@ -35,7 +36,7 @@ def tables(analysis: Analysis) -> list[Table]:
     """Return the tables of an analysis: comparisons, groups, and, where there are some, trends and tuned rates.
 
     "Detectable" is the difference that would be found with probability 0.8; "slope" is dL/d ln of the compared value at
-    the baseline; "p" are adjusted for the study's family.
+    the baseline; "p" are adjusted for the study's family; "held out" is the loss at rates that other seeds chose.
     """
     compared, within = short(analysis.rule.compared), short(analysis.rule.within or "")
     made = [
@@ -44,10 +45,7 @@ def tables(analysis: Analysis) -> list[Table]:
         _table(f"Best {compared} from the smallest {within} to the largest", _trend_rows(analysis)),
         _table("Tuned learning rates", _tuning_rows(analysis)),
     ]
-    kept = [table for table in made if table.row_count]
-    if kept and analysis.tied:
-        kept[-1].caption = f"varied together: {', '.join(map(short, analysis.tied))}"
-    return kept
+    return [table for table in made if table.row_count]
 
 
 def _table(title: str, rows: Sequence[Cells]) -> Table:
@@ -124,20 +122,15 @@ def _trend_rows(analysis: Analysis) -> list[Cells]:
 
 
 def _tuning_rows(analysis: Analysis) -> list[Cells]:
-    held_out = {
-        (place, found.value): found.held_out
-        for place, group in enumerate(analysis.groups)
-        for found in group.comparisons
-    }
     return [
         {
             **_place(analysis, group),
             short(analysis.rule.compared): f"{value.value:g}",
             "rate": f"{value.tuned.rate:.4g}" + (" (edge)" if value.tuned.at_edge else ""),
             "loss": _number(value.mean, ".4f"),
-            "held-out difference": _number(held_out.get((place, value.value)), "+.4f"),
+            "held out": f"{fmean(value.tuned.held_out):.4f}",
         }
-        for place, group in enumerate(analysis.groups)
+        for group in analysis.groups
         for value in group.values
         if value.tuned is not None
     ]

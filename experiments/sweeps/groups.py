@@ -91,12 +91,6 @@ def free_fields(rule: Rule, arms: Sequence[Settings]) -> list[str]:
     return [name for name in arms[0] if name not in decided and not _decides(decided, name, arms)]
 
 
-def tied_fields(rule: Rule, arms: Sequence[Settings]) -> list[str]:
-    """Return the varied fields that change together with the compared or the `within` field."""
-    known = (rule.compared, rule.within, *free_fields(rule, arms))
-    return [name for name in arms[0] if name not in known and len({arm[name] for arm in arms}) > 1]
-
-
 def _decides(names: Sequence[str], name: str, arms: Sequence[Settings]) -> bool:
     seen: dict[tuple[Setting, ...], Setting] = {}
     return all(seen.setdefault(tuple(arm[n] for n in names), arm[name]) == arm[name] for arm in arms)

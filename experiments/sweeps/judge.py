@@ -21,7 +21,7 @@ from experiments.statistics import (
     slopes,
 )
 from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Movement, Trend, Value
-from experiments.sweeps.groups import LossTable, is_number, loss_tables, tied_fields
+from experiments.sweeps.groups import LossTable, is_number, loss_tables
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
@@ -72,7 +72,6 @@ def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[
         len(planned),
         status["completed"],
         status["diverged"],
-        tuple(tied_fields(rule, [result.values for result in planned])),
         tuple(added_late),
         groups,
         _trends(tables, rule),
@@ -143,7 +142,6 @@ def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
         int(np.isinf(a).sum()),
         int(np.isinf(b).sum()),
         table.same_rates((value, rule.baseline)),
-        held_out=_held_out(table, value, rule.baseline),
     )
     if found.diverged or found.baseline_diverged:
         return replace(found, decision="unstable")
@@ -151,13 +149,6 @@ def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
         return found
     difference = paired_difference(a, b, alpha=rule.alpha)
     return replace(found, differences=tuple((a - b).tolist()), difference=difference)
-
-
-def _held_out(table: LossTable, value: float, baseline: float) -> float | None:
-    if value not in table.tuning or baseline not in table.tuning:
-        return None
-    ours, theirs = (float(np.mean(table.tuning[v].held_out)) for v in (value, baseline))
-    return ours - theirs if math.isfinite(ours) and math.isfinite(theirs) else None
 
 
 def _judged(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
