@@ -108,8 +108,8 @@ def blockwise_groups(
     Raises
     ------
     InputError
-        If an argument is of another type, a pattern matches no parameter left by earlier ones, a trainable parameter matches
-        none, two blocks have one name, nothing is trainable, or `no_decay` names no block.
+        If an argument is of another type, a pattern matches no parameter left by earlier ones, a trainable
+        parameter matches none, two blocks have one name, nothing is trainable, or `no_decay` names no block.
 
     Examples
     --------
@@ -193,7 +193,8 @@ def blockwise_warmup(
     Raises
     ------
     InputError
-        If an argument is of another type or out of range, a group has no ratio, or `decay` has another length than the groups.
+        If an argument is of another type or out of range, a group has no ratio, or `decay` has another length
+        than the groups.
 
     Examples
     --------

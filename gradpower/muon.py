@@ -229,7 +229,8 @@ def muon_groups(
     Raises
     ------
     InputError
-        If `adamw_patterns` is no sequence of regular expressions, a pattern matches no parameter that an earlier one has not taken, or no matrix is left for Muon.
+        If `adamw_patterns` is no sequence of regular expressions, a pattern matches no parameter left by earlier
+        ones, or no matrix is left for Muon.
 
     Examples
     --------

@@ -69,8 +69,9 @@ class PoweredOptimizer(Optimizer):
     Raises
     ------
     InputError
-        If `clip` is of another type, a power not finite and positive, an offset negative, a group has an unknown key that speaks of powers
-        or offsets, or `differentiable=True`: the step writes into buffers and cannot be differentiated.
+        If `clip` is of another type, a power not finite and positive, an offset negative, a group has an unknown
+        key that speaks of powers or offsets, or `differentiable=True`: the step writes into buffers and cannot be
+        differentiated.
 
     Notes
     -----

@@ -6,7 +6,7 @@ A power p ≠ 1 changes the size of an update as well as its shape: a comparison
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from gradpower.combined import CombinedOptimizer
 from gradpower.module_snr import Rows, modules_of, named_groups, unwrapped
 from gradpower.shards import refuse_shards
 from gradpower.stand_in import Group
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError
 
 _CHUNKS = 16  # of the steps, whose means give the standard errors
 _FEWEST_BATCHES = 4  # for the drift and its jackknife
@@ -318,38 +318,3 @@ def _drift(batches: list[Tensor]) -> Estimate:
     left_out = ((kept @ products) * kept).sum(1) / ((kept @ pairs) * kept).sum(1)
     error = math.sqrt((n - 1) * float(left_out.var(correction=0)))
     return Estimate(float(products.sum() / pairs.sum()), error)
-
-
-def effective_update_ratio(
-    measured: Mapping[str, UpdateSize], reference: Mapping[str, UpdateSize]
-) -> dict[str, Estimate]:
-    """RMS of the updates against a reference, by group name: the learning rate divided by it matches update sizes.
-
-    Parameters
-    ----------
-    measured, reference : mapping of str to UpdateSize
-        `UpdateMeter.sizes()`, say of p = 1.2 and of p = 1, with the same names. Their errors are taken as independent;
-        NaN where a side has no steps.
-
-    Raises
-    ------
-    ValueError
-        If the names differ, or a reference never moved.
-
-    Examples
-    --------
-    >>> def size(rms):
-    ...     one = Estimate(rms, 0.01)
-    ...     return UpdateSize("0", 10, 5, rms=one, mean_absolute=one, drift_squared=one, cosine=one)
-    >>> round(effective_update_ratio({"0": size(0.47)}, {"0": size(0.5)})["0"].value, 3)
-    0.94
-    """
-    if set(measured) != set(reference):
-        raise InputError("measured", ", ".join(measured), f"the names {', '.join(reference)}")
-    ratios = {}
-    for name in measured:
-        top, base = measured[name].rms, reference[name].rms
-        require(base.value != 0, f"reference[{name!r}]", "an RMS of 0", "updates that are not 0")
-        error = math.hypot(top.standard_error / base.value, top.value * base.standard_error / base.value**2)
-        ratios[name] = Estimate(top.value / base.value, error)
-    return ratios

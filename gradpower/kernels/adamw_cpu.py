@@ -48,17 +48,6 @@ class _Options(ctypes.Structure):
     )
 
 
-def available() -> bool:
-    """Whether the compiled kernel can be used on this machine; the first call compiles it, in about a second.
-
-    Examples
-    --------
-    >>> available() == (reason() == "")
-    True
-    """
-    return not reason()
-
-
 def reason() -> str:
     """Why the kernel cannot be used on this machine; empty if it can.
 
@@ -116,7 +105,7 @@ def adamw_power_(
     --------
     >>> p, m, v, t = torch.ones(2), torch.zeros(2), torch.zeros(2), torch.tensor(0.0)
     >>> adamw_power_([p], [torch.tensor([4.0, -9.0])], [m], [v], [t], power=0.5, offset=0.0, lr=0.1,
-    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == available()
+    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == (not reason())
     True
     """
     kernel = _kernel()
