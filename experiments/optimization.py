@@ -28,7 +28,7 @@ from gradpower import (
     snr_from_adam,
     wsd_power,
 )
-from gradpower.blocks import BLOCKS
+from gradpower.learning_rates.blockwise import BLOCKS
 
 
 def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Callable[[int], float]:

@@ -1,31 +1,33 @@
 """The public names, each with the module that it lives in: type checkers read this, and so does `__init__.py`."""
 
-from gradpower.blocks import Block as Block
-from gradpower.blocks import blockwise_groups as blockwise_groups
-from gradpower.blocks import blockwise_warmup as blockwise_warmup
 from gradpower.clipping import Clip as Clip
 from gradpower.clipping import clip_then_power as clip_then_power
 from gradpower.clipping import power_then_clip as power_then_clip
-from gradpower.combined import CombinedOptimizer as CombinedOptimizer
-from gradpower.fused_adam import step_paths as step_paths
-from gradpower.module_scaling import apply_module_scales as apply_module_scales
-from gradpower.module_scaling import module_scales as module_scales
-from gradpower.module_snr import ModuleSNR as ModuleSNR
-from gradpower.module_snr import SNRMeter as SNRMeter
-from gradpower.module_snr import modules_by_pattern as modules_by_pattern
-from gradpower.module_snr import modules_of as modules_of
-from gradpower.module_snr import snr_from_adam as snr_from_adam
-from gradpower.muon import MuonAdamWPower as MuonAdamWPower
-from gradpower.muon import StackedMuon as StackedMuon
-from gradpower.muon import muon_groups as muon_groups
-from gradpower.optimizers import AdagradPower as AdagradPower
-from gradpower.optimizers import AdamPower as AdamPower
-from gradpower.optimizers import AdamWPower as AdamWPower
-from gradpower.optimizers import MuonPower as MuonPower
-from gradpower.optimizers import RMSpropPower as RMSpropPower
-from gradpower.optimizers import SGDPower as SGDPower
-from gradpower.powered_classes import powered as powered
-from gradpower.powered_optimizer import PoweredOptimizer as PoweredOptimizer
+from gradpower.groups import modules_by_pattern as modules_by_pattern
+from gradpower.groups import modules_of as modules_of
+from gradpower.learning_rates.blockwise import Block as Block
+from gradpower.learning_rates.blockwise import blockwise_groups as blockwise_groups
+from gradpower.learning_rates.blockwise import blockwise_warmup as blockwise_warmup
+from gradpower.learning_rates.module_scaling import apply_module_scales as apply_module_scales
+from gradpower.learning_rates.module_scaling import module_scales as module_scales
+from gradpower.meters.adam_snr import snr_from_adam as snr_from_adam
+from gradpower.meters.module_snr import ModuleSNR as ModuleSNR
+from gradpower.meters.module_snr import SNRMeter as SNRMeter
+from gradpower.meters.update_meter import UpdateMeter as UpdateMeter
+from gradpower.meters.update_size import UpdateSize as UpdateSize
+from gradpower.optimizers.base import PoweredOptimizer as PoweredOptimizer
+from gradpower.optimizers.classes import powered as powered
+from gradpower.optimizers.combined import CombinedOptimizer as CombinedOptimizer
+from gradpower.optimizers.fused_adam import step_paths as step_paths
+from gradpower.optimizers.muon import MuonAdamWPower as MuonAdamWPower
+from gradpower.optimizers.muon import StackedMuon as StackedMuon
+from gradpower.optimizers.muon_groups import muon_groups as muon_groups
+from gradpower.optimizers.named import AdagradPower as AdagradPower
+from gradpower.optimizers.named import AdamPower as AdamPower
+from gradpower.optimizers.named import AdamWPower as AdamWPower
+from gradpower.optimizers.named import MuonPower as MuonPower
+from gradpower.optimizers.named import RMSpropPower as RMSpropPower
+from gradpower.optimizers.named import SGDPower as SGDPower
 from gradpower.schedules import Anneal as Anneal
 from gradpower.schedules import PowerSchedule as PowerSchedule
 from gradpower.schedules import cosine_power as cosine_power
@@ -34,7 +36,5 @@ from gradpower.schedules import wsd_power as wsd_power
 from gradpower.transform import foreach_sign_power as foreach_sign_power
 from gradpower.transform import sign_power as sign_power
 from gradpower.transform import sign_power_ as sign_power_
-from gradpower.update_size import UpdateMeter as UpdateMeter
-from gradpower.update_size import UpdateSize as UpdateSize
 
 __version__: str

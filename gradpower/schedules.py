@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
+from gradpower.groups import unwrapped
 from gradpower.inputs import check_power
-from gradpower.module_snr import unwrapped
 from gradpower.tools.errors import InputError, real, require, whole
 
 SHAPES = ("linear", "cosine")

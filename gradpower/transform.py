@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradpower.inputs import check_power
-from gradpower.shards import any_dtensor, is_dtensor, like_shard, shard_of
+from gradpower.optimizers.shards import any_dtensor, is_dtensor, like_shard, shard_of
 from gradpower.tools.errors import InputError, real, require
 
 F = TypeVar("F", float, Tensor, float | Tensor)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from gradpower.layout import fit_together
+from gradpower.kernels.layout import fit_together
 
 # No errno, so that sqrtf is one instruction; no watched exception flags, so that branches become selections;
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradpower.kernels.adamw_triton_device import compiled, device_type, triton_dtype
-from gradpower.layout import fit_together
+from gradpower.kernels.layout import fit_together
 
 _BLOCK = 1024
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradpower.blocks import BLOCKS, Block, blockwise_groups, blockwise_warmup
+from gradpower.learning_rates.blockwise import BLOCKS, Block, blockwise_groups, blockwise_warmup
 from gradpower.names import parameter_names
 from tests.gradpower.models import llama, qwen
 

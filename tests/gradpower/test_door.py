@@ -15,6 +15,7 @@ import pytest
 import tyro
 
 from gradpower import __main__ as door
+from gradpower.commands import Command
 from gradpower.tools.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def fake(
 
 def call(monkeypatch: pytest.MonkeyPatch, function: object, *flags: str) -> int:
     monkeypatch.setitem(sys.modules, "fake_room", SimpleNamespace(command=function))
-    command = door.Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
+    command = Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
     monkeypatch.setitem(door.COMMANDS, "fake run", command)
     return door.main(["fake", "run", *flags])
 
@@ -188,9 +189,10 @@ def test_bad_flags_make_one_line_in_any_encoding(encoding):
     script = """
 import sys, types
 from gradpower import __main__ as door
+from gradpower.commands import Command
 def command(power: float = 1.0) -> int: return 0
 sys.modules["fake_room"] = types.SimpleNamespace(command=command)
-door.COMMANDS["fake"] = door.Command("fake_room", "command", "a fake", "gradpower fake")
+door.COMMANDS["fake"] = Command("fake_room", "command", "a fake", "gradpower fake")
 sys.exit(door.main(["fake", "--power", "x"]))
 """
     environment = {"PYTHONIOENCODING": encoding, "TERM": "xterm"}

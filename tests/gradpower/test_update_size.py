@@ -9,8 +9,8 @@ from scipy.integrate import quad
 from torch import nn
 from torch.optim import SGD, Adafactor, Adam, AdamW, Muon, Optimizer
 
-from gradpower.optimizers import AdamWPower, SGDPower
-from gradpower.update_size import UpdateMeter
+from gradpower.meters.update_meter import UpdateMeter
+from gradpower.optimizers.named import AdamWPower, SGDPower
 from theory import exact_update
 from theory.laws import Gaussian
 

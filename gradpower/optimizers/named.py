@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.fused_adam import FusedAdamStep
-from gradpower.powered_optimizer import PoweredOptimizer, base_of
+from gradpower.optimizers.base import PoweredOptimizer, base_of
+from gradpower.optimizers.fused_adam import FusedAdamStep
 
 if TYPE_CHECKING:
     from torch.optim.optimizer import ParamsT

@@ -1,7 +1,7 @@
 """The signal-to-noise ratio of each module's gradient, from micro-batches or from Adam's moments.
 
 With g_k = μ + e_k the independent micro-batch gradients of a module: signal S = ‖μ‖², noise N = tr Cov(g_k),
-SNR = √(S/N). The estimators are our own: those of MoLS are not known to us (`gradpower.module_scaling`).
+SNR = √(S/N). The estimators are our own: those of MoLS are not known to us (`gradpower.learning_rates.module_scaling`).
 """
 
 from __future__ import annotations
@@ -10,19 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from gradpower.names import match_parameters
-from gradpower.shards import refuse_shards
-from gradpower.stand_in import Group
+from gradpower.optimizers.shards import refuse_shards
 from gradpower.tools.errors import InputError, real, require
 
 Modules = Mapping[str, Sequence[Tensor]]
-_FEWEST = 4  # samples, below which the spread says nothing about the error
+FEWEST = 4  # samples, below which the spread says nothing about the error
 
 
 @dataclass(frozen=True)
@@ -89,59 +85,6 @@ def _student_quantile(probability: float, degrees: int) -> float:
     first, second = z**3 + z, 5 * z**5 + 16 * z**3 + 3 * z
     third = 3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z
     return z + first / (4 * n) + second / (96 * n**2) + third / (384 * n**3)
-
-
-def group_names(optimizer: Optimizer) -> list[str]:
-    """Return the name of every parameter group: its "name" key, or else its index."""
-    return [str(group.get("name", index)) for index, group in enumerate(optimizer.param_groups)]
-
-
-def named_groups(optimizer: Optimizer) -> dict[str, list[Group]]:
-    """Return the parameter groups of every name."""
-    groups: dict[str, list[Group]] = {}
-    for name, group in zip(group_names(optimizer), optimizer.param_groups, strict=True):
-        groups.setdefault(name, []).append(group)
-    return groups
-
-
-def unwrapped(optimizer: Optimizer) -> Optimizer:
-    """Return the optimizer inside the wrappers of trainers, which pose as optimizers but have no step hooks."""
-    inner: Any = optimizer
-    while "_optimizer_step_post_hooks" not in getattr(inner, "__dict__", ()) and hasattr(inner, "optimizer"):
-        inner = inner.optimizer
-    return cast(Optimizer, inner)
-
-
-def modules_of(optimizer: Optimizer) -> dict[str, list[Tensor]]:
-    """Return the parameters of an optimizer by the name of their group (`group_names`), as `SNRMeter` wants them.
-
-    Examples
-    --------
-    >>> weight, bias = torch.nn.Linear(2, 2).parameters()
-    >>> modules = modules_of(torch.optim.SGD([{"params": [weight], "name": "mlp"}, {"params": [bias]}], lr=1.0))
-    >>> {name: len(parameters) for name, parameters in modules.items()}
-    {'mlp': 1, '1': 1}
-    """
-    named = named_groups(optimizer)
-    return {name: [p for group in groups for p in group["params"]] for name, groups in named.items()}
-
-
-def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[str, list[Tensor]]:
-    """Sort the trainable parameters of a model into modules, each into the first whose pattern is found in its name.
-
-    Every pattern must get a parameter, and every parameter a pattern.
-
-    Examples
-    --------
-    >>> net = nn.Sequential(nn.Embedding(5, 2), nn.Linear(2, 2))
-    >>> modules = modules_by_pattern(net, {"embedding": "^0", "head": "."})
-    >>> {name: len(params) for name, params in modules.items()}
-    {'embedding': 1, 'head': 2}
-    """
-    owned, others = match_parameters(model, {f"pattern of module {n!r}": p for n, p in patterns.items()})
-    if others:
-        raise InputError("patterns", f"none for {', '.join(others)}", "one for every parameter")
-    return {name: list(parameters) for name, parameters in zip(patterns, owned, strict=True)}
 
 
 class Rows:
@@ -218,7 +161,7 @@ class SNRMeter:
                 raise InputError("modules", name, "modules of one or more real parameters")
             refuse_shards(f"modules[{name!r}]", parameters)
         self._rows = {name: Rows(2) for name in self.modules}  # h_k and z_k, k = 2, …, K
-        self._means = {n: [torch.zeros_like(_wide(p)) for p in module] for n, module in self.modules.items()}
+        self._means = {n: [torch.zeros_like(wide(p)) for p in module] for n, module in self.modules.items()}
         self._totals = {n: [m.clone() for m in means if accumulate] for n, means in self._means.items()}
 
     @torch.no_grad()
@@ -259,7 +202,7 @@ class SNRMeter:
         ValueError
             After fewer than 4 micro-batches, or if the gradients of a module do not vary or are not finite.
         """
-        require(self.updates >= _FEWEST, "updates", self.updates, f"at least {_FEWEST} micro-batches")
+        require(self.updates >= FEWEST, "updates", self.updates, f"at least {FEWEST} micro-batches")
         return {name: self._snr(name) for name in self.modules}
 
     def _snr(self, name: str) -> ModuleSNR:
@@ -288,87 +231,6 @@ def _signal_variances(residuals: Tensor) -> tuple[float, float]:
     return float(shares[best] * b[best]), float(b[best])
 
 
-def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, ModuleSNR]:
-    """The SNR of each group's gradient, from the moments that Adam keeps.
-
-    For i.i.d. gradients of mean μ_i and variance σ_i² in coordinate i, after t steps the bias-corrected moments have
-
-        E v̂ = μ² + σ²,   E m̂² = μ² + κσ²,   κ = Σ_k w_k² = (1−β1)(1+β1^t)/((1+β1)(1−β1^t)),   w_k = (1−β1)β1^k/(1−β1^t),
-
-    so that signal = Σ_i (m̂² − κv̂)/(1−κ) and noise = Σ_i (v̂ − m̂²)/(1−κ) are unbiased. The noise is that of a whole
-    step's gradient, a micro-batch's divided by their number. Of a powered optimizer the moments, and so this SNR, are
-    those of φ_p(g). Gradients that drift within Adam's memory count as noise.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered, wrapped or not. Groups
-        of one name (`group_names`) are one module.
-    blocks : int
-        Each module is cut into about so many runs of neighbouring coordinates, whose spread gives the standard error.
-        It takes them as independent: noise that all coordinates of a module have in common is not covered.
-
-    Raises
-    ------
-    ValueError
-        If a parameter has no such moments or fewer than 2 steps, a module has fewer than 4 coordinates, or its
-        moments show no noise (E m̂² > E v̂, under strong drift).
-
-    Examples
-    --------
-    >>> weight = torch.nn.Parameter(torch.zeros(4000))
-    >>> generator, optimizer = torch.Generator().manual_seed(0), torch.optim.AdamW([weight])
-    >>> for _ in range(50):
-    ...     weight.grad = 0.5 + torch.randn(4000, generator=generator)
-    ...     optimizer.step()
-    >>> round(snr_from_adam(optimizer)["0"].snr, 1)
-    0.5
-    """
-    require(blocks >= _FEWEST, "blocks", blocks, f"an integer >= {_FEWEST}")
-    named = named_groups(optimizer)
-    return {name: _snr_of_moments(optimizer, name, groups, blocks) for name, groups in named.items()}
-
-
-def _snr_of_moments(optimizer: Optimizer, name: str, groups: list[Group], blocks: int) -> ModuleSNR:
-    refuse_shards(f"parameters of group {name}", (p for group in groups for p in group["params"]))
-    count = sum(p.numel() for group in groups for p in group["params"])
-    require(count >= _FEWEST, f"parameters of group {name}", count, f"{_FEWEST} coordinates or more")
-    length = max(1, count // blocks)
-    sums = [
-        torch.stack([block.sum(dtype=torch.float64) for block in torch.split(part, length)]).cpu()
-        for group in groups
-        for p in group["params"]
-        for part in _from_moments(optimizer.state.get(p, {}), group, name)
-    ]
-    signals, noises = torch.cat(sums[::2]), torch.cat(sums[1::2])
-    signal, noise = float(signals.sum()), float(noises.sum())
-    real(f"noise of group {name}", noise, "moments that show noise > 0", gt=0)
-    residuals = signals - signal / noise * noises
-    n = len(residuals)
-    error = math.sqrt(n / (n - 1) * float(residuals.square().sum())) / noise
-    return ModuleSNR(name, signal, noise, error, n, count)
-
-
-def _from_moments(state: dict[str, Any], group: Group, name: str) -> tuple[Tensor, Tensor]:
-    """Return the signal and the noise of every coordinate of a parameter."""
-    missing = [key for key in ("exp_avg", "exp_avg_sq", "step") if key not in state]
-    steps = 0 if missing else int(state["step"])
-    if missing or steps < 2:
-        shown, allowed = (
-            f"no {missing[0]}" if missing else f"step {steps}",
-            "Adam's moments after 2 or more steps",
-        )
-        raise InputError(f"state of a parameter of group {name}", shown, allowed)
-    beta1, beta2 = (float(beta) for beta in group["betas"])
-    if beta1 == 0:
-        allowed = "a number > 0: without memory there is one gradient, and no spread"
-        raise InputError(f"beta1 of group {name}", beta1, allowed)
-    kappa = (1 - beta1) * (1 + beta1**steps) / ((1 + beta1) * (1 - beta1**steps))
-    first, second = (_wide(state[key]).flatten() for key in ("exp_avg", "exp_avg_sq"))
-    first_squared = (first / (1 - beta1**steps)).square()
-    second = second / (1 - beta2**steps)
-    return (first_squared - kappa * second) / (1 - kappa), (second - first_squared) / (1 - kappa)
-
-
-def _wide(tensor: Tensor) -> Tensor:
+def wide(tensor: Tensor) -> Tensor:
+    """Return a tensor without its graph, in float32 at least."""
     return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))

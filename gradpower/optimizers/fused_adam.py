@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.combined import CombinedOptimizer
-from gradpower.layout import fills_memory, same_layout
-from gradpower.module_snr import unwrapped
-from gradpower.powered_optimizer import PoweredOptimizer, Step, base_of
-from gradpower.shards import local_part, reduce_and_localize
-from gradpower.stand_in import Group, with_gradient
+from gradpower.groups import unwrapped
+from gradpower.kernels.layout import fills_memory, same_layout
+from gradpower.optimizers.base import PoweredOptimizer, Step, base_of
+from gradpower.optimizers.combined import CombinedOptimizer
+from gradpower.optimizers.shards import local_part, reduce_and_localize
+from gradpower.optimizers.stand_in import Group, with_gradient
 from gradpower.transform import SignPower, is_plain
 
 KERNELS = {"cpu": "gradpower.kernels.adamw_cpu", "cuda": "gradpower.kernels.adamw_triton"}

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip
-from gradpower.closures import closure_use
-from gradpower.optimizers import POWERED
-from gradpower.powered_optimizer import SETTINGS, PoweredOptimizer, base_of
+from gradpower.optimizers.base import PoweredOptimizer, base_of
+from gradpower.optimizers.closures import closure_use
+from gradpower.optimizers.group_settings import SETTINGS
+from gradpower.optimizers.named import POWERED
 from gradpower.tools.errors import InputError
 
 B_co = TypeVar("B_co", bound=Optimizer, covariant=True)

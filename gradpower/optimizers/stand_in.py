@@ -32,7 +32,7 @@ from torch.optim import (
     Rprop,
 )
 
-from gradpower.shards import any_dtensor, like_shard, local_part, reduce_and_localize, reduced
+from gradpower.optimizers.shards import any_dtensor, like_shard, local_part, reduce_and_localize, reduced
 from gradpower.transform import SignPower
 
 Group = dict[str, Any]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradpower.powered_optimizer import PoweredOptimizer
-from gradpower.stand_in import Group
+from gradpower.optimizers.base import PoweredOptimizer
+from gradpower.optimizers.stand_in import Group
 from gradpower.tools.errors import InputError
 
 

@@ -1,8 +1,8 @@
 """Module-wise learning rates from gradient signal-to-noise ratios, after the idea of MoLS (arXiv 2605.05794).
 
 MoLS multiplies the Adam step of each module (embedding, QK, VO, MLP, head) by a factor made from its SNR. Neither its
-estimator nor its exponent is known to us: both are chosen here and in `gradpower.module_snr`. Call it "MoLS-style", and
-do not compare its numbers with those of MoLS as if they were one method.
+estimator nor its exponent is known to us: both are chosen here and in `gradpower.meters`. Call it "MoLS-style", and do
+not compare its numbers with those of MoLS as if they were one method.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, Literal
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from gradpower.module_snr import ModuleSNR, group_names, unwrapped
+from gradpower.groups import group_names, unwrapped
+from gradpower.meters.module_snr import ModuleSNR
 from gradpower.tools.errors import InputError, real, require
 
 
@@ -29,7 +30,7 @@ def module_scales(
 
     Our reading of MoLS: Adam's mean step in a coordinate of signal μ and noise σ is μ/√(μ² + σ²), so that a noisy
     module advances less, in proportion to its SNR where that is small. The factor gives some of it back: it is large
-    for noisy modules, as are the hand-tuned ratios of `gradpower.blocks` (embedding 10, attention V and O 4).
+    for noisy modules, as are Blockwise's hand-tuned ratios (embedding 10, attention V and O 4).
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -19,8 +18,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
-from gradpower.inputs import POWER, check_power
-from gradpower.stand_in import (
+from gradpower.inputs import check_power
+from gradpower.optimizers.group_settings import SETTINGS, check_settings, transform_of
+from gradpower.optimizers.stand_in import (
     Group,
     gradients_of,
     largest_portion,
@@ -30,15 +30,11 @@ from gradpower.stand_in import (
     step_of,
     swapped_gradients,
 )
-from gradpower.tools.errors import InputError, real, require
+from gradpower.tools.errors import InputError, real
 from gradpower.transform import SignPower
 
 F = TypeVar("F", bound=Callable[..., Any])
 Step = Callable[..., Any]
-# What a powered optimizer adds to every parameter group.
-SETTINGS = ("power", "offset")
-# Keys of groups that speak of powers: those of this library; any other is a mistake, and would be ignored.
-KNOWN_KEYS = {*SETTINGS, "initial_power"}
 
 
 def _untraced(function: F) -> F:
@@ -115,7 +111,7 @@ class PoweredOptimizer(Optimizer):
         self.clip = clip
         self._step_supports_amp_scaling = False
         self.defaults |= {"power": power, "offset": offset}
-        self._check_settings(self.param_groups)
+        check_settings(self.param_groups, self.defaults)
         for group in self.param_groups:
             self._give_settings(group)
 
@@ -137,24 +133,10 @@ class PoweredOptimizer(Optimizer):
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, with the constructor's power unless it has its own; see torch.optim.Optimizer."""
         if "power" in self.defaults:
-            self._check_settings([{**self.defaults, **param_group}])
+            check_settings([{**self.defaults, **param_group}], self.defaults)
         super().add_param_group(param_group)
         if "power" in self.defaults:
             self._give_settings(self.param_groups[-1])
-
-    def _check_settings(self, groups: Iterable[Group]) -> None:
-        for group in groups:
-            for key in group.keys() - self.defaults.keys() - KNOWN_KEYS:
-                if _is_misspelt(key):
-                    allowed = f"{' or '.join(SETTINGS)} (clip is an argument of the constructor)"
-                    raise InputError("key of a parameter group", key, allowed)
-            if "power" in group:
-                group["power"] = check_power(group["power"])
-            if "offset" in group:
-                group["offset"] = real("offset", group["offset"], ge=0)
-            if group.get("differentiable"):
-                allowed = "False (the powered step writes into buffers)"
-                raise InputError("differentiable", True, allowed)
 
     def _give_settings(self, group: Group) -> None:
         """Give a group what it lacks; a tensor of its own, as schedules write into it."""
@@ -179,7 +161,7 @@ class PoweredOptimizer(Optimizer):
             if missing:
                 for group, mine in zip(saved, self.param_groups, strict=False):
                     group[name] = mine[name]
-        self._check_settings(saved)
+        check_settings(saved, self.defaults)
         before = [group["power"] for group in self.param_groups]
         super().load_state_dict({**state_dict, "param_groups": saved})
         for group, power in zip(self.param_groups, before, strict=True):
@@ -204,7 +186,7 @@ class PoweredOptimizer(Optimizer):
         if torch.compiler.is_compiling():
             return self._compiled_step(closure, kwargs)
         loss = _evaluate(closure)
-        transforms = [_transform(group) for group in self.param_groups]
+        transforms = [transform_of(group) for group in self.param_groups]
         if self.clip is None and all(transform.is_identity for transform in transforms):
             result = self._base_step(self, **kwargs)
             return result if closure is None else loss
@@ -245,7 +227,7 @@ class PoweredOptimizer(Optimizer):
         object at every step, and has the user's state.
         """
         with torch.no_grad():
-            transforms = self._clipped([_transform(group) for group in self.param_groups])
+            transforms = self._clipped([transform_of(group) for group in self.param_groups])
         swapped = swapped_gradients(self.param_groups, transforms)
         swapped.__enter__()
         traced: Any = self.__dict__.setdefault("_traced", object.__new__(base_of(type(self))))
@@ -304,25 +286,8 @@ def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
     return inspect.Signature([p for p in theirs if p not in rest] + ours + rest)
 
 
-def _is_misspelt(key: object) -> bool:
-    """Whether a key of a group looks as if it were meant for the power, and would be ignored."""
-    if not isinstance(key, str):
-        return False
-    word = key.lower()
-    near = word[:1] in "po" and get_close_matches(word, SETTINGS, n=1, cutoff=0.75)
-    return bool(near) or word == "clip" or any(name in word for name in SETTINGS)
-
-
 def _evaluate(closure: Callable[[], Any] | None) -> Any:
     if closure is None:
         return None
     with torch.enable_grad():
         return closure()
-
-
-def _transform(group: Group) -> SignPower:
-    for name in SETTINGS:
-        require(name in group, f"{name} of a parameter group", "missing", POWER)
-    # A tensor on a device is not asked for its value at every step.
-    power = check_power(group["power"], read=not isinstance(group["power"], Tensor))
-    return SignPower(power, real("offset", group["offset"], ge=0))

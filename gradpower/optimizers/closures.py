@@ -9,7 +9,7 @@ import textwrap
 import torch
 from torch.optim import Optimizer
 
-from gradpower.stand_in import step_of
+from gradpower.optimizers.stand_in import step_of
 
 # Methods of optimizers that are known by them.
 _TELLING = {
