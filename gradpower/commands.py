@@ -118,7 +118,7 @@ COMMANDS = {
         "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
     ),
     "theory optimal-power": Command(
-        "simulate.commands",
+        "simulate.adam.commands",
         "optimal_power",
         "the power with the largest expected update, by four methods",
         "gradpower theory optimal-power --noise-to-signal 10 --method exact",
@@ -148,19 +148,19 @@ COMMANDS = {
         "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",
     ),
     "simulate adam": Command(
-        "simulate.commands",
+        "simulate.adam.commands",
         "adam",
         "Monte Carlo of Adam on powered gradients",
         "gradpower simulate adam --power 1.2 --noise-to-signal 10 --seed 1",
     ),
     "simulate adagrad": Command(
-        "simulate.adagrad_commands",
+        "simulate.adagrad.commands",
         "adagrad",
         "Adagrad on powered gradients of test problems, against the convergence theorems",
         "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
     ),
     "simulate assumptions": Command(
-        "simulate.problem_assumptions",
+        "simulate.adagrad.problem_assumptions",
         "assumptions",
         "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
         "gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10",

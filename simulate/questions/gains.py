@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 
-from simulate.adagrad import run_descent
-from simulate.descent import Descent, build_descent
+from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.studies.size import Progress, Row, Size
-from simulate.studies.tuning import best_rates, learning_rates, paired_ratio
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import best_rates, learning_rates, paired_ratio
 from theory.adagrad.alignment import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law

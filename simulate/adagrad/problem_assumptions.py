@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradpower.tools.terminal import Output, OutputFlags, result_table
-from simulate.descent import NoiseKind
+from simulate.adagrad.descent import NoiseKind
 from simulate.problems import Problem, parse_problem
 from theory.adagrad.alignment import alignment, high_noise_alignment
 from theory.laws import NoiseLaw, Sparse, parse_law

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require, whole
-from simulate.adagrad_state import AdagradState, load_state, new_state, save_state
-from simulate.adam import Progress
-from simulate.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.state import AdagradState, load_state, new_state, save_state
+from simulate.adam.monte_carlo import Progress
 from simulate.problems import Problem
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array

@@ -13,11 +13,11 @@ from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
-from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import ArmBound, Theorem, arm_bound, least_mean
-from simulate.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
-from simulate.rates import fitted_exponent
 from theory.laws import parse_law
 from theory.numerics.inputs import positive
 

@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t
 
 from gradpower.tools.errors import require
-from simulate.adam import AdamTrials, Progress, simulate_adam
+from simulate.adam.monte_carlo import AdamTrials, Progress, simulate_adam
 from theory.adam.optimum import OptimalPower
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array

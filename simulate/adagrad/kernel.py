@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 from numba import boolean, float64, njit, void
 
-from simulate.elementary import exp2, fma, log2
 from simulate.problems.base import GRADIENT_TYPE
+from simulate.problems.elementary import exp2, fma, log2
 from theory.numerics.inputs import Array
 
 RUNS = 16  # side by side, of the same arm

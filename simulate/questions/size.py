@@ -8,7 +8,7 @@ from typing import Any
 
 Row = dict[str, Any]
 Progress = Callable[[int, int], None]
-Study = Callable[["Size", Progress], list[Row]]
+Question = Callable[["Size", Progress], list[Row]]
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@
 5. `extremes`: in which instance does p ≠ 1 help most, and in which does it hurt most?
 6. `unbounded`: what happens without a bound on the gradients?
 
-Each study is a module with a function `run` of a `Size` and a progress callback, which returns rows of plain numbers.
+Each question is a module with a function `run` of a `Size` and a progress callback, and returns rows of numbers.
 """
 
-from simulate.studies import bounds, extremes, gains, rates, unbounded
-from simulate.studies.size import FULL, QUICK, Row, Size, Study
+from simulate.questions import bounds, extremes, gains, rates, unbounded
+from simulate.questions.size import FULL, QUICK, Question, Row, Size
 
-__all__ = ["FULL", "QUICK", "STUDIES", "Row", "Size", "Study"]
+__all__ = ["FULL", "QUESTIONS", "QUICK", "Question", "Row", "Size"]
 
-STUDIES: dict[str, Study] = {
+QUESTIONS: dict[str, Question] = {
     "bounds": bounds.run,
     "rates": rates.run,
     "gains": gains.run,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 import theory.adam.optimum
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
-from simulate.adam import AdamTrials, simulate_adam
+from simulate.adam.monte_carlo import AdamTrials, simulate_adam
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.optimum import OptimalPower
 
@@ -132,7 +132,7 @@ def optimal_power(
     # SciPy's statistics take half a second to import: --help does without.
     best: OptimalPower
     if method == "monte-carlo":
-        from simulate.optimum import monte_carlo_optimal_power
+        from simulate.adam.optimum import monte_carlo_optimal_power
 
         with progress_bar("simulating Adam") as progress:
             best = monte_carlo_optimal_power(

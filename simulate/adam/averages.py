@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from gradpower.tools.errors import InputError
-from simulate.kernel import LANES, POWER_TILE, add_power_sums
-from simulate.noise import CHUNK, noise_chunks
-from simulate.setting import Setting
+from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
+from simulate.adam.noise import CHUNK, noise_chunks
+from simulate.adam.setting import Setting
 from theory.numerics.inputs import Array
 
 _AGE = np.arange(CHUNK)[::-1, None]

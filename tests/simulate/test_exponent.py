@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradpower.tools.errors import InputError
-from simulate.rates import fitted_exponent
+from simulate.adagrad.exponent import fitted_exponent
 
 STEPS = np.unique(np.logspace(0, 6, 49).round())
 

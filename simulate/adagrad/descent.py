@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError, require, whole
-from simulate.adagrad_kernel import RUNS
+from simulate.adagrad.kernel import RUNS
 from simulate.problems import Problem
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
@@ -30,7 +30,7 @@ class Descent:
     """AdagradPower on a problem, for all noise levels × powers × learning rates ("arms") and many runs.
 
     `powers`, `learning_rates` and `noise_to_signal` are 1-D here; for the rest see
-    `simulate.adagrad.simulate_adagrad`.
+    `simulate.adagrad.monte_carlo.simulate_adagrad`.
     """
 
     problem: Problem
@@ -141,7 +141,7 @@ def build_descent(
     seed: int = 0,
     checkpoints: ArrayLike | None = None,
 ) -> Descent:
-    """Return the setting that the arguments of `simulate.adagrad.simulate_adagrad` describe."""
+    """Return the setting that the arguments of `simulate.adagrad.monte_carlo.simulate_adagrad` describe."""
     if checkpoints is None:
         looks = log_spaced(steps)
     else:

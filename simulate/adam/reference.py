@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from simulate.noise import block_sources, noise_chunks
-from simulate.setting import Setting
+from simulate.adam.noise import block_sources, noise_chunks
+from simulate.adam.setting import Setting
 from theory.numerics.inputs import Array
 
 
@@ -40,7 +40,7 @@ def adam_averages(
 
 
 def reference_updates(setting: Setting) -> Array:
-    """Compute the updates u of `simulate.adam.simulate_adam` from the same noise.
+    """Compute the updates u of `simulate.adam.monte_carlo.simulate_adam` from the same noise.
 
     Returns
     -------

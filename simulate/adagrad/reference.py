@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulate.adagrad_kernel import RUNS
-from simulate.adagrad_state import QUANTITIES
-from simulate.descent import Descent
+from simulate.adagrad.descent import Descent
+from simulate.adagrad.kernel import RUNS
+from simulate.adagrad.state import QUANTITIES
 from theory.numerics.inputs import Array
 
 
 def reference_curves(descent: Descent) -> dict[str, Array]:
-    """Compute the curves of `simulate.adagrad.AdagradRuns` from the same noise, by their names.
+    """Compute the curves of `simulate.adagrad.monte_carlo.AdagradRuns` from the same noise, by their names.
 
     `x = φ_p(g)`, `v ← v + x²`, `θ ← θ − η·x/√(v+ε)`, with 0/0 = 0.
 

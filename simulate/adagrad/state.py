@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gradpower.tools.errors import InputError, require
-from simulate import adagrad_kernel as kernel
-from simulate.adagrad_kernel import ARMS, LANES, ROWS, RUNS
-from simulate.descent import Descent
+from simulate.adagrad import kernel
+from simulate.adagrad.descent import Descent
+from simulate.adagrad.kernel import ARMS, LANES, ROWS, RUNS
 from theory.numerics.inputs import Array
 
 QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
@@ -30,7 +30,7 @@ class AdagradState:
     theta, v : ndarray
         Shape (blocks, tiles, d, LANES).
     work : ndarray
-        Rows of `simulate.adagrad_kernel`, shape (blocks, tiles, ROWS·LANES).
+        Rows of `simulate.adagrad.kernel`, shape (blocks, tiles, ROWS·LANES).
     curves : ndarray
         The QUANTITIES at the checkpoints passed, shape (checkpoints, quantities, blocks, tiles, LANES).
     """

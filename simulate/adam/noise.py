@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simulate.kernel import LANES
+from simulate.adam.kernel import LANES
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array
 

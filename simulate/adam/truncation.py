@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulate.setting import Setting
+from simulate.adam.setting import Setting
 from theory.adam.moments import power_moments
 from theory.numerics.inputs import Array
 

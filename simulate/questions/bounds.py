@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import arm_bound, least_mean
-from simulate.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.bounds import arm_bound, least_mean
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
-from simulate.studies.size import Progress, Row, Size
-from simulate.studies.tuning import CONFIDENCE
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import CONFIDENCE
 from theory.laws import parse_law
 
 PROBLEMS = ("pseudo-huber", "geman-mcclure", "plateau", "river-valley", "separable:16", "logistic:10")

@@ -6,13 +6,13 @@ from itertools import product
 
 import numpy as np
 
-from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import least_mean, unbounded_arm_bound
-from simulate.descent import Descent, build_descent
+from simulate.adagrad.bounds import least_mean, unbounded_arm_bound
+from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
-from simulate.rates import fitted_exponent
-from simulate.studies.size import Progress, Row, Size
-from simulate.studies.tuning import CONFIDENCE
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import CONFIDENCE
 from theory.laws import parse_law
 
 LAWS = ("gaussian", "laplace", "student-t:7")

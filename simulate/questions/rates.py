@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulate.adagrad import run_descent
-from simulate.descent import NoiseKind, build_descent
+from simulate.adagrad.descent import NoiseKind, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.rates import fitted_exponent
-from simulate.studies.size import Progress, Row, Size
+from simulate.questions.size import Progress, Row, Size
 from theory.laws import parse_law
 
 POWERS = (0.25, 0.5, 0.75, 1.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gradpower.tools.errors import InputError, whole
-from simulate.noise import CHUNK
+from simulate.adam.noise import CHUNK
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
@@ -21,7 +21,7 @@ class Setting:
     """Adam on φ_p(g_t), g_t = μ + σξ_t, for all powers and noise scales at once.
 
     `powers` and `noise_scales` are 1-D here; `steps` None means stationarity; `window` is the number of steps
-    simulated. For the rest see `simulate.adam.simulate_adam`.
+    simulated. For the rest see `simulate.adam.monte_carlo.simulate_adam`.
     """
 
     powers: Array

@@ -8,14 +8,14 @@ import json
 import numpy as np
 import pytest
 
-from simulate.adagrad import run_descent
-from simulate.descent import build_descent
+from simulate.adagrad.descent import build_descent
+from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.studies import QUICK, STUDIES, bounds, extremes
-from simulate.studies.bounds import compared
-from simulate.studies.extremes import LAWS, compare
-from simulate.studies.gains import speed_up
-from simulate.studies.tuning import best_rates, paired_ratio
+from simulate.questions import QUESTIONS, QUICK, bounds, extremes
+from simulate.questions.bounds import compared
+from simulate.questions.extremes import LAWS, compare
+from simulate.questions.gains import speed_up
+from simulate.questions.tuning import best_rates, paired_ratio
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 
@@ -24,15 +24,15 @@ from theory.laws import parse_law
 def quick(name):
     """The rows of a study at its smallest size, and what it reported; once for all tests, which only read them."""
     reports = []
-    rows = STUDIES[name](QUICK, lambda done, total: reports.append((done, total)))
+    rows = QUESTIONS[name](QUICK, lambda done, total: reports.append((done, total)))
     return rows, reports
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_every_study_gives_plain_rows_and_the_same_ones_again(name):
     first, reports = quick(name)
     assert json.loads(json.dumps(first)) == first
-    assert first == STUDIES[name](QUICK, lambda done, total: None)
+    assert first == QUESTIONS[name](QUICK, lambda done, total: None)
     assert reports[-1][0] <= reports[-1][1]
     assert reports == sorted(reports)
 

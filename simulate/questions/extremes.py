@@ -15,10 +15,10 @@ from itertools import product
 import numpy as np
 from scipy.optimize import minimize
 
-from simulate.adagrad import simulate_adagrad
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.studies.size import Progress, Row, Size
-from simulate.studies.tuning import Ratio, best_rates, learning_rates, paired_ratio
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
 from theory.laws import parse_law
 
 # Objectives that grow without bound: where F flattens out far away, flying off makes gradients small, too.

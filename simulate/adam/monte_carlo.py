@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError, whole
-from simulate.averages import block_averages, power_spacing
-from simulate.noise import CHUNK, block_sources
-from simulate.setting import Setting
-from simulate.truncation import largest_rms, truncation_bound
+from simulate.adam.averages import block_averages, power_spacing
+from simulate.adam.noise import CHUNK, block_sources
+from simulate.adam.setting import Setting
+from simulate.adam.truncation import largest_rms, truncation_bound
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
 
@@ -32,7 +32,7 @@ class AdamTrials:
     updates : ndarray
         u, shape (..., trials). Antithetic trials are neighbours.
     truncation_bound : ndarray
-        Bound on |E u − E u_N| for the truncation to N steps (see `simulate.truncation`); 0 for literal steps.
+        Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps.
     trials, steps, seed, antithetic
         As given; `steps` is the window N at stationarity.
     """

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError, require
-from simulate.descent import Descent
-from simulate.problem_assumptions import (
+from simulate.adagrad.descent import Descent
+from simulate.adagrad.problem_assumptions import (
     high_noise_constant,
     largest_noisy_gradient,
     low_noise_constant,
@@ -93,7 +93,7 @@ def arm_bound(
 
     Examples
     --------
-    >>> from simulate.descent import build_descent
+    >>> from simulate.adagrad.descent import build_descent
     >>> from simulate.problems import parse_problem
     >>> from theory.laws import parse_law
     >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
@@ -157,7 +157,7 @@ def unbounded_arm_bound(
 
     Examples
     --------
-    >>> from simulate.descent import build_descent
+    >>> from simulate.adagrad.descent import build_descent
     >>> from simulate.problems import parse_problem
     >>> from theory.laws import parse_law
     >>> problem = parse_problem("pseudo-huber")
