@@ -9,10 +9,10 @@ output, 130 interrupted, 141 nobody left to read the output. Anything else is a 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gradpower.commands import COMMANDS
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack letters of our formulas
     try:
         code = _answer(words)
         sys.stdout.flush()
@@ -103,7 +106,9 @@ def _run(name: str, flags: list[str]) -> int:
         if command.prepared:
             function, flags = function(flags)
         return _parse(function, name, flags)() or 0
-    except (_FlagError, InputError) as error:
+    except SystemExit as stop:  # after the help, or tyro's message
+        return int(stop.code or 0)
+    except InputError as error:
         return _complain(str(error))
     except BrokenPipeError:
         raise
@@ -123,14 +128,9 @@ def _in_checkout() -> bool:
     return True
 
 
-class _FlagError(Exception):
-    """The flags were not understood."""
-
-
 def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> Callable[[], int | None]:
-    """Return the call that `flags` describe, not yet made: only errors in the flags are to be reworded."""
+    """Return the call that `flags` describe, not yet made: what tyro says of flags is its own."""
     import functools
-    import io
 
     import tyro
 
@@ -138,18 +138,7 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
     def deferred(*arguments: object, **keywords: object) -> Callable[[], int | None]:
         return functools.partial(function, *arguments, **keywords)
 
-    prog = f"gradpower {name}"
-    errors = io.StringIO()
-    asks_help = any(flag in HELP for flag in flags)
-    try:
-        with redirect_stderr(errors), _columns(None if asks_help else 10_000):
-            call = tyro.cli(deferred, prog=prog, description=_description(function, name), args=flags)
-    except SystemExit as stop:
-        if stop.code:
-            raise _FlagError(_one_line(errors.getvalue(), prog)) from None
-        return int  # the help is printed, and int() is 0
-    sys.stderr.write(errors.getvalue())
-    return call
+    return tyro.cli(deferred, prog=f"gradpower {name}", description=_description(function, name), args=flags)
 
 
 def _description(function: Callable[..., object], name: str) -> str:
@@ -159,40 +148,6 @@ def _description(function: Callable[..., object], name: str) -> str:
 
     prose = re.split(r"\n\w[\w ]*\n-{3,}\n", inspect.getdoc(function) or COMMANDS[name].help)[0]
     return f"{prose.strip()}\n\nexample: {COMMANDS[name].example}"
-
-
-@contextmanager
-def _columns(width: int | None) -> Iterator[None]:
-    """Let the terminal seem `width` wide: tyro breaks its messages, and paths in them, to fit it."""
-    before = os.environ.get("COLUMNS")
-    if width:
-        os.environ["COLUMNS"] = str(width)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ["COLUMNS"] = before
-        elif width:
-            del os.environ["COLUMNS"]
-
-
-def _one_line(box: str, prog: str) -> str:
-    """Return tyro's error, a box of sections separated by rules, as one line."""
-    import re
-    from itertools import groupby
-
-    plain = re.sub(r"\x1b\[[\d;]*m", "", box)
-    rows = [row.strip("│ ") for row in plain.splitlines()[1:]]
-    split = groupby(rows, key=lambda row: set(row) <= set("─-╰╯"))
-    message, *notes = [list(section) for is_rule, section in split if not is_rule]
-    text = " ".join(message)
-    if text.startswith("Error parsing "):
-        # Without a note on the flag it comes from a dataclass's own check, which names the argument itself.
-        text = text.removeprefix("Error parsing ") if len(notes) > 1 else text.split(": ", 1)[1]
-    for heading, *entries in notes[:-1]:
-        heading = "expected" if heading == "Argument helptext:" else heading.lower()
-        text += f"; {' '.join([heading, *entries[:1]])}"
-    return f"{text} (see {prog} --help)"
 
 
 def _complain(message: str, code: int = 2) -> int:
