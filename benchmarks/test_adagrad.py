@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from simulate.adagrad import run_descent
-from simulate.adagrad_reference import reference_curves
-from simulate.descent import Descent, build_descent
+from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.reference import reference_curves
 from simulate.problems import parse_problem
 from theory.laws import parse_law
 

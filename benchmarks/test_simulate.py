@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from simulate import simulate_adam
-from simulate.reference import adam_averages
+from simulate.adam.reference import adam_averages
 from theory.laws import parse_law
 
 MEAN, RATIOS = 1e-6, np.array([0.0, 0.1, 1.0, 2.0, 10.0, 50.0, 100.0])

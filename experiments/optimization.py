@@ -20,7 +20,6 @@ from gradpower import (
     apply_module_scales,
     blockwise_groups,
     blockwise_warmup,
-    constant_power,
     cosine_power,
     linear_power,
     module_scales,
@@ -29,7 +28,7 @@ from gradpower import (
     snr_from_adam,
     wsd_power,
 )
-from gradpower.blocks import BLOCKS
+from gradpower.learning_rates.blockwise import BLOCKS
 
 
 def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Callable[[int], float]:
@@ -145,7 +144,7 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
         min_lr=settings.final_ratio * settings.learning_rate,
     )
     power = {
-        "constant": lambda: constant_power(optimizer),
+        "constant": lambda: PowerSchedule(optimizer, 1.0, lambda step: 1.0),
         "linear": lambda: linear_power(optimizer, settings.final_power, steps),
         "cosine": lambda: cosine_power(optimizer, settings.final_power, steps),
         "wsd": lambda: wsd_power(

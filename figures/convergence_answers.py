@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from figures.exponents import exponents_of_decades
-from simulate.descent import NoiseKind
-from simulate.problem_assumptions import high_noise_constant, largest_noisy_gradient
+from simulate.adagrad.descent import NoiseKind
+from simulate.adagrad.problem_assumptions import high_noise_constant, largest_noisy_gradient
 from simulate.problems import parse_problem
 from theory.laws import parse_law
 

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.style import Row, house_style, letter, new_figure, ratio_style
-from simulate.adagrad import AdagradRuns, run_descent
-from simulate.adagrad_bounds import arm_bound, unbounded_arm_bound
-from simulate.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import parse_law

@@ -24,7 +24,7 @@ from figures.style import Row, save
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import progress_bar
-from simulate.studies import FULL, QUICK, STUDIES, Size
+from simulate.questions import FULL, QUESTIONS, QUICK, Size
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Studies = dict[str, list[Row]]
@@ -85,7 +85,7 @@ def _studies(size: Size, folder: Path) -> Studies:
     """Run the studies, those aside that an interrupted run of the same code and size has left in `folder`."""
     done: Studies = {}
     mark = {"size": asdict(size), "code": _code()}
-    for name, study in STUDIES.items():
+    for name, study in QUESTIONS.items():
         path = folder / f"{name}.json"
         kept = _kept(path)
         if kept.get("mark") != mark:

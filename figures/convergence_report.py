@@ -12,7 +12,7 @@ from rich.table import Table
 from figures.convergence_answers import Answer, answers
 from figures.markdown import markdown_table
 from simulate.problems import parse_problem
-from simulate.studies import bounds, extremes, unbounded
+from simulate.questions import bounds, extremes, unbounded
 
 _NOTATION = """\
 Notation: g_i = ∇_iF + noise, the noise of scale σ_i with the law of ξ ("additive": σ_i = r·sup|∂_iF| fixed;

@@ -6,7 +6,7 @@ from typing import Any
 
 from figures.curves import INTERVAL, Point, Setting
 from figures.style import Row
-from simulate.optimum import monte_carlo_optimal_power
+from simulate.adam.optimum import monte_carlo_optimal_power
 from theory.adam.optimum import OptimalPower, optimal_power
 from theory.laws import parse_law
 

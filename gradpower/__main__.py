@@ -1,6 +1,6 @@
 """The command line: `gradpower COMMAND` imports the package that a command lives in, and only that one.
 
-The overviews (`gradpower`, `gradpower theory`, `--help`, `--version`) are answered from the table below,
+The overviews (`gradpower`, `gradpower theory`, `--help`, `--version`) are answered from `gradpower.commands`,
 without importing any. A command is a plain function whose parameters are its flags and docstring its help.
 
 Exit codes: 0 done, 1 the command's own "no" (a claim whose verdict changed), 2 bad input or no place for the
@@ -9,178 +9,16 @@ output, 130 interrupted, 141 nobody left to read the output. Anything else is a 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+
+from gradpower.commands import COMMANDS
 
 HELP = ("-h", "--help")
 PACKAGES = ("theory", "simulate", "experiments", "figures")
-
-
-class Command(NamedTuple):
-    """Where a command lives, and what the overview says about it.
-
-    A `prepared` command's attribute is a function of the flags, which returns the command and the flags left for it:
-    its defaults depend on what is asked for.
-    """
-
-    module: str
-    attribute: str
-    help: str
-    example: str
-    prepared: bool = False
-
-
-COMMANDS = {
-    "reproduce": Command(
-        "figures.commands",
-        "reproduce",
-        "Figure 7, the optimal powers, a phase diagram and the claims of Section 4",
-        "gradpower reproduce",
-    ),
-    "convergence": Command(
-        "figures.convergence_commands",
-        "convergence",
-        "six questions about the convergence theorems, answered by simulation",
-        "gradpower convergence",
-    ),
-    "step-time": Command(
-        "figures.step_time_commands",
-        "step_time",
-        "what the power costs: AdamWPower's step against torch's AdamW on this machine",
-        "gradpower step-time --size 1M 10M",
-    ),
-    "recipes": Command(
-        "experiments.train_commands",
-        "recipes",
-        "the pre-training recipes: the paper's, and smaller ones",
-        "gradpower recipes",
-    ),
-    "train": Command(
-        "experiments.train_commands",
-        "train",
-        "pre-train by a recipe; killed at any moment, it goes on from its last checkpoint",
-        "gradpower train pocket --optimizer.power 1.2",
-        prepared=True,
-    ),
-    "sweep": Command(
-        "experiments.sweeps.commands",
-        "sweep",
-        "run every arm of a study, on many processes or machines, and judge it by its declared rule",
-        "gradpower sweep example --workers 2",
-    ),
-    "status": Command(
-        "experiments.sweeps.commands",
-        "status",
-        "where the arms of a study are",
-        "gradpower status example --watch",
-    ),
-    "curves": Command(
-        "figures.training_commands",
-        "curves",
-        "draw the losses of training runs",
-        "gradpower curves runs/pocket-*",
-    ),
-    "analyse": Command(
-        "figures.sweep_commands",
-        "analyse",
-        "judge a study by its declared rule: which powers are better, and how the best one moves",
-        "gradpower analyse runs/example",
-    ),
-    "noise": Command(
-        "figures.noise_commands",
-        "noise",
-        "measure gradient noise by module at a checkpoint, and predict the best power from it",
-        "gradpower noise pocket --batch-sizes 8 32 128",
-    ),
-    "batch-size": Command(
-        "figures.batch_size_commands",
-        "batch_size",
-        "Figures 2 and 6: the best power and the batch size, with controls",
-        "gradpower batch-size",
-    ),
-    "noise-along": Command(
-        "figures.noise_commands",
-        "noise_along",
-        "the gradient noise along the runs of a study",
-        "gradpower noise-along runs/batch-size-pocket",
-    ),
-    "noise-figure": Command(
-        "figures.noise_commands",
-        "noise_figure",
-        "draw a measurement of gradient noise",
-        "gradpower noise-figure runs/noise-pocket-0123456789ab-0",
-    ),
-    "figure": Command(
-        "figures.commands",
-        "figure",
-        "draw one figure, with its data beside it",
-        "gradpower figure 7",
-    ),
-    "theory check": Command(
-        "theory.claims.commands",
-        "check",
-        "check every claim: symbolically, numerically and in ball arithmetic",
-        "gradpower theory check --json",
-    ),
-    "theory update": Command(
-        "theory.adam.commands",
-        "update",
-        "the exact expected update of Adam on powered gradients",
-        "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
-    ),
-    "theory optimal-power": Command(
-        "simulate.commands",
-        "optimal_power",
-        "the power with the largest expected update, by four methods",
-        "gradpower theory optimal-power --noise-to-signal 10 --method exact",
-    ),
-    "theory phase-diagram": Command(
-        "figures.commands",
-        "phase_diagram",
-        "the optimal power against noise ratio, noise law and epsilon",
-        "gradpower theory phase-diagram",
-    ),
-    "theory bound": Command(
-        "theory.adagrad.commands",
-        "bound",
-        "a convergence bound of Section 4.2, term by term",
-        "gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99",
-    ),
-    "theory assumptions": Command(
-        "theory.adagrad.commands",
-        "assumptions",
-        "the best constants of Assumptions 4.6 and 4.9 for a noise law",
-        "gradpower theory assumptions --law binary --power 0.5 1.2 3",
-    ),
-    "theory measured-assumptions": Command(
-        "theory.measured.commands",
-        "measured_assumptions",
-        "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
-        "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",
-    ),
-    "simulate adam": Command(
-        "simulate.commands",
-        "adam",
-        "Monte Carlo of Adam on powered gradients",
-        "gradpower simulate adam --power 1.2 --noise-to-signal 10 --seed 1",
-    ),
-    "simulate adagrad": Command(
-        "simulate.adagrad_commands",
-        "adagrad",
-        "Adagrad on powered gradients of test problems, against the convergence theorems",
-        "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
-    ),
-    "simulate assumptions": Command(
-        "simulate.problem_assumptions",
-        "assumptions",
-        "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
-        "gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10",
-    ),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack letters of our formulas
     try:
         code = _answer(words)
         sys.stdout.flush()
@@ -265,7 +106,9 @@ def _run(name: str, flags: list[str]) -> int:
         if command.prepared:
             function, flags = function(flags)
         return _parse(function, name, flags)() or 0
-    except (_FlagError, InputError) as error:
+    except SystemExit as stop:  # after the help, or tyro's message
+        return int(stop.code or 0)
+    except InputError as error:
         return _complain(str(error))
     except BrokenPipeError:
         raise
@@ -285,14 +128,9 @@ def _in_checkout() -> bool:
     return True
 
 
-class _FlagError(Exception):
-    """The flags were not understood."""
-
-
 def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> Callable[[], int | None]:
-    """Return the call that `flags` describe, not yet made: only errors in the flags are to be reworded."""
+    """Return the call that `flags` describe, not yet made: what tyro says of flags is its own."""
     import functools
-    import io
 
     import tyro
 
@@ -300,18 +138,7 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
     def deferred(*arguments: object, **keywords: object) -> Callable[[], int | None]:
         return functools.partial(function, *arguments, **keywords)
 
-    prog = f"gradpower {name}"
-    errors = io.StringIO()
-    asks_help = any(flag in HELP for flag in flags)
-    try:
-        with redirect_stderr(errors), _columns(None if asks_help else 10_000):
-            call = tyro.cli(deferred, prog=prog, description=_description(function, name), args=flags)
-    except SystemExit as stop:
-        if stop.code:
-            raise _FlagError(_one_line(errors.getvalue(), prog)) from None
-        return int  # the help is printed, and int() is 0
-    sys.stderr.write(errors.getvalue())
-    return call
+    return tyro.cli(deferred, prog=f"gradpower {name}", description=_description(function, name), args=flags)
 
 
 def _description(function: Callable[..., object], name: str) -> str:
@@ -321,40 +148,6 @@ def _description(function: Callable[..., object], name: str) -> str:
 
     prose = re.split(r"\n\w[\w ]*\n-{3,}\n", inspect.getdoc(function) or COMMANDS[name].help)[0]
     return f"{prose.strip()}\n\nexample: {COMMANDS[name].example}"
-
-
-@contextmanager
-def _columns(width: int | None) -> Iterator[None]:
-    """Let the terminal seem `width` wide: tyro breaks its messages, and paths in them, to fit it."""
-    before = os.environ.get("COLUMNS")
-    if width:
-        os.environ["COLUMNS"] = str(width)
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ["COLUMNS"] = before
-        elif width:
-            del os.environ["COLUMNS"]
-
-
-def _one_line(box: str, prog: str) -> str:
-    """Return tyro's error, a box of sections separated by rules, as one line."""
-    import re
-    from itertools import groupby
-
-    plain = re.sub(r"\x1b\[[\d;]*m", "", box)
-    rows = [row.strip("│ ") for row in plain.splitlines()[1:]]
-    split = groupby(rows, key=lambda row: set(row) <= set("─-╰╯"))
-    message, *notes = [list(section) for is_rule, section in split if not is_rule]
-    text = " ".join(message)
-    if text.startswith("Error parsing "):
-        # Without a note on the flag it comes from a dataclass's own check, which names the argument itself.
-        text = text.removeprefix("Error parsing ") if len(notes) > 1 else text.split(": ", 1)[1]
-    for heading, *entries in notes[:-1]:
-        heading = "expected" if heading == "Argument helptext:" else heading.lower()
-        text += f"; {' '.join([heading, *entries[:1]])}"
-    return f"{text} (see {prog} --help)"
 
 
 def _complain(message: str, code: int = 2) -> int:

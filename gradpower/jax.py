@@ -1,7 +1,8 @@
 """φ_p for JAX, as a transformation of optax; needs no torch."""
 
-import math
 from typing import Any
+
+from gradpower.tools.errors import InputError, real
 
 try:
     import jax
@@ -23,7 +24,7 @@ def sign_power(power: float | optax.Schedule, *, offset: float = 0.0) -> optax.G
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is not finite, `power` not positive or `offset` negative.
 
     Notes
@@ -37,20 +38,15 @@ def sign_power(power: float | optax.Schedule, *, offset: float = 0.0) -> optax.G
     >>> optimizer = optax.chain(sign_power(1.2), optax.adamw(1e-3, b2=0.95, weight_decay=0.1))
     """
     # Arrays, as optax.inject_hyperparams passes them, have no value yet while JAX traces.
-    if isinstance(power, float | int) and not 0 < power < math.inf:
-        raise ValueError(f"power: {power} is not allowed; expected a finite number > 0")
-    if isinstance(offset, float | int) and not 0 <= offset < math.inf:
-        raise ValueError(f"offset: {offset} is not allowed; expected a finite number >= 0")
+    if not (callable(power) or hasattr(power, "dtype")):
+        real("power", power, gt=0)
+    if not hasattr(offset, "dtype"):
+        real("offset", offset, ge=0)
     identity = [x for x in (power, offset) if isinstance(x, float | int)] == [1, 0]
-
-    if isinstance(power, str | bool | None) or isinstance(offset, str | bool | None):
-        raise TypeError(
-            f"power, offset: {power!r}, {offset!r} are not allowed; expected numbers, or a schedule of p"
-        )
 
     def image(g: Any, p: Any) -> Any:
         if not jnp.issubdtype(g.dtype, jnp.floating):
-            raise TypeError(f"updates: an array of {g.dtype} is not allowed; expected floating-point numbers")
+            raise InputError("updates", f"an array of {g.dtype}", "floating-point numbers")
         wide = g.astype(jnp.promote_types(g.dtype, jnp.float32))
         result = jnp.sign(wide) * (jnp.abs(wide) + offset) ** p
         if g.dtype == jnp.float16:

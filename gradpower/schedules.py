@@ -14,11 +14,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
+from gradpower.groups import unwrapped
 from gradpower.inputs import check_power
-from gradpower.module_snr import unwrapped
 from gradpower.tools.errors import InputError, real, require, whole
 
-SHAPES = ("constant", "linear", "cosine")
+SHAPES = ("linear", "cosine")
 # The hooks of each optimizer's schedule.
 _HOOKS: WeakKeyDictionary[Optimizer, tuple[RemovableHandle, ...]] = WeakKeyDictionary()
 
@@ -30,7 +30,7 @@ class Anneal:
     Parameters
     ----------
     shape : str
-        "constant": w = 1 always; "linear": 1 − s; "cosine": (1 + cos πs)/2, with s = (t − start)/(end − start).
+        "linear": w = 1 − s; "cosine": (1 + cos πs)/2, with s = (t − start)/(end − start).
     start, end : int
         Optimizer steps, 0 <= start < end.
 
@@ -57,8 +57,6 @@ class Anneal:
 
     def __call__(self, step: int) -> float:
         """Return w(step), in [0, 1]."""
-        if self.shape == "constant":
-            return 1.0
         s = min(max((step - self.start) / (self.end - self.start), 0.0), 1.0)
         return 1 - s if self.shape == "linear" else (1 + math.cos(math.pi * s)) / 2
 
@@ -222,19 +220,6 @@ def _prepares_state(optimizer: Optimizer, kwargs: dict[str, Any]) -> bool:
     rates = [group.get("lr", 1.0) for group in optimizer.param_groups]
     known = all(not isinstance(rate, Tensor) or rate.is_cpu for rate in rates)
     return kwargs == {"closure": None} and known and not any(map(float, rates))
-
-
-def constant_power(optimizer: Optimizer) -> PowerSchedule:
-    """Return the schedule that leaves every power as it is, for code that wants one.
-
-    Examples
-    --------
-    >>> from gradpower import SGDPower
-    >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
-    >>> constant_power(optimizer).get_last_power()
-    [1.4]
-    """
-    return PowerSchedule(optimizer, 1.0, Anneal("constant", 0, 1))
 
 
 def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gradpower.inputs import check_power
-from gradpower.shards import any_dtensor, is_dtensor, like_shard, shard_of
+from gradpower.optimizers.shards import any_dtensor, is_dtensor, like_shard, shard_of
 from gradpower.tools.errors import InputError, real, require
 
 F = TypeVar("F", float, Tensor, float | Tensor)
@@ -44,8 +44,9 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
     Raises
     ------
     InputError
-        If `g` is no tensor of floats or complex numbers, `power` is not finite and positive, `offset` negative, or `g` a DTensor with a Partial placement
-        (the power of a sum is not the sum of powers) or a sparse tensor that is not in COO layout.
+        If `g` is no tensor of floats or complex numbers, `power` is not finite and positive, `offset` negative, or
+        `g` a DTensor with a Partial placement (the power of a sum is not the sum of powers) or a sparse tensor that
+        is not in COO layout.
 
     Notes
     -----

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import nn
 
 from gradpower import modules_by_pattern
-from gradpower.blocks import BLOCKS
+from gradpower.learning_rates.blockwise import BLOCKS
 from gradpower.names import parameter_names
 
 _BLOCKS = {block.name: block.pattern for block in BLOCKS}
-# Those of `gradpower.blocks`, but for the parts of its "ffn": the shared expert of a mixture is an MLP for every token.
+# Those of Blockwise, but for the parts of its "ffn": the shared expert of a mixture is an MLP for every token.
 PATTERNS = {
     "norm": _BLOCKS["norm"],
     "embedding": _BLOCKS["embedding"],

@@ -1,8 +1,8 @@
 """AdamW, or Adam, on powered gradients in one pass over memory: C for the CPU, Triton for CUDA.
 
-A kernel is a module with four functions.
+A kernel is a module with three functions.
 
-- `available()` and `reason()`: whether it can be used on this machine, and if not, why.
+- `reason()`: why it cannot be used on this machine; empty if it can.
 - `supports(params, *others)`: whether it takes these tensors.
 - `adamw_power_(params, grads, exp_avgs, exp_avg_sqs, state_steps, *, power, offset, lr, …)`: one step in place. It
   returns True, or False where a tensor or number does not fit, and then nothing has changed.

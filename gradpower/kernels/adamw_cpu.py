@@ -1,41 +1,31 @@
-"""The CPU's fused step of AdamW or Adam on powered gradients: C, compiled on first use.
+"""The CPU's fused step of AdamW or Adam on powered gradients: C, compiled in half a second by each process.
 
-The library lies in `$GRADPOWER_CACHE_DIR`, else `$XDG_CACHE_HOME/gradpower`, else `~/.cache/gradpower`. Its name
-has digests of what it is made from and of its own bytes: loading a damaged library can kill the process. None is
-loaded that anybody but this user and root can write to. Where the cache takes no library, or none can be loaded from
-it, each process compiles its own in a temporary directory.
+Nothing is kept between processes: a library in a cache could be damaged, made for another processor or by another user.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import os
-import platform
 import shlex
 import shutil
-import stat
 import subprocess
 import tempfile
 from array import array
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from gradpower.layout import fit_together
+from gradpower.kernels.layout import fit_together
 
 # No errno, so that sqrtf is one instruction; no watched exception flags, so that branches become selections;
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC")
 _TRIES = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",))
-# Lines of /proc/cpuinfo on x86, ARM, RISC-V and POWER; none that changes while it runs, as "cpu MHz" does.
-_CPU_KEYS = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "isa", "cpu"}
-_CPU_KEYS |= {f"CPU {name}" for name in ("implementer", "architecture", "variant", "part", "revision")}
 _LARGEST_POWER = 1e4
 _DTYPES, _CPU = (torch.float32,), torch.device("cpu")
 
@@ -46,17 +36,6 @@ class _Options(ctypes.Structure):
         *((name, ctypes.c_double) for name in ("epsilon", "gradient_scale", "powered_scale")),
         *((name, ctypes.c_int64) for name in ("decoupled", "threads")),
     )
-
-
-def available() -> bool:
-    """Whether the compiled kernel can be used on this machine; the first call compiles it, in about a second.
-
-    Examples
-    --------
-    >>> available() == (reason() == "")
-    True
-    """
-    return not reason()
 
 
 def reason() -> str:
@@ -116,7 +95,7 @@ def adamw_power_(
     --------
     >>> p, m, v, t = torch.ones(2), torch.zeros(2), torch.zeros(2), torch.tensor(0.0)
     >>> adamw_power_([p], [torch.tensor([4.0, -9.0])], [m], [v], [t], power=0.5, offset=0.0, lr=0.1,
-    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == available()
+    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == (not reason())
     True
     """
     kernel = _kernel()
@@ -140,34 +119,18 @@ def adamw_power_(
 
 @functools.cache
 def _kernel() -> ctypes.CDLL | str:
-    """The library, from the cache or compiled, or why there is none."""
+    """The library, compiled for this process, or why there is none."""
     if os.name != "posix":
         return f"it is built on POSIX systems only, not on {os.name}"
-    try:
-        return _cached_or_built()
-    except (AttributeError, OSError, ValueError, subprocess.SubprocessError) as error:
-        return str(error) or repr(error)
-
-
-def _cached_or_built() -> ctypes.CDLL:
-    source = Path(__file__).with_name("adamw_cpu.c").read_bytes()
-    cc = os.environ.get("CC", "")
-    key = f"adamw-{_digest(source, repr((_FLAGS, _TRIES, cc)).encode(), _processor().encode())}"
-    cache = _cache_directory()
-    for path in sorted(cache.glob(f"{key}-*.so")) if cache else ():
-        with suppress(OSError):
-            if _private(path) and path.stem == f"{key}-{_digest(path.read_bytes())}":
-                return _load(path)
-    compiler = _compiler(cc)
-    if cache:
-        # Its disk may be full, or mounted so that nothing is executed from it.
-        with suppress(OSError):
-            return _build(compiler, source, cache, key)
-    return _build(compiler, source, None, key)
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    problems = []
+    # A place may be full, or mounted so that nothing is executed from it.
+    for place in (os.environ.get("TMPDIR") or "/tmp", "/dev/shm", os.environ.get("HOME") or "."):
+        try:
+            with tempfile.TemporaryDirectory(prefix="gradpower-", dir=place) as folder:
+                return _compiled(_compiler(os.environ.get("CC", "")), Path(folder) / "adamw.so")
+        except (AttributeError, OSError, subprocess.SubprocessError) as error:
+            problems.append(str(error) or repr(error))
+    return problems[0]
 
 
 def _compiler(cc: str) -> list[str]:
@@ -184,63 +147,23 @@ def _compiler(cc: str) -> list[str]:
     raise OSError(f"no C compiler: {tried}, not found on PATH")
 
 
-def _processor() -> str:
-    """What tells the processor's model and instruction sets: code made for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return repr(platform.uname())
-    model = {line for line in lines if line.split(":")[0].strip() in _CPU_KEYS}
-    return "\n".join([platform.machine(), *sorted(model)])
-
-
-def _cache_directory() -> Path | None:
-    """The cache directory, if nobody but this user and root can write to it."""
-    named = os.environ.get("GRADPOWER_CACHE_DIR")
-    try:
-        base = named or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradpower"
-        directory = Path(base).absolute()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return directory if _private(directory) else None
-    except (OSError, RuntimeError):
-        return None
-
-
-def _private(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
-    library.gradpower_adamw.restype = None
-    return library
-
-
-def _build(compiler: list[str], source: bytes, cache: Path | None, key: str) -> ctypes.CDLL:
-    """Compile and load in a directory of its own, then move into the cache: no reader sees half of a library."""
-    with tempfile.TemporaryDirectory(prefix="build-", dir=cache, ignore_cleanup_errors=True) as workshop:
-        made = Path(workshop) / "adamw.so"
-        library = _compile(compiler, source, made)
-        if cache:
-            made.chmod(0o755)
-            made.replace(cache / f"{key}-{_digest(made.read_bytes())}.so")
-        return library
-
-
-def _compile(compiler: list[str], source: bytes, made: Path) -> ctypes.CDLL:
+def _compiled(compiler: list[str], made: Path) -> ctypes.CDLL:
     """Compile with the first flags of which a library comes that can be loaded."""
+    source = Path(__file__).with_name("adamw_cpu.c").read_bytes()
     problems = []
     environment = {**os.environ, "TMPDIR": str(made.parent)}
     for flags in _TRIES:
         command = [*compiler, *_FLAGS, *flags, "-x", "c", "-", "-o", str(made), "-lm"]
         run = subprocess.run(command, input=source, env=environment, capture_output=True, timeout=300)
-        if run.returncode == 0:
-            try:
-                return _load(made)
-            except OSError as error:
-                problems.append(f"the compiled library cannot be loaded: {error}")
-        else:
+        if run.returncode:
             message = run.stderr.decode(errors="replace").strip()[:500]
             problems.append(f"{compiler[0]} does not compile it: {message}")
+            continue
+        try:
+            library = ctypes.CDLL(str(made))
+        except OSError as error:
+            problems.append(f"the compiled library cannot be loaded: {error}")
+            continue
+        library.gradpower_adamw.restype = None
+        return library
     raise OSError(problems[0])

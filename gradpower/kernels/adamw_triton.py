@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gradpower.kernels.adamw_triton_device import compiled, device_type, triton_dtype
-from gradpower.layout import fit_together
+from gradpower.kernels.layout import fit_together
 
 _BLOCK = 1024
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -41,7 +41,7 @@ def reason() -> str:
 
     Examples
     --------
-    >>> available() == (reason() == "")
+    >>> isinstance(reason(), str)
     True
     """
     try:
@@ -53,17 +53,6 @@ def reason() -> str:
     except (AssertionError, ImportError, OSError, RuntimeError, SubprocessError) as error:
         return f"Triton cannot be used: {error!r}"
     return ""
-
-
-def available() -> bool:
-    """Whether Triton can be imported and has a CUDA device, or interprets on the CPU (TRITON_INTERPRET=1).
-
-    Examples
-    --------
-    >>> isinstance(available(), bool)
-    True
-    """
-    return not reason()
 
 
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
@@ -79,7 +68,7 @@ def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     >>> supports([torch.zeros(3, dtype=torch.float64)], [torch.zeros(3, dtype=torch.float64)])
     False
     """
-    if not available():
+    if reason():
         return False
     device = params[0].device if params else torch.device(device_type())
     return (
@@ -236,7 +225,7 @@ def adamw_power_(
     Examples
     --------
     >>> adamw_power_([], [], [], [], [], power=1.2, offset=0.0, lr=1e-3, beta1=0.9, beta2=0.95, weight_decay=0.1,
-    ...     epsilon=1e-8, maximize=False, decoupled=True) == available()
+    ...     epsilon=1e-8, maximize=False, decoupled=True) == (not reason())
     True
     """
     if not supports(params, grads, exp_avgs, exp_avg_sqs) or not _are_counters(params, state_steps):

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from simulate.elementary import exp2
 from simulate.problems.base import Problem
+from simulate.problems.elementary import exp2
 from theory.numerics.inputs import Array
 
 _DATA_SEED = 1958

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from simulate.elementary import exp2
 from simulate.problems.base import Problem
+from simulate.problems.elementary import exp2
 from theory.numerics.inputs import Array
 
 _HALF_OVER_LN_2 = 0.5 / math.log(2)

@@ -12,7 +12,7 @@ from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
 from experiments.recipes import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
 from experiments.settings import LARGEST_RATIO, Recipe
-from gradpower.blocks import BLOCKS
+from gradpower.learning_rates.blockwise import BLOCKS
 from gradpower.tools.errors import InputError
 
 POCKET = recipe("pocket")

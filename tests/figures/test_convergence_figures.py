@@ -9,7 +9,7 @@ from matplotlib.container import ErrorbarContainer
 from figures import assumptions, convergence_bounds, exponents, slack, speed_up
 from figures.style import save
 from gradpower.tools.provenance import provenance
-from simulate.adagrad import simulate_adagrad
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from theory.adagrad.alignment import alignment, contraction, high_noise_alignment
 from theory.adagrad.convergence import high_noise_bound, second_moment_bound

@@ -12,13 +12,13 @@ from figures.convergence_answers import answers
 from figures.convergence_report import convergence_parts, table_of_answers
 from figures.results import load, results
 from gradpower.__main__ import main
-from simulate.studies import QUICK, STUDIES
+from simulate.questions import QUESTIONS, QUICK
 
 
 @pytest.fixture(scope="module")
 def quick():
     """The rows of every study, at the size of a try-out."""
-    return {name: study(QUICK, lambda done, total: None) for name, study in STUDIES.items()}
+    return {name: study(QUICK, lambda done, total: None) for name, study in QUESTIONS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def quick_studies(monkeypatch, quick):
 
         return study
 
-    monkeypatch.setattr(commands, "STUDIES", {name: counted(name) for name in STUDIES})
+    monkeypatch.setattr(commands, "QUESTIONS", {name: counted(name) for name in QUESTIONS})
     return calls
 
 
@@ -88,18 +88,18 @@ def no_pictures(monkeypatch):
 
 
 def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, quick_studies, no_pictures):
-    whole = commands.STUDIES["gains"]
+    whole = commands.QUESTIONS["gains"]
 
     def interrupted(size, progress):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(commands.STUDIES, "gains", interrupted)
+    monkeypatch.setitem(commands.QUESTIONS, "gains", interrupted)
     with pytest.raises(KeyboardInterrupt):
         commands.convergence(tmp_path, quick=True)
     assert quick_studies == ["bounds", "rates"]
-    monkeypatch.setitem(commands.STUDIES, "gains", whole)
+    monkeypatch.setitem(commands.QUESTIONS, "gains", whole)
     assert commands.convergence(tmp_path, quick=True) == 0
-    assert quick_studies == list(STUDIES)
+    assert quick_studies == list(QUESTIONS)
     assert not (tmp_path / "unfinished").exists()
 
 
@@ -107,16 +107,16 @@ def test_a_damaged_file_of_an_interrupted_run_is_not_taken(tmp_path, quick_studi
     commands._studies(QUICK, tmp_path)
     (tmp_path / "gains.json").write_text('{"mark": ', encoding="utf-8")
     commands._studies(QUICK, tmp_path)
-    assert quick_studies == [*STUDIES, "gains"]
+    assert quick_studies == [*QUESTIONS, "gains"]
 
 
 def test_studies_of_other_code_are_not_taken(tmp_path, monkeypatch, quick_studies):
     commands._studies(QUICK, tmp_path)
     commands._studies(QUICK, tmp_path)
-    assert quick_studies == list(STUDIES)
+    assert quick_studies == list(QUESTIONS)
     monkeypatch.setattr(commands, "_code", lambda: "other")
     commands._studies(QUICK, tmp_path)
-    assert quick_studies == 2 * list(STUDIES)
+    assert quick_studies == 2 * list(QUESTIONS)
 
 
 def test_convergence_writes_results_report_and_pictures(
@@ -143,7 +143,7 @@ def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, quick, quick_stu
         rows[0]["violated"] = True
         return rows
 
-    monkeypatch.setitem(commands.STUDIES, "bounds", violated)
+    monkeypatch.setitem(commands.QUESTIONS, "bounds", violated)
     assert commands.convergence(tmp_path, quick=True) == 1
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gradpower.muon import MuonAdamWPower, muon_groups
+from gradpower.optimizers.muon import MuonAdamWPower
+from gradpower.optimizers.muon_groups import muon_groups
 
 
 def generator(seed: int) -> torch.Generator:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradpower.blocks import BLOCKS, Block, blockwise_groups, blockwise_warmup
+from gradpower.learning_rates.blockwise import BLOCKS, Block, blockwise_groups, blockwise_warmup
 from gradpower.names import parameter_names
 from tests.gradpower.models import llama, qwen
 
@@ -192,9 +192,7 @@ def test_refused_arguments():
         blockwise_groups(model, -1)
     with pytest.raises(ValueError, match="weight_decay: nan"):
         blockwise_groups(model, 1, weight_decay=math.nan)
-    with pytest.raises(
-        ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"
-    ):
+    with pytest.raises(ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"):
         blockwise_groups(model, 1, no_decay=["norms"])
     with pytest.raises(TypeError, match="no_decay: norm"):
         blockwise_groups(model, 1, no_decay="norm")

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from gradpower.clipping import clip_then_power
-from gradpower.combined import CombinedOptimizer
-from gradpower.muon import MuonAdamWPower, StackedMuon, muon_groups
-from gradpower.optimizers import MuonPower
+from gradpower.optimizers.combined import CombinedOptimizer
+from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon
+from gradpower.optimizers.muon_groups import muon_groups
+from gradpower.optimizers.named import MuonPower
 from tests.gradpower.models import Net, equal, generator, llama, powered_optimizer, train, weights
 
 MOONLIGHT = {"adjust_lr_fn": "match_rms_adamw"}

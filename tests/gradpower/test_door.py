@@ -15,6 +15,7 @@ import pytest
 import tyro
 
 from gradpower import __main__ as door
+from gradpower.commands import Command
 from gradpower.tools.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def fake(
 
 def call(monkeypatch: pytest.MonkeyPatch, function: object, *flags: str) -> int:
     monkeypatch.setitem(sys.modules, "fake_room", SimpleNamespace(command=function))
-    command = door.Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
+    command = Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
     monkeypatch.setitem(door.COMMANDS, "fake run", command)
     return door.main(["fake", "run", *flags])
 
@@ -155,62 +156,36 @@ def test_command_help_is_printed_in_full(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("flags", "named"),
     [
-        (["--power", "x"], "--power: could not convert string to float: 'x'; expected --power FLOAT"),
-        (["--law", "c"], "invalid choice 'c' for argument '--law'. Expected one of ('uniform', 'gaussian')."),
-        (["--steps", "2.5"], "--steps: invalid literal for int() with base 10: '2.5'; expected --steps INT"),
-        (["--powr", "3"], "Unrecognized options: --powr, 3; perhaps you meant: --power FLOAT"),
-        (["stray"], "Unrecognized options: stray"),
-        (["--law"], "Missing value for argument '--law'"),
-        (["--power", "-1"], "error: power: -1.0 is not allowed; expected a finite number > 0"),
-        (["--law", "y" * 300], "y" * 300),
+        (["--power", "x"], "--power"),
+        (["--law", "c"], "--law"),
+        (["--steps", "2.5"], "--steps"),
+        (["--powr", "3"], "--power"),  # the nearest
+        (["stray"], "stray"),
+        (["--law"], "--law"),
+        (["--power", "-1"], "a finite number > 0"),
     ],
 )
-def test_bad_flags_make_one_line(monkeypatch, capsys, flags, expected):
+def test_bad_flags_are_named_and_the_command_is_not_run(monkeypatch, capsys, flags, named):
     assert call(monkeypatch, fake, *flags) == 2
-    line = one_error_line(capsys)
-    assert expected in line
-    assert line.endswith("(see gradpower fake run --help)\n")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    message = " ".join(captured.err.split())  # it is wrapped to the terminal's width
+    assert named in message
+    assert "fake run --help" in message
+    assert "Traceback" not in message
 
 
-def test_missing_argument_makes_one_line(monkeypatch, capsys):
-    def command(number: Annotated[int, tyro.conf.Positional]) -> int:
-        """Take a number."""
-        return number
-
-    assert call(monkeypatch, command) == 2
-    assert "Missing from gradpower fake run: INT number (required)" in one_error_line(capsys)
-
-
+@pytest.mark.parametrize("flags", [["--power", "x"], ["--help"]])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_bad_flags_make_one_line_in_any_encoding(encoding):
-    script = """
-import sys, types
-from gradpower import __main__ as door
-def command(power: float = 1.0) -> int: return 0
-sys.modules["fake_room"] = types.SimpleNamespace(command=command)
-door.COMMANDS["fake"] = door.Command("fake_room", "command", "a fake", "gradpower fake")
-sys.exit(door.main(["fake", "--power", "x"]))
-"""
+def test_any_encoding_of_the_terminal_serves(encoding, flags):
     environment = {"PYTHONIOENCODING": encoding, "TERM": "xterm"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "gradpower: error: --power: could not convert string to float: 'x'; expected --power FLOAT"
-        " (see gradpower fake --help)\n"
-    )
-
-
-def test_parsing_leaves_the_terminal_width_alone(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "77")
-    call(monkeypatch, fake, "--power", "x")
-    assert door.os.environ["COLUMNS"] == "77"
-    monkeypatch.delenv("COLUMNS")
-    call(monkeypatch, fake, "--power", "x")
-    assert "COLUMNS" not in door.os.environ
+    command = [sys.executable, "-m", "gradpower", "theory", "update", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == (0 if flags == ["--help"] else 2), done.stderr
+    assert "--power FLOAT" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,7 @@ from torch.nn import Parameter
 
 from gradpower import AdamWPower
 from gradpower.kernels import adamw_cpu
-from gradpower.kernels.adamw_cpu import adamw_power_, available, reason, supports
+from gradpower.kernels.adamw_cpu import adamw_power_, reason, supports
 
 BASE = {
     "power": 1.2,
@@ -37,14 +35,9 @@ BASE = {
 TINY = float(np.finfo(np.float32).tiny)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _fresh(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("GRADPOWER_CACHE_DIR", str(cache))
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """The kernel is compiled anew, by the environment that the test sets, and again after it."""
     adamw_cpu._kernel.cache_clear()
     yield
     adamw_cpu._kernel.cache_clear()
@@ -52,20 +45,20 @@ def _fresh(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def kernel() -> None:
-    if not available():
+    if reason():
         pytest.skip(reason())
 
 
 @pytest.fixture(params=["as compiled for this machine", "portable"])
-def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def form(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both forms of the power: the one that the machine gets, and the one for every machine."""
-    if not available():
+    if reason():
         pytest.skip(reason())
     if request.param == "portable":
-        monkeypatch.setenv("CC", f"{os.environ.get('CC', 'cc')} -DGRADPOWER_PORTABLE")
+        assert compiled(CC=f"{os.environ.get('CC', 'cc')} -DGRADPOWER_PORTABLE"), reason()
+    yield request.param
+    if request.param == "portable":
         adamw_cpu._kernel.cache_clear()
-        assert available(), reason()
-    return request.param
 
 
 @pytest.fixture
@@ -405,39 +398,16 @@ def test_coefficients_are_those_through_the_chebyshev_nodes(name, low, high, fun
         assert coefficients == pytest.approx([float(c) for c in solved], rel=1e-12)
 
 
-ROOT = Path(__file__).parents[2]
-LOAD = """
-import os, sys
-from gradpower.kernels import adamw_cpu
-for os.environ["GRADPOWER_CACHE_DIR"] in sys.argv[1:]:
-    adamw_cpu._kernel.cache_clear()
-    assert adamw_cpu.available(), adamw_cpu.reason()
-"""
 GARBAGE = 'for word; do [ "$last" = -o ] && echo garbage >"$word"; last=$word; done; exit 0'
 
 
-def libraries(directory: Path) -> list[Path]:
-    return sorted(directory.rglob("*.so"))
-
-
-def reload(cache: Path | str, **environment: str) -> bool:
+def compiled(**environment: str) -> bool:
+    """Whether the kernel can be compiled with these variables of the environment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**environment, "GRADPOWER_CACHE_DIR": str(cache)}.items():
+        for name, value in environment.items():
             patch.setenv(name, value)
         adamw_cpu._kernel.cache_clear()
-        return available()
-
-
-def processes(count: int, *caches: Path) -> None:
-    """Load from each cache in fresh processes at once: a damaged library would kill them."""
-    command = [sys.executable, "-c", LOAD, *map(str, caches)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    running = [subprocess.Popen(command, env=environment, cwd=ROOT) for _ in range(count)]
-    assert [process.wait(timeout=300) for process in running] == [0] * count
-
-
-def is_whole(library: Path) -> bool:
-    return library.stem.endswith(adamw_cpu._digest(library.read_bytes()))
+        return not reason()
 
 
 def script(path: Path, action: str, where: str = "") -> str:
@@ -464,157 +434,43 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_cache_holds_one_private_library(kernel, tmp_path):
-    directory = tmp_path / "new"
-    mask = os.umask(0)
-    try:
-        assert reload(directory)
-    finally:
-        os.umask(mask)
-    (library,) = directory.iterdir()
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE(library.stat().st_mode) == 0o755
-    assert is_whole(library)
-    assert reload(directory, PATH=str(tmp_path))
-
-
-def test_cache_lies_in_the_users_directory(kernel, tmp_path):
-    assert reload("", XDG_CACHE_HOME=str(tmp_path / "xdg"))
-    assert [path.parent for path in libraries(tmp_path)] == [tmp_path / "xdg" / "gradpower"]
-    assert reload("", XDG_CACHE_HOME="", HOME=str(tmp_path / "home"))
-    assert libraries(tmp_path)[0].parent == tmp_path / "home" / ".cache" / "gradpower"
-
-
-def test_cache_may_be_the_working_directory(kernel, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert reload(".")
-    assert reload(".", PATH="")
-
-
-def test_other_processors_flags_and_compilers_have_other_libraries(kernel, tmp_path, monkeypatch):
-    assert reload(tmp_path)
-    monkeypatch.setattr(adamw_cpu, "_processor", lambda: "another")
-    assert reload(tmp_path)
-    monkeypatch.setattr(adamw_cpu, "_FLAGS", (*adamw_cpu._FLAGS, "-g"))
-    assert reload(tmp_path)
-    assert reload(tmp_path, CC=f"{os.environ.get('CC') or 'cc'} -DGRADPOWER_PORTABLE")
-    assert len(libraries(tmp_path)) == 4
-
-
-def test_a_path_that_is_no_directory_is_left_alone(kernel, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert reload(tmp_path / "file")
-
-
-@pytest.mark.parametrize("whose", ["directory", "library"])
-@pytest.mark.parametrize("fault", ["writable by others", "of another user"])
-def test_what_others_can_write_is_not_loaded(kernel, tmp_path, monkeypatch, whose, fault):
-    assert reload(tmp_path)
-    (library,) = libraries(tmp_path)
-    path = library if whose == "library" else tmp_path
-    if fault == "writable by others":
-        path.chmod(0o777)
-    elif os.geteuid() == 0:
-        os.chown(path, 1, 1)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
-    assert not reload(tmp_path, PATH="")
-    written = library.stat().st_ino
-    assert reload(tmp_path)
-    assert path == library or library.stat().st_ino == written
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has libraries of root")
-def test_libraries_of_root_are_loaded(kernel, tmp_path, monkeypatch):
-    assert reload(tmp_path)
-    monkeypatch.setattr(os, "geteuid", lambda: 1)
-    assert reload(tmp_path, PATH="")
-
-
-def test_damaged_libraries_are_replaced_and_never_loaded(kernel, tmp_path):
-    assert reload(tmp_path)
-    (library,) = libraries(tmp_path)
-    whole = library.read_bytes()
-    middle = len(whole) // 2
-    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-    damages = {"empty": b"", "cut": whole[:middle], "flipped": flipped, "text": b"text"}
-    for name in damages:
-        (tmp_path / name).mkdir(mode=0o700)
-        damaged = tmp_path / name / library.name
-        damaged.write_bytes(damages[name])
-        damaged.chmod(0o755)
-        # Another process may have mapped it: it must be replaced, not written over.
-        (tmp_path / name / "mapped").hardlink_to(damaged)
-    processes(1, *(tmp_path / name for name in damages))
-    for name, content in damages.items():
-        assert any(map(is_whole, libraries(tmp_path / name)))
-        assert (tmp_path / name / "mapped").read_bytes() == content
-
-
-def test_processes_may_start_at_once(kernel, tmp_path):
-    processes(3, tmp_path)
-    assert all(map(is_whole, libraries(tmp_path)))
-    assert set(tmp_path.iterdir()) == set(libraries(tmp_path)) != set()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to all directories")
-def test_a_cache_without_write_permission_is_used(kernel, tmp_path):
-    assert reload(tmp_path)
-    tmp_path.chmod(0o555)
-    assert reload(tmp_path, PATH="")
-    assert reload(tmp_path, CC="cc -DGRADPOWER_PORTABLE")
-    assert len(libraries(tmp_path)) == 1
-    tmp_path.chmod(0o755)
-
-
-def test_a_read_only_cache_is_used(kernel, mount):
-    cache = mount("size=1m")
-    assert reload(cache)
-    subprocess.run(["mount", "-o", "remount,ro", str(cache)], check=True)
-    assert reload(cache, PATH="")
-    assert reload(cache, CC="cc -DGRADPOWER_PORTABLE")
-    assert len(libraries(cache)) == 1
-
-
-@pytest.mark.parametrize("options", ["noexec", "size=8k", "nr_inodes=1"])
-def test_a_cache_that_takes_no_library_is_passed_over(kernel, mount, options):
-    cache = mount(options)
-    assert reload(cache), reason()
-    assert not list(cache.iterdir())
+@pytest.mark.parametrize("options", ["noexec", "size=8k", "nr_inodes=1", "ro"])
+def test_where_nothing_can_be_written_or_run_another_place_serves(kernel, fresh, mount, options):
+    place = mount(options)
+    assert compiled(TMPDIR=str(place)), reason()
+    assert not list(place.iterdir())
 
 
 @pytest.mark.parametrize("action", [GARBAGE, "echo 'No space left on device' >&2; exit 1"])
-def test_where_nothing_can_be_written_or_loaded_another_place_serves(kernel, tmp_path, action):
-    cache = tmp_path / "cache"
-    assert reload(cache, CC=script(tmp_path / "cc", action, where=str(cache))), reason()
-    assert not list(cache.iterdir())
+def test_a_place_where_compiling_fails_is_passed_over(kernel, fresh, tmp_path, action):
+    place = tmp_path / "place"
+    place.mkdir()
+    assert compiled(TMPDIR=str(place), CC=script(tmp_path / "cc", action, where=str(place))), reason()
+    assert not list(place.iterdir())
 
 
-def test_the_compiler_needs_no_other_temporary_directory(kernel, tmp_path, mount):
-    full = mount("size=8k")
-    assert reload(tmp_path / "cache", TMPDIR=str(full)), reason()
+def test_a_missing_temporary_directory_is_passed_over(kernel, fresh, tmp_path):
+    assert compiled(TMPDIR=str(tmp_path / "missing")), reason()
 
 
-def test_without_compiler(tmp_path, monkeypatch):
+def test_without_compiler(fresh, tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
-    assert not reload(tmp_path, PATH=str(tmp_path))
+    assert not compiled(PATH=str(tmp_path))
     assert "no C compiler: cc, gcc, clang, not found on PATH" in reason()
     assert not taken(tensors((3,)))
-    assert not reload(tmp_path, CC="missing-cc")
+    assert not compiled(CC="missing-cc")
     assert "CC names missing-cc" in reason()
 
 
 @pytest.mark.parametrize("action", ["echo 'no such flag' >&2; exit 1", "exit 0", GARBAGE])
-def test_a_compiler_that_fails_is_a_reason(tmp_path, action):
-    assert not reload(tmp_path / "cache", CC=script(tmp_path / "broken-cc", action))
+def test_a_compiler_that_fails_is_a_reason(fresh, tmp_path, action):
+    assert not compiled(CC=script(tmp_path / "broken-cc", action))
     assert re.search("broken-cc does not compile it: no such flag|cannot be loaded", reason())
-    assert not libraries(tmp_path)
 
 
-def test_a_library_of_something_else_is_a_reason(kernel, tmp_path):
-    assert not reload(tmp_path, CC="cc -Dgradpower_adamw=other")
+def test_a_library_of_something_else_is_a_reason(kernel, fresh):
+    assert not compiled(CC="cc -Dgradpower_adamw=other")
     assert "gradpower_adamw" in reason()
-    assert not libraries(tmp_path)
 
 
 def optimizers(**settings: bool) -> tuple[AdamWPower, AdamWPower]:
@@ -631,7 +487,7 @@ def assert_same_steps(one: AdamWPower, other: AdamWPower) -> None:
     torch.testing.assert_close(one.param_groups[0]["params"], other.param_groups[0]["params"])
 
 
-def test_a_step_without_the_kernel_is_taken_nevertheless(tmp_path, monkeypatch):
+def test_a_step_without_the_kernel_is_taken_nevertheless(fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", f'gcc "{tmp_path}')
     with pytest.warns(RuntimeWarning, match=r'CC=gcc ".* is no command'):
         assert_same_steps(*optimizers(fused=True))
@@ -645,13 +501,3 @@ def test_steps_of_other_kinds_are_counted_on(kernel, step):
     state["step"] = step
     assert_same_steps(fused, plain)
     assert step.item() == 2
-
-
-def test_the_clock_is_no_part_of_the_processor(monkeypatch):
-    told = "vendor_id : A\nmodel name : B\ncpu MHz : {}\nflags : avx2\n"
-    seen = []
-    for clock in (1000.0, 2000.0):
-        monkeypatch.setattr(adamw_cpu.Path, "read_text", lambda self, clock=clock: told.format(clock))
-        seen.append(adamw_cpu._processor())
-    assert seen[0] == seen[1]
-    assert "avx2" in seen[0]

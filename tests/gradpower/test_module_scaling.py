@@ -7,9 +7,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, CyclicLR, LambdaLR, SequentialLR
 
-from gradpower.module_scaling import apply_module_scales, module_scales
-from gradpower.module_snr import ModuleSNR, SNRMeter, modules_by_pattern, modules_of, snr_from_adam
-from gradpower.optimizers import AdamWPower
+from gradpower.groups import modules_by_pattern, modules_of
+from gradpower.learning_rates.module_scaling import apply_module_scales, module_scales
+from gradpower.meters.adam_snr import snr_from_adam
+from gradpower.meters.module_snr import ModuleSNR, SNRMeter
+from gradpower.optimizers.named import AdamWPower
 
 
 def gradients(

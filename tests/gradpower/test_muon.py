@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from gradpower.combined import CombinedOptimizer
-from gradpower.muon import MuonAdamWPower, StackedMuon, StackedMuonPower, muon_groups
-from gradpower.optimizers import AdamWPower
-from gradpower.powered_classes import powered
+from gradpower.optimizers.classes import powered
+from gradpower.optimizers.combined import CombinedOptimizer
+from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon, StackedMuonPower
+from gradpower.optimizers.muon_groups import muon_groups
+from gradpower.optimizers.named import AdamWPower
 from tests.gradpower.models import (
     Net,
     equal,

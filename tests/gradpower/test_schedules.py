@@ -19,7 +19,6 @@ from gradpower import (
     Anneal,
     PowerSchedule,
     SGDPower,
-    constant_power,
     cosine_power,
     linear_power,
     powered,
@@ -49,7 +48,7 @@ def course(schedule, optimizer, steps):
 @pytest.mark.parametrize(
     ("make", "shares"),
     [
-        (constant_power, [1.0] * 7),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: 1.0), [1.0] * 7),
         (lambda o: linear_power(o, 1.0, 4, start=1), [1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]),
         (lambda o: cosine_power(o, 1.0, 4), [(1 + math.cos(math.pi * min(t, 4) / 4)) / 2 for t in range(7)]),
         (lambda o: wsd_power(o, 1.0, 6, decay_fraction=0.5), [1.0, 1.0, 1.0, 1.0, 2 / 3, 1 / 3, 0.0]),
@@ -65,7 +64,7 @@ def test_the_powers_go_from_their_own_to_the_common_one(make, shares, tensors):
     for powers, w in zip(seen, shares, strict=True):
         assert powers == pytest.approx([w * 1.4 + (1 - w) * 1.0, w * 0.8 + (1 - w) * 1.0], rel=1e-12)
     for group, given in zip(optimizer.param_groups, start, strict=True):
-        assert (group["power"] is given) == tensors or make is constant_power
+        assert (group["power"] is given) == tensors or shares == [1.0] * 7
 
 
 def test_the_step_uses_the_scheduled_power():
@@ -129,7 +128,7 @@ def test_a_group_added_later_joins_from_its_own_power():
         (lambda o: cosine_power(o, 1.0, 4, start=-1), ValueError, "^start: -1 "),
         (lambda o: wsd_power(o, 1.0, 10, decay_fraction=0), ValueError, "^decay_fraction: 0 "),
         (lambda o: wsd_power(o, 1.0, 10, decay_fraction=1.5), ValueError, "^decay_fraction: 1.5 "),
-        (lambda o: Anneal("exponential", 0, 1), ValueError, "^shape: exponential .* 'constant'"),
+        (lambda o: Anneal("exponential", 0, 1), ValueError, "^shape: exponential .* 'linear'"),
         (lambda o: Anneal("linear", True, 2), TypeError, "^start: True "),
     ],
 )

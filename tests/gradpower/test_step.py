@@ -22,7 +22,7 @@ from gradpower import (
     powered,
     step_paths,
 )
-from gradpower.stand_in import stand_in_class
+from gradpower.optimizers.stand_in import stand_in_class
 from tests.gradpower.contract import BY_NAME, CASES, Signum, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3))

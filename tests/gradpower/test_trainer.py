@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from gradpower import AdamWPower, PowerSchedule, SGDPower, clip_then_power, linear_power, power_then_clip
-from gradpower.muon import MuonAdamWPower, muon_groups
+from gradpower.optimizers.muon import MuonAdamWPower
+from gradpower.optimizers.muon_groups import muon_groups
 
 transformers = pytest.importorskip("transformers", reason="needs the transformers Trainer")
 accelerate = pytest.importorskip("accelerate", reason="needs accelerate")

@@ -9,8 +9,8 @@ from scipy.integrate import quad
 from torch import nn
 from torch.optim import SGD, Adafactor, Adam, AdamW, Muon, Optimizer
 
-from gradpower.optimizers import AdamWPower, SGDPower
-from gradpower.update_size import Estimate, UpdateMeter, UpdateSize, effective_update_ratio
+from gradpower.meters.update_meter import UpdateMeter
+from gradpower.optimizers.named import AdamWPower, SGDPower
 from theory import exact_update
 from theory.laws import Gaussian
 
@@ -60,7 +60,7 @@ def test_powers_of_a_constant_gradient_and_their_ratio() -> None:
     cosine = float((g.abs() ** 3).sum() / (g.norm() * (g**2).norm()))
     assert sizes[2]["0"].cosine.value == pytest.approx(cosine)
     expected = float((g**2).norm() / g.norm())
-    assert effective_update_ratio(sizes[2], sizes[1])["0"].value == pytest.approx(expected)
+    assert sizes[2]["0"].rms.value / sizes[1]["0"].rms.value == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -313,24 +313,6 @@ def test_a_group_may_be_added_later() -> None:
     size = meter.sizes()["all"]
     assert (list(meter.sizes()), size.steps, size.coordinates) == (["all"], 7, 5)
     assert size.drift == pytest.approx(1.0)
-
-
-def sized(rms: float, error: float, name: str = "0") -> dict[str, UpdateSize]:
-    one = Estimate(rms, error)
-    return {name: UpdateSize(name, 9, 9, rms=one, mean_absolute=one, drift_squared=one, cosine=one)}
-
-
-def test_the_ratio_and_its_error() -> None:
-    ratio = effective_update_ratio(sized(0.9, 0.009), sized(0.5, 0.01))["0"]
-    assert ratio.value == pytest.approx(1.8)
-    assert ratio.standard_error == pytest.approx(1.8 * math.hypot(0.01, 0.02))
-    with pytest.raises(ValueError, match="measured"):
-        effective_update_ratio(sized(1, 0), sized(1, 0, name="head"))
-    with pytest.raises(ValueError, match="reference"):
-        effective_update_ratio(sized(1, 0), sized(0, 0))
-    nan = effective_update_ratio(sized(math.nan, math.nan), sized(1, 0))["0"]
-    assert math.isnan(nan.value)
-    assert math.isnan(nan.standard_error)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 
 from gradpower.tools.errors import InputError
 from simulate import simulate_adagrad
-from simulate.adagrad import run_descent
-from simulate.adagrad_reference import reference_curves
-from simulate.adagrad_state import QUANTITIES
-from simulate.descent import build_descent, log_spaced
+from simulate.adagrad.descent import build_descent, log_spaced
+from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.reference import reference_curves
+from simulate.adagrad.state import QUANTITIES
 from simulate.problems import PROBLEMS, parse_problem
 from theory.laws import Empirical, parse_law
 
@@ -176,8 +176,8 @@ def test_over_seeds_is_mean_and_standard_error():
 
 @pytest.mark.parametrize("name", ["geman-mcclure", "separable:90"])
 def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(monkeypatch, tmp_path, name):
-    monkeypatch.setattr("simulate.adagrad._LEG", 1.0)  # one chunk a leg
-    monkeypatch.setattr("simulate.adagrad._SAVE_EVERY", 0.0)
+    monkeypatch.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)  # one chunk a leg
+    monkeypatch.setattr("simulate.adagrad.monte_carlo._SAVE_EVERY", 0.0)
     problem, path = parse_problem(name), tmp_path / "deep" / "state.npz"
     descent = build_descent(
         problem, POWERS, RATES, RATIOS, UNIFORM, steps=2000 if problem.dimension == 1 else 210, seeds=20
@@ -233,7 +233,7 @@ def test_a_broken_state_file_is_refused_in_one_line(tmp_path, kept):
 
 
 def test_progress_ends_at_its_total(monkeypatch):
-    monkeypatch.setattr("simulate.adagrad._LEG", 1.0)
+    monkeypatch.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
     seen: list[tuple[int, int]] = []
     simulate_adagrad(GEMAN, 1.0, 0.1, 1.0, UNIFORM, steps=600, progress=lambda *pair: seen.append(pair))
     assert seen == [(256, 600), (512, 600), (600, 600)]

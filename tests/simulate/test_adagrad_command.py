@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
-from simulate import adagrad_commands, simulate_adagrad
-from simulate.adagrad_bounds import arm_bound
-from simulate.descent import build_descent
+from simulate import simulate_adagrad
+from simulate.adagrad import commands
+from simulate.adagrad.bounds import arm_bound
+from simulate.adagrad.descent import build_descent
+from simulate.adagrad.exponent import fitted_exponent
 from simulate.problems import parse_problem
-from simulate.rates import fitted_exponent
 from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
 from theory.adagrad.convergence import Bound, adagrad_bound, enlarged_gradient_bound, low_noise_bound
 from theory.laws import parse_law
@@ -167,7 +168,7 @@ def test_a_bound_that_fails_is_listed_with_exit_code_1(monkeypatch, capsys):
     def tiny(steps, **constants):
         return Bound(*(np.where(steps > 50, 1e-9, 1.0) for _ in range(3)))
 
-    monkeypatch.setattr("simulate.adagrad_bounds.adagrad_bound", tiny)
+    monkeypatch.setattr("simulate.adagrad.bounds.adagrad_bound", tiny)
     result = result_of(capsys, "--power", "1", "1.5", code=1)
     assert {violation["power"] for violation in result["violations"]} == {1.0}
     assert [violation["step"] for violation in result["violations"]] == [t for t in result["steps"] if t > 50]
@@ -181,7 +182,7 @@ def test_chance_is_no_violation(monkeypatch, capsys):
     runs = simulate_adagrad(parse_problem("geman-mcclure"), 1.0, 0.1, 2.0, UNIFORM, steps=200, seeds=4)
     mean = runs.over_seeds(runs.mean_square)[0][0, 0, 0]
     monkeypatch.setattr(
-        "simulate.adagrad_bounds.adagrad_bound",
+        "simulate.adagrad.bounds.adagrad_bound",
         lambda steps, **constants: Bound(mean * (1 - 1e-12), 0.0, 0.0),
     )
     steps = [
@@ -249,7 +250,7 @@ def test_bad_input_makes_one_line(capsys, flags, message):
 
 
 def test_interrupted_it_says_so_and_continues(monkeypatch, capsys, tmp_path):
-    original = adagrad_commands.run_descent
+    original = commands.run_descent
 
     def interrupted(descent, *, state, **options):
         def progress(done: int, total: int) -> None:
@@ -258,8 +259,8 @@ def test_interrupted_it_says_so_and_continues(monkeypatch, capsys, tmp_path):
         return original(descent, **options | {"progress": progress}, state=state)
 
     with monkeypatch.context() as patched:
-        patched.setattr("simulate.adagrad._LEG", 1.0)
-        patched.setattr(adagrad_commands, "run_descent", interrupted)
+        patched.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
+        patched.setattr(commands, "run_descent", interrupted)
         assert run("--steps", "1000") == 130
     kept = list((tmp_path / "runs").iterdir())
     assert len(kept) == 1

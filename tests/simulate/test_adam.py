@@ -7,9 +7,9 @@ import pytest
 
 from gradpower.tools.errors import InputError
 from simulate import simulate_adam
-from simulate.noise import CHUNK, block_sources, noise_chunks
-from simulate.reference import reference_updates
-from simulate.setting import Setting
+from simulate.adam.noise import CHUNK, block_sources, noise_chunks
+from simulate.adam.reference import reference_updates
+from simulate.adam.setting import Setting
 from theory.laws import Empirical, parse_law
 
 UNIFORM = parse_law("uniform")

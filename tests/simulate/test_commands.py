@@ -9,7 +9,8 @@ import tyro
 
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import Output, progress_bar
-from simulate import commands, simulate_adam
+from simulate import simulate_adam
+from simulate.adam import commands
 from theory.adam.example import Example
 from theory.adam.optimum import optimal_power
 from theory.laws import parse_law

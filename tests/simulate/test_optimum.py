@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradpower.tools.errors import InputError
-from simulate.optimum import monte_carlo_optimal_power
+from simulate.adam.optimum import monte_carlo_optimal_power
 from theory.adam.optimum import optimal_power
 from theory.laws import parse_law
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
-from simulate.problem_assumptions import (
+from simulate.adagrad.problem_assumptions import (
     high_noise_constant,
     largest_noisy_gradient,
     low_noise_constant,

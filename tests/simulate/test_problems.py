@@ -9,8 +9,8 @@ from numba import njit
 from scipy.optimize import minimize
 
 from gradpower.tools.errors import InputError
-from simulate.elementary import exp2, log2
 from simulate.problems import PROBLEMS, parse_problem
+from simulate.problems.elementary import exp2, log2
 
 NAMES = [*PROBLEMS, "separable:1", "separable:7", "logistic:3", "quadratic:1"]
 # Where L is claimed to be attained, and the largest gradients to be the suprema.

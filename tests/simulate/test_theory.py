@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from simulate import simulate_adam
-from simulate.reference import adam_averages
-from simulate.setting import Setting
-from simulate.truncation import largest_rms, truncation_bound
+from simulate.adam.reference import adam_averages
+from simulate.adam.setting import Setting
+from simulate.adam.truncation import largest_rms, truncation_bound
 from theory.adam.moments import power_moments
 from theory.adam.update import exact_update
 from theory.laws import Empirical, parse_law
@@ -74,7 +74,7 @@ def test_as_many_literal_steps_as_the_window_are_the_stationary_simulation():
 )
 def test_truncation_bound_holds_for_short_windows(monkeypatch, window, beta1, beta2, epsilon):
     """The same noise seen whole and through a short window: the bound holds, and is no idle one."""
-    monkeypatch.setattr("simulate.setting.stationary_window", lambda beta1, beta2: window)
+    monkeypatch.setattr("simulate.adam.setting.stationary_window", lambda beta1, beta2: window)
     law = parse_law("gaussian")
     scales = np.array([10 * MEAN])
     setting = Setting(POWERS, MEAN, scales, law, beta1, beta2, epsilon, 2000, None, 0, antithetic=False)

@@ -1,0 +1,168 @@
+"""The table of commands: where each lives, and what the overview says about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command lives, and what the overview says about it.
+
+    A `prepared` command's attribute is a function of the flags, which returns the command and the flags left for it:
+    its defaults depend on what is asked for.
+    """
+
+    module: str
+    attribute: str
+    help: str
+    example: str
+    prepared: bool = False
+
+
+COMMANDS = {
+    "reproduce": Command(
+        "figures.commands",
+        "reproduce",
+        "Figure 7, the optimal powers, a phase diagram and the claims of Section 4",
+        "gradpower reproduce",
+    ),
+    "convergence": Command(
+        "figures.convergence_commands",
+        "convergence",
+        "six questions about the convergence theorems, answered by simulation",
+        "gradpower convergence",
+    ),
+    "step-time": Command(
+        "figures.step_time_commands",
+        "step_time",
+        "what the power costs: AdamWPower's step against torch's AdamW on this machine",
+        "gradpower step-time --size 1M 10M",
+    ),
+    "recipes": Command(
+        "experiments.train_commands",
+        "recipes",
+        "the pre-training recipes: the paper's, and smaller ones",
+        "gradpower recipes",
+    ),
+    "train": Command(
+        "experiments.train_commands",
+        "train",
+        "pre-train by a recipe; killed at any moment, it goes on from its last checkpoint",
+        "gradpower train pocket --optimizer.power 1.2",
+        prepared=True,
+    ),
+    "sweep": Command(
+        "experiments.sweeps.commands",
+        "sweep",
+        "run every arm of a study, on many processes or machines, and judge it by its declared rule",
+        "gradpower sweep example --workers 2",
+    ),
+    "status": Command(
+        "experiments.sweeps.commands",
+        "status",
+        "where the arms of a study are",
+        "gradpower status example --watch",
+    ),
+    "curves": Command(
+        "figures.training_commands",
+        "curves",
+        "draw the losses of training runs",
+        "gradpower curves runs/pocket-*",
+    ),
+    "analyse": Command(
+        "figures.sweep_commands",
+        "analyse",
+        "judge a study by its declared rule: which powers are better, and how the best one moves",
+        "gradpower analyse runs/example",
+    ),
+    "noise": Command(
+        "figures.noise_commands",
+        "noise",
+        "measure gradient noise by module at a checkpoint, and predict the best power from it",
+        "gradpower noise pocket --batch-sizes 8 32 128",
+    ),
+    "batch-size": Command(
+        "figures.batch_size_commands",
+        "batch_size",
+        "Figures 2 and 6: the best power and the batch size, with controls",
+        "gradpower batch-size",
+    ),
+    "noise-along": Command(
+        "figures.noise_commands",
+        "noise_along",
+        "the gradient noise along the runs of a study",
+        "gradpower noise-along runs/batch-size-pocket",
+    ),
+    "noise-figure": Command(
+        "figures.noise_commands",
+        "noise_figure",
+        "draw a measurement of gradient noise",
+        "gradpower noise-figure runs/noise-pocket-0123456789ab-0",
+    ),
+    "figure": Command(
+        "figures.commands",
+        "figure",
+        "draw one figure, with its data beside it",
+        "gradpower figure 7",
+    ),
+    "theory check": Command(
+        "theory.claims.commands",
+        "check",
+        "check every claim: symbolically, numerically and in ball arithmetic",
+        "gradpower theory check --json",
+    ),
+    "theory update": Command(
+        "theory.adam.commands",
+        "update",
+        "the exact expected update of Adam on powered gradients",
+        "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
+    ),
+    "theory optimal-power": Command(
+        "simulate.adam.commands",
+        "optimal_power",
+        "the power with the largest expected update, by four methods",
+        "gradpower theory optimal-power --noise-to-signal 10 --method exact",
+    ),
+    "theory phase-diagram": Command(
+        "figures.commands",
+        "phase_diagram",
+        "the optimal power against noise ratio, noise law and epsilon",
+        "gradpower theory phase-diagram",
+    ),
+    "theory bound": Command(
+        "theory.adagrad.commands",
+        "bound",
+        "a convergence bound of Section 4.2, term by term",
+        "gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99",
+    ),
+    "theory assumptions": Command(
+        "theory.adagrad.commands",
+        "assumptions",
+        "the best constants of Assumptions 4.6 and 4.9 for a noise law",
+        "gradpower theory assumptions --law binary --power 0.5 1.2 3",
+    ),
+    "theory measured-assumptions": Command(
+        "theory.measured.commands",
+        "measured_assumptions",
+        "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
+        "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",
+    ),
+    "simulate adam": Command(
+        "simulate.adam.commands",
+        "adam",
+        "Monte Carlo of Adam on powered gradients",
+        "gradpower simulate adam --power 1.2 --noise-to-signal 10 --seed 1",
+    ),
+    "simulate adagrad": Command(
+        "simulate.adagrad.commands",
+        "adagrad",
+        "Adagrad on powered gradients of test problems, against the convergence theorems",
+        "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
+    ),
+    "simulate assumptions": Command(
+        "simulate.adagrad.problem_assumptions",
+        "assumptions",
+        "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
+        "gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Learning rates by module: Blockwise's ratios, and factors made from signal-to-noise ratios."""

@@ -1,0 +1,1 @@
+"""The powered optimizers, and the step that they share."""

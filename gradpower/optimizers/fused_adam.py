@@ -1,0 +1,171 @@
+"""The one-pass step of AdamPower and AdamWPower, and which way a step is taken."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gradpower.groups import unwrapped
+from gradpower.kernels.layout import fills_memory, same_layout
+from gradpower.optimizers.base import PoweredOptimizer, Step, base_of
+from gradpower.optimizers.combined import CombinedOptimizer
+from gradpower.optimizers.shards import local_part, reduce_and_localize
+from gradpower.optimizers.stand_in import Group, with_gradient
+from gradpower.transform import SignPower, is_plain
+
+KERNELS = {"cpu": "gradpower.kernels.adamw_cpu", "cuda": "gradpower.kernels.adamw_triton"}
+
+
+class FusedAdamStep(PoweredOptimizer):
+    """The one-pass step of AdamPower and AdamWPower with `fused=True`: φ_p is applied in registers.
+
+    Where no kernel fits (AMSGrad, complex or sparse gradients, a dtype or a machine it is not made for;
+    `step_paths` tells) the powered gradients go through torch's own fused step, a portion at a time: the same numbers
+    within float32 rounding. For a layout in memory that torch's fused step on the CPU gets wrong (a gradient or moment
+    laid out unlike its parameter, a parameter with gaps) its for-loop is taken instead. Of DTensors each process steps
+    its own shards.
+    """
+
+    def _step_group(self, step: Step, group: Group, transform: SignPower, largest: int) -> None:
+        if not group["fused"] or transform.is_identity:
+            super()._step_group(step, group, transform, largest)
+        elif not self._kernel_step(group, transform):
+            alike = all(_alike(p, t) for p in with_gradient(group) for t in (p.grad, *self.state[p].values()))
+            seen = group if alike else {**group, "fused": False, "foreach": False}
+            super()._step_group(step, seen, transform, largest)
+
+    def _kernel_step(self, group: Group, transform: SignPower) -> bool:
+        """Take the step of a group in one pass over memory and return True, if there is a kernel for it."""
+        kernel, _ = _kernel_of(group, warn=True)
+        if kernel is None:
+            return False
+        # torch makes the state and hands out its lists; the checks that go with it are torch's too.
+        for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
+            if hasattr(self, check):
+                getattr(self, check)()
+                break
+        lists: tuple[list[Tensor], ...] = ([], [], [], [], [], [])
+        self._init_group(group, *lists)  # type: ignore[attr-defined]
+        reduce_and_localize(*lists)
+        params, gradients, first, second, _, steps = lists
+        if not params:
+            return True
+        taken: bool = kernel.adamw_power_(
+            params,
+            gradients,
+            first,
+            second,
+            steps,
+            decoupled=group["decoupled_weight_decay"],
+            **_hyperparameters(group, transform, params[0].device),
+        )
+        return taken
+
+
+def step_paths(optimizer: Optimizer) -> list[str]:
+    """Return how the next step of each parameter group is taken, in words.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        Any, or a trainer's wrapper of one. Gradients need not be there yet, but only with them can what depends on
+        them be said. A step under torch.compile uses no kernel.
+
+    Returns
+    -------
+    list of str
+        For each group "base" (not powered, or p = 1), "one pass: NAME of the kernel's module", or "powered gradients,
+        then the base", followed by the reason if `fused=True` asked for one pass.
+
+    Examples
+    --------
+    >>> from gradpower import AdamWPower
+    >>> step_paths(AdamWPower([torch.nn.Parameter(torch.zeros(2))], power=1.2))
+    ['powered gradients, then the base']
+    """
+    optimizer = unwrapped(optimizer)
+    return [_path(optimizer, group) for group in optimizer.param_groups]
+
+
+def _path(optimizer: Optimizer, group: Group) -> str:
+    if isinstance(optimizer, CombinedOptimizer):
+        optimizer = optimizer.optimizers[group["algorithm"]]
+    if not isinstance(optimizer, PoweredOptimizer):
+        return "base"
+    if optimizer.clip is None and SignPower(group["power"], group["offset"]).is_identity:
+        return "base"
+    if not group.get("fused"):
+        return "powered gradients, then the base"
+    if not isinstance(optimizer, FusedAdamStep):
+        return (
+            f"powered gradients, then the base (there is no kernel for {base_of(type(optimizer)).__name__})"
+        )
+    kernel, why = _kernel_of(group)
+    if kernel is not None:
+        return f"one pass: {kernel.__name__}"
+    return f"powered gradients, then the base ({why})"
+
+
+def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, str]:
+    """Return the kernel for a group, as far as it can be known without its state, or why there is none."""
+    params = with_gradient(group) or group["params"]
+    if not params:
+        return None, "no parameters"
+    if group["amsgrad"]:
+        return None, "amsgrad=True has no kernel"
+    if any(p.is_complex() or (p.grad is not None and p.grad.layout != torch.strided) for p in params):
+        return None, "sparse or complex tensors have no kernel"
+    name = KERNELS.get(params[0].device.type)
+    kernel = import_module(name) if name else None
+    why = kernel.reason() if kernel else f"there is no kernel for {params[0].device.type}"
+    if why and warn:
+        _warn_once(why)
+    if kernel and not why and not kernel.supports(list(map(local_part, params))):
+        why = "a parameter is of a dtype, layout or class that the kernel does not take"
+    return (None, why) if why else (kernel, "")
+
+
+@functools.cache
+def _warn_once(why: str) -> None:
+    message = f"fused=True: the power takes passes over memory of its own ({why})"
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def _alike(p: Tensor, t: object) -> bool:
+    """Whether a gradient or moment lies in memory as its parameter does; asked of plain tensors on the CPU only."""
+    if not isinstance(t, Tensor) or not t.ndim:
+        return True
+    p, t = local_part(p), local_part(t)
+    # Shapes differ where a gradient is yet to be redistributed.
+    if p.shape != t.shape or not (is_plain(p) and is_plain(t) and p.is_cpu):
+        return True
+    return fills_memory(p) and same_layout(p, t)
+
+
+def _hyperparameters(group: Group, transform: SignPower, device: torch.device) -> dict[str, Any]:
+    """Return the numbers of a step; a tensor only if it has to be read on a device, where it is then."""
+    beta1, beta2 = group["betas"]
+    values = {
+        "power": transform.power,
+        "lr": group["lr"],
+        "gradient_scale": 1.0 if transform.before is None else transform.before,
+        "powered_scale": 1.0 if transform.after is None else transform.after,
+    }
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            values[name] = float(value) if value.is_cpu else value.to(device)
+    return values | {
+        "offset": transform.offset,
+        "beta1": float(beta1),
+        "beta2": float(beta2),
+        "weight_decay": group["weight_decay"],
+        "epsilon": group["eps"],
+        "maximize": group["maximize"],
+    }

@@ -1,0 +1,109 @@
+"""The split of a model's parameters between Muon and AdamW."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from gradpower.names import match_parameters
+from gradpower.optimizers.stand_in import Group
+from gradpower.tools.errors import InputError, require
+
+# The embedding's inputs are one-hot, and the outputs of head, router and shared-expert gate are logits.
+ADAMW_PATTERNS = (r"(?:^|\.)embed_tokens\.", r"(?:^|\.)(?:lm_head|mlp\.gate|shared_expert_gate)\.")
+
+
+def muon_groups(
+    model: nn.Module,
+    *,
+    adamw_patterns: Sequence[str] = ADAMW_PATTERNS,
+    muon: Mapping[str, Any] | None = None,
+    adamw: Mapping[str, Any] | None = None,
+) -> list[Group]:
+    """Return the parameter groups of `MuonAdamWPower`: hidden matrices to Muon, all else to AdamW.
+
+    Muon makes all singular values of an update equal, which suits matrices whose inputs and outputs are both
+    hidden activations. By default AdamW keeps the embedding, whose inputs are one-hot, and the layers whose
+    outputs are logits: the head and, in a mixture of experts, the router and the gate of the shared expert
+    (the sources name the head only; the other two are this project's choice). It also keeps norms and biases, which
+    are no matrices, even where the biases of several experts are stacked, the kernels of
+    convolutions, and what weights are computed from (`weight_norm`, `spectral_norm` and other parametrizations).
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The model. A tied parameter goes to AdamW if one of its names does; frozen ones are left out.
+    adamw_patterns : sequence of str
+        Regular expressions; a matrix with one found in its name goes to AdamW. The default fits LLaMA and
+        Qwen2-MoE of transformers 4 and 5; without "mlp.gate" in it the router goes to Muon.
+    muon, adamw : mapping, optional
+        Options of the two groups, such as {"lr": 3e-4} or {"power": 1.0}.
+
+    Returns
+    -------
+    list of dict
+        One group with "algorithm" and "name" equal to "muon", and if anything is left one with "adamw".
+
+    Raises
+    ------
+    InputError
+        If `adamw_patterns` is no sequence of regular expressions, a pattern matches no parameter left by earlier
+        ones, or no matrix is left for Muon.
+
+    Examples
+    --------
+    >>> model = nn.ModuleDict({"embed_tokens": nn.Embedding(5, 2), "up": nn.Linear(2, 4), "lm_head": nn.Linear(2, 5)})
+    >>> for group in muon_groups(model, adamw={"power": 1.0}):
+    ...     print(group["algorithm"], group.get("power"), [tuple(p.shape) for p in group["params"]])
+    muon None [(4, 2)]
+    adamw 1.0 [(5, 2), (5, 2), (5,), (4,)]
+    """
+    if isinstance(adamw_patterns, str):
+        raise InputError("adamw_patterns", adamw_patterns, "a sequence of regular expressions")
+    patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
+    try:
+        owned, others = match_parameters(model, patterns)
+    except ValueError:
+        if adamw_patterns != ADAMW_PATTERNS:
+            raise
+        names = ", ".join(name for name, _ in itertools.islice(model.named_parameters(), 3))
+        allowed = (
+            'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
+        )
+        raise InputError("model", f"{type(model).__name__} with {names}, …", allowed) from None
+    unsuited = _computed_from(model)
+    unsuited |= {p for m in model.modules() if isinstance(m, _ConvNd) for p in m.parameters(recurse=False)}
+    matrices = {
+        name: p
+        for name, p in others.items()
+        if p.ndim >= 2 and not name.endswith("bias") and p not in unsuited
+    }
+    require(matrices, "model", type(model).__name__, "a model with a trainable matrix for Muon")
+    rest = [p for parameters in owned for p in parameters]
+    rest += [p for name, p in others.items() if name not in matrices]
+    groups = [_group("muon", matrices.values(), muon)]
+    return [*groups, _group("adamw", rest, adamw)] if rest else groups
+
+
+def _group(algorithm: str, params: Iterable[nn.Parameter], options: Mapping[str, Any] | None) -> Group:
+    return {"name": algorithm, **(options or {}), "params": list(params), "algorithm": algorithm}
+
+
+def _computed_from(model: nn.Module) -> set[nn.Parameter]:
+    """Return the parameters from which a module computes its weight: weight_norm's, spectral_norm's and others'."""
+    parts: set[nn.Parameter] = set()
+    for module in model.modules():
+        if isinstance(module, ParametrizationList):
+            parts.update(module.parameters())
+        for hook in module._forward_pre_hooks.values():  # the older form of the two
+            if isinstance(hook, WeightNorm | SpectralNorm):
+                names = (f"{hook.name}_{part}" for part in ("g", "v", "orig"))
+                parts.update(getattr(module, name) for name in names if hasattr(module, name))
+    return parts

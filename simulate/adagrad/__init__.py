@@ -1,0 +1,1 @@
+"""Adagrad on powered gradients of test problems, against its convergence theorems."""

@@ -1,0 +1,228 @@
+"""Which theorem speaks of an arm of the simulation, and its bound with every constant that goes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student_t
+
+from gradpower.tools.errors import InputError, require
+from simulate.adagrad.descent import Descent
+from simulate.adagrad.problem_assumptions import (
+    high_noise_constant,
+    largest_noisy_gradient,
+    low_noise_constant,
+)
+from theory.adagrad.alignment import high_noise_alignment
+from theory.adagrad.convergence import (
+    Bound,
+    adagrad_bound,
+    enlarged_gradient_bound,
+    high_noise_bound,
+    low_noise_bound,
+    second_moment_bound,
+)
+from theory.adam.moments import power_moments
+from theory.numerics.inputs import Array
+
+Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
+
+
+@dataclass(frozen=True)
+class ArmBound:
+    """A theorem's bound on the averages of one arm, or the reason why there is none.
+
+    Attributes
+    ----------
+    theorem : str
+        "4.5", "4.8", "4.11" or "none".
+    note : str
+        Why none, or in which sense; may be empty.
+    alignment : float
+        c of Assumption 4.6 or s of Assumption 4.9; 1 for Theorem 4.5, NaN without a theorem.
+    gradient_bound : float
+        R, enlarged by ε as the proofs need it.
+    bound : Bound or None
+        Over the checkpoints.
+    """
+
+    theorem: str
+    note: str
+    alignment: float = np.nan
+    gradient_bound: float = np.nan
+    bound: Bound | None = None
+
+    @property
+    def average(self) -> str:
+        """Name of the curve that the theorem bounds."""
+        return "mean_power" if self.theorem == "4.8" else "mean_square"
+
+
+def arm_bound(
+    descent: Descent,
+    noise_to_signal: float,
+    power: float,
+    learning_rate: float,
+    *,
+    theorem: Theorem = "auto",
+    gradient_bound: float | None = None,
+) -> ArmBound:
+    """Return the bound that Section 4.2 proves for an arm.
+
+    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for
+    p ≠ 1 under other additive noise (its proof holds for p < 1 as well).
+
+    Parameters
+    ----------
+    descent : Descent
+        The simulation.
+    noise_to_signal, power, learning_rate : float
+        The arm.
+    theorem : str
+        A theorem by number instead of the automatic choice, or "none".
+    gradient_bound : float, optional
+        Bound on |g_i| to take instead of the one that the problem and the law give.
+
+    Raises
+    ------
+    InputError
+        For a theorem that does not speak of such an arm.
+
+    Examples
+    --------
+    >>> from simulate.adagrad.descent import build_descent
+    >>> from simulate.problems import parse_problem
+    >>> from theory.laws import parse_law
+    >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
+    >>> arm_bound(descent, 1.0, 1.0, 0.1).note
+    'outside Assumption 4.4: gradients have no bound'
+    """
+    chosen, note = _choice(descent, noise_to_signal, power, theorem)
+    if chosen == "none":
+        return ArmBound(chosen, note)
+    largest = gradient_bound
+    if largest is None:
+        largest = largest_noisy_gradient(descent.problem, noise_to_signal, descent.law, descent.noise)
+    if not np.isfinite(largest):
+        return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
+    alignment = 1.0
+    if chosen != "4.5":
+        constant = low_noise_constant if chosen == "4.8" else high_noise_constant
+        alignment = constant(descent.problem, power, noise_to_signal, descent.law, descent.noise)
+    if not alignment > 0:
+        assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
+        return ArmBound(
+            "none", f"Assumption {assumption} fails: the best {name} is {alignment:.3g}", alignment
+        )
+    constants = {
+        "gap": descent.problem.start_value - descent.problem.minimum,
+        "learning_rate": learning_rate,
+        "smoothness": descent.problem.smoothness,
+        "gradient_bound": float(enlarged_gradient_bound(largest, power, descent.epsilon)),
+        "epsilon": descent.epsilon,
+        "dimension": descent.problem.dimension,
+    }
+    steps = np.array(descent.checkpoints, dtype=np.float64)
+    if chosen == "4.5":
+        bound = adagrad_bound(steps, **constants)
+    else:
+        powered = low_noise_bound if chosen == "4.8" else high_noise_bound
+        bound = powered(steps, power, alignment=alignment, **constants)
+    return ArmBound(chosen, note, alignment, constants["gradient_bound"], bound)
+
+
+def unbounded_arm_bound(
+    descent: Descent,
+    noise_to_signal: float,
+    power: float,
+    learning_rate: float,
+    largest: Array,
+    steps: ArrayLike,
+) -> Bound:
+    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.convergence.second_moment_bound`.
+
+    Parameters
+    ----------
+    descent : Descent
+        The simulation, with additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|.
+    noise_to_signal, power, learning_rate : float
+        The arm.
+    largest : ndarray
+        Largest |∂_iF| for which the bound is to hold, shape (d,).
+    steps : array_like
+        T.
+
+    Examples
+    --------
+    >>> from simulate.adagrad.descent import build_descent
+    >>> from simulate.problems import parse_problem
+    >>> from theory.laws import parse_law
+    >>> problem = parse_problem("pseudo-huber")
+    >>> descent = build_descent(problem, 1.0, 5.0, 10.0, parse_law("gaussian"), steps=100)
+    >>> bound = unbounded_arm_bound(descent, 10.0, 1.0, 5.0, problem.largest_gradient, [1e4, 1e6])
+    >>> bound.total.round(1).tolist()
+    [150.5, 17.1]
+    """
+    problem, law = descent.problem, descent.law
+    sigma = noise_to_signal * problem.gradient_scale
+    return second_moment_bound(
+        steps,
+        alignment=float(np.min(high_noise_alignment(power, sigma, largest, law))),
+        second_moment=float(np.max(power_moments(power, largest, sigma, law).second)),
+        gap=problem.start_value - problem.minimum,
+        learning_rate=learning_rate,
+        smoothness=problem.smoothness,
+        epsilon=descent.epsilon,
+        dimension=problem.dimension,
+    )
+
+
+def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, confidence: float) -> Array:
+    """One-sided Student bounds below true means; `tests` of them hold together with the confidence (Bonferroni).
+
+    Examples
+    --------
+    >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1, confidence=0.95).round(4).tolist()
+    [0.8247]
+    """
+    return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
+
+
+def _choice(descent: Descent, noise_to_signal: float, power: float, theorem: Theorem) -> tuple[str, str]:
+    """The theorem, and a note on it."""
+    if theorem == "none":
+        return "none", "none asked for"
+    if descent.epsilon == 0:
+        return "none", "the bounds are infinite for ε = 0"
+    fading = descent.noise == "multiplicative" or noise_to_signal == 0
+    low = fading or (
+        power < 1
+        and low_noise_constant(descent.problem, power, noise_to_signal, descent.law, descent.noise) > 0
+    )
+    if theorem != "auto":
+        _require_range(theorem, power, low, fading)
+        return theorem, ""
+    if power == 1:
+        return "4.5", ""
+    if power < 1 and low:
+        return "4.8", ""
+    if not fading:
+        return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
+    kind = "multiplicative noise" if noise_to_signal else "no noise"
+    return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
+
+
+def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
+    allowed, holds = {
+        "4.5": ("p = 1", power == 1),
+        "4.8": ("p <= 1", power <= 1),
+        "4.11": ("p > 1", power > 1),
+    }[theorem]
+    require(holds, "power", power, f"{allowed} for Theorem {theorem}")
+    if theorem == "4.8" and power < 1 and not low:
+        raise InputError("theorem", theorem, "noise that fades with the gradient, or is sparse: else c = 0")
+    if theorem == "4.11" and fading:
+        raise InputError("theorem", theorem, "additive noise of positive scale: else s = 0")

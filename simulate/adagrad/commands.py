@@ -1,0 +1,259 @@
+"""The command `gradpower simulate adagrad`."""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from scipy.stats import t as student_t
+
+from gradpower.tools.errors import InputError, require
+from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
+from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.problems import parse_problem
+from theory.laws import parse_law
+from theory.numerics.inputs import positive
+
+_TABLE = Output()
+_STATES = Path("runs")
+
+
+def adagrad(
+    output: OutputFlags = _TABLE,
+    problem: str = "geman-mcclure",
+    power: tuple[float, ...] = (0.5, 1.0, 1.5),
+    learning_rate: tuple[float, ...] = (0.1,),
+    noise_to_signal: tuple[float, ...] = (0.5,),
+    law: str = "uniform",
+    noise: NoiseKind = "additive",
+    epsilon: float = 1e-8,
+    steps: int = 10_000,
+    seeds: int = 16,
+    seed: int = 0,
+    confidence: float = 0.95,
+    gradient_bound: float | None = None,
+    theorem: Theorem = "auto",
+    threads: int | None = None,
+) -> int:
+    """Adagrad on powered gradients of a test problem: averages of the gradient against the theorems' bounds.
+
+    The exit code is 1 if an average exceeds its bound by more than chance. An interrupted simulation is kept in
+    runs/, and the same command continues it.
+
+    Parameters
+    ----------
+    output
+        Where the result goes.
+    problem
+        geman-mcclure, river-valley, plateau, pseudo-huber, separable:D, logistic:D or quadratic:D.
+    power
+        One power p in (0, 10], or several.
+    learning_rate
+        One learning rate η > 0, or several.
+    noise_to_signal
+        One ratio r >= 0, or several: of σ_i to the largest |∂_iF| (additive), or to |∂_iF| (multiplicative).
+    law
+        Law of ξ, as in simulate adam.
+    noise
+        Whether g = ∂F + σξ with fixed σ, or g = ∂F·(1 + rξ).
+    epsilon
+        ε >= 0, under the root.
+    steps
+        Number T of steps.
+    seeds
+        Number of independent runs, at least 2.
+    seed
+        Seed of the noise. It alone, not the number of threads, decides the result.
+    confidence
+        Level of the intervals, and of all comparisons with the bounds together.
+    gradient_bound
+        Bound on |g| to take instead of the one that problem and law give.
+    theorem
+        4.5 (p = 1), 4.8 (p < 1, multiplicative noise), 4.11 (p > 1, additive noise), none, or auto.
+    threads
+        Threads; all cores if not given.
+
+    Examples
+    --------
+    $ gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary
+    """
+    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
+    if gradient_bound is not None:
+        positive("gradient_bound", gradient_bound)
+    descent = build_descent(
+        parse_problem(problem),
+        power,
+        learning_rate,
+        noise_to_signal,
+        parse_law(law),
+        noise=noise,
+        epsilon=epsilon,
+        steps=steps,
+        seeds=seeds,
+        seed=seed,
+    )
+    descent.law.require_moment(1.0)
+    arms = list(product(noise_to_signal, power, learning_rate))
+    bounds = [arm_bound(descent, *arm, theorem=theorem, gradient_bound=gradient_bound) for arm in arms]
+    runs = _simulated(descent, threads)
+    if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
+        raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
+    result = {
+        "steps": runs.steps,
+        "arms": _arms(runs, arms, bounds, confidence),
+        **_inputs(descent),
+        "confidence": confidence,
+        "asked_gradient_bound": gradient_bound,
+        "asked_theorem": theorem,
+    }
+    result["violations"] = _violations(result)
+    output.show(result, _table(result))
+    return 1 if result["violations"] else 0
+
+
+def _simulated(descent: Descent, threads: int | None) -> AdagradRuns:
+    """Run, or go on with, the simulation; its state file is removed when it is done."""
+    state = _STATES / f"adagrad-{descent.digest()}.npz"
+    if state.exists():
+        print(f"continuing the simulation kept in {state}", file=sys.stderr)
+    try:
+        with progress_bar("simulating Adagrad") as progress:
+            runs = run_descent(descent, threads=threads, progress=progress, state=state)
+    except KeyboardInterrupt:
+        if state.exists():
+            print(f"kept in {state}: the same command continues where it stopped", file=sys.stderr)
+        raise
+    state.unlink(missing_ok=True)
+    return runs
+
+
+def _inputs(descent: Descent) -> dict[str, Any]:
+    problem = descent.problem
+    return {
+        "problem": problem.name,
+        "dimension": problem.dimension,
+        "start_value": problem.start_value,
+        "minimum": problem.minimum,
+        "minimum_is_exact": problem.minimum_is_exact,
+        "smoothness": problem.smoothness,
+        "power": descent.powers,
+        "learning_rate": descent.learning_rates,
+        "noise_to_signal": descent.noise_to_signal,
+        "law": descent.law.name,
+        "noise": descent.noise,
+        "epsilon": descent.epsilon,
+        "total_steps": descent.steps,
+        "seeds": descent.seeds,
+        "seed": descent.seed,
+    }
+
+
+def _arms(
+    runs: AdagradRuns, arms: list[tuple[float, float, float]], bounds: list[ArmBound], confidence: float
+) -> list[dict[str, Any]]:
+    """One entry an arm, with all its curves."""
+    names = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
+    shape = (len(arms), *runs.mean_square.shape[3:])
+    flat = {name: getattr(runs, name).reshape(shape) for name in names}
+    quantile = student_t.ppf((1 + confidence) / 2, shape[1] - 1)
+    entries = []
+    for i, ((level, power, rate), bound) in enumerate(zip(arms, bounds, strict=True)):
+        curves: dict[str, Any] = {}
+        for name in names[:-1]:
+            curves[name], error = runs.over_seeds(flat[name][i])
+            curves[f"{name}_standard_error"] = error
+        exponent = fitted_exponent(runs.steps, flat[bound.average][i], confidence=confidence)
+        entry = {
+            "noise_to_signal": level,
+            "power": power,
+            "learning_rate": rate,
+            "theorem": bound.theorem,
+            "note": bound.note,
+            "average": bound.average,
+            "measured": float(curves[bound.average][-1]),
+            "half_width": float(quantile * curves[f"{bound.average}_standard_error"][-1]),
+            "exponent": float(exponent.mean),
+            "exponent_half_width": float(exponent.half_width),
+            "largest_gradient_seen": float(flat["largest_gradient"][i].max()),
+            "curves": curves,
+            "alignment": bound.alignment,
+            "gradient_bound": bound.gradient_bound,
+            "bound": None,
+        }
+        if bound.bound is not None:
+            terms = {name: getattr(bound.bound, name) for name in ("start", "variance", "curvature", "total")}
+            entry["bound"] = {name: np.broadcast_to(term, runs.steps.shape) for name, term in terms.items()}
+        entries.append(entry)
+    return entries
+
+
+def _violations(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Checkpoints where a mean, less its error, exceeds the bound; `confidence` holds for all comparisons together."""
+    bounded = [arm for arm in result["arms"] if arm["bound"]]
+    tests = max(1, len(bounded) * result["steps"].size)
+    found = []
+    for arm in bounded:
+        mean, error = (arm["curves"][arm["average"] + suffix] for suffix in ("", "_standard_error"))
+        lowest = least_mean(mean, error, result["seeds"], tests=tests, confidence=result["confidence"])
+        for k in np.flatnonzero(lowest > arm["bound"]["total"]):
+            where = {name: arm[name] for name in ("noise_to_signal", "power", "learning_rate", "theorem")}
+            found.append(
+                {**where, "step": result["steps"][k], "lowest": lowest[k], "bound": arm["bound"]["total"][k]}
+            )
+    return found
+
+
+def _table(result: dict[str, Any]) -> Table:
+    arms = result["arms"]
+    bounds = [arm["bound"]["total"][-1] if arm["bound"] else None for arm in arms]
+    slacks = [
+        None if bound is None else bound / arm["measured"] for bound, arm in zip(bounds, arms, strict=True)
+    ]
+    columns = {
+        "r": [arm["noise_to_signal"] for arm in arms],
+        "power": [arm["power"] for arm in arms],
+        "η": [arm["learning_rate"] for arm in arms],
+        "measured": [f"{arm['measured']:.3g} ± {arm['half_width']:.1g}" for arm in arms],
+        "theorem": [arm["theorem"] for arm in arms],
+        "bound": bounds,
+        "slack": slacks,
+        "exponent": [_exponent(arm) for arm in arms],
+    }
+    title = f"Adagrad on powered gradients: {result['problem']}, {result['noise']} {result['law']} noise"
+    table = result_table(title, columns, digits=3)
+    table.caption = "\n".join(_remarks(result))
+    return table
+
+
+def _exponent(arm: dict[str, Any]) -> str:
+    """The exponent with its half-width; – where there are too few checkpoints for one."""
+    if not np.isfinite(arm["exponent"]):
+        return "–"
+    return f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+
+
+def _remarks(result: dict[str, Any]) -> list[str]:
+    """What the table's columns mean, and what there is to say about its rows."""
+    arms = result["arms"]
+    remarks = [
+        f"measured: (1/T)·Σ‖∇F‖², {result['seeds']} runs of T = {result['total_steps']} steps",
+        f"r = σ_i/{'|∂_iF|' if result['noise'] == 'multiplicative' else 'max|∂_iF|'}; slack: bound/measured; "
+        "exponent a: measured falls like T^(−a) over the last two decades",
+    ]
+    if any(arm["average"] == "mean_power" for arm in arms):
+        remarks.append("where Theorem 4.8 speaks: (1/T)·Σ‖∇F‖_{p+1}^{p+1}")
+    remarks += dict.fromkeys(
+        f"r = {arm['noise_to_signal']:g}, p = {arm['power']:g}: {arm['note']}" for arm in arms if arm["note"]
+    )
+    if not result["minimum_is_exact"]:
+        remarks.append("bounds with a lower bound of F* in its place")
+    if result["violations"]:
+        remarks.append(f"{len(result['violations'])} averages lie ABOVE their bound (--json lists them)")
+    return remarks

@@ -1,0 +1,213 @@
+"""Monte Carlo of Adagrad on powered gradients over test problems: `simulate_adagrad` and what it returns."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradpower.tools.errors import require, whole
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.state import AdagradState, load_state, new_state, save_state
+from simulate.adam.monte_carlo import Progress
+from simulate.problems import Problem
+from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array
+
+_LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
+_SAVE_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class AdagradRuns:
+    """Averages along AdagradPower's path, run by run, at checkpoints T.
+
+    Arrays have the shape (noise levels, powers, learning rates, seeds, checkpoints). Gradients are the exact ones, at
+    the points θ_0 … θ_{T−1} from which the T steps start, as in Theorems 4.5, 4.8 and 4.11.
+
+    Attributes
+    ----------
+    steps : ndarray of int
+        The checkpoints T, shape (checkpoints,).
+    mean_square : ndarray
+        `(1/T)·Σ_t ‖∇F(θ_t)‖²`.
+    mean_power : ndarray
+        `(1/T)·Σ_t ‖∇F(θ_t)‖_{p+1}^{p+1}`.
+    mean_absolute : ndarray
+        `(1/T)·Σ_t ‖∇F(θ_t)‖_1`.
+    smallest_square : ndarray
+        `min_t ‖∇F(θ_t)‖²`.
+    value : ndarray
+        F(θ_T).
+    largest_gradient : ndarray
+        Largest |g_i| of a noisy gradient seen.
+    """
+
+    steps: np.ndarray[tuple[int], np.dtype[np.int64]]
+    mean_square: Array
+    mean_power: Array
+    mean_absolute: Array
+    smallest_square: Array
+    value: Array
+    largest_gradient: Array
+
+    @staticmethod
+    def over_seeds(curve: Array) -> tuple[Array, Array]:
+        """Mean of one of the curves over the seeds, and its standard error: (..., checkpoints) each."""
+        error = curve.std(axis=-2, ddof=1) / np.sqrt(curve.shape[-2])
+        return np.asarray(curve.mean(axis=-2)), np.asarray(error)
+
+
+def simulate_adagrad(
+    problem: Problem,
+    powers: ArrayLike,
+    learning_rates: ArrayLike,
+    noise_to_signal: ArrayLike,
+    law: NoiseLaw,
+    *,
+    noise: NoiseKind = "additive",
+    epsilon: float = 1e-8,
+    steps: int,
+    seeds: int = 16,
+    seed: int = 0,
+    checkpoints: ArrayLike | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    state: Path | None = None,
+) -> AdagradRuns:
+    """Simulate Adagrad on x_t = sign(g_t)|g_t|^p for all noise levels × powers × learning rates (Section 4.2).
+
+    `v ← v + x²`, `θ ← θ − η·x/√(v+ε)` coordinate by coordinate, from v = 0; where v + ε = 0, no step. Numbers
+    below 2^−1022 count as 0. The noisy gradient is `g_i = ∂_iF + σ_i·ξ_i` with fixed `σ_i = r·gradient_scale_i`
+    (additive), or `g_i = ∂_iF·(1 + r·ξ_i)` (multiplicative), ξ independent over steps, coordinates and runs. All
+    arms of a run see the same ξ. Results depend on the seed, not on the number of threads nor on interruptions.
+
+    Parameters
+    ----------
+    problem : Problem
+        F, from `simulate.problems.parse_problem`.
+    powers : array_like
+        p in (0, 10], one or a 1-D array.
+    learning_rates : array_like
+        η > 0, one or a 1-D array.
+    noise_to_signal : array_like
+        r >= 0, one or a 1-D array.
+    law : NoiseLaw
+        Law of ξ.
+    noise : {"additive", "multiplicative"}
+        How the noise enters.
+    epsilon : float
+        ε >= 0, under the root.
+    steps : int
+        T >= 1.
+    seeds : int
+        Number of independent runs, at least 2; more of them leave the first ones alone.
+    seed : int
+        Seed >= 0 of the noise.
+    checkpoints : array_like of int, optional
+        Increasing numbers of steps at which to look; about eight a decade if not given, 1 and T among them.
+    threads : int, optional
+        All cores by default.
+    progress : callable, optional
+        Called as progress(done, total) now and then.
+    state : Path, optional
+        File that keeps the state of an unfinished simulation. It is read if it exists, and written every ten seconds
+        and when the simulation is interrupted. The caller removes it.
+
+    Returns
+    -------
+    AdagradRuns
+        Curves over the checkpoints. Memory does not grow with T.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range or the state of another simulation, before any work; or for noise so wild that
+        |g|^{2p} overflows.
+
+    Examples
+    --------
+    >>> from simulate.problems import parse_problem
+    >>> from theory.laws import parse_law
+    >>> problem, law = parse_problem("geman-mcclure"), parse_law("uniform")
+    >>> runs = simulate_adagrad(problem, [0.5, 1.0], 0.5, 1.0, law, steps=100)
+    >>> runs.steps.size, runs.mean_square.shape
+    (15, (1, 2, 1, 16, 15))
+    """
+    descent = build_descent(
+        problem,
+        powers,
+        learning_rates,
+        noise_to_signal,
+        law,
+        noise=noise,
+        epsilon=epsilon,
+        steps=steps,
+        seeds=seeds,
+        seed=seed,
+        checkpoints=checkpoints,
+    )
+    return run_descent(descent, threads=threads, progress=progress, state=state)
+
+
+def run_descent(
+    descent: Descent,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    state: Path | None = None,
+) -> AdagradRuns:
+    """Simulate what `descent` says; otherwise as `simulate_adagrad`."""
+    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
+    current = new_state(descent) if state is None else load_state(descent, state)
+    _run(descent, current, workers, progress or (lambda done, total: None), state)
+    curves = current.by_name(descent)
+    _require_finite(descent, curves)
+    return AdagradRuns(np.array(descent.checkpoints), **curves)
+
+
+def _run(descent: Descent, state: AdagradState, workers: int, progress: Progress, path: Path | None) -> None:
+    """Advance all tiles leg by leg; between legs all are equally far, and the state can be saved."""
+    blocks, tiles = state.steps_done.shape
+    groups = np.array_split(np.arange(tiles), min(tiles, -(-workers // blocks)))
+    parts = [(block, slice(group[0], group[-1] + 1)) for block, group in product(range(blocks), groups)]
+    leg = descent.chunk * max(1, round(_LEG / (state.theta.size * descent.chunk)))
+    saved = time.monotonic()
+    while (done := int(state.steps_done[0, 0])) < descent.steps:
+        until = min(done + leg, descent.steps)
+        advance = partial(_advance, descent, state, until)
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                list(pool.map(advance, parts))
+                progress(until, descent.steps)
+            except KeyboardInterrupt:
+                pool.shutdown()
+                for part in parts:  # what was under way is done by now; the rest must not stay behind
+                    advance(part)
+                if path is not None:
+                    save_state(state, descent, path)
+                raise
+        if path is not None and time.monotonic() - saved > _SAVE_EVERY:
+            save_state(state, descent, path)
+            saved = time.monotonic()
+
+
+def _advance(descent: Descent, state: AdagradState, until: int, part: tuple[int, slice]) -> None:
+    state.advance(descent, *part, until)
+
+
+def _require_finite(descent: Descent, curves: dict[str, Array]) -> None:
+    """Raise InputError where a power may have left the range of float64."""
+    power = descent.powers[:, None, None, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        x_squares = descent.steps * curves["largest_gradient"] ** (2 * power)
+        gradient = np.sqrt(descent.steps * curves["mean_square"])
+        finite = np.isfinite(x_squares) & np.isfinite(gradient ** (power + 1))
+    require(np.all(finite), "law", descent.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")

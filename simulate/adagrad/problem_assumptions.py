@@ -1,0 +1,166 @@
+"""Assumptions 4.4, 4.6 and 4.9 on a test problem: their constants, or where they fail; and the command that says so."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradpower.tools.terminal import Output, OutputFlags, result_table
+from simulate.adagrad.descent import NoiseKind
+from simulate.problems import Problem, parse_problem
+from theory.adagrad.alignment import alignment, high_noise_alignment
+from theory.laws import NoiseLaw, Sparse, parse_law
+from theory.numerics.inputs import nonnegative, power_in_range
+
+_TABLE = Output()
+
+
+def largest_noisy_gradient(
+    problem: Problem, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
+) -> float:
+    """sup|g_i| over points, coordinates and noise: R of Assumption 4.4, infinite if there is none.
+
+    Additive noise has σ_i = r·gradient_scale_i, multiplicative noise σ_i = r·|∂_iF|.
+
+    Examples
+    --------
+    >>> from theory.laws import Binary
+    >>> largest_noisy_gradient(parse_problem("pseudo-huber"), 0.5, Binary(), "additive")
+    1.5
+    """
+    reach = noise_to_signal * law.reach if noise_to_signal else 0.0
+    scale = problem.largest_gradient if noise == "multiplicative" else problem.gradient_scale
+    return float(np.max(problem.largest_gradient + scale * reach))
+
+
+def low_noise_constant(
+    problem: Problem, power: float, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
+) -> float:
+    """The best c of Assumption 4.6 over all coordinates and points of a problem, p < 1; not positive if it fails.
+
+    Under additive noise some |∂_iF| are arbitrarily small, and c is the limit of a_p(r) as r → ∞: for symmetric noise
+    the probability that ξ is exactly 0, which only sparse noise has. Skewed noise turns E φ_p against small gradients.
+
+    Examples
+    --------
+    >>> from theory.laws import Uniform
+    >>> problem = parse_problem("plateau")
+    >>> low_noise_constant(problem, 0.5, 0.3, Uniform(), "additive")
+    0.0
+    >>> round(low_noise_constant(problem, 0.5, 0.3, Uniform(), "multiplicative"), 4)
+    0.9962
+    """
+    if noise_to_signal == 0 or power == 1:
+        return 1.0
+    if noise == "multiplicative":  # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
+        return float(alignment(power, noise_to_signal, law))
+    if not law.symmetric:
+        return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
+    return 1 - law.probability if isinstance(law, Sparse) else 0.0
+
+
+def high_noise_constant(
+    problem: Problem, power: float, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
+) -> float:
+    """The best s of Assumption 4.9 (C1) over all coordinates and points of a problem; not positive if it fails.
+
+    Noise in proportion to the gradient has `∇F·E φ_p = a_p·|∇F|^{p+1}`, far below any s·|∇F|² at small gradients for
+    p > 1, and so has no noise.
+
+    Examples
+    --------
+    >>> from theory.laws import Binary
+    >>> round(high_noise_constant(parse_problem("pseudo-huber"), 3, 2.0, Binary(), "additive"), 6)  # 3·σ²
+    12.0
+    """
+    if power == 1:
+        return 1.0
+    if noise == "multiplicative" or noise_to_signal == 0:
+        return 0.0
+    sigma = noise_to_signal * problem.gradient_scale
+    # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
+    ratios = [float(f"{ratio:.12g}") for ratio in problem.largest_gradient / sigma]
+    distinct, coordinate = np.unique(ratios, return_inverse=True)
+    unit = high_noise_alignment(power, 1.0, distinct, law)
+    return float(np.min(sigma ** (power - 1) * unit[coordinate]))
+
+
+def assumptions(
+    output: OutputFlags = _TABLE,
+    problem: str = "geman-mcclure",
+    power: tuple[float, ...] = (0.25, 0.5, 0.75, 1.2, 1.5, 2.0, 3.0),
+    noise_to_signal: float = 1.0,
+    law: str = "uniform",
+    noise: NoiseKind = "additive",
+) -> None:
+    """Find the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem, over all its points and coordinates.
+
+    Parameters
+    ----------
+    output
+        Where the result goes.
+    problem
+        geman-mcclure, river-valley, plateau, pseudo-huber, separable:D, logistic:D or quadratic:D.
+    power
+        Powers p > 0.
+    noise_to_signal
+        r >= 0: of σ_i to the largest |∂_iF| (additive), or to |∂_iF| (multiplicative).
+    law
+        Law of ξ, as in simulate adam.
+    noise
+        Whether g = ∂F + σξ with fixed σ, or g = ∂F·(1 + rξ).
+
+    Examples
+    --------
+    $ gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10
+    """
+    chosen, noise_law = parse_problem(problem), parse_law(law)
+    r = float(nonnegative("noise_to_signal", noise_to_signal))
+    bound = largest_noisy_gradient(chosen, r, noise_law, noise)
+    rows = [_row(chosen, float(p), r, noise_law, noise, bound) for p in power_in_range("power", power)]
+    result = {
+        "problem": chosen.name,
+        "dimension": chosen.dimension,
+        "minimum": chosen.minimum,
+        "minimum_is_exact": chosen.minimum_is_exact,
+        "smoothness": chosen.smoothness,
+        "gradient_bound": bound,
+        "assumption_4_4": math.isfinite(bound),
+        "noise_to_signal": r,
+        "law": law,
+        "noise": noise,
+        "rows": rows,
+    }
+    columns = {name: [row[name] for row in rows] for name in ("power", "c", "s", "rho", "holds", "because")}
+    table = result_table(f"{chosen.name}, {noise} {law} noise, r = {r:g}", columns, digits=4)
+    held = f"holds with R = {bound:.4g}" if math.isfinite(bound) else "fails: gradients have no bound"
+    table.caption = f"Assumption 4.4: F >= {chosen.minimum:g}, L = {chosen.smoothness:.4g}; {held}"
+    output.show(result, table)
+
+
+def _row(
+    problem: Problem, power: float, ratio: float, law: NoiseLaw, noise: NoiseKind, bound: float
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"power": power, "c": None, "s": None, "rho": None}
+    if power == 1:
+        return row | {"holds": "4.4" if math.isfinite(bound) else "no", "because": "p = 1 is Adagrad"}
+    if power < 1:
+        c = row["c"] = low_noise_constant(problem, power, ratio, law, noise)
+        because = (
+            ""
+            if c > 0
+            else "noise outweighs small gradients"
+            if c == 0
+            else "skewed noise turns E φ_p against ∇F"
+        )
+        return row | {"holds": "4.6" if c > 0 else "no", "because": because}
+    s = row["s"] = high_noise_constant(problem, power, ratio, law, noise)
+    rho = row["rho"] = bound ** (power - 1) / s if s > 0 else math.inf
+    gains = rho <= 1 + 1e-9  # ρ is 1 in some examples, to the last bits
+    if s > 0:
+        because = "" if gains else "(C1) only: ρ > 1"
+    else:
+        because = "φ_p flattens small gradients" if s == 0 else "skewed noise turns E φ_p against ∇F"
+    return row | {"holds": "4.9" if gains else "no", "because": because}

@@ -1,0 +1,1 @@
+"""Adam on powered noisy gradients: Monte Carlo of the one-dimensional example."""

@@ -1,0 +1,172 @@
+"""The commands `gradpower simulate adam` and `gradpower theory optimal-power`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from rich.table import Table
+
+import theory.adam.optimum
+from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
+from simulate.adam.monte_carlo import AdamTrials, simulate_adam
+from theory.adam.example import Example, ExampleFlags
+from theory.adam.optimum import OptimalPower
+
+_FIGURE_7 = Example()
+_TABLE = Output()
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def adam(
+    example: ExampleFlags = _FIGURE_7,
+    output: OutputFlags = _TABLE,
+    power: tuple[float, ...] = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0),
+    trials: int = 2048,
+    steps: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> None:
+    """Monte Carlo of Adam on powered gradients: mean, standard error, RMS and quantiles of the update.
+
+    Parameters
+    ----------
+    example
+        The noise example.
+    output
+        Where the result goes.
+    power
+        One power p > 0, or several, increasing and equally spaced.
+    trials
+        Independent runs; an even number for symmetric laws, which run in pairs of opposite noise.
+    steps
+        Steps to simulate literally from zero, with bias correction; stationarity if not given.
+    seed
+        Seed of the noise. It alone, not the number of threads, decides the result.
+    threads
+        Threads; all cores if not given.
+
+    Examples
+    --------
+    $ gradpower simulate adam --power 1.0 1.2 1.4 --noise-to-signal 10 --seed 1
+    """
+    with progress_bar("simulating Adam") as progress:
+        simulated = simulate_adam(
+            power,
+            example.mean,
+            example.sigma,
+            example.noise_law,
+            beta1=example.beta1,
+            beta2=example.beta2,
+            epsilon=example.epsilon,
+            trials=trials,
+            steps=steps,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+    result = {**_adam_result(power, simulated), "stationary": steps is None, **example.inputs()}
+    output.show(result, _adam_table(result))
+
+
+def _adam_result(power: tuple[float, ...], simulated: AdamTrials) -> dict[str, Any]:
+    return {
+        "power": power,
+        "drift": simulated.drift,
+        "standard_error": simulated.standard_error,
+        "rms": simulated.rms,
+        "quantiles": dict(zip(map(str, _LEVELS), simulated.quantiles(_LEVELS), strict=True)),
+        "truncation_bound": simulated.truncation_bound,
+        "trials": simulated.trials,
+        "steps": simulated.steps,
+        "seed": simulated.seed,
+        "antithetic": simulated.antithetic,
+    }
+
+
+def _adam_table(result: dict[str, Any]) -> Table:
+    title = f"Adam on powered gradients, {result['law']} noise, σ/μ = {result['noise_to_signal']:g}"
+    headings = ("power", "drift", "standard_error", "rms")
+    columns = {name.replace("_", " "): result[name] for name in headings}
+    columns |= {f"{float(level):.0%}": values for level, values in result["quantiles"].items()}
+    table = result_table(title, columns, digits=4)
+    table.caption = (
+        f"{result['trials']} trials of {result['steps']} steps; percentages are quantiles of the update"
+    )
+    return table
+
+
+def optimal_power(
+    example: ExampleFlags = _FIGURE_7,
+    output: OutputFlags = _TABLE,
+    method: Literal["proposition", "limit", "exact", "monte-carlo"] = "exact",
+    interval: tuple[float, float] = (0.0, 5.0),
+    trials: int = 16384,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> None:
+    """Compute the power with the largest expected update.
+
+    Parameters
+    ----------
+    example
+        The noise example.
+    output
+        Where the result goes.
+    method
+        proposition: the closed forms of Propositions 4.2 and 4.3, uniform noise; limit: β1, β2 → 1; exact: at
+        finite β; monte-carlo: simulated at finite β, with a confidence interval.
+    interval
+        Powers LOW HIGH among which to seek.
+    trials
+        Simulated runs (monte-carlo only).
+    seed
+        Seed of the noise (monte-carlo only).
+    confidence
+        Level of the confidence interval (monte-carlo only).
+
+    Examples
+    --------
+    $ gradpower theory optimal-power --noise-to-signal 10 --method exact
+    """
+    # SciPy's statistics take half a second to import: --help does without.
+    best: OptimalPower
+    if method == "monte-carlo":
+        from simulate.adam.optimum import monte_carlo_optimal_power
+
+        with progress_bar("simulating Adam") as progress:
+            best = monte_carlo_optimal_power(
+                example.mean,
+                example.sigma,
+                example.noise_law,
+                beta1=example.beta1,
+                beta2=example.beta2,
+                epsilon=example.epsilon,
+                interval=interval,
+                trials=trials,
+                seed=seed,
+                confidence=confidence,
+                progress=progress,
+            )
+    else:
+        best = theory.adam.optimum.optimal_power(
+            example.mean,
+            example.sigma,
+            example.noise_law,
+            method=method,
+            beta1=example.beta1,
+            beta2=example.beta2,
+            epsilon=example.epsilon,
+            interval=interval,
+        )
+    result = {**asdict(best), **example.inputs()}
+    output.show(result, _optimum_table(result))
+
+
+def _optimum_table(result: dict[str, Any]) -> Table:
+    title = (
+        f"Optimal power, {result['law']} noise, σ/μ = {result['noise_to_signal']:g}, by {result['method']}"
+    )
+    shown = ("power", "update", "at_edge", "local_maxima", "bounds", "power_interval")
+    rows = {key: result[key] for key in shown if key in result}
+    return result_table(title, {"": [key.replace("_", " ") for key in rows], "value": list(rows.values())})

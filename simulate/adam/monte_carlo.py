@@ -1,0 +1,229 @@
+"""Monte Carlo of Adam on powered noisy gradients: `simulate_adam` and what it returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradpower.tools.errors import InputError, whole
+from simulate.adam.averages import block_averages, power_spacing
+from simulate.adam.noise import CHUNK, block_sources
+from simulate.adam.setting import Setting
+from simulate.adam.truncation import largest_rms, truncation_bound
+from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, nonnegative, positive
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class AdamTrials:
+    """Adam's update u on φ_p(g_t), trial by trial. "Shape" is that of noise_scale followed by that of powers.
+
+    Attributes
+    ----------
+    updates : ndarray
+        u, shape (..., trials). Antithetic trials are neighbours.
+    truncation_bound : ndarray
+        Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps.
+    trials, steps, seed, antithetic
+        As given; `steps` is the window N at stationarity.
+    """
+
+    updates: Array
+    truncation_bound: Array
+    trials: int
+    steps: int
+    seed: int
+    antithetic: bool
+
+    @property
+    def drift(self) -> Array:
+        """Mean update, an estimate of `E u`."""
+        return np.asarray(self.updates.mean(axis=-1))
+
+    @property
+    def rms(self) -> Array:
+        """Root mean square of the update."""
+        return np.asarray(np.sqrt((self.updates**2).mean(axis=-1)))
+
+    @property
+    def independent(self) -> Array:
+        """Independent replicates of u, (..., replicates): the means of antithetic pairs, or the trials."""
+        if not self.antithetic:
+            return self.updates
+        return (self.updates[..., 0::2] + self.updates[..., 1::2]) / 2
+
+    @property
+    def standard_error(self) -> Array:
+        """Standard error of `drift`, from the spread of `independent`."""
+        replicates = self.independent
+        return np.asarray(replicates.std(axis=-1, ddof=1) / np.sqrt(replicates.shape[-1]))
+
+    def quantiles(self, levels: ArrayLike = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Array:
+        """Quantiles of u at `levels` in [0, 1], shape (levels, ...)."""
+        return np.asarray(np.quantile(self.updates, np.asarray(levels, dtype=np.float64), axis=-1))
+
+    def batch_drifts(self, batches: int = 64) -> Array:
+        """Drifts of `batches` independent parts of the trials, at most one per replicate: (batches, ...)."""
+        replicates = self.independent
+        parts = np.array_split(replicates, min(batches, replicates.shape[-1]), axis=-1)
+        return np.stack([part.mean(axis=-1) for part in parts])
+
+
+def simulate_adam(
+    powers: ArrayLike,
+    mean: float,
+    noise_scale: ArrayLike,
+    law: NoiseLaw,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+    epsilon: float = 1e-8,
+    trials: int = 2048,
+    steps: int | None = None,
+    seed: int = 0,
+    antithetic: bool | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> AdamTrials:
+    """Simulate Adam on x_t = sign(g_t)|g_t|^p, g_t = μ + σξ_t, for many powers and noise scales (Figure 7).
+
+    `m ← β1·m + (1−β1)·x_t`, `v ← β2·v + (1−β2)·x_t²`, and the update is `u_t = m̂_t/(√v̂_t + ε)`, with the bias
+    corrections of torch.optim.Adam for literal steps, without at stationarity. Where all gradients were 0 and
+    ε = 0, u = 0.
+
+    All powers and noise scales see the same noise. Results depend on the seed, not on the number of threads.
+
+    Parameters
+    ----------
+    powers : array_like
+        p > 0: one, or a 1-D array of equally spaced, increasing powers.
+    mean : float
+        μ > 0.
+    noise_scale : array_like
+        σ >= 0: one, or a 1-D array.
+    law : NoiseLaw
+        Law of ξ.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+    epsilon : float
+        ε >= 0.
+    trials : int
+        At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
+    steps : int, optional
+        t >= 1, simulated literally from m = v = 0. If not given, stationarity: the last N steps, before which
+        all weighs less than 2^−53; the result bounds the difference.
+    seed : int
+        Seed >= 0 of the noise.
+    antithetic : bool, optional
+        Run trials in pairs ξ, −ξ, which removes most of the variance at high noise; by default if the law is
+        symmetric.
+    threads : int, optional
+        All cores by default.
+    progress : callable, optional
+        Called as progress(done, total) now and then, from the working threads, one at a time.
+
+    Returns
+    -------
+    AdamTrials
+        Updates of shape noise_scale.shape + powers.shape + (trials,), and their statistics.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> trials = simulate_adam(1.2, 1e-6, [1e-6, 1e-5], parse_law("uniform"), trials=256)
+    >>> trials.drift.round(2).tolist()
+    [0.74, 0.17]
+    """
+    setting = Setting(
+        powers=np.atleast_1d(positive("powers", powers)),
+        mean=mean,
+        noise_scales=np.atleast_1d(nonnegative("noise_scale", noise_scale)),
+        law=law,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        trials=trials,
+        steps=steps,
+        seed=seed,
+        antithetic=law.symmetric if antithetic is None else antithetic,
+    )
+    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
+    updates, bound = _run(setting, workers, progress or (lambda done, total: None))
+    shape = np.shape(noise_scale) + np.shape(powers)
+    return AdamTrials(
+        updates.reshape(*shape, trials),
+        bound.reshape(shape),
+        trials,
+        setting.window,
+        seed,
+        setting.antithetic,
+    )
+
+
+def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Array]:
+    """Simulate all blocks of trials; the updates (noise scales, powers, trials) and the truncation bound."""
+    power_spacing(setting.powers)
+    sources = block_sources(setting.seed, setting.trials)
+    clock = _Clock(len(sources) * -(-setting.window // CHUNK), progress)
+    x_rms = largest_rms(setting)
+    updates, bounds = [], []
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for u, bound in pool.map(partial(_run_block, setting, x_rms, clock), sources):
+                updates.append(u)
+                bounds.append(bound)
+        except BaseException:
+            clock.stopped = True
+            pool.shutdown(cancel_futures=True)
+            if clock.cause is not None:
+                raise clock.cause from None
+            raise
+    joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
+    if not np.all(np.isfinite(joined)):
+        raise InputError("law", setting.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")
+    return joined, np.mean(bounds, axis=0)
+
+
+def _run_block(
+    setting: Setting, x_rms: Array, clock: _Clock, source: np.random.SeedSequence
+) -> tuple[Array, Array]:
+    m, v = block_averages(setting, source, clock.tick)
+    m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
+    denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
+    with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
+        u = np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
+    return u, truncation_bound(setting, x_rms, m, v)
+
+
+class _Clock:
+    """Counts chunks for the progress report, and stops the threads when the caller has gone."""
+
+    def __init__(self, total: int, progress: Progress) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+        self.stopped, self.lock = False, Lock()
+        self.cause: BaseException | None = None  # what the report raised, in whichever thread
+
+    def tick(self) -> None:
+        with self.lock:
+            if self.stopped:
+                raise InterruptedError("the simulation was stopped")
+            self.done += 1
+            try:
+                self.progress(self.done, self.total)
+            except BaseException as error:
+                self.stopped, self.cause = True, error
+                raise

@@ -1,0 +1,61 @@
+"""The readable twin of the fast path: Adam on powered gradients as one would write it down, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from simulate.adam.noise import block_sources, noise_chunks
+from simulate.adam.setting import Setting
+from theory.numerics.inputs import Array
+
+
+def adam_averages(
+    gradients: Iterable[Array], powers: Array, beta1: float, beta2: float
+) -> tuple[Array, Array]:
+    """Adam's moving averages m and v of φ_p(g_t), from zero.
+
+    Parameters
+    ----------
+    gradients : iterable of ndarray
+        g_t, one array of trials for each step.
+    powers : ndarray
+        p, in a shape that broadcasts against a step's gradients.
+    beta1, beta2 : float
+        `m ← β1·m + (1−β1)·x`, `v ← β2·v + (1−β2)·x²` with x = sign(g)|g|^p.
+
+    Examples
+    --------
+    >>> m, v = adam_averages([np.array([-2.0])], np.array([3.0]), 0.5, 0.75)
+    >>> m.tolist(), v.tolist()
+    ([-4.0], [16.0])
+    """
+    m = v = np.zeros(())
+    for g in gradients:
+        x = np.sign(g) * np.abs(g) ** powers
+        m = beta1 * m + (1 - beta1) * x
+        v = beta2 * v + (1 - beta2) * x**2
+    return m, v
+
+
+def reference_updates(setting: Setting) -> Array:
+    """Compute the updates u of `simulate.adam.monte_carlo.simulate_adam` from the same noise.
+
+    Returns
+    -------
+    ndarray
+        u of shape (noise scales, powers, trials).
+    """
+    noise_scales, powers = setting.noise_scales[:, None, None], setting.powers[:, None]
+    blocks = []
+    for source in block_sources(setting.seed, setting.trials):
+        chunks = noise_chunks(setting.law, source, setting.window, setting.antithetic)
+        gradients = (setting.mean + noise_scales * xi for live, noise in chunks for xi in noise[-live:])
+        m, v = adam_averages(gradients, powers, setting.beta1, setting.beta2)
+        m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
+        scale = np.sqrt(v_hat) + setting.epsilon
+        blocks.append(
+            np.divide(m_hat, scale, out=np.zeros_like(m_hat), where=scale > 0)
+        )  # all g = 0: no step
+    return np.concatenate(blocks, axis=-1)[..., : setting.trials]

@@ -1,0 +1,89 @@
+"""What is simulated: the checked arguments that the fast path and its readable twin have in common."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradpower.tools.errors import InputError, whole
+from simulate.adam.noise import CHUNK
+from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
+
+_LARGEST_RESULT = 5e8  # updates: 4 GB
+_VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Adam on φ_p(g_t), g_t = μ + σξ_t, for all powers and noise scales at once.
+
+    `powers` and `noise_scales` are 1-D here; `steps` None means stationarity; `window` is the number of steps
+    simulated. For the rest see `simulate.adam.monte_carlo.simulate_adam`.
+    """
+
+    powers: Array
+    mean: float
+    noise_scales: Array
+    law: NoiseLaw
+    beta1: float
+    beta2: float
+    epsilon: float
+    trials: int
+    steps: int | None
+    seed: int
+    antithetic: bool
+    window: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Check every value, before any work."""
+        for name, axis in (("powers", self.powers), ("noise_scale", self.noise_scales)):
+            if axis.ndim != 1 or axis.size == 0:
+                raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
+        power_in_range("power", self.powers)
+        positive("mean", self.mean)
+        nonnegative("noise_scale", self.noise_scales)
+        nonnegative("epsilon", self.epsilon)
+        decay("beta1", self.beta1)
+        decay("beta2", self.beta2)
+        whole("seed", self.seed, minimum=0)
+        whole("trials", self.trials, minimum=2)
+        most = int(_LARGEST_RESULT / (self.powers.size * self.noise_scales.size))
+        if self.trials > most:
+            raise InputError("trials", self.trials, f"at most {most}: every update is kept, 8 bytes each")
+        if self.antithetic and not self.law.symmetric:
+            raise InputError("antithetic", True, f"False for the asymmetric law {self.law.name}")
+        if self.antithetic and (self.trials % 2 or self.trials < 4):
+            raise InputError("trials", self.trials, "an even number >= 4 for antithetic pairs")
+        window = (
+            stationary_window(self.beta1, self.beta2) if self.steps is None else whole("steps", self.steps)
+        )
+        object.__setattr__(self, "window", window)
+
+    @property
+    def units(self) -> Array:
+        """max(μ, σ): measured in it, |g| neither under- nor overflows under any power."""
+        return np.maximum(self.mean, self.noise_scales)
+
+    def scaled_epsilon(self) -> Array:
+        """`ε/unit^p`, shape (noise scales, powers)."""
+        with np.errstate(divide="ignore", over="ignore"):
+            log_epsilon = np.log(np.float64(self.epsilon))
+            return np.asarray(np.exp(log_epsilon - np.log(self.units)[:, None] * self.powers))
+
+    def correction(self, beta: float) -> float:
+        """Adam's bias correction `1 − β^t`; 1 at stationarity."""
+        return 1.0 if self.steps is None or beta == 0 else -math.expm1(self.steps * math.log(beta))
+
+
+def stationary_window(beta1: float, beta2: float) -> int:
+    """Return N, in whole chunks, such that both `β1^N` and `β2^N` are below 2^−53.
+
+    >>> stationary_window(0.9, 0.95), stationary_window(0.9, 0.999), stationary_window(0.0, 0.0)
+    (768, 36736, 128)
+    """
+    largest = max(beta1, beta2)
+    window = math.log(_VISIBLE) / math.log(largest) if largest > 0 else 1.0
+    return math.ceil(window / CHUNK) * CHUNK

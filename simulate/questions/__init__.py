@@ -1,0 +1,24 @@
+"""Six questions about Section 4.2, each answered by a table of simulations against the theory.
+
+1. `bounds`: do the theorems' bounds hold wherever their assumptions do, and how loose are they?
+2. `rates`: at low noise, does the exponent move from 1/2 towards 1/(p+1), or was Adagrad fast already?
+3. `gains`: at high noise, is the gain over Adagrad the predicted constant, and for which laws does it reverse?
+4. `gains`, again: what is left of it at the best learning rate of each power?
+5. `extremes`: in which instance does p ≠ 1 help most, and in which does it hurt most?
+6. `unbounded`: what happens without a bound on the gradients?
+
+Each question is a module with a function `run` of a `Size` and a progress callback, and returns rows of numbers.
+"""
+
+from simulate.questions import bounds, extremes, gains, rates, unbounded
+from simulate.questions.size import FULL, QUICK, Question, Row, Size
+
+__all__ = ["FULL", "QUESTIONS", "QUICK", "Question", "Row", "Size"]
+
+QUESTIONS: dict[str, Question] = {
+    "bounds": bounds.run,
+    "rates": rates.run,
+    "gains": gains.run,
+    "extremes": extremes.run,
+    "unbounded": unbounded.run,
+}

@@ -1,0 +1,107 @@
+"""Question 1: the bounds of Theorems 4.5, 4.8 and 4.11 against simulations, over problems, noise and powers."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from simulate.adagrad.bounds import arm_bound, least_mean
+from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.problems import parse_problem
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import CONFIDENCE
+from theory.laws import parse_law
+
+PROBLEMS = ("pseudo-huber", "geman-mcclure", "plateau", "river-valley", "separable:16", "logistic:10")
+RATES = (0.1, 1.0)
+
+
+class Regime(NamedTuple):
+    """One kind of noise, and the powers for which a theorem speaks of it."""
+
+    noise: NoiseKind
+    law: str
+    ratios: tuple[float, ...]
+    powers: tuple[float, ...]
+
+
+REGIMES = (
+    Regime("multiplicative", "uniform", (0.0, 0.3, 0.9), (0.25, 0.5, 0.75, 1.0)),
+    Regime("additive", "sparse:0.25", (1.0,), (0.25, 0.5, 0.75, 1.0)),
+    Regime("additive", "uniform", (0.1, 1.0, 10.0), (0.5, 1.0, 1.2, 2.0)),
+    Regime("additive", "binary", (1.0, 10.0, 100.0), (1.0, 1.2, 2.0, 3.0)),
+)
+
+
+def run(size: Size, progress: Progress) -> list[Row]:
+    """Measured averages against their bounds.
+
+    Returns
+    -------
+    list of dict
+        A row an arm: problem, noise, law, noise_to_signal, power, learning_rate, theorem, steps, measured (the mean at
+        T) and its standard error, bound, slack (bound/measured at T), least_slack (over T), and `violated`: whether at
+        some T the mean exceeds the bound by more than chance, all comparisons of the study taken together.
+    """
+    plans = list(product(PROBLEMS, REGIMES))
+    rows: list[Row] = []
+    tests = sum(_arms(regime) for _, regime in plans) * 50  # at most so many checkpoints each
+    for done, (name, regime) in enumerate(plans):
+        problem = parse_problem(name)
+        steps = max(2, size.steps // max(1, problem.dimension // 2))
+        descent = build_descent(
+            problem,
+            regime.powers,
+            RATES,
+            regime.ratios,
+            parse_law(regime.law),
+            noise=regime.noise,
+            steps=steps,
+            seeds=size.seeds,
+        )
+        rows += compared(descent, run_descent(descent), tests)
+        progress(done + 1, len(plans))
+    return rows
+
+
+def _arms(regime: Regime) -> int:
+    return len(regime.ratios) * len(regime.powers) * len(RATES)
+
+
+def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
+    """The rows of one simulation; `tests` comparisons share the level."""
+    rows = []
+    grid = [
+        list(enumerate(axis.tolist()))
+        for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
+    ]
+    for (i, ratio), (j, power), (k, rate) in product(*grid):
+        arm = arm_bound(descent, ratio, power, rate)
+        mean, error = runs.over_seeds(getattr(runs, arm.average)[i, j, k])
+        row: Row = {
+            "problem": descent.problem.name,
+            "noise": descent.noise,
+            "law": descent.law.name,
+            "noise_to_signal": ratio,
+            "power": power,
+            "learning_rate": rate,
+            "theorem": arm.theorem,
+            "note": arm.note,
+            "steps": descent.steps,
+            "measured": float(mean[-1]),
+            "standard_error": float(error[-1]),
+        }
+        if arm.bound is not None:
+            total = np.broadcast_to(arm.bound.total, mean.shape)
+            least = least_mean(mean, error, descent.seeds, tests=tests, confidence=CONFIDENCE)
+            row |= {
+                "bound": float(total[-1]),
+                "slack": float(total[-1] / mean[-1]),
+                "least_slack": float(np.min(total / mean)),
+                "violated": bool(np.any(least > total)),
+            }
+        rows.append(row)
+    return rows

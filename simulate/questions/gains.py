@@ -1,0 +1,127 @@
+"""Questions 3 and 4: the gain over Adagrad at high noise by law, at Adagrad's learning rate and at each power's own."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+
+from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.monte_carlo import run_descent
+from simulate.problems import parse_problem
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import best_rates, learning_rates, paired_ratio
+from theory.adagrad.alignment import contraction
+from theory.adagrad.powered_noise import high_noise_quality
+from theory.laws import NoiseLaw, parse_law
+from theory.numerics.inputs import Array
+
+LAWS = ("binary", "uniform", "gaussian", "laplace", "student-t:7")
+POWERS = (0.5, 0.75, 1.0, 1.2, 1.5, 2.0, 3.0)
+# Objectives that grow without bound: where F flattens out far away, flying off makes gradients small, too.
+PROBLEMS = {"pseudo-huber": (0.3, 1.0, 3.0, 10.0, 30.0), "river-valley": (3.0, 10.0)}
+_ADAGRAD = POWERS.index(1.0)
+
+
+def run(size: Size, progress: Progress) -> list[Row]:
+    """Averages of ‖∇F‖² for every power over those of Adagrad, below 1 where the power gains.
+
+    Returns
+    -------
+    list of dict
+        A row a problem, law, ratio r and power: `tuned` and `shared`, the ratios at each power's best learning rate and
+        at Adagrad's, with their intervals; `learning_rate`, the best one, `adagrad_rate`, and `at_edge`, whether either
+        lies at an end of the grid; `rho`, what Theorem 4.11 predicts; `quality`, Q(1)/Q(p); `speed_up`, how many times
+        fewer steps the power takes to Adagrad's final average (above 1) or Adagrad to the power's (below 1).
+    """
+    plans = [
+        (name, law, ratio) for (name, ratios), law in product(PROBLEMS.items(), LAWS) for ratio in ratios
+    ]
+    rows: list[Row] = []
+    for done, (name, law_name, ratio) in enumerate(plans):
+        problem, law = parse_problem(name), parse_law(law_name)
+        powers = [p for p in POWERS if 2 * p < law.moment_limit]
+        descent = build_descent(
+            problem,
+            powers,
+            _grid(float(np.abs(problem.start).max()), ratio, size),
+            ratio,
+            law,
+            steps=size.steps,
+            seeds=2 * size.seeds,
+        )
+        rows += _rows(descent, ratio, run_descent(descent).mean_square[0])
+        progress(done + 1, len(plans))
+    return rows
+
+
+def _grid(distance: float, ratio: float, size: Size) -> Array:
+    """Learning rates around those that reach the minimum in time; noise asks for longer steps."""
+    noise = max(1.0, ratio)
+    return learning_rates(distance / 800 * noise**0.5, 0.64 * distance * noise**0.75, size.rates_per_octave)
+
+
+def _rows(descent: Descent, ratio: float, averages: Array) -> list[Row]:
+    """The rows of one simulation: averages of shape (powers, learning rates, seeds, checkpoints)."""
+    index, judged = best_rates(averages[..., -1])
+    shared = averages[:, index[_ADAGRAD], descent.seeds // 2 :, -1]
+    curves = averages[np.arange(len(index)), index, descent.seeds // 2 :].mean(axis=1)
+    edges = (0, descent.learning_rates.size - 1)
+    rows = []
+    for j, power in enumerate(descent.powers.tolist()):
+        tuned, same = (paired_ratio(runs[j], runs[_ADAGRAD]) for runs in (judged, shared))
+        rows.append(
+            {
+                "problem": descent.problem.name,
+                "law": descent.law.name,
+                "noise_to_signal": ratio,
+                "power": power,
+                "steps": descent.steps,
+                "tuned": tuned.value,
+                "tuned_low": tuned.low,
+                "tuned_high": tuned.high,
+                "shared": same.value,
+                "shared_low": same.low,
+                "shared_high": same.high,
+                "learning_rate": float(descent.learning_rates[index[j]]),
+                "adagrad_rate": float(descent.learning_rates[index[_ADAGRAD]]),
+                "at_edge": bool(index[j] in edges or index[_ADAGRAD] in edges),
+                "adagrad_average": float(judged[_ADAGRAD].mean()),
+                "rho": _rho(power, ratio, descent),
+                "quality": _quality_ratio(power, descent.law),
+                "speed_up": speed_up(np.array(descent.checkpoints), curves[j], curves[_ADAGRAD]),
+            }
+        )
+    return rows
+
+
+def _rho(power: float, ratio: float, descent: Descent) -> float:
+    """R^{p−1}/s of Assumption 4.9, where |∇_iF| <= σ/r: what multiplies Adagrad's R in Theorem 4.11."""
+    if not math.isfinite(descent.law.reach):
+        return math.inf
+    return float(contraction(power, descent.law.reach + 1 / ratio, descent.law))
+
+
+def _quality_ratio(power: float, law: NoiseLaw) -> float:
+    return float(high_noise_quality(1.0, law) / high_noise_quality(power, law))
+
+
+def speed_up(steps: Array, curve: Array, reference: Array) -> float:
+    """How many times sooner `curve` reaches the last value of `reference`, or the inverse where it ends above it.
+
+    Examples
+    --------
+    >>> T = np.array([1.0, 10.0, 100.0, 1000.0])
+    >>> round(speed_up(T, 0.5 * T**-0.5, T**-0.5), 6), round(speed_up(T, 2 * T**-0.5, T**-0.5), 6)
+    (4.0, 0.25)
+    """
+    if curve[-1] > reference[-1]:
+        return 1 / speed_up(steps, reference, curve)
+    above = np.flatnonzero(curve > reference[-1])
+    if above.size == 0:
+        return float(steps[-1] / steps[0])
+    k = int(above[-1])  # the last checkpoint above; the level is crossed before the next
+    log_low, log_high = np.log(curve[[k + 1, k]])
+    share = (log_high - np.log(reference[-1])) / (log_high - log_low)
+    return float(steps[-1] / np.exp(np.log(steps[k]) + share * np.log(steps[k + 1] / steps[k])))

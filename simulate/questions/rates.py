@@ -1,0 +1,91 @@
+"""Question 2: the measured exponents at low noise, against those of Theorem 4.8 and `adagrad.relative_noise`."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from simulate.adagrad.descent import NoiseKind, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import run_descent
+from simulate.problems import parse_problem
+from simulate.questions.size import Progress, Row, Size
+from theory.laws import parse_law
+
+POWERS = (0.25, 0.5, 0.75, 1.0)
+PROBLEMS = {"geman-mcclure": 1.0, "pseudo-huber": 10.0, "river-valley": 1.0}
+"""With a learning rate that ends the transient early: the averages remember it."""
+
+
+class LowNoise(NamedTuple):
+    """A kind of noise; `assumption` says whether 4.6 holds with a c > 0 for every p < 1."""
+
+    title: str
+    noise: NoiseKind
+    law: str
+    ratio: float
+    assumption: bool
+
+
+NOISES = (
+    LowNoise("none", "multiplicative", "uniform", 0.0, True),
+    LowNoise("relative, uniform", "multiplicative", "uniform", 0.3, True),
+    LowNoise("fixed, sparse", "additive", "sparse:0.25", 1.0, True),
+    LowNoise("fixed, uniform", "additive", "uniform", 0.1, False),
+    LowNoise("fixed, Gaussian", "additive", "gaussian", 0.1, False),
+)
+
+
+def run(size: Size, progress: Progress) -> list[Row]:
+    """Exponents of `(1/T)Σ‖∇F‖²` and of `((1/T)Σ‖∇F‖_{p+1}^{p+1})^{2/(p+1)}` over the last two decades.
+
+    Returns
+    -------
+    list of dict
+        A row a problem, noise and power: both exponents with half-widths, `theorem_exponent` 1/(p+1), and the curve of
+        the second quantity (mean over the seeds, standard error).
+    """
+    plans, rows = list(product(PROBLEMS.items(), NOISES)), []
+    for done, ((name, rate), kind) in enumerate(plans):
+        descent = build_descent(
+            parse_problem(name),
+            POWERS,
+            rate,
+            kind.ratio,
+            parse_law(kind.law),
+            noise=kind.noise,
+            steps=size.long_steps,
+            seeds=size.seeds,
+        )
+        runs = run_descent(descent)
+        for j, power in enumerate(POWERS):
+            square, powered = runs.mean_square[0, j, 0], runs.mean_power[0, j, 0] ** (2 / (power + 1))
+            of_square, of_power = (fitted_exponent(runs.steps, curve) for curve in (square, powered))
+            mean, error = runs.over_seeds(powered)
+            rows.append(
+                {
+                    "problem": name,
+                    "noise": kind.title,
+                    "law": kind.law,
+                    "noise_kind": kind.noise,
+                    "noise_to_signal": kind.ratio,
+                    "assumption_4_6": kind.assumption,
+                    "power": power,
+                    "learning_rate": rate,
+                    "steps": size.long_steps,
+                    "exponent": float(of_power.mean),
+                    "half_width": float(of_power.half_width),
+                    "square_exponent": float(of_square.mean),
+                    "square_half_width": float(of_square.half_width),
+                    "theorem_exponent": 1 / (power + 1),
+                    "curve": {
+                        "steps": runs.steps.tolist(),
+                        "mean": np.asarray(mean).tolist(),
+                        "standard_error": np.asarray(error).tolist(),
+                    },
+                }
+            )
+        progress(done + 1, len(plans))
+    return rows

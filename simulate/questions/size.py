@@ -1,0 +1,55 @@
+"""How large the studies are: as published, or just enough to test them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Row = dict[str, Any]
+Progress = Callable[[int, int], None]
+Question = Callable[["Size", Progress], list[Row]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of every study.
+
+    Attributes
+    ----------
+    steps : int
+        T of the comparisons.
+    long_steps : int
+        T where exponents are fitted.
+    seeds : int
+        Independent runs of each arm.
+    rates_per_octave : int
+        Learning rates tried a factor 2; the best one is sought on this grid.
+    search_steps, search_rounds : int
+        T of the search for extremes, and instances tried from each of its starts.
+    """
+
+    steps: int
+    long_steps: int
+    seeds: int
+    rates_per_octave: int
+    search_steps: int
+    search_rounds: int
+
+
+FULL = Size(
+    steps=100_000,
+    long_steps=1_000_000,
+    seeds=32,
+    rates_per_octave=2,
+    search_steps=3_000,
+    search_rounds=40,
+)
+QUICK = Size(
+    steps=300,
+    long_steps=1_000,
+    seeds=4,
+    rates_per_octave=1,
+    search_steps=100,
+    search_rounds=3,
+)

@@ -1,0 +1,82 @@
+"""Question 6: noise and gradients without a bound, where Assumption 4.4 fails and no theorem of the paper speaks."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from simulate.adagrad.bounds import least_mean, unbounded_arm_bound
+from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.exponent import fitted_exponent
+from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.problems import parse_problem
+from simulate.questions.size import Progress, Row, Size
+from simulate.questions.tuning import CONFIDENCE
+from theory.laws import parse_law
+
+LAWS = ("gaussian", "laplace", "student-t:7")
+POWERS = (0.5, 1.0, 1.2, 2.0)
+RATIOS = (1.0, 10.0)
+PROBLEMS = ("pseudo-huber", "geman-mcclure", "quadratic:4")
+RATES = (0.1, 1.0, 10.0)
+
+
+def run(size: Size, progress: Progress) -> list[Row]:
+    """Measured averages, the bound without R where there is one, and how the largest gradient grows.
+
+    Returns
+    -------
+    list of dict
+        A row an arm: `measured`, the mean of (1/T)Σ‖∇F‖² with its standard error and exponent; `absolute`, the square
+        of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` (`adagrad.convergence.second_moment_bound`) bounds, with
+        `slack` and `violated`; `largest_gradient`, the largest |g_i| seen in all runs. For the noisy quadratic, whose
+        ∇F has no bound, the largest |g_i| seen stands in for it (`bound_is_proved` is false).
+    """
+    plans, rows = list(product(PROBLEMS, LAWS)), []
+    tests = len(plans) * len(POWERS) * len(RATIOS) * len(RATES)
+    for done, (name, law) in enumerate(plans):
+        problem = parse_problem(name)
+        steps = max(2, size.steps // problem.dimension)
+        descent = build_descent(problem, POWERS, RATES, RATIOS, parse_law(law), steps=steps, seeds=size.seeds)
+        rows += _rows(descent, run_descent(descent), tests)
+        progress(done + 1, len(plans))
+    return rows
+
+
+def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
+    grid = [
+        list(enumerate(axis.tolist()))
+        for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
+    ]
+    rows = []
+    for (i, ratio), (j, power), (k, rate) in product(*grid):
+        mean, error = runs.over_seeds(runs.mean_square[i, j, k])
+        exponent = fitted_exponent(runs.steps, runs.mean_square[i, j, k])
+        absolute, spread = runs.over_seeds(runs.mean_absolute[i, j, k])
+        seen = float(runs.largest_gradient[i, j, k].max())
+        largest = np.minimum(descent.problem.largest_gradient, seen)
+        total = float(unbounded_arm_bound(descent, ratio, power, rate, largest, descent.steps).total)
+        least = least_mean(absolute[-1], spread[-1], descent.seeds, tests=tests, confidence=CONFIDENCE)
+        lowest = max(float(least), 0.0) ** 2 / descent.problem.dimension
+        rows.append(
+            {
+                "problem": descent.problem.name,
+                "law": descent.law.name,
+                "noise_to_signal": ratio,
+                "power": power,
+                "learning_rate": rate,
+                "steps": descent.steps,
+                "measured": float(mean[-1]),
+                "standard_error": float(error[-1]),
+                "exponent": float(exponent.mean),
+                "half_width": float(exponent.half_width),
+                "largest_gradient": seen,
+                "absolute": float(absolute[-1] ** 2 / descent.problem.dimension),
+                "bound": total,
+                "slack": total * descent.problem.dimension / float(absolute[-1]) ** 2,
+                "violated": lowest > total,
+                "bound_is_proved": bool(np.all(np.isfinite(descent.problem.largest_gradient))),
+            }
+        )
+    return rows
