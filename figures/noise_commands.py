@@ -147,7 +147,7 @@ def noise_along(
     if planned is None:
         raise InputError("study", study, "the folder of a study, with its study.json")
     sizes = batch_sizes(planned)
-    settings = Settings(micro_batches, micro_batch_size or sizes[0], sizes, coordinates, variants=True)
+    settings = Settings(micro_batches, micro_batch_size or sizes[0], sizes, coordinates)
     execution = Execution(device=device, threads=threads, cache=cache)
     require_torch()
     todo, lacking = places(study, planned, seeds)

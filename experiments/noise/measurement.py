@@ -55,8 +55,6 @@ class Settings:
         Coordinates of each module that are sampled.
     seed : int
         Of the sequences and of the coordinates.
-    variants : bool
-        Whether to predict by `prediction.VARIANTS`, too.
 
     Raises
     ------
@@ -74,7 +72,6 @@ class Settings:
     batch_sizes: tuple[int, ...] = (8, 32, 128)
     coordinates: int = 8192
     seed: int = 0
-    variants: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -175,9 +172,7 @@ def measure(
         {row["batch_size"]: row["clip_factor"] for row in batches},
         settings.seed,
     )
-    predicted = predictions(
-        measured, lambda done, total: progress("predicting", done, total), variants=settings.variants
-    )
+    predicted = predictions(measured, lambda done, total: progress("predicting", done, total))
     config = {"source": source.recipe.name, "step": source.step, **dataclasses.asdict(settings)}
     content = {
         "schema": SCHEMA,

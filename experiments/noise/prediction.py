@@ -25,35 +25,6 @@ from theory.prediction.predicted_power import (
 LAWS = ("uniform", "generalized-normal", "empirical", "direct")
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A law with one ingredient of the change with the batch size held back.
-
-    Attributes
-    ----------
-    law : str
-        "uniform" or "generalized-normal".
-    match_epsilon : bool
-        ε^p instead of ε: no power is stopped by ε.
-    averaged : bool
-        Whether the shape of the noise moves towards the Gaussian's as B grows.
-    quieter : bool
-        Whether σ falls as 1/√B; if not, it stays that of a micro-batch.
-    """
-
-    law: str
-    match_epsilon: bool = False
-    averaged: bool = True
-    quieter: bool = True
-
-
-VARIANTS = {
-    "uniform, ε^p": Variant("uniform", match_epsilon=True),
-    "generalized-normal, ε^p": Variant("generalized-normal", match_epsilon=True),
-    "generalized-normal, same shape": Variant("generalized-normal", averaged=False),
-    "generalized-normal, same σ/|μ|": Variant("generalized-normal", quieter=False),
-}
-"""Ingredients one by one; "same" is as at the size of the micro-batches at every batch size."""
 OBJECTIVES = {"equal learning rate": False, "equal RMS": True}
 ALL = "all"
 Progress = Callable[[int, int], None]
@@ -87,9 +58,7 @@ class Measured:
     seed: int
 
 
-def predictions(
-    measured: Measured, progress: Progress = lambda done, total: None, *, variants: bool = False
-) -> list[dict[str, Any]]:
+def predictions(measured: Measured, progress: Progress = lambda done, total: None) -> list[dict[str, Any]]:
     """Return a row for every batch size, law, module and objective, those of all modules together first.
 
     A row holds `power`, `standard_error`, `low` and `high` of the 95 % interval, `at_edge`, `resolved` and, for all
@@ -105,13 +74,10 @@ def predictions(
         The measurement.
     progress : callable
         Called as progress(done, total).
-    variants : bool
-        Also by `VARIANTS`.
     """
     tables = Tables(search_powers(), measured.adam)
     rows: list[dict[str, Any]] = []
-    laws = (*LAWS, *(VARIANTS if variants else ()))
-    cases = [(batch_size, law) for batch_size in measured.clip_factors for law in laws]
+    cases = [(batch_size, law) for batch_size in measured.clip_factors for law in LAWS]
     for done, (batch_size, law) in enumerate(cases, start=1):
         reason = why_not(measured, batch_size, law)
         if reason is None:
@@ -188,17 +154,14 @@ def _sums(
         return [
             direct_sums(data, int(ratio), tables.powers, measured.adam, clip_factor=clip, seed=measured.seed)
         ]
-    chosen = VARIANTS.get(law, Variant(law))
-    adam = replace(measured.adam, match_epsilon=True) if chosen.match_epsilon else measured.adam
-    coordinates = Coordinates(data, ratio if chosen.quieter else 1.0, clip)
-    if chosen.law == "uniform":
+    coordinates = Coordinates(data, ratio, clip)
+    if law == "uniform":
         looked_up = [tables.uniform()]
-    elif chosen.law == "empirical":
+    elif law == "empirical":
         looked_up = [tables.empirical(data.residuals, int(ratio), measured.seed)]
     else:
         fit = measured.shapes[data.name]
         error = fit.error if np.isfinite(fit.error) else 0.0
         shapes = np.clip(fit.shape + error * np.array([0, -1, 1]), LOWEST_SHAPE, HIGHEST_SHAPE)
-        times = ratio if chosen.averaged else 1.0
-        looked_up = [tables.generalized_normal(averaged_shape(float(shape), times)) for shape in shapes]
-    return [coordinates.sums(table, adam) for table in looked_up]
+        looked_up = [tables.generalized_normal(averaged_shape(float(shape), ratio)) for shape in shapes]
+    return [coordinates.sums(table, measured.adam) for table in looked_up]
