@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradpower import powered, sign_power
+from gradpower.tools.errors import InputError
 
 PAGE = Path(__file__).parents[1] / "docs" / "compatibility.md"
 # The name on PyPI, and the module.
@@ -207,7 +208,7 @@ def judge(package: str, name: str, base: Any) -> Verdict:
     kind, failure = solvable(base, caught)
     try:
         cls = powered(base)
-    except TypeError as error:
+    except InputError as error:
         reason = re.sub(r".*expected (an optimizer that takes .*\((.*)\)$)?", r"\2", str(error))
         also = "; yet the base steps without a closure" if kind and "closure" in reason else ""
         return Verdict(package, name, "refused", reason + also)

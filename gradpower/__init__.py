@@ -9,22 +9,22 @@ The library needs torch only, and imports none of the repository's other package
 figures), so that it can be used on its own. Only the command line in `gradpower.__main__` imports them, one at a time.
 """
 
-import ast
-from pathlib import Path
-from typing import Any
+import ast as _ast
+from pkgutil import get_data as _get_data
+from typing import Any as _Any
 
 # The stub names every public name's module. torch is imported when the first of them is asked for, not by
 # `gradpower --help`.
 _HOMES = {
     alias.name: statement.module
-    for statement in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    if isinstance(statement, ast.ImportFrom)
+    for statement in _ast.parse(_get_data(__name__, "__init__.pyi") or b"").body
+    if isinstance(statement, _ast.ImportFrom)
     for alias in statement.names
 }
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     if name in _HOMES:
         from importlib import import_module
 
@@ -46,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

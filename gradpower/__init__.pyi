@@ -33,8 +33,10 @@ from gradpower.schedules import PowerSchedule as PowerSchedule
 from gradpower.schedules import cosine_power as cosine_power
 from gradpower.schedules import linear_power as linear_power
 from gradpower.schedules import wsd_power as wsd_power
+from gradpower.tools.errors import InputError as InputError
 from gradpower.transform import foreach_sign_power as foreach_sign_power
 from gradpower.transform import sign_power as sign_power
 from gradpower.transform import sign_power_ as sign_power_
 
+__all__: list[str]
 __version__: str

@@ -37,9 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal may lack letters of our formulas
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack letters of our formulas
     try:
         code = _answer(words)
         sys.stdout.flush()
@@ -106,8 +105,6 @@ def _run(name: str, flags: list[str]) -> int:
         if command.prepared:
             function, flags = function(flags)
         return _parse(function, name, flags)() or 0
-    except SystemExit as stop:  # after the help, or tyro's message
-        return int(stop.code or 0)
     except InputError as error:
         return _complain(str(error))
     except BrokenPipeError:
@@ -138,7 +135,13 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
     def deferred(*arguments: object, **keywords: object) -> Callable[[], int | None]:
         return functools.partial(function, *arguments, **keywords)
 
-    return tyro.cli(deferred, prog=f"gradpower {name}", description=_description(function, name), args=flags)
+    try:
+        return tyro.cli(
+            deferred, prog=f"gradpower {name}", description=_description(function, name), args=flags
+        )
+    except SystemExit as stop:  # after the help, or tyro's message
+        code = int(stop.code or 0)
+        return lambda: code
 
 
 def _description(function: Callable[..., object], name: str) -> str:

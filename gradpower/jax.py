@@ -38,9 +38,9 @@ def sign_power(power: float | optax.Schedule, *, offset: float = 0.0) -> optax.G
     >>> optimizer = optax.chain(sign_power(1.2), optax.adamw(1e-3, b2=0.95, weight_decay=0.1))
     """
     # Arrays, as optax.inject_hyperparams passes them, have no value yet while JAX traces.
-    if not (callable(power) or hasattr(power, "dtype")):
+    if not (callable(power) or isinstance(power, jax.Array)):
         real("power", power, gt=0)
-    if not hasattr(offset, "dtype"):
+    if not isinstance(offset, jax.Array):
         real("offset", offset, ge=0)
     identity = [x for x in (power, offset) if isinstance(x, float | int)] == [1, 0]
 

@@ -233,7 +233,9 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = linear_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("linear", start, start + whole("steps", steps)))
+    return PowerSchedule(
+        optimizer, end, Anneal("linear", start, whole("start", start, 0) + whole("steps", steps))
+    )
 
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
@@ -245,7 +247,9 @@ def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = cosine_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(optimizer, end, Anneal("cosine", start, start + whole("steps", steps)))
+    return PowerSchedule(
+        optimizer, end, Anneal("cosine", start, whole("start", start, 0) + whole("steps", steps))
+    )
 
 
 def wsd_power(

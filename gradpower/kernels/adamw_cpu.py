@@ -122,15 +122,20 @@ def _kernel() -> ctypes.CDLL | str:
     """The library, compiled for this process, or why there is none."""
     if os.name != "posix":
         return f"it is built on POSIX systems only, not on {os.name}"
+    try:
+        compiler = _compiler(os.environ.get("CC", ""))
+    except OSError as error:
+        return str(error)
     problems = []
     # A place may be full, or mounted so that nothing is executed from it.
     for place in (os.environ.get("TMPDIR") or "/tmp", "/dev/shm", os.environ.get("HOME") or "."):
         try:
-            with tempfile.TemporaryDirectory(prefix="gradpower-", dir=place) as folder:
-                return _compiled(_compiler(os.environ.get("CC", "")), Path(folder) / "adamw.so")
+            # On a network's file system a library in use cannot be removed; it goes with the process.
+            with tempfile.TemporaryDirectory("", "gradpower-", place, ignore_cleanup_errors=True) as folder:
+                return _compiled(compiler, Path(folder) / "adamw.so")
         except (AttributeError, OSError, subprocess.SubprocessError) as error:
             problems.append(str(error) or repr(error))
-    return problems[0]
+    return problems[-1]
 
 
 def _compiler(cc: str) -> list[str]:

@@ -13,7 +13,7 @@ from gradpower.groups import named_groups
 from gradpower.meters.module_snr import FEWEST, ModuleSNR, wide
 from gradpower.optimizers.shards import refuse_shards
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError, real, require
+from gradpower.tools.errors import InputError, real, require, whole
 
 
 def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, ModuleSNR]:
@@ -38,7 +38,7 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
 
     Raises
     ------
-    ValueError
+    InputError
         If a parameter has no such moments or fewer than 2 steps, a module has fewer than 4 coordinates, or its
         moments show no noise (E m̂² > E v̂, under strong drift).
 
@@ -52,7 +52,7 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
     >>> round(snr_from_adam(optimizer)["0"].snr, 1)
     0.5
     """
-    require(blocks >= FEWEST, "blocks", blocks, f"an integer >= {FEWEST}")
+    blocks = whole("blocks", blocks, FEWEST)
     named = named_groups(optimizer)
     return {name: _snr_of_moments(optimizer, name, groups, blocks) for name, groups in named.items()}
 

@@ -1,4 +1,4 @@
-"""The signal-to-noise ratio of each module's gradient, from micro-batches or from Adam's moments.
+"""The signal-to-noise ratio of each module's gradient, from micro-batches.
 
 With g_k = μ + e_k the independent micro-batch gradients of a module: signal S = ‖μ‖², noise N = tr Cov(g_k),
 SNR = √(S/N). The estimators are our own: those of MoLS are not known to us (`gradpower.learning_rates.module_scaling`).
@@ -199,7 +199,7 @@ class SNRMeter:
 
         Raises
         ------
-        ValueError
+        InputError
             After fewer than 4 micro-batches, or if the gradients of a module do not vary or are not finite.
         """
         require(self.updates >= FEWEST, "updates", self.updates, f"at least {FEWEST} micro-batches")

@@ -14,7 +14,7 @@ from gradpower.meters.update_size import UpdateLog, UpdateSize
 from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.shards import refuse_shards
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, whole
 
 _COUPLED = (SGD, Adagrad, Adadelta, Adamax, RMSprop, Rprop, ASGD)
 _DECOUPLED = (Muon, Adafactor)
@@ -87,7 +87,9 @@ class UpdateMeter:
         decoupled: bool | None = None,
     ) -> None:
         self.optimizer = unwrapped(optimizer)
-        self.sample, self.seed, self.decoupled = sample, seed, decoupled
+        self.sample = None if sample is None else whole("sample", sample)
+        block = whole("block", block)
+        self.seed, self.decoupled = seed, decoupled
         modules = modules_of(self.optimizer)
         self.groups = list(dict.fromkeys(modules if groups is None else groups))
         for name in self.groups:
@@ -97,9 +99,6 @@ class UpdateMeter:
         if any(p.is_complex() for p in parameters):
             raise InputError("optimizer", "complex parameters", "real parameters")
         refuse_shards("optimizer", parameters)
-        for argument, value in (("sample", sample), ("block", block)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InputError(argument, value, "an integer >= 1")
         for group in self.optimizer.param_groups:
             self._is_decoupled(group)
         self._logs = {name: UpdateLog(block) for name in self.groups}

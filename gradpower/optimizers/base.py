@@ -149,7 +149,7 @@ class PoweredOptimizer(Optimizer):
 
         Raises
         ------
-        ValueError
+        InputError
             If some groups have a power and others none, or one is not allowed.
         """
         saved = [dict(group) for group in state_dict["param_groups"]]

@@ -53,7 +53,7 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
 
     Raises
     ------
-    TypeError
+    InputError
         If `base` is no optimizer class, is powered already, has an argument `power`, `offset` or `clip` of its own, or
         requires a closure or calls it repeatedly, as LBFGS and SAM do: the gradients of those calls never pass through
         the step.

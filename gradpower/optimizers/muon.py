@@ -43,7 +43,7 @@ class StackedMuon(Muon):
 
     Raises
     ------
-    ValueError
+    InputError
         If a parameter has fewer than two dimensions, or as torch.optim.Muon.
 
     Examples
@@ -65,7 +65,7 @@ class StackedMuon(Muon):
 
         Raises
         ------
-        ValueError
+        InputError
             If a parameter has fewer than two dimensions.
         """
         super().add_param_group(param_group)

@@ -24,7 +24,7 @@ def any_dtensor(tensors: Iterable[Tensor]) -> bool:
 
 
 def refuse_shards(argument: str, tensors: Iterable[Tensor]) -> None:
-    """Raise ValueError if there are DTensors among the tensors, of which a process sees its own shard only."""
+    """Raise InputError if there are DTensors among the tensors, of which a process sees its own shard only."""
     if any_dtensor(tensors):
         raise InputError(argument, "DTensors", "plain tensors (each process would measure its own shard)")
 

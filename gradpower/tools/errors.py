@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from numbers import Real
-from typing import SupportsFloat, cast
+from typing import SupportsFloat, SupportsInt, cast
 
 
-class InputError(ValueError, TypeError):
-    """A value that a user gave and that is not allowed; a ValueError, and a TypeError for callers who look for that.
+class InputError(ValueError):
+    """A value that a user gave and that is not allowed, whatever is wrong with it: its kind, its size, its meaning.
 
     The message names the argument, the value and what is allowed, so that the command line can print it as it is.
 
@@ -29,11 +30,13 @@ class InputError(ValueError, TypeError):
 
     def __init__(self, argument: str, value: object, allowed: str) -> None:
         self.argument, self.value, self.allowed = argument, value, allowed
-        shown = value if str(value) else repr(value)
+        # Blank text, and a line break in it, would be lost in the one line of the message.
+        hidden = isinstance(value, str) and not (value.strip() and value.isprintable())
+        shown = repr(value) if hidden else value
         super().__init__(f"{argument}: {shown} is not allowed; expected {allowed}")
 
-    def __reduce__(self) -> tuple[type[InputError], tuple[str, object, str]]:
-        return InputError, (self.argument, self.value, self.allowed)
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.argument, str(self.value), self.allowed)  # the value may be a function
 
 
 def require(holds: object, argument: str, value: object, allowed: str) -> None:
@@ -64,9 +67,10 @@ def real(
     gradpower.tools.errors.InputError: level: 'high' is not allowed; expected a number in (0, 1)
     """
     if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(cast(SupportsFloat, value))
-        if math.isfinite(number) and ge <= number <= le and gt < number < lt:
-            return number
+        with suppress(OverflowError):
+            number = float(cast(SupportsFloat, value))
+            if math.isfinite(number) and ge <= number <= le and gt < number < lt:
+                return number
     low, high = max(ge, gt), min(le, lt)
     if not allowed and high < math.inf:
         allowed = f"a number in {'(' if gt == low else '['}{low:g}, {high:g}{')' if lt == high else ']'}"
@@ -83,15 +87,16 @@ def whole(argument: str, value: object, minimum: int = 1) -> int:
     >>> whole("steps", 1e6)
     1000000
     """
+    number = None
     if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(cast(SupportsFloat, value))
-        if number == number // 1 and minimum <= number <= 2**53:
-            return int(number)
-        if number > 2**53:
-            raise InputError(argument, value, "at most 2^53")
-    raise InputError(argument, _seen(value), f"a whole number >= {minimum}")
+        with suppress(OverflowError, ValueError):  # infinity, NaN
+            number = int(cast(SupportsInt, value))
+    if number is not None and number == value and minimum <= number <= 2**53:
+        return number
+    large = number is not None and number > 2**53
+    raise InputError(argument, _seen(value), "at most 2^53" if large else f"a whole number >= {minimum}")
 
 
 def _seen(value: object) -> object:
-    """Return the value, in quotes if it is text where a number belongs: "1" would look like one."""
-    return repr(value) if isinstance(value, str) else value
+    """Return a number as it is, and else what tells its kind: the text "1" and a tensor of 1 look like numbers."""
+    return value if isinstance(value, Real) else repr(value)

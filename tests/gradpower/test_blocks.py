@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from gradpower.learning_rates.blockwise import BLOCKS, Block, blockwise_groups, blockwise_warmup
 from gradpower.names import parameter_names
+from gradpower.tools.errors import InputError
 from tests.gradpower.models import llama, qwen
 
 RATIOS = {"norm": 1.0, "vo": 4.0, "ffn": 6.0, "qk": 8.0, "embedding": 10.0, "head": 1.0}
@@ -136,17 +137,17 @@ def test_frozen_parameters_are_left_out_and_count_as_matches():
     assert "embedding" not in counts(groups)
     assert counts(groups)["ffn"] == 5
     model.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"model: LlamaForCausalLM .*trainable"):
+    with pytest.raises(InputError, match=r"model: LlamaForCausalLM .*trainable"):
         blockwise_groups(model, 1e-3)
 
 
 def test_a_pattern_without_parameter():
-    with pytest.raises(ValueError, match=r"pattern of block 'router': no_such is not allowed"):
+    with pytest.raises(InputError, match=r"pattern of block 'router': no_such is not allowed"):
         blockwise_groups(llama(), 1e-3, blocks=[*BLOCKS, Block("router", "no_such", 1)])
 
 
 def test_a_pattern_whose_parameters_are_taken():
-    with pytest.raises(ValueError, match=r"pattern of block 'gate'.* no earlier pattern takes"):
+    with pytest.raises(InputError, match=r"pattern of block 'gate'.* no earlier pattern takes"):
         blockwise_groups(qwen(), 1e-3, blocks=[*BLOCKS, Block("gate", r"mlp\.gate\.", 1)])
 
 
@@ -158,7 +159,7 @@ def test_the_router_as_a_block_of_its_own():
 
 def test_a_model_with_other_names_is_told_how_to_pass_its_own_blocks():
     model = Named("transformer.wte.weight", "transformer.h.0.ln_1.weight", "transformer.h.0.mlp.c_fc.weight")
-    with pytest.raises(ValueError, match=r"transformer\.wte\.weight.*blocks=\[Block\("):
+    with pytest.raises(InputError, match=r"transformer\.wte\.weight.*blocks=\[Block\("):
         blockwise_groups(model, 1e-3)
     own = (Block("norm", r"ln_", 1), Block("embedding", r"wte", 10), Block("ffn", r"mlp", 6))
     groups = blockwise_groups(model, 1e-3, blocks=own)
@@ -166,19 +167,19 @@ def test_a_model_with_other_names_is_told_how_to_pass_its_own_blocks():
 
 
 def test_parameters_without_pattern_are_named():
-    with pytest.raises(ValueError, match=r"no pattern for 5 parameters.*layers\.0\.input_layernorm\.weight"):
+    with pytest.raises(InputError, match=r"no pattern for 5 parameters.*layers\.0\.input_layernorm\.weight"):
         blockwise_groups(llama(), 1e-3, blocks=BLOCKS[1:])
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (("", "x", 1), ValueError, "name"),
-        (("a", "(", 1), ValueError, "pattern of block 'a': \\("),
-        (("a", 3, 1), TypeError, "pattern of block 'a': 3"),
-        (("a", "x", 0), ValueError, "ratio of block 'a': 0"),
-        (("a", "x", math.inf), ValueError, "ratio of block 'a': inf"),
-        (("a", "x", "4"), TypeError, "ratio of block 'a': '4'"),
+        (("", "x", 1), InputError, "name"),
+        (("a", "(", 1), InputError, "pattern of block 'a': \\("),
+        (("a", 3, 1), InputError, "pattern of block 'a': 3"),
+        (("a", "x", 0), InputError, "ratio of block 'a': 0"),
+        (("a", "x", math.inf), InputError, "ratio of block 'a': inf"),
+        (("a", "x", "4"), InputError, "ratio of block 'a': '4'"),
     ],
 )
 def test_refused_blocks(arguments, error, message):
@@ -188,15 +189,15 @@ def test_refused_blocks(arguments, error, message):
 
 def test_refused_arguments():
     model = llama()
-    with pytest.raises(ValueError, match="lr: -1"):
+    with pytest.raises(InputError, match="lr: -1"):
         blockwise_groups(model, -1)
-    with pytest.raises(ValueError, match="weight_decay: nan"):
+    with pytest.raises(InputError, match="weight_decay: nan"):
         blockwise_groups(model, 1, weight_decay=math.nan)
-    with pytest.raises(ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"):
+    with pytest.raises(InputError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"):
         blockwise_groups(model, 1, no_decay=["norms"])
-    with pytest.raises(TypeError, match="no_decay: norm"):
+    with pytest.raises(InputError, match="no_decay: norm"):
         blockwise_groups(model, 1, no_decay="norm")
-    with pytest.raises(ValueError, match="two blocks named 'norm'"):
+    with pytest.raises(InputError, match="two blocks named 'norm'"):
         blockwise_groups(model, 1, blocks=[*BLOCKS, BLOCKS[0]])
 
 
@@ -321,18 +322,18 @@ def test_a_second_schedule_starts_from_the_initial_rate():
 
 def test_refused_schedules():
     optimizer = adamw(1, 2)
-    with pytest.raises(ValueError, match="warmup_steps: -1"):
+    with pytest.raises(InputError, match="warmup_steps: -1"):
         blockwise_warmup(optimizer, -1)
-    with pytest.raises(ValueError, match=r"min_lr: 1.5 is not allowed; expected at most 1.0"):
+    with pytest.raises(InputError, match=r"min_lr: 1.5 is not allowed; expected at most 1.0"):
         blockwise_warmup(optimizer, 1, min_lr=1.5)
-    with pytest.raises(ValueError, match="decay: a sequence of 1"):
+    with pytest.raises(InputError, match="decay: a sequence of 1"):
         blockwise_warmup(optimizer, 1, decay=[Halving()])
-    with pytest.raises(TypeError, match="decay: 3"):
+    with pytest.raises(InputError, match="decay: 3"):
         blockwise_warmup(optimizer, 1, decay=3)
-    with pytest.raises(ValueError, match=r"decay\(step\): nan"):
+    with pytest.raises(InputError, match=r"decay\(step\): nan"):
         blockwise_warmup(optimizer, 0, decay=lambda _: math.nan)
     plain = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    with pytest.raises(ValueError, match="ratio of a parameter group: missing"):
+    with pytest.raises(InputError, match="ratio of a parameter group: missing"):
         blockwise_warmup(plain, 1)
     assert blockwise_warmup(plain, 1, stretch=False).get_last_lr() == [0.0]
 

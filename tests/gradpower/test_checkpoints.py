@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gradpower import AdamWPower, SGDPower
+from gradpower.tools.errors import InputError
 from tests.gradpower.contract import CASES, Signum, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3))
@@ -122,15 +123,15 @@ def saved_with(**settings):
 @pytest.mark.parametrize(
     ("settings", "kind", "message"),
     [
-        ({"power": None}, ValueError, r"^power of loaded group 1: .*missing.* in every group, or in none$"),
-        ({"offset": None}, ValueError, r"^offset of loaded group 1: .*missing"),
-        ({"power": 0.0}, ValueError, r"^power: 0.0 .* finite number > 0"),
-        ({"power": -1.0}, ValueError, r"^power: -1.0 .* finite number > 0"),
-        ({"power": math.nan}, ValueError, r"^power: nan .* finite number > 0"),
-        ({"power": math.inf}, ValueError, r"^power: inf .* finite number > 0"),
-        ({"power": "x"}, TypeError, r"^power: 'x' .* finite number > 0"),
-        ({"power": torch.tensor(-1.0)}, ValueError, r"^power: .*-1.* finite number > 0"),
-        ({"offset": -1.0}, ValueError, r"^offset: -1.0 .* >= 0$"),
+        ({"power": None}, InputError, r"^power of loaded group 1: .*missing.* in every group, or in none$"),
+        ({"offset": None}, InputError, r"^offset of loaded group 1: .*missing"),
+        ({"power": 0.0}, InputError, r"^power: 0.0 .* finite number > 0"),
+        ({"power": -1.0}, InputError, r"^power: -1.0 .* finite number > 0"),
+        ({"power": math.nan}, InputError, r"^power: nan .* finite number > 0"),
+        ({"power": math.inf}, InputError, r"^power: inf .* finite number > 0"),
+        ({"power": "x"}, InputError, r"^power: 'x' .* finite number > 0"),
+        ({"power": torch.tensor(-1.0)}, InputError, r"^power: .*-1.* finite number > 0"),
+        ({"offset": -1.0}, InputError, r"^offset: -1.0 .* >= 0$"),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from gradpower import AdamWPower, Clip, SGDPower, clip_then_power, power_then_clip, sign_power
+from gradpower.tools.errors import InputError
 from tests.gradpower.contract import CASES, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3), (2, 2))
@@ -130,17 +131,17 @@ def test_the_factor_is_torchs():
     [
         (
             lambda: Clip("power", 1.0),
-            ValueError,
+            InputError,
             "^order: power .* 'clip_then_power' or 'power_then_clip'$",
         ),
-        (lambda: clip_then_power(0.0), ValueError, "^max_norm: 0.0 .* finite number > 0$"),
-        (lambda: power_then_clip(-1.0), ValueError, "^max_norm: -1.0 "),
-        (lambda: clip_then_power(math.nan), ValueError, "^max_norm: nan "),
-        (lambda: clip_then_power("1"), TypeError, "^max_norm: '1' "),
-        (lambda: clip_then_power(1.0, norm_type=0), ValueError, "^norm_type: 0 "),
+        (lambda: clip_then_power(0.0), InputError, "^max_norm: 0.0 .* finite number > 0$"),
+        (lambda: power_then_clip(-1.0), InputError, "^max_norm: -1.0 "),
+        (lambda: clip_then_power(math.nan), InputError, "^max_norm: nan "),
+        (lambda: clip_then_power("1"), InputError, "^max_norm: '1' "),
+        (lambda: clip_then_power(1.0, norm_type=0), InputError, "^norm_type: 0 "),
         (
             lambda: AdamWPower(parameters(SHAPES, torch.float32, 1), power=1.2, clip="x"),
-            TypeError,
+            InputError,
             "^clip: x ",
         ),
     ],

@@ -12,6 +12,7 @@ from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon
 from gradpower.optimizers.muon_groups import muon_groups
 from gradpower.optimizers.named import MuonPower
+from gradpower.tools.errors import InputError
 from tests.gradpower.models import Net, equal, generator, llama, powered_optimizer, train, weights
 
 MOONLIGHT = {"adjust_lr_fn": "match_rms_adamw"}
@@ -113,7 +114,7 @@ def test_state_of_other_algorithms_is_refused():
     for group in state["param_groups"]:
         group["algorithm"] = "muon"
     before = copy.deepcopy(optimizer.state_dict())
-    with pytest.raises(ValueError, match=r"algorithms of the loaded groups: .*'muon', 'muon'"):
+    with pytest.raises(InputError, match=r"algorithms of the loaded groups: .*'muon', 'muon'"):
         optimizer.load_state_dict(state)
     with pytest.raises(ValueError, match="different number of parameter groups"):
         optimizer.load_state_dict({**before, "param_groups": before["param_groups"][:1]})
@@ -129,7 +130,7 @@ def test_a_refused_load_changes_nothing():
     bad = copy.deepcopy(optimizer.state_dict())
     bad["param_groups"][0]["lr"] = 0.5
     bad["param_groups"][1]["power"] = -1.0
-    with pytest.raises(ValueError, match=r"power: -1.0"):
+    with pytest.raises(InputError, match=r"power: -1.0"):
         optimizer.load_state_dict(bad)
     train(model, optimizer, 2, 4)
     train(twin, other, 2, 4)
@@ -264,7 +265,7 @@ def test_added_groups():
             == sum(len(o.param_groups) for o in optimizer.optimizers.values())
             == 2
         )
-    with pytest.raises(TypeError, match="param_group: list"):
+    with pytest.raises(InputError, match="param_group: list"):
         optimizer.add_param_group(fresh)
 
 
@@ -286,20 +287,20 @@ def test_groups_and_state_put_in_place_by_others():
 def test_combination_refusals():
     matrix, vector = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2))
     muon, adamw = torch.optim.Muon([matrix]), torch.optim.AdamW([vector])
-    with pytest.raises(TypeError, match=r"optimizers: LBFGS .* closure"):
+    with pytest.raises(InputError, match=r"optimizers: LBFGS .* closure"):
         CombinedOptimizer(muon, torch.optim.LBFGS([vector]))
-    with pytest.raises(TypeError, match="optimizers: list"):
+    with pytest.raises(InputError, match="optimizers: list"):
         CombinedOptimizer([muon, adamw])
-    with pytest.raises(ValueError, match=r"algorithms: .*'AdamW', 'AdamW'"):
+    with pytest.raises(InputError, match=r"algorithms: .*'AdamW', 'AdamW'"):
         CombinedOptimizer(adamw, torch.optim.AdamW([matrix]))
-    with pytest.raises(ValueError, match="algorithms"):
+    with pytest.raises(InputError, match="algorithms"):
         CombinedOptimizer()
     with pytest.raises(ValueError, match="more than one parameter group"):
         CombinedOptimizer(muon, torch.optim.SGD([matrix]))
-    with pytest.raises(TypeError, match="no combinations"):
+    with pytest.raises(InputError, match="no combinations"):
         CombinedOptimizer(CombinedOptimizer(muon), adamw)
     clipping = MuonPower([matrix], power=1.2, clip=clip_then_power(1.0))
-    with pytest.raises(ValueError, match="clip of an optimizer"):
+    with pytest.raises(InputError, match="clip of an optimizer"):
         CombinedOptimizer(clipping, adamw)
 
 

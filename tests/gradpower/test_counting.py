@@ -22,6 +22,7 @@ from gradpower import (
     linear_power,
     snr_from_adam,
 )
+from gradpower.tools.errors import InputError
 
 STEPS = 8
 
@@ -254,9 +255,9 @@ def test_wrapped_optimizers(wrap):
     rate.step()
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)
     foreign = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
-    with pytest.raises(ValueError, match="of this optimizer"):
+    with pytest.raises(InputError, match="of this optimizer"):
         apply_module_scales(foreign, {"0": 2.0}, scheduler=Wrapper(rate))
-    with pytest.raises(TypeError, match=r"^optimizer: SGD "):
+    with pytest.raises(InputError, match=r"^optimizer: SGD "):
         PowerSchedule(wrap(foreign), 1.0, lambda t: 0.5)
 
 

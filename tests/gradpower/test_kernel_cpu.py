@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -451,6 +452,18 @@ def test_a_place_where_compiling_fails_is_passed_over(kernel, fresh, tmp_path, a
 
 def test_a_missing_temporary_directory_is_passed_over(kernel, fresh, tmp_path):
     assert compiled(TMPDIR=str(tmp_path / "missing")), reason()
+    assert not compiled(TMPDIR=str(tmp_path / "missing"), CC="missing-cc")
+    assert "CC names missing-cc" in reason()
+
+
+def test_a_library_that_cannot_be_removed_while_in_use_serves(kernel, fresh, tmp_path, monkeypatch):
+    """As on a network's file system, where it stays under another name."""
+
+    def refuse(path, *, dir_fd=None):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty", path)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    assert compiled(TMPDIR=str(tmp_path)), reason()
 
 
 def test_without_compiler(fresh, tmp_path, monkeypatch):

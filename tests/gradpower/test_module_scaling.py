@@ -12,6 +12,7 @@ from gradpower.learning_rates.module_scaling import apply_module_scales, module_
 from gradpower.meters.adam_snr import snr_from_adam
 from gradpower.meters.module_snr import ModuleSNR, SNRMeter
 from gradpower.optimizers.named import AdamWPower
+from gradpower.tools.errors import InputError
 
 
 def gradients(
@@ -111,27 +112,27 @@ def test_low_precision_and_sparse_gradients() -> None:
 
 def test_what_a_meter_refuses() -> None:
     p = nn.Parameter(torch.zeros(3))
-    with pytest.raises(ValueError, match="modules"):
+    with pytest.raises(InputError, match="modules"):
         SNRMeter({"empty": []})
     meter = SNRMeter({"m": [p]})
-    with pytest.raises(ValueError, match="updates: 0"):
+    with pytest.raises(InputError, match="updates: 0"):
         meter.snrs()
     p.grad = torch.ones(3)
     for _ in range(4):
         meter.update()
-    with pytest.raises(ValueError, match=r"noise of module m: 0\.0"):
+    with pytest.raises(InputError, match=r"noise of module m: 0\.0"):
         meter.snrs()
     p.grad = torch.tensor([1.0, math.nan, 0.0])
     meter.update()
-    with pytest.raises(ValueError, match="noise of module m: nan"):
+    with pytest.raises(InputError, match="noise of module m: nan"):
         meter.snrs()
 
 
 def test_modules_by_pattern_and_by_group() -> None:
     net = nn.Sequential(nn.Embedding(4, 2), nn.Linear(2, 2))
-    with pytest.raises(ValueError, match=r"1\.weight"):
+    with pytest.raises(InputError, match=r"1\.weight"):
         modules_by_pattern(net, {"embedding": "^0"})
-    with pytest.raises(ValueError, match="head"):
+    with pytest.raises(InputError, match="head"):
         modules_by_pattern(net, {"all": ".", "head": "head"})
     weight, bias = net[1].parameters()
     groups = [{"params": [weight], "name": "mlp"}, {"params": [bias], "name": "mlp", "weight_decay": 0.0}]
@@ -175,14 +176,14 @@ def test_snr_from_powered_adam_is_that_of_the_powered_gradient() -> None:
 def test_what_snr_from_adam_refuses() -> None:
     p = nn.Parameter(torch.zeros(8))
     for optimizer in (torch.optim.SGD([p], lr=0.1), torch.optim.AdamW([p])):
-        with pytest.raises(ValueError, match="no exp_avg"):
+        with pytest.raises(InputError, match="no exp_avg"):
             snr_from_adam(optimizer)
     adam_on_noise(optimizer, 1, 0.0, torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="step 1"):
+    with pytest.raises(InputError, match="step 1"):
         snr_from_adam(optimizer)
     forgetful = torch.optim.AdamW([p], betas=(0.0, 0.95))
     adam_on_noise(forgetful, 3, 0.0, torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match=r"^beta1 of group 0: 0\.0 "):
+    with pytest.raises(InputError, match=r"^beta1 of group 0: 0\.0 "):
         snr_from_adam(forgetful)
 
 
@@ -233,19 +234,19 @@ def test_an_unresolved_snr_counts_with_its_upper_bound() -> None:
 )
 def test_what_module_scales_refuses(argument: str, value: object) -> None:
     arguments = {"snrs": {"a": snr("a", 1.0)}, argument: value}
-    with pytest.raises(ValueError, match="snr" if argument == "snrs" else argument):
+    with pytest.raises(InputError, match="snr" if argument == "snrs" else argument):
         module_scales(arguments.pop("snrs"), **arguments)
 
 
 @pytest.mark.parametrize("clamp", [3, (0.5,), "ab", None])
 def test_a_clamp_is_a_pair(clamp: object) -> None:
-    with pytest.raises(TypeError, match=r"^clamp: .* expected \(low, high\)"):
+    with pytest.raises(InputError, match=r"^clamp: .* expected \(low, high\)"):
         module_scales({"a": snr("a", 1.0)}, clamp=clamp)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, math.nan])
 def test_a_level_is_a_probability(level: float) -> None:
-    with pytest.raises(ValueError, match=r"^level: .* expected a number in \(0, 1\)"):
+    with pytest.raises(InputError, match=r"^level: .* expected a number in \(0, 1\)"):
         snr("a", 1.0).interval(level)
 
 
@@ -305,12 +306,12 @@ def test_schedules_follow_the_scales(kind: str, applied_at: str | int) -> None:
 
 def test_what_applying_refuses() -> None:
     optimizer, other = (torch.optim.SGD(named_groups(), lr=0.1, momentum=0.9) for _ in range(2))
-    with pytest.raises(ValueError, match="names of parameter groups: body, head"):
+    with pytest.raises(InputError, match="names of parameter groups: body, head"):
         apply_module_scales(optimizer, {"body": 2.0, "tail": 2.0})
-    with pytest.raises(ValueError, match="scales"):
+    with pytest.raises(InputError, match="scales"):
         apply_module_scales(optimizer, {"body": 0.0})
-    with pytest.raises(ValueError, match="of this optimizer"):
+    with pytest.raises(InputError, match="of this optimizer"):
         apply_module_scales(optimizer, {"body": 2.0}, scheduler=LambdaLR(other, lambda step: 1.0))
-    with pytest.raises(ValueError, match="CyclicLR"):
+    with pytest.raises(InputError, match="CyclicLR"):
         apply_module_scales(other, {"body": 2.0}, scheduler=CyclicLR(other, 0.1, 1.0))
     assert rates(optimizer) == [0.1, 0.1]

@@ -13,6 +13,7 @@ from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon, StackedMuonPower
 from gradpower.optimizers.muon_groups import muon_groups
 from gradpower.optimizers.named import AdamWPower
+from gradpower.tools.errors import InputError
 from tests.gradpower.models import (
     Net,
     equal,
@@ -116,7 +117,7 @@ def test_stack_survives_checkpoint_copy_and_pickle():
     for duplicate in [resumed, copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))]:
         (p,) = duplicate.param_groups[0]["params"]
         step(p, duplicate, 2)
-        with pytest.raises(ValueError, match="2 or more dimensions"):
+        with pytest.raises(InputError, match="2 or more dimensions"):
             duplicate.add_param_group({"params": [nn.Parameter(torch.zeros(3))]})
         assert len(duplicate.param_groups) == 1
         assert type(duplicate) is StackedMuon
@@ -127,7 +128,7 @@ def test_stack_survives_checkpoint_copy_and_pickle():
 
 def test_stack_refusals():
     matrix = nn.Parameter(torch.zeros(2, 2))
-    with pytest.raises(ValueError, match=r"params: a parameter of shape \(2,\) is not allowed"):
+    with pytest.raises(InputError, match=r"params: a parameter of shape \(2,\) is not allowed"):
         StackedMuon([matrix, nn.Parameter(torch.zeros(2))])
     with pytest.raises(ValueError, match="empty parameter list"):
         StackedMuon([])
@@ -209,13 +210,13 @@ def test_split_of_tied_frozen_and_wrapped_models():
 
 def test_split_refusals_and_options():
     model = Net()
-    with pytest.raises(ValueError, match=r"adamw_patterns\[1\]: router is not allowed"):
+    with pytest.raises(InputError, match=r"adamw_patterns\[1\]: router is not allowed"):
         muon_groups(model, adamw_patterns=["embed", "router"])
-    with pytest.raises(TypeError, match="adamw_patterns: embed"):
+    with pytest.raises(InputError, match="adamw_patterns: embed"):
         muon_groups(model, adamw_patterns="embed")
-    with pytest.raises(ValueError, match=r"adamw_patterns\[0\]: \("):
+    with pytest.raises(InputError, match=r"adamw_patterns\[0\]: \("):
         muon_groups(model, adamw_patterns=["("])
-    with pytest.raises(ValueError, match=r"model: Net .* matrix"):
+    with pytest.raises(InputError, match=r"model: Net .* matrix"):
         muon_groups(model, adamw_patterns=["."])
     muon, adamw = muon_groups(model, muon={"power": 1.5}, adamw={"lr": 3e-4, "weight_decay": 0.0})
     optimizer = MuonAdamWPower([adamw, muon], lr=1e-3, power=1.2)
@@ -271,13 +272,13 @@ def test_update_rule_of_moonlight():
 
 def test_powered_pair_refusals():
     matrix = nn.Parameter(torch.zeros(2, 2))
-    with pytest.raises(TypeError, match=r"params: Parameter .* muon_groups"):
+    with pytest.raises(InputError, match=r"params: Parameter .* muon_groups"):
         MuonAdamWPower([matrix], power=1.2)
-    with pytest.raises(ValueError, match="algorithm of a parameter group: missing"):
+    with pytest.raises(InputError, match="algorithm of a parameter group: missing"):
         MuonAdamWPower([{"params": [matrix]}], power=1.2)
-    with pytest.raises(ValueError, match="params: an empty list"):
+    with pytest.raises(InputError, match="params: an empty list"):
         MuonAdamWPower([], power=1.2)
-    with pytest.raises(ValueError, match="power: -1"):
+    with pytest.raises(InputError, match="power: -1"):
         MuonAdamWPower([{"params": [matrix], "algorithm": "muon"}], power=-1)
 
 
@@ -329,7 +330,7 @@ def test_weights_that_are_computed_from_others_go_to_adamw():
 
 def test_a_model_with_other_names_is_told_to_name_its_embedding():
     model = nn.ModuleDict({"wte": nn.Embedding(5, 2), "up": nn.Linear(2, 4)})
-    with pytest.raises(ValueError, match=r"^model: ModuleDict with wte\.weight.*adamw_patterns=\["):
+    with pytest.raises(InputError, match=r"^model: ModuleDict with wte\.weight.*adamw_patterns=\["):
         muon_groups(model)
     muon, adamw = muon_groups(model, adamw_patterns=[r"wte\."])
     assert muon["params"] == [model["up"].weight]

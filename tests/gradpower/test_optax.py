@@ -13,6 +13,7 @@ import torch
 
 import gradpower
 from gradpower import AdamWPower
+from gradpower.tools.errors import InputError
 
 jax = pytest.importorskip("jax", reason="needs jax")
 jnp = jax.numpy
@@ -93,12 +94,14 @@ def test_power_one_with_an_offset_is_none() -> None:
     [
         (0.0, 0.0, r"power: 0\.0 is not allowed; expected a finite number > 0"),
         (float("nan"), 0.0, "power: nan"),
+        (np.float64(-1.2), 0.0, r"power: -1\.2"),
+        (1.2, np.float64("nan"), "offset: nan"),
         (float("inf"), 0.0, "power: inf"),
         (1.2, -1e-8, r"offset: -1e-08 is not allowed; expected a finite number >= 0"),
     ],
 )
 def test_other_numbers_are_errors(power: float, offset: float, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         sign_power(power, offset=offset)
 
 
@@ -180,11 +183,11 @@ def test_without_its_libraries_one_line_says_what_to_install(missing: str) -> No
 
 @pytest.mark.parametrize("arguments", [{"power": "1.2"}, {"power": None}, {"power": 1.2, "offset": "1"}])
 def test_what_is_no_number_is_refused(arguments):
-    with pytest.raises(TypeError, match="not allowed; expected"):
+    with pytest.raises(InputError, match="not allowed; expected"):
         sign_power(**arguments)
 
 
 def test_whole_numbers_are_no_gradients():
     transformation = sign_power(1.2)
-    with pytest.raises(TypeError, match=r"int32.*floating"):
+    with pytest.raises(InputError, match=r"int32.*floating"):
         transformation.update(jnp.array([1, 2], dtype=jnp.int32), transformation.init(None))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +61,18 @@ def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="AdamXPower"):
         gradpower.AdamXPower  # noqa: B018
     assert set(gradpower.__all__) <= set(dir(gradpower))
+
+
+def test_the_package_can_be_imported_from_an_archive(tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", PACKAGE.parent, "gradpower")
+    code = "import gradpower; print(gradpower.AdamWPower.__name__)"
+    environment = {**os.environ, "PYTHONPATH": archive}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "AdamWPower\n", done.stderr

@@ -25,6 +25,7 @@ from gradpower import (
     sign_power,
     wsd_power,
 )
+from gradpower.tools.errors import InputError
 from tests.gradpower.contract import CASES, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3))
@@ -114,22 +115,22 @@ def test_a_group_added_later_joins_from_its_own_power():
     [
         (
             lambda o: PowerSchedule(torch.optim.SGD(o.param_groups[0]["params"]), 1.0, len),
-            TypeError,
+            InputError,
             "^optimizer: SGD ",
         ),
-        (lambda o: PowerSchedule(o, 0.0, len), ValueError, "^end: 0.0 "),
-        (lambda o: PowerSchedule(o, "x", len), TypeError, "^end: 'x' "),
-        (lambda o: PowerSchedule(o, 1.0, 0.5), TypeError, "^weight: 0.5 "),
-        (lambda o: PowerSchedule(o, 1.0, lambda t: 1.5), ValueError, r"^weight\(step\): 1.5 .* in \[0, 1\]$"),
-        (lambda o: PowerSchedule(o, 1.0, lambda t: -0.5), ValueError, r"^weight\(step\): -0.5 "),
-        (lambda o: PowerSchedule(o, 1.0, lambda t: math.nan), ValueError, r"^weight\(step\): nan "),
-        (lambda o: linear_power(o, 1.0, 0), ValueError, "^steps: 0 "),
-        (lambda o: linear_power(o, 1.0, 2.5), TypeError, "^steps: 2.5 .* whole number"),
-        (lambda o: cosine_power(o, 1.0, 4, start=-1), ValueError, "^start: -1 "),
-        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=0), ValueError, "^decay_fraction: 0 "),
-        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=1.5), ValueError, "^decay_fraction: 1.5 "),
-        (lambda o: Anneal("exponential", 0, 1), ValueError, "^shape: exponential .* 'linear'"),
-        (lambda o: Anneal("linear", True, 2), TypeError, "^start: True "),
+        (lambda o: PowerSchedule(o, 0.0, len), InputError, "^end: 0.0 "),
+        (lambda o: PowerSchedule(o, "x", len), InputError, "^end: 'x' "),
+        (lambda o: PowerSchedule(o, 1.0, 0.5), InputError, "^weight: 0.5 "),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: 1.5), InputError, r"^weight\(step\): 1.5 .* in \[0, 1\]$"),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: -0.5), InputError, r"^weight\(step\): -0.5 "),
+        (lambda o: PowerSchedule(o, 1.0, lambda t: math.nan), InputError, r"^weight\(step\): nan "),
+        (lambda o: linear_power(o, 1.0, 0), InputError, "^steps: 0 "),
+        (lambda o: linear_power(o, 1.0, 2.5), InputError, "^steps: 2.5 .* whole number"),
+        (lambda o: cosine_power(o, 1.0, 4, start=-1), InputError, "^start: -1 "),
+        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=0), InputError, "^decay_fraction: 0 "),
+        (lambda o: wsd_power(o, 1.0, 10, decay_fraction=1.5), InputError, "^decay_fraction: 1.5 "),
+        (lambda o: Anneal("exponential", 0, 1), InputError, "^shape: exponential .* 'linear'"),
+        (lambda o: Anneal("linear", True, 2), InputError, "^start: True "),
     ],
 )
 def test_what_is_no_schedule_is_refused(make, kind, message):

@@ -23,6 +23,7 @@ from gradpower import (
     step_paths,
 )
 from gradpower.optimizers.stand_in import stand_in_class
+from gradpower.tools.errors import InputError
 from tests.gradpower.contract import BY_NAME, CASES, Signum, assert_same_bits, parameters, stream
 
 SHAPES = ((3, 4), (5, 3))
@@ -165,9 +166,7 @@ class Curvature(Signum):
     "base", [Sharpness, Requiring, Asserting, Raising, TwoSteps, Setting, Backward, Curvature]
 )
 def test_bases_that_live_on_their_closure_are_refused_when_made(base):
-    with pytest.raises(
-        TypeError, match=rf"^base: '?{base.__name__}'? is not allowed; expected an optimizer that takes one"
-    ):
+    with pytest.raises(InputError, match=rf"^base: {base.__name__} is not allowed; .* takes one gradient"):
         powered(base)
 
 
@@ -267,7 +266,7 @@ def test_a_base_with_an_argument_of_our_name_is_refused(name):
         """Nothing that matters: the class is refused."""
 
     initialize.__signature__ = inspect.Signature(parameters)
-    with pytest.raises(TypeError, match=f"without an argument '{name}'"):
+    with pytest.raises(InputError, match=f"without an argument '{name}'"):
         powered(type("Theirs", (Optimizer,), {"__init__": initialize}))
 
 
@@ -302,10 +301,10 @@ def test_extra_keywords_of_a_step_reach_the_base():
 )
 def test_keys_that_would_be_ignored_are_refused(key):
     params = parameters(SHAPES, torch.float32, seed=1)
-    with pytest.raises(ValueError, match=f"^key of a parameter group: {key} .* expected power or offset"):
+    with pytest.raises(InputError, match=f"^key of a parameter group: {key} .* expected power or offset"):
         AdamWPower([{"params": params, key: 1.1}], power=1.2)
     optimizer = AdamWPower(params, power=1.2)
-    with pytest.raises(ValueError, match=f"^key of a parameter group: {key} "):
+    with pytest.raises(InputError, match=f"^key of a parameter group: {key} "):
         optimizer.add_param_group({"params": parameters(SHAPES, torch.float32, seed=2), key: 1.1})
     assert len(optimizer.param_groups) == 1
 
@@ -361,7 +360,7 @@ def test_a_tensor_that_is_no_power_is_refused_by_the_step(power):
     optimizer = AdamWPower(params, power=1.2)
     stream(params, 0)
     optimizer.param_groups[0]["power"] = power
-    with pytest.raises((TypeError, ValueError), match=r"^power: "):
+    with pytest.raises(InputError, match=r"^power: "):
         optimizer.step()
 
 

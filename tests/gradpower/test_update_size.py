@@ -11,6 +11,7 @@ from torch.optim import SGD, Adafactor, Adam, AdamW, Muon, Optimizer
 
 from gradpower.meters.update_meter import UpdateMeter
 from gradpower.optimizers.named import AdamWPower, SGDPower
+from gradpower.tools.errors import InputError
 from theory import exact_update
 from theory.laws import Gaussian
 
@@ -181,7 +182,7 @@ class SignDescent(Optimizer):
 
 def test_weight_decay_of_an_unknown_optimizer_must_be_named() -> None:
     optimizer = SignDescent([parameter(5, fill=3.0)], 0.1, 0.2)
-    with pytest.raises(ValueError, match="decoupled: None"):
+    with pytest.raises(InputError, match="decoupled: None"):
         UpdateMeter(optimizer)
     with UpdateMeter(optimizer, decoupled=True) as meter:
         take_steps(optimizer, 3, noise(0))
@@ -320,10 +321,10 @@ def test_a_group_may_be_added_later() -> None:
 )
 def test_what_a_meter_refuses(argument: str, value: object) -> None:
     optimizer = SGD([parameter(3)], lr=0.1)
-    with pytest.raises(ValueError, match=argument):
+    with pytest.raises(InputError, match=argument):
         UpdateMeter(optimizer, **{argument: value})
     assert not optimizer._optimizer_step_pre_hooks
-    with pytest.raises(ValueError, match="complex"):
+    with pytest.raises(InputError, match="complex"):
         UpdateMeter(SGD([nn.Parameter(torch.zeros(2, dtype=torch.complex64))], lr=0.1))
 
 
