@@ -1,20 +1,21 @@
 """The exact update at finite β: the factorised expectation, and the scale relation.
 
-With the kernels of `theory.claims.laplace_kernels`, E m/(√v+ε) is an integral over s of E m·e^{−sv}, and that, for
-independent g_t, is a sum of products of one-dimensional expectations (`theory.adam.update`).
+With the kernels of `laplace_kernels`, E m/(√v+ε) is an integral over s of E m·e^{−sv}, and that, for independent g_t,
+is a sum of products of one-dimensional expectations (`theory.adam.update`).
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from itertools import product, starmap
+from typing import Any
 
 import numpy as np
 import sympy as sp
 from flint import acb, arb
 
 from theory.adam.update import exact_update, limit_update
-from theory.claims.claim import Check, Claim, our_claim
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
 from theory.laws import parse_law
 from theory.numerics.balls import precision
 
@@ -34,33 +35,24 @@ def factorises(steps: int = 2) -> bool:
     first = sum(w[k] * b[k] for k in range(steps))
     second = sum(w[k] ** 2 * c[k] for k in range(steps)) + first**2
     differences = [-first * sp.prod(a), -second * sp.prod(a)]
-    for outcome in itertools.product((0, 1), repeat=steps):
+    for outcome in product((0, 1), repeat=steps):
         weight = sp.prod([chance[i] * e[k][i] for k, i in enumerate(outcome)])
         m = sum(w[k] * x[i] for k, i in enumerate(outcome))
         differences = [difference + weight * m**n for n, difference in enumerate(differences, 1)]
     return all(sp.expand(sp.expand(difference)) == 0 for difference in differences)
 
 
-def _update_symbolic() -> Check:
-    return Check(
-        factorises(2) and factorises(3),
-        "two-valued x, 2 and 3 steps, symbolic weights: E m·e^(−sv) = N·Π a, E m²·e^(−sv) = (V + N²)·Π a, "
-        "N = Σ w_k B_k, V = Σ w_k² C_k",
-    )
-
-
-def _weights(beta: float, steps: int) -> np.ndarray:
-    return np.asarray((1 - beta) * beta ** np.arange(steps) / (1 - beta**steps))
+def _weights(beta: Any, steps: int) -> list[Any]:
+    """The weights of the last gradients, newest first, with bias correction; in float64, or in balls."""
+    return [(1 - beta) * beta**k / (1 - beta**steps) for k in range(steps)]
 
 
 def enumeration_error(power: float, ratio: float, epsilon: float, beta2: float = 0.95) -> float:
     """Relative error of `exact_update` at step 10 under binary noise, against all 2¹⁰ outcomes."""
-    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=10)))
+    signs = np.array(list(product((-1.0, 1.0), repeat=10)))
     x = np.sign(1 + ratio * signs) * np.abs(1 + ratio * signs) ** power
     u = (x @ _weights(0.9, 10)) / (np.sqrt(x**2 @ _weights(beta2, 10)) + epsilon)
-    value = exact_update(
-        power, 1.0, ratio, parse_law("binary"), beta1=0.9, beta2=0.95, epsilon=epsilon, step=10
-    )
+    value = exact_update(power, 1.0, ratio, parse_law("binary"), epsilon=epsilon, step=10)
     drift, rms = float(u.mean()), float(np.sqrt((u**2).mean()))
     return max(abs(float(value.drift) / drift - 1), abs(float(value.rms) / rms - 1))
 
@@ -81,22 +73,6 @@ def two_step_error(power: float, ratio: float, epsilon: float) -> float:
     drift = float(measure @ (m / (root + epsilon)) @ measure)
     value = exact_update(power, 1.0, ratio, parse_law("uniform"), epsilon=epsilon, step=2)
     return abs(float(value.drift) / drift - 1)
-
-
-def _update_numeric() -> Check:
-    binary = max(
-        enumeration_error(p, r, e)
-        for p in (0.3, 1.2, 3.0)
-        for r in (0.5, 10.0, 100.0)
-        for e in (0.0, 1e-4, 0.3)
-    )
-    uniform = max(two_step_error(p, r, e) for p in (0.5, 1.2) for r in (0.5, 3.0, 30.0) for e in (1e-3, 0.3))
-    small = max(binary, uniform) < 1e-11
-    return Check(
-        small,
-        "drift and RMS at step 10 against all 2¹⁰ outcomes of binary noise (27 settings), drift at step 2 against a "
-        f"double integral under uniform noise (12): relative error {'<' if small else '>='} 1e-11",
-    )
 
 
 def formula_enclosure(values: tuple[arb, arb], w: list[arb], omega: list[arb], epsilon: arb) -> arb:
@@ -123,37 +99,44 @@ def formula_enclosure(values: tuple[arb, arb], w: list[arb], omega: list[arb], e
 def enumeration_enclosure(values: tuple[arb, arb], w: list[arb], omega: list[arb], epsilon: arb) -> arb:
     """Enclose E m/(√v+ε) over all outcomes."""
     total: arb = arb(0)
-    for outcome in itertools.product(values, repeat=len(w)):
+    for outcome in product(values, repeat=len(w)):
         m = sum((wk * x for wk, x in zip(w, outcome, strict=True)), arb(0))
         v = sum((ok * x * x for ok, x in zip(omega, outcome, strict=True)), arb(0))
         total += m / (v.sqrt() + epsilon) / 2 ** len(w)
     return total
 
 
-def _ball_weights(beta: str, steps: int) -> list[arb]:
-    rate = arb(beta)
-    return [(1 - rate) * rate**k / (1 - rate**steps) for k in range(steps)]
-
-
-def _update_rigorous() -> Check:
-    passed, radius = True, 0.0
-    with precision(128):
-        w, omega = _ball_weights("0.9", 3), _ball_weights("0.95", 3)
-        for low, epsilon in itertools.product(("-0.8", "-0.3", "0.5"), ("0", "0.01", "0.5")):
-            settings = ((arb(low), arb("1.2")), w, omega, arb(epsilon))
-            by_formula, direct = formula_enclosure(*settings), enumeration_enclosure(*settings)
-            passed &= bool(by_formula.overlaps(direct))
-            radius = max(radius, float(by_formula.rad()), float(direct.rad()))
-    return Check(
-        passed and radius < 1e-20,
-        "3 steps of two-valued x, 9 settings: the enclosed integral and the enumeration overlap, radius < 1e-20",
+@claim("exact-update", BEYOND, "equality")
+def update() -> Findings:
+    """At any β the mean and mean square of Adam's update are one-dimensional integrals of products over the steps: E u
+    = ∫ h₁ Σ_k w_k B_k Π_j a_j ds."""
+    detail = (
+        "two-valued x, 2 and 3 steps, symbolic weights: E m·e^(−sv) = N·Π a, E m²·e^(−sv) = (V + N²)·Π a, "
+        "N = Σ w_k B_k, V = Σ w_k² C_k"
     )
+    yield symbolic(detail, factorises(2), factorises(3))
+    binary = starmap(enumeration_error, product((0.3, 1.2, 3.0), (0.5, 10.0, 100.0), (0.0, 1e-4, 0.3)))
+    uniform = starmap(two_step_error, product((0.5, 1.2), (0.5, 3.0, 30.0), (1e-3, 0.3)))
+    small = max(*binary, *uniform) < 1e-11
+    yield numeric(
+        "drift and RMS at step 10 against all 2¹⁰ outcomes of binary noise (27 settings), drift at step 2 against a "
+        f"double integral under uniform noise (12): relative error {'<' if small else '>='} 1e-11",
+        small,
+    )
+    enclosed = []
+    with precision(128):
+        w, omega = _weights(arb("0.9"), 3), _weights(arb("0.95"), 3)
+        for low, epsilon in product(map(arb, ("-0.8", "-0.3", "0.5")), map(arb, ("0", "0.01", "0.5"))):
+            settings = ((low, arb("1.2")), w, omega, epsilon)
+            by_formula, direct = formula_enclosure(*settings), enumeration_enclosure(*settings)
+            enclosed += [by_formula.overlaps(direct), by_formula.rad() < 1e-20, direct.rad() < 1e-20]
+    detail = "3 steps of two-valued x, 9 settings: the enclosed integral and the enumeration overlap, radius < 1e-20"
+    yield rigorous(detail, *enclosed)
 
 
 def scale_cancels(epsilon_power: sp.Expr) -> bool:
     """Whether `u(φ_p(c·g), c^epsilon_power·ε) = u(φ_p(g), ε)` for three steps of Adam, symbolically."""
-    g, c, p = sp.symbols("g1:4", real=True), sp.Symbol("c", positive=True), sp.Symbol("p", positive=True)
-    base = sp.Symbol("epsilon", positive=True)
+    g, (c, p, base) = sp.symbols("g1:4", real=True), sp.symbols("c p epsilon", positive=True)
     w, omega = sp.symbols("w1:4", positive=True), sp.symbols("o1:4", positive=True)
 
     def update(scale: sp.Expr, epsilon: sp.Expr) -> sp.Expr:
@@ -165,19 +148,11 @@ def scale_cancels(epsilon_power: sp.Expr) -> bool:
     return bool(sp.simplify(update(c, c**exponent * base) - update(sp.Integer(1), base)) == 0)
 
 
-def _scale_symbolic() -> Check:
-    return Check(
-        scale_cancels(sp.Symbol("p")), "3 steps: c^p leaves m and √v alike, so u(c·g; c^p·ε) − u(g; ε) = 0"
-    )
-
-
 def scale_error(epsilon_power: Callable[[float], float]) -> float:
     """Largest relative difference between u(cμ, cσ, c^{epsilon_power(p)}·ε) and u(μ, σ, ε), exact and in the limit."""
     worst = 0.0
-    for name, p, c in itertools.product(
-        ("uniform", "gaussian", "student-t:5"), (0.3, 1.2, 2.2), (1e-6, 0.7, 1e3)
-    ):
-        law, epsilon = parse_law(name), 0.1
+    laws, epsilon = map(parse_law, ("uniform", "gaussian", "student-t:5")), 0.1
+    for law, p, c in product(laws, (0.3, 1.2, 2.2), (1e-6, 0.7, 1e3)):
         scaled = {"epsilon": c ** epsilon_power(p) * epsilon}
         exact = [exact_update(p, c, 3 * c, law, **scaled), exact_update(p, 1.0, 3.0, law, epsilon=epsilon)]
         limit = [limit_update(p, c, 3 * c, law, **scaled), limit_update(p, 1.0, 3.0, law, epsilon=epsilon)]
@@ -186,27 +161,15 @@ def scale_error(epsilon_power: Callable[[float], float]) -> float:
     return worst
 
 
-def _scale_numeric() -> Check:
+@claim("scale-relation", BEYOND, "equality")
+def scale() -> Findings:
+    """The update depends on scale through ε only: u(cμ, cσ, c^p·ε) = u(μ, σ, ε)."""
+    detail = "3 steps: c^p leaves m and √v alike, so u(c·g; c^p·ε) − u(g; ε) = 0"
+    yield symbolic(detail, scale_cancels(sp.Symbol("p")))
     error = scale_error(lambda p: p)
     detail = "exact and limit, 3 laws, p = 0.3, 1.2, 2.2, c from 1e-6 to 1e3: relative difference "
-    return Check(error < 1e-10, f"{detail}{'<' if error < 1e-10 else '>='} 1e-10")
+    yield numeric(f"{detail}{'<' if error < 1e-10 else '>='} 1e-10", error < 1e-10)
 
 
-UPDATE_FORMULA: tuple[Claim, ...] = (
-    our_claim(
-        "exact-update",
-        "At any β the mean and mean square of Adam's update are one-dimensional integrals of products over the steps: "
-        "E u = ∫ h₁ Σ_k w_k B_k Π_j a_j ds.",
-        "equality",
-        _update_symbolic,
-        _update_numeric,
-        _update_rigorous,
-    ),
-    our_claim(
-        "scale-relation",
-        "The update depends on scale through ε only: u(cμ, cσ, c^p·ε) = u(μ, σ, ε).",
-        "equality",
-        _scale_symbolic,
-        _scale_numeric,
-    ),
-)
+if __name__ == "__main__":
+    show(globals())

@@ -1,4 +1,4 @@
-"""The flags that commands share, and the writing of their results."""
+"""What all packages share: files that are never half written, and how commands show their results."""
 
 from __future__ import annotations
 
@@ -12,34 +12,6 @@ from rich.console import Console
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
 from gradpower.tools.terminal import Output, jsonable, result_table
-from theory.adam.example import Example
-
-
-def test_the_noise_level_has_two_spellings():
-    assert Example().sigma == pytest.approx(1e-5)
-    assert Example(mean=2.0, noise_to_signal=3.0).sigma == 6.0
-    assert Example(mean=2.0, noise_scale=5.0).inputs()["noise_to_signal"] == 2.5
-    assert Example(law="student-t:4").noise_law.name == "student-t:4"
-
-
-@pytest.mark.parametrize(
-    ("argument", "changes"),
-    [
-        ("mean", {"mean": -1.0}),
-        ("noise_to_signal", {"noise_to_signal": -1.0}),
-        ("noise_scale", {"noise_scale": float("nan")}),
-        ("noise_scale", {"noise_scale": 1.0, "noise_to_signal": 1.0}),
-        ("noise_scale", {"mean": 1e200, "noise_to_signal": 1e200}),
-        ("beta1", {"beta1": 1.0}),
-        ("beta2", {"beta2": -0.5}),
-        ("epsilon", {"epsilon": -1.0}),
-        ("law", {"law": "cauchy"}),
-        ("law", {"law": "empirical:/no/such/file"}),
-    ],
-)
-def test_bad_flags_are_named(argument, changes):
-    with pytest.raises(InputError, match=rf"^{argument}: "):
-        Example(**changes)
 
 
 def test_output_needs_a_folder_that_can_be_written(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.claims.claim import Check, Claim
+from theory.claims.claim import Findings, claim, condition, numeric, rigorous, show, symbolic
 from theory.numerics.balls import proved
 
 EPSILON = 1e-8
@@ -112,16 +112,6 @@ def scale_moves_into_epsilon(method: Adaptive, power: int) -> bool:
     return bool(sp.simplify(scaled - method.update(gradients, epsilon / c**power, SYMBOLS)) == 0)
 
 
-def _symbolic(method: Adaptive) -> Check:
-    cancels = scale_cancels(lambda g: method.update(g, 0, SYMBOLS))
-    power = method.epsilon_power
-    moves = scale_moves_into_epsilon(method, power)
-    return Check(
-        cancels and moves,
-        f"3 steps: u(c·g) − u(g) = 0 at ε = 0; u(c·g; ε) = u(g; ε/{'c²' if power == 2 else 'c'}) for ε > 0",
-    )
-
-
 def _runs() -> dict[str, list[Any]]:
     """Two runs of 200 steps on 500 coordinates: light and very heavy tails."""
     generator = np.random.default_rng(0)
@@ -143,13 +133,6 @@ def largest_change(update: Callable[[Sequence[Any]], Any]) -> float:
     return worst
 
 
-def _numeric(method: Adaptive) -> Check:
-    change = largest_change(lambda g: method.update(g, 0.0, FLOATS))
-    small = change < 1e-12
-    detail = f"c from 1e-6 to 1e6, ε = 0: relative change {'<' if small else '>='} 1e-12"
-    return Check(small, f"200 normal and Cauchy steps, {detail}")
-
-
 def threshold(method: Adaptive) -> float:
     """The smallest c·√v at which ε = 1e-8 changes the update by at most 1 %, by bisection on c over a run."""
     gradients = _runs()["normal"]
@@ -167,9 +150,8 @@ def threshold(method: Adaptive) -> float:
 
 def shrinks_by_one_percent_at_most(method: Adaptive, limit: float) -> tuple[bool, int]:
     """Prove `u(c·g; ε)/u(g; 0) >= 0.99` for every g1, g2, g3 with `limit/√v(1,1,1)` <= c·|g_t| <= 1."""
-    unit = float(
-        method.moments([arb(1)] * 3, BALLS)[1].sqrt()
-    )  # v is homogeneous: c·|g_t| >= limit/unit is enough
+    # v is homogeneous: c·|g_t| >= limit/unit is enough
+    unit = float(method.moments([arb(1)] * 3, BALLS)[1].sqrt())
 
     def statement(*logs: arb) -> bool:
         _, v = method.moments([log.exp() for log in logs], BALLS)
@@ -180,29 +162,53 @@ def shrinks_by_one_percent_at_most(method: Adaptive, limit: float) -> tuple[bool
     return proved(statement, [(math.log(limit / unit), 0.0)] * 3)
 
 
-def _rigorous(method: Adaptive) -> Check:
+def _adaptive(method: Adaptive) -> Findings:
+    power = method.epsilon_power
+    cancels, moves = (
+        scale_cancels(lambda g: method.update(g, 0, SYMBOLS)),
+        scale_moves_into_epsilon(method, power),
+    )
+    detail = (
+        f"3 steps: u(c·g) − u(g) = 0 at ε = 0; u(c·g; ε) = u(g; ε/{'c²' if power == 2 else 'c'}) for ε > 0"
+    )
+    yield symbolic(detail, cancels, moves)
+    small = largest_change(lambda g: method.update(g, 0.0, FLOATS)) < 1e-12
+    detail = f"c from 1e-6 to 1e6, ε = 0: relative change {'<' if small else '>='} 1e-12"
+    yield numeric(f"200 normal and Cauchy steps, {detail}", small)
     limit = float(f"{1.001 * threshold(method):.3g}")
     passed, boxes = shrinks_by_one_percent_at_most(method, limit)
-    return Check(
-        passed, f"c·√v >= {limit:.3g} keeps 99 % of u at ε = 1e-8, for all g1, g2, g3 ({boxes} boxes)"
-    )
-
-
-def _region(method: Adaptive) -> str:
+    detail = f"c·√v >= {limit:.3g} keeps 99 % of u at ε = 1e-8, for all g1, g2, g3 ({boxes} boxes)"
+    yield rigorous(detail, passed)
     what = "c·√(Σg²)" if method is ADAGRAD else "c·√v"
-    return (
-        f"ε → 0 means: at ε = 1e-8 the change is below 1 % where √v and {what} are >= {threshold(method):.3g}"
-    )
+    detail = f"at ε = 1e-8 the change is below 1 % where √v and {what} are >= {threshold(method):.3g}"
+    yield condition(f"ε → 0 means: {detail}")
 
 
-def _sign_symbolic() -> Check:
+@claim("linear-adam", "Appendix B.1", "equality", expected="holds with a condition")
+def adam() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of Adam unchanged as ε → 0."""
+    yield from _adaptive(ADAM)
+
+
+@claim("linear-adagrad", "Appendix B.1", "equality", expected="holds with a condition")
+def adagrad() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of Adagrad unchanged as ε → 0."""
+    yield from _adaptive(ADAGRAD)
+
+
+@claim("linear-rmsprop", "Appendix B.1", "equality", expected="holds with a condition")
+def rmsprop() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of RMSprop unchanged as ε → 0."""
+    yield from _adaptive(RMSPROP)
+
+
+@claim("linear-sign", "Appendix B.1", "equality")
+def sign() -> Findings:
+    """A linear map g → c·g, c > 0, leaves sign methods (signSGD, signed momentum, Lion) unchanged."""
     passed = all(scale_cancels(partial(update, SYMBOLS)) for update in SIGN_METHODS.values())
-    return Check(passed, f"3 steps: u(c·g) − u(g) = 0 for {', '.join(SIGN_METHODS)}; no ε")
-
-
-def _sign_numeric() -> Check:
+    yield symbolic(f"3 steps: u(c·g) − u(g) = 0 for {', '.join(SIGN_METHODS)}; no ε", passed)
     change = max(largest_change(partial(update, FLOATS)) for update in SIGN_METHODS.values())
-    return Check(change == 0, f"200 normal and Cauchy steps, c from 1e-6 to 1e6: largest change {change:g}")
+    yield numeric(f"200 normal and Cauchy steps, c from 1e-6 to 1e6: largest change {change:g}", change == 0)
 
 
 def sign_power(gradient: Any, power: Any, numbers: Arithmetic) -> Any:
@@ -214,7 +220,10 @@ def _powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon:
     return ADAM.update([sign_power(g, power, numbers) for g in gradients], epsilon, numbers)
 
 
-def _unit_symbolic() -> Check:
+@claim("only-nonlinear", "Appendix B.1", "equality")
+def unit() -> Findings:
+    """Only a nonlinear map can help: φ_p(c·g) = c^p·φ_p(g), so that AdamPower as ε → 0 ignores the gradient's unit as
+    Adam does, while p ≠ 1 changes the update."""
     g, (c, p, epsilon) = sp.Symbol("g", real=True, nonzero=True), sp.symbols("c p epsilon", positive=True)
     homogeneous = sp.simplify(sign_power(c * g, p, SYMBOLS) - c**p * sign_power(g, p, SYMBOLS)) == 0
     x, y = sp.symbols("x y", positive=True)
@@ -222,69 +231,22 @@ def _unit_symbolic() -> Check:
     scaled = _powered([c * x, -c * y], p, SYMBOLS, epsilon) - _powered(pair, p, SYMBOLS, epsilon / c**p)
     slope = sp.diff(_powered(pair, p, SYMBOLS), p).subs({p: 1, x: 1, y: 2})
     equal = sp.simplify(sp.diff(_powered([x, -x], p, SYMBOLS), p))
-    return Check(
-        bool(homogeneous and sp.simplify(scaled) == 0 and equal == 0 and sp.simplify(slope) != 0),
-        "φ_p(c·g) = c^p·φ_p(g), so u(c·g; ε) = u(g; ε/c^p); but ∂u/∂p ≠ 0 unless all |g_t| are equal",
-    )
-
-
-def _unit_numeric() -> Check:
-    changes = [
-        largest_change(partial(_powered, power=p, numbers=FLOATS, epsilon=0.0)) for p in (0.5, 1.2, 2.0)
-    ]
+    detail = "φ_p(c·g) = c^p·φ_p(g), so u(c·g; ε) = u(g; ε/c^p); but ∂u/∂p ≠ 0 unless all |g_t| are equal"
+    yield symbolic(detail, homogeneous, sp.simplify(scaled) == 0, equal == 0, sp.simplify(slope) != 0)
+    changes = [largest_change(partial(_powered, power=power, numbers=FLOATS)) for power in (0.5, 1.2, 2.0)]
     gradients = _runs()["normal"]
     plain = _powered(gradients, 1.0, FLOATS)
     moved = float(np.abs(_powered(gradients, 1.2, FLOATS) - plain).max() / np.abs(plain).max())
     detail = f"p = 0.5, 1.2, 2: relative change by c below 1e-12; by p = 1 → 1.2: up to {moved:.3g}"
-    return Check(max(changes) < 1e-12 and moved > 0.01, detail)
+    yield numeric(detail, max(changes) < 1e-12, moved > 0.01)
+
+    def moves(ratio: arb) -> bool:
+        both = [arb(1), -ratio]
+        return bool(abs(_powered(both, arb("1.2"), BALLS) - _powered(both, arb(1), BALLS)) > 0.005)
+
+    passed, boxes = proved(moves, [(1.1, 10.0)])
+    yield rigorous(f"g = (1, −q), q in [1.1, 10]: |u(p = 1.2) − u(p = 1)| > 0.005 ({boxes} boxes)", passed)
 
 
-def _unit_rigorous() -> Check:
-    def moved(ratio: arb) -> bool:
-        pair = [arb(1), -ratio]
-        return bool(abs(_powered(pair, arb("1.2"), BALLS) - _powered(pair, arb(1), BALLS)) > 0.005)
-
-    passed, boxes = proved(moved, [(1.1, 10.0)])
-    return Check(passed, f"g = (1, −q), q in [1.1, 10]: |u(p = 1.2) − u(p = 1)| > 0.005 ({boxes} boxes)")
-
-
-def _adaptive_claim(method: Adaptive) -> Claim:
-    return Claim(
-        id=f"linear-{method.name.lower()}",
-        statement=f"A linear map g → c·g, c > 0, leaves the update of {method.name} unchanged as ε → 0.",
-        place="Appendix B.1",
-        source="paper",
-        kind="equality",
-        expected="holds with a condition",
-        symbolic=partial(_symbolic, method),
-        numeric=partial(_numeric, method),
-        rigorous=partial(_rigorous, method),
-        region=partial(_region, method),
-    )
-
-
-LINEAR_MAPS: tuple[Claim, ...] = (
-    *(_adaptive_claim(method) for method in (ADAM, ADAGRAD, RMSPROP)),
-    Claim(
-        id="linear-sign",
-        statement="A linear map g → c·g, c > 0, leaves sign methods (signSGD, signed momentum, Lion) unchanged.",
-        place="Appendix B.1",
-        source="paper",
-        kind="equality",
-        expected="holds",
-        symbolic=_sign_symbolic,
-        numeric=_sign_numeric,
-    ),
-    Claim(
-        id="only-nonlinear",
-        statement="Only a nonlinear map can help: φ_p(c·g) = c^p·φ_p(g), so that AdamPower as ε → 0 ignores "
-        "the gradient's unit as Adam does, while p ≠ 1 changes the update.",
-        place="Appendix B.1",
-        source="paper",
-        kind="equality",
-        expected="holds",
-        symbolic=_unit_symbolic,
-        numeric=_unit_numeric,
-        rigorous=_unit_rigorous,
-    ),
-)
+if __name__ == "__main__":
+    show(globals())

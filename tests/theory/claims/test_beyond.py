@@ -1,69 +1,26 @@
-"""Linear maps, noise shape, tails, the Gaussian and the update formula: verdicts, mutations, mpmath anchors."""
+"""Claims beyond the paper: wrong statements are seen, and mpmath agrees."""
 
 import mpmath as mp
+import numpy as np
 import pytest
 import sympy as sp
 from flint import arb, ctx
 
+from gradpower.tools.errors import InputError
+from tests.theory.claims.passing import passes
 from theory.adam.update import limit_update
-from theory.claims import (
-    counterexample,
+from theory.claims.beyond import (
     damping,
     every_noise_level,
+    exact_update,
     laplace_kernels,
-    linear_maps,
+    lighter_tails,
+    mean_map,
     noise_shape,
+    powered_noise,
     tails,
-    update_formula,
 )
-from theory.claims.claim import run_claim
 from theory.laws import Gaussian, parse_law
-
-CLAIMS = (
-    *linear_maps.LINEAR_MAPS,
-    *noise_shape.NOISE_SHAPE,
-    *damping.DAMPING,
-    *tails.TAILS,
-    *counterexample.COUNTEREXAMPLES,
-    *every_noise_level.EVERY_NOISE_LEVEL,
-    *laplace_kernels.LAPLACE_KERNELS,
-    *update_formula.UPDATE_FORMULA,
-)
-
-
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
-def test_every_verdict_is_the_committed_one(claim):
-    checked = run_claim(claim)
-    assert checked.as_expected, checked
-    for check in (checked.symbolic, checked.numeric, checked.rigorous):
-        assert check is None or (check.detail and "\n" not in check.detail)
-
-
-def test_ids_are_unique():
-    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS)
-
-
-def test_sgd_is_not_invariant():
-    assert not linear_maps.scale_cancels(lambda gradients: gradients[-1])
-    assert linear_maps.largest_change(lambda gradients: gradients[-1]) > 0.1
-
-
-def test_epsilon_must_be_rescaled_by_the_right_power():
-    assert not linear_maps.scale_moves_into_epsilon(linear_maps.ADAM, 2)
-    assert not linear_maps.scale_moves_into_epsilon(linear_maps.ADAGRAD, 1)
-
-
-@pytest.mark.parametrize(
-    ("method", "exact"),
-    [
-        (linear_maps.ADAM, 99e-8),
-        (linear_maps.RMSPROP, 99e-8),
-        (linear_maps.ADAGRAD, 1e-4 * 0.99 / (1 - 0.99**2) ** 0.5),
-    ],
-)
-def test_threshold_of_one_percent(method, exact):
-    assert linear_maps.threshold(method) == pytest.approx(exact, rel=1e-6)
-    assert not linear_maps.shrinks_by_one_percent_at_most(method, 0.9 * exact)[0]
 
 
 def test_integration_by_parts_sees_a_wrong_factor():
@@ -111,11 +68,11 @@ def test_student_slope_by_mpmath(power, degrees):
 
 
 def test_counterexample_needs_its_heavy_tail_and_its_flat_bulk():
-    assert not counterexample.survives(counterexample.COUNTEREXAMPLE)
-    pure_laplace = counterexample.UniformWithTail(arb(1), arb(2))
-    pure_uniform = counterexample.UniformWithTail(arb(0), arb(2))
-    assert counterexample.survives(pure_laplace)
-    assert counterexample.survives(pure_uniform)
+    assert not lighter_tails.survives(lighter_tails.COUNTEREXAMPLE)
+    pure_laplace = lighter_tails.UniformWithTail(arb(1), arb(2))
+    pure_uniform = lighter_tails.UniformWithTail(arb(0), arb(2))
+    assert lighter_tails.survives(pure_laplace)
+    assert lighter_tails.survives(pure_uniform)
     assert float(pure_laplace.slope(arb(1))) == pytest.approx(-0.5)
     assert float(pure_uniform.kurtosis) == pytest.approx(1.8)
 
@@ -157,12 +114,12 @@ def test_a_wrong_kernel_is_noticed():
 
 
 def test_a_wrong_beta_shows_in_the_enumeration():
-    assert update_formula.enumeration_error(1.2, 10.0, 0.1, beta2=0.96) > 1e-4
+    assert exact_update.enumeration_error(1.2, 10.0, 0.1, beta2=0.96) > 1e-4
 
 
 def test_a_wrong_scale_of_epsilon_is_noticed():
-    assert not update_formula.scale_cancels(sp.Integer(1))
-    assert update_formula.scale_error(lambda power: 1.0) > 1e-2
+    assert not exact_update.scale_cancels(sp.Integer(1))
+    assert exact_update.scale_error(lambda power: 1.0) > 1e-2
 
 
 def test_local_criterion_by_mpmath():
@@ -177,3 +134,67 @@ def test_quality_is_bounded_by_the_score():
     assert noise_shape.quality(law.score, law) == pytest.approx(
         (6 / 8 * 5 / 3) ** 0.5, rel=1e-9
     )  # Fisher information (ν+1)/(ν+3) over the variance (ν−2)/ν
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p, g, law: mean_map.exact_slope(p, g, law) / p,
+        lambda p, g, law: mean_map.exact_slope(p, -g, law) * (1 + 1e-6),
+        lambda p, g, law: float(p * np.abs(g) ** (p - 1)) if g else 0.0,
+    ],
+)
+def test_a_wrong_slope_is_noticed(wrong):
+    assert mean_map.slope_error(wrong, ("uniform",)) > 5e-7
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.0])
+def test_the_slope_at_one_end_does_not_bound_it_for_every_power(wrong):
+    low, _ = mean_map.smoothness_gap(lambda p, largest, law: mean_map.exact_slope(p, wrong * largest, law))
+    assert low < 0.97
+
+
+def test_too_large_a_factor_is_not_tight():
+    assert mean_map.smoothness_gap(lambda *a: 1.05 * mean_map.exact_factor(*a))[1] > 1.04
+
+
+def test_a_wrong_mean_map_is_noticed(monkeypatch):
+    right = mean_map.uniform_mean
+    monkeypatch.setattr(mean_map, "uniform_mean", lambda size=mean_map.X: right(2 * size))
+    assert not passes(mean_map.slope, "symbolic")
+    assert not passes(mean_map.smoothness, "symbolic")
+
+
+def test_a_wrong_stalling_point_is_noticed(monkeypatch):
+    assert mean_map.centre_error(lambda power, law: 0.0) > 0.1
+    assert not mean_map.centre_proved(lambda p, odds: mean_map.two_point_centre(p * 1.1, odds), 0.1)[0]
+    right = mean_map.two_point_centre
+    monkeypatch.setattr(mean_map, "two_point_centre", lambda p, odds: right(p, odds) * (1 + (p - 1) / 10))
+    assert not passes(mean_map.stalling, "symbolic")
+    assert not passes(mean_map.stalling, "rigorous")
+
+
+def test_a_wrong_correlation_is_noticed(monkeypatch):
+    assert powered_noise.correlation_error(lambda p, kappa: kappa) > 0.01
+    gain = powered_noise.correlation_gain
+    assert not powered_noise.shrinking_proved(lambda p: gain(p) * 1.05, (0.05, 0.9))[0]
+    right = powered_noise.series_coefficient
+    monkeypatch.setattr(powered_noise, "series_coefficient", lambda n: right(n) * (1 + sp.Rational(n, 9)))
+    assert not passes(powered_noise.correlation, "symbolic")
+
+
+def test_the_direction_needs_the_division_and_the_symmetry(monkeypatch):
+    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("gaussian")) > 1 - 1e-6
+    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("gaussian"), 0.0) < 0.95
+    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("two-point:0.1")) < 0.9
+    monkeypatch.setattr(powered_noise, "LAWS", ("two-point:0.1",))
+    with pytest.raises(InputError, match="symmetric"):
+        passes(powered_noise.direction, "numeric")
+
+
+def test_a_wrong_update_from_the_ratio_is_noticed(monkeypatch):
+    assert powered_noise.snr_error(lambda s: s / (1 + s)) > 0.1
+    right = powered_noise.high_noise_quality
+    monkeypatch.setattr(powered_noise, "high_noise_quality", lambda p, law: 1.01 * right(p, law))
+    assert not passes(powered_noise.snr, "numeric")
+    assert not passes(powered_noise.direction, "numeric")
