@@ -26,29 +26,24 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """The numbers a method runs on: its decay rates, and the two functions it needs."""
+    """The numbers a method runs on: the two functions it needs, and its decay rates."""
 
-    beta1: Any
-    beta2: Any
     root: Callable[[Any], Any]
     sign: Callable[[Any], Any]
+    beta1: Any
+    beta2: Any
 
 
-SYMBOLS = Arithmetic(
-    sp.Symbol("beta1", positive=True),
-    sp.Symbol("beta2", positive=True),
-    root=lambda v: sp.sqrt(sp.factor(v)),
-    sign=lambda m: sp.sign(sp.factor(m)),
-)
-FLOATS = Arithmetic(0.9, 0.95, np.sqrt, np.sign)
-BALLS = Arithmetic(arb("0.9"), arb("0.95"), lambda v: v.sqrt(), lambda m: m.sgn())
+_BETAS = sp.symbols("beta1 beta2", positive=True)
+SYMBOLS = Arithmetic(lambda v: sp.sqrt(sp.factor(v)), lambda m: sp.sign(sp.factor(m)), *_BETAS)
+FLOATS = Arithmetic(np.sqrt, np.sign, 0.9, 0.95)
+BALLS = Arithmetic(lambda v: v.sqrt(), lambda m: m.sgn(), arb("0.9"), arb("0.95"))
 
 
 @dataclass(frozen=True)
 class Adaptive:
     """A method with `u = numerator/(√v + ε)`, or `numerator/√(v + ε)` if `inside`."""
 
-    name: str
     moments: Callable[[Sequence[Any], Arithmetic], tuple[Any, Any]]
     inside: bool = False
 
@@ -56,11 +51,6 @@ class Adaptive:
         """The last update of a run."""
         numerator, v = self.moments(gradients, numbers)
         return numerator / (numbers.root(v + epsilon) if self.inside else numbers.root(v) + epsilon)
-
-    @property
-    def epsilon_power(self) -> int:
-        """The k of `u(c·g; ε) = u(g; ε/c^k)`."""
-        return 2 if self.inside else 1
 
 
 def average(values: Sequence[Any], beta: Any) -> Any:
@@ -71,18 +61,13 @@ def average(values: Sequence[Any], beta: Any) -> Any:
     return total
 
 
-def _adam(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
-    steps = len(gradients)
-    m = average(gradients, numbers.beta1) / (1 - numbers.beta1**steps)
-    return m, average([g * g for g in gradients], numbers.beta2) / (1 - numbers.beta2**steps)
-
-
 def _rmsprop(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
     return gradients[-1], average([g * g for g in gradients], numbers.beta2)
 
 
-def _adagrad(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
-    return gradients[-1], sum(g * g for g in gradients)
+def _adam(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
+    m, v, steps = average(gradients, numbers.beta1), _rmsprop(gradients, numbers)[1], len(gradients)
+    return m / (1 - numbers.beta1**steps), v / (1 - numbers.beta2**steps)
 
 
 def _lion(numbers: Arithmetic, gradients: Sequence[Any]) -> Any:
@@ -90,8 +75,8 @@ def _lion(numbers: Arithmetic, gradients: Sequence[Any]) -> Any:
     return numbers.sign(numbers.beta1 * before + (1 - numbers.beta1) * gradients[-1])
 
 
-ADAM, RMSPROP = Adaptive("Adam", _adam), Adaptive("RMSprop", _rmsprop)
-ADAGRAD = Adaptive("Adagrad", _adagrad, inside=True)
+ADAM, RMSPROP = Adaptive(_adam), Adaptive(_rmsprop)
+ADAGRAD = Adaptive(lambda gradients, _: (gradients[-1], sum(g * g for g in gradients)), inside=True)
 SIGN_METHODS: dict[str, Callable[[Arithmetic, Sequence[Any]], Any]] = {
     "signSGD": lambda numbers, gradients: numbers.sign(gradients[-1]),
     "signed momentum": lambda numbers, gradients: numbers.sign(average(gradients, numbers.beta1)),
@@ -99,9 +84,9 @@ SIGN_METHODS: dict[str, Callable[[Arithmetic, Sequence[Any]], Any]] = {
 }
 
 
-def scale_cancels(update: Callable[[Sequence[Any]], Any], steps: int = 3) -> bool:
-    """Whether `update(c·g) − update(g)` is identically 0 over symbolic gradients."""
-    gradients, c = sp.symbols(f"g1:{steps + 1}", real=True), sp.Symbol("c", positive=True)
+def scale_cancels(update: Callable[[Sequence[Any]], Any]) -> bool:
+    """Whether `update(c·g) − update(g)` is identically 0 over three symbolic gradients."""
+    gradients, c = sp.symbols("g1:4", real=True), sp.Symbol("c", positive=True)
     return bool(sp.simplify(update([c * g for g in gradients]) - update(gradients)) == 0)
 
 
@@ -163,15 +148,10 @@ def shrinks_by_one_percent_at_most(method: Adaptive, limit: float) -> tuple[bool
 
 
 def _adaptive(method: Adaptive) -> Findings:
-    power = method.epsilon_power
-    cancels, moves = (
-        scale_cancels(lambda g: method.update(g, 0, SYMBOLS)),
-        scale_moves_into_epsilon(method, power),
-    )
-    detail = (
-        f"3 steps: u(c·g) − u(g) = 0 at ε = 0; u(c·g; ε) = u(g; ε/{'c²' if power == 2 else 'c'}) for ε > 0"
-    )
-    yield symbolic(detail, cancels, moves)
+    power = 2 if method.inside else 1  # the k of u(c·g; ε) = u(g; ε/c^k)
+    cancels = scale_cancels(lambda g: method.update(g, 0, SYMBOLS))
+    detail = f"3 steps: u(c·g) − u(g) = 0 at ε = 0; u(c·g; ε) = u(g; ε/{'c²' if power == 2 else 'c'}) for ε >"
+    yield symbolic(f"{detail} 0", cancels, scale_moves_into_epsilon(method, power))
     small = largest_change(lambda g: method.update(g, 0.0, FLOATS)) < 1e-12
     detail = f"c from 1e-6 to 1e6, ε = 0: relative change {'<' if small else '>='} 1e-12"
     yield numeric(f"200 normal and Cauchy steps, {detail}", small)

@@ -43,10 +43,8 @@ def example() -> Findings:
     series = sp.series(uniform_alignment(P, RATIO, 1 - RATIO), RATIO, 0, 4).removeO()
     second = sp.simplify(series - (1 + P * (P - 1) * RATIO**2 / 6))
     worst = sp.solve(sp.diff(P * (1 - P), P), P)
-    detail = (
-        "a_p = 1 − p(1−p)r²/6 + O(r⁴): c = 0.99 needs about r² <= 0.06/(p(1−p)), most at p = ½, r <= 0.49"
-    )
-    yield symbolic(detail, second == 0, worst == [sp.Rational(1, 2)])
+    detail = "a_p = 1 − p(1−p)r²/6 + O(r⁴): c = 0.99 needs about r² <= 0.06/(p(1−p)), most at p = ½"
+    yield symbolic(f"{detail}, r <= 0.49", second == 0, worst == [sp.Rational(1, 2)])
     ratio, power = smallest_ratio("uniform")
     g = 1 + ratio * parse_law("uniform").sample(np.random.default_rng(0), 4_000_000)
     values = np.sign(g) * np.abs(g) ** power
@@ -133,10 +131,8 @@ def skewed() -> Findings:
     # Two-point noise (atoms a, −1/a): at p → 0 the sign of g decides, and small G has the sign of the likelier atom.
     chance, upper, lower = sp.Rational(1, 5), sp.Integer(2), sp.Rational(1, 2)
     mean, powered = (chance * upper**p - (1 - chance) * lower**p for p in (1, sp.Rational(1, 2)))
-    detail = (
-        "two-point noise, Q = 1/5, p = ½: E ξ = 0 but E φ_p(ξ) < 0, so that G·E φ_p(g) < 0 for small G > 0"
-    )
-    yield symbolic(detail, sp.simplify(mean) == 0, sp.simplify(powered) < 0)
+    detail = "two-point noise, Q = 1/5, p = ½: E ξ = 0 but E φ_p(ξ) < 0, so that G·E φ_p(g) < 0 for small G >"
+    yield symbolic(f"{detail} 0", sp.simplify(mean) == 0, sp.simplify(powered) < 0)
     ratios = (0.1, 1.0, 10.0, 100.0)
     against, symmetric = (alignment(0.5, ratios, parse_law(law)) for law in ("two-point:0.2", "binary"))
     table = ", ".join(f"{value:.3f}" for value in against)

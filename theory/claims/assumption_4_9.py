@@ -35,14 +35,16 @@ def example() -> Findings:
         sp.simplify(series - (P + P * (P - 1) * (P - 2) / 6 * X**2)) == 0,
     )
     law = parse_law("binary")
-    slopes = np.allclose(
-        high_noise_alignment(ODD, 2.0, 0.5, law), [p * 2.0 ** (p - 1) for p in ODD], rtol=1e-9
-    )
+    slopes = high_noise_alignment(ODD, 2.0, 0.5, law) / [p * 2.0 ** (p - 1) for p in ODD]
     edges = [largest_bound_to_noise(p, MARGIN / p, law) for p in ODD]
     detail = (
         f"s = p·a^(p−1) to 1e-9 and R/a = {', '.join(f'{edge:.6f}' for edge in edges)} for p = 3, 5, 7, 9"
     )
-    yield numeric(detail, slopes, np.allclose(edges, [MARGIN ** (1 / (p - 1)) for p in ODD], rtol=1e-9))
+    yield numeric(
+        detail,
+        np.allclose(slopes, 1, rtol=1e-9),
+        np.allclose(edges, [MARGIN ** (1 / (p - 1)) for p in ODD], rtol=1e-9),
+    )
     # p = 3: s = 3 + x² at |G| = xa
     inside, boxes = proved(lambda x, r: r**2 / (3 + x * x) * 3 < MARGIN, [(0.0, 1.0), (1.0, 1.00498)])
     detail = f"p = 3: ρ < 1.01/3 for R/a <= 1.00498 ({boxes} boxes); R/a = 1.004988 is too much"

@@ -37,12 +37,11 @@ def enclosed_maximum(ratio: float) -> tuple[arb, bool, int]:
     with precision(128):
         root = enclosed_root(lambda p: update_series(p, ratio)[1], 0.8, 2.5)
         middle = float(root.mid())
-        parts = (
-            (lambda p: bool(update_series(p, ratio)[1] > 0), (_SPAN[0], middle - 0.05)),
-            (lambda p: bool(update_series(p, ratio)[2] < 0), (middle - 0.05, middle + 0.05)),
-            (lambda p: bool(update_series(p, ratio)[1] < 0), (middle + 0.05, _SPAN[1])),
+        outcomes = (
+            proved(lambda p: update_series(p, ratio)[1] > 0, [(_SPAN[0], middle - 0.05)]),
+            proved(lambda p: update_series(p, ratio)[2] < 0, [(middle - 0.05, middle + 0.05)]),
+            proved(lambda p: update_series(p, ratio)[1] < 0, [(middle + 0.05, _SPAN[1])]),
         )
-        outcomes = [proved(statement, [side]) for statement, side in parts]
     return root, all(done for done, _ in outcomes), sum(boxes for _, boxes in outcomes)
 
 

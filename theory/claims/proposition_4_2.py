@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import sympy as sp
 
@@ -9,13 +11,7 @@ from theory.adam.optimum import optimal_power
 from theory.adam.propositions import low_noise_update
 from theory.adam.update import limit_update
 from theory.claims.claim import Findings, claim, condition, numeric, show, symbolic
-from theory.claims.leading_order import (
-    WEIGHT,
-    P,
-    remainder_proved,
-    series,
-    worst_errors,
-)
+from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 
 _RATIOS = (0.3, 0.1, 0.03, 0.01, 1e-3)
@@ -48,11 +44,8 @@ def decreasing() -> Findings:
     detail = "f′ = εμ^p·ln μ/(μ^p+ε)²: negative for 0 < μ < 1 and ε > 0 (positive for μ > 1, zero for ε = 0)"
     yield symbolic(detail, sp.simplify(sp.diff(_F, P) - slope) == 0)
     powers = np.linspace(0.01, 10, 500)
-    drops = [
-        np.diff(low_noise_update(powers, mean, epsilon=epsilon)).max()
-        for mean in (1e-30, 1e-6, 1e-2, 0.999)
-        for epsilon in (1e-12, 1e-8, 1e-4, 1.0)
-    ]
+    corners = product((1e-30, 1e-6, 1e-2, 0.999), (1e-12, 1e-8, 1e-4, 1.0))
+    drops = [np.diff(low_noise_update(powers, mean, epsilon=epsilon)).max() for mean, epsilon in corners]
     above_one = np.diff(low_noise_update(powers, 1.5)).min() > 0
     detail = "16 pairs (μ, ε), μ up to 0.999: never rises on 500 powers in (0, 10]"
     yield numeric(detail, max(drops) <= 0, above_one)
@@ -94,9 +87,7 @@ def edge() -> Findings:
     )
     edges = [
         optimal_power(mean, ratio * mean, Uniform(), epsilon=epsilon, method="limit").at_edge
-        for mean in (1e-9, 1e-6, 1e-2)
-        for ratio in (0.0, 0.1, 0.5, 1.0)
-        for epsilon in (1e-12, 1e-8, 1e-4)
+        for mean, ratio, epsilon in product((1e-9, 1e-6, 1e-2), (0.0, 0.1, 0.5, 1.0), (1e-12, 1e-8, 1e-4))
     ]
     thresholds = ", ".join(f"{edge_threshold(epsilon=e):.4f} for ε={e:g}" for e in (1e-8, 1e-4, 1e-2))
     detail = f"p* at the left edge in 36 settings with r <= 1; at μ=1e-6 the edge wins up to r = {thresholds}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import product
 
 import numpy as np
 import sympy as sp
@@ -18,9 +19,8 @@ from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
 
 _RATIOS = (3, 10, 30, 100, 1000)
-_CORNERS = tuple(
-    (s, e) for s in (1e-200, 1e-12, 1e-5, 1e-2, 0.9) for e in (1e-12, 1e-8, 1e-4, 0.4) if e * -math.log(s) < 1
-)
+_PAIRS = product((1e-200, 1e-12, 1e-5, 1e-2, 0.9), (1e-12, 1e-8, 1e-4, 0.4))
+_CORNERS = [(sigma, epsilon) for sigma, epsilon in _PAIRS if -epsilon * math.log(sigma) < 1]
 _BOX = [(1.0, 30.0), (5.0, 30.0)]  # L = ln(1/σ) and λ = −ln(εL)
 _BOX_TEXT = "σ from 9e-14 to 0.37, ε·ln(1/σ) from 9e-14 to 0.0067"
 _EPS, _L, _LAMBDA = sp.symbols("epsilon L lambda", positive=True)  # λ = −ln(εL)
@@ -180,10 +180,8 @@ def lambert() -> Findings:
     p = (3 * y / _L - 1) / 2
     log_equation = _L * p + sp.Rational(3, 2) * sp.log(2 * p + 1) - _LAMBDA  # ln of the stationarity equation
     claimed = sp.Rational(3, 2) * (y + sp.log(y) - sp.log(_L / 3) - _L / 3 - 2 * _LAMBDA / 3)
-    detail = (
-        "with y = (L/3)(2p+1) stationarity reads y·e^y = (L/3)e^(L/3)(εL)^(−2/3), so y = W₀ of the right side"
-    )
-    yield symbolic(detail, sp.simplify(sp.expand_log(log_equation - claimed, force=True)) == 0)
+    detail = "with y = (L/3)(2p+1) stationarity reads y·e^y = (L/3)e^(L/3)(εL)^(−2/3), so y = W₀ of the right"
+    yield symbolic(f"{detail} side", sp.simplify(sp.expand_log(log_equation - claimed, force=True)) == 0)
 
     def stationary(p: float, sigma: float) -> float:
         return p * math.log(sigma) - math.log(-1e-8 * math.log(sigma)) - 1.5 * math.log(2 * p + 1)

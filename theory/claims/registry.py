@@ -20,8 +20,6 @@ from theory.claims.beyond import (
     every_noise_level,
     exact_update,
     finite_beta,
-    laplace_kernels,
-    lighter_tails,
     mean_map,
     noise_shape,
     powered_noise,
@@ -31,17 +29,8 @@ from theory.claims.beyond import (
 )
 from theory.claims.claim import Claim, claims_in
 
-_BEFORE = [
-    proposition_4_2,
-    proposition_4_3,
-    figure_7,
-    finite_beta,
-    appendix_b1,
-    noise_shape,
-    tails,
-    lighter_tails,
-]
-_BEFORE += [every_noise_level, damping, laplace_kernels, exact_update, lemma_c_2, lemma_c_1]
+_BEFORE = [proposition_4_2, proposition_4_3, figure_7, finite_beta, appendix_b1, noise_shape, tails]
+_BEFORE += [every_noise_level, damping, exact_update, lemma_c_2, lemma_c_1]
 _AFTER = [assumption_4_6, assumption_4_9, relative_noise, second_moment, mean_map, powered_noise]
 
 CLAIMS: tuple[Claim, ...] = (

@@ -7,16 +7,7 @@ import sympy as sp
 from theory.adagrad.alignment import high_noise_alignment
 from theory.adagrad.convergence import enlarged_gradient_bound, high_noise_bound
 from theory.claims.claim import Findings, claim, show
-from theory.claims.theorems import (
-    COUNT,
-    LARGEST_GRADIENT,
-    LOG,
-    Runs,
-    Theorem,
-    constants,
-    epsilon_condition,
-    outcomes,
-)
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
 
@@ -25,8 +16,8 @@ R, P, C, ETA, L, GAP, T, D = sp.symbols("R p c eta L Delta T d", positive=True)
 
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
-    largest = enlarged_gradient_bound(LARGEST_GRADIENT + noise, power, epsilon)
-    s, common = high_noise_alignment(power, noise, LARGEST_GRADIENT, Binary()), constants(eta, epsilon)
+    largest = enlarged_gradient_bound(STEEPEST + noise, power, epsilon)
+    s, common = high_noise_alignment(power, noise, STEEPEST, Binary()), constants(eta, epsilon)
     return squares / high_noise_bound(COUNT, power, alignment=s, gradient_bound=largest, **common).total
 
 

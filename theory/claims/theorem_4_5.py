@@ -15,16 +15,7 @@ from theory.adagrad.convergence import (
 from theory.claims.claim import Findings, claim, numeric, rigorous, show, symbolic
 from theory.claims.theorem_4_8 import THEOREM as LOW_NOISE
 from theory.claims.theorem_4_11 import THEOREM as HIGH_NOISE
-from theory.claims.theorems import (
-    COUNT,
-    LARGEST_GRADIENT,
-    LOG,
-    Runs,
-    Theorem,
-    constants,
-    epsilon_condition,
-    outcomes,
-)
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
 from theory.numerics.balls import precision
 from theory.numerics.inputs import Array
 
@@ -33,7 +24,7 @@ R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", po
 
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
-    largest = enlarged_gradient_bound(LARGEST_GRADIENT + noise, power, epsilon)
+    largest = enlarged_gradient_bound(STEEPEST + noise, power, epsilon)
     return squares / adagrad_bound(COUNT, gradient_bound=largest, **constants(eta, epsilon)).total
 
 

@@ -10,16 +10,7 @@ import sympy as sp
 from theory.adagrad.alignment import alignment
 from theory.adagrad.convergence import enlarged_gradient_bound, low_noise_bound
 from theory.claims.claim import Findings, claim, numeric, show, symbolic
-from theory.claims.theorems import (
-    COUNT,
-    LARGEST_GRADIENT,
-    LOG,
-    Runs,
-    Theorem,
-    constants,
-    epsilon_condition,
-    outcomes,
-)
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
 
@@ -28,7 +19,7 @@ R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", po
 
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     _, powers = outcomes(power, noise, eta, epsilon, relative=True)
-    largest = enlarged_gradient_bound(LARGEST_GRADIENT * (1 + noise), power, epsilon)
+    largest = enlarged_gradient_bound(STEEPEST * (1 + noise), power, epsilon)
     c, common = alignment(power, noise, Binary()), constants(eta, epsilon)
     return powers / low_noise_bound(COUNT, power, alignment=c, gradient_bound=largest, **common).total
 

@@ -22,7 +22,7 @@ LOG = sp.log(1 + T * R ** (2 * P) / EPS)
 STEPS = 10
 COUNT = np.arange(1, STEPS + 1)
 SIZES = tuple(product((0.1, 1.0, 10.0), (1e-8, 1e-2, 10.0, 1e4)))  # η, ε
-LARGEST_GRADIENT = 3 * math.sqrt(3) / 8  # of θ²/(1+θ²), at θ = 1/√3
+STEEPEST = 3 * math.sqrt(3) / 8  # largest gradient of θ²/(1+θ²), at θ = 1/√3
 
 
 @dataclass(frozen=True)

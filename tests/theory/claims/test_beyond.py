@@ -13,8 +13,6 @@ from theory.claims.beyond import (
     damping,
     every_noise_level,
     exact_update,
-    laplace_kernels,
-    lighter_tails,
     mean_map,
     noise_shape,
     powered_noise,
@@ -68,11 +66,11 @@ def test_student_slope_by_mpmath(power, degrees):
 
 
 def test_counterexample_needs_its_heavy_tail_and_its_flat_bulk():
-    assert not lighter_tails.survives(lighter_tails.COUNTEREXAMPLE)
-    pure_laplace = lighter_tails.UniformWithTail(arb(1), arb(2))
-    pure_uniform = lighter_tails.UniformWithTail(arb(0), arb(2))
-    assert lighter_tails.survives(pure_laplace)
-    assert lighter_tails.survives(pure_uniform)
+    assert not tails.survives(tails.COUNTEREXAMPLE)
+    pure_laplace = tails.UniformWithTail(arb(1), arb(2))
+    pure_uniform = tails.UniformWithTail(arb(0), arb(2))
+    assert tails.survives(pure_laplace)
+    assert tails.survives(pure_uniform)
     assert float(pure_laplace.slope(arb(1))) == pytest.approx(-0.5)
     assert float(pure_uniform.kurtosis) == pytest.approx(1.8)
 
@@ -104,12 +102,12 @@ def test_gaussian_moment_slope_changes_sign():
 
 
 def test_a_wrong_kernel_is_noticed():
-    assert not laplace_kernels.is_kernel(laplace_kernels.H1 + laplace_kernels.EPS)
-    assert not laplace_kernels.is_kernel(
-        laplace_kernels.H1.subs(laplace_kernels.EPS, 2 * laplace_kernels.EPS)
+    assert not exact_update.is_kernel(exact_update.H1 + exact_update.EPS)
+    assert not exact_update.is_kernel(
+        exact_update.H1.subs(exact_update.EPS, 2 * exact_update.EPS)
     )
     with ctx.workprec(128):
-        enclosure = laplace_kernels.kernel_enclosure(arb(2), arb("0.5"), 1).real
+        enclosure = exact_update.kernel_enclosure(arb(2), arb("0.5"), 1).real
         assert not enclosure.overlaps(1 / (arb(2).sqrt() + arb("0.51")))
 
 

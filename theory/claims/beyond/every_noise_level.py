@@ -127,10 +127,8 @@ def heavy() -> Findings:
         sp.simplify(gap - 8 * Y**3 * DELTA / ((1 + up**2) * (1 + (Y - DELTA) ** 2))) == 0,
         slope_is(P - Y * sp.diff(log_ratio, Y) / sp.sinh(log_ratio), log_ratio),
     )
-    ratios, names = (
-        (0.1, 1.0, 10.0, 1e3),
-        ("laplace", "generalized-normal:1.5", "student-t:3", "student-t:10"),
-    )
+    ratios = (0.1, 1.0, 10.0, 1e3)
+    names = ("laplace", "generalized-normal:1.5", "student-t:3", "student-t:10")
     falling = [falls(n, ratios, np.linspace(1.0, 1.45 if n == "student-t:3" else 4.0, 7)) for n in names]
     light = falls("generalized-normal:3", ratios, np.linspace(1.0, 4.0, 7))
     detail = f"u∞ falls from p = 1 on for r from 0.1 to 1e3: {', '.join(names)}; not so for b = 3"
@@ -159,11 +157,8 @@ def moment_slope(power: arb, mean: arb, noise_scale: arb) -> arb:
 @claim("gaussian-power-epsilon", BEYOND, "upper", expected="holds with a condition")
 def epsilon() -> Findings:
     """For Gaussian noise ε > 0 lowers p* further, so that p* <= 1 stays true."""
-    log_signal, log_square, eps = (
-        sp.Function("a")(P),
-        sp.Function("s")(P),
-        sp.Symbol("epsilon", positive=True),
-    )
+    log_signal, log_square = sp.Function("a")(P), sp.Function("s")(P)
+    eps = sp.Symbol("epsilon", positive=True)
     root = sp.exp(log_square / 2)
     slope = sp.diff(log_signal - sp.log(root + eps), P)
     bare = sp.diff(log_signal - log_square / 2, P)

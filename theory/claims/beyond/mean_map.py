@@ -69,10 +69,8 @@ def slope() -> Findings:
     error = slope_error(exact_slope, ("uniform", "gaussian", "student-t:5", "binary", "two-point:0.1"))
     table = ", ".join(f"{name} {exact_slope(0.5, 0.0, parse_law(name)):.3f}" for name in DENSITIES)
     on_atom, beside = mean_map_slope(0.5, [1.0, 1 + 1e-12], 1.0, parse_law("binary"))
-    detail = (
-        f"∫ slope dG is the change of E φ_p to {error:.0e}; at G = 0, p = 0.5, σ = 1: {table}; ∞ on an atom"
-    )
-    yield numeric(detail, error < 1e-7, np.isinf(on_atom), np.isfinite(beside))
+    detail = f"∫ slope dG is the change of E φ_p to {error:.0e}; at G = 0, p = 0.5, σ = 1: {table}"
+    yield numeric(f"{detail}; ∞ on an atom", error < 1e-7, np.isinf(on_atom), np.isfinite(beside))
 
 
 def smoothness_gap(factor: Callable[[float, float, NoiseLaw], float]) -> tuple[float, float]:
@@ -218,13 +216,8 @@ def stalling() -> Findings:
     centres = abs(near_median - np.median(samples.samples)) < 1e-6, abs(mean_point) < 1e-12
     changes = np.all((below < 0) & (above > 0))
     table = ", ".join(f"p = {p:g}: {g + 0.0:.4f}" for p, g in zip(powers, stall, strict=True))
-    yield numeric(
-        f"G₀/σ under two points, Q = 0.1: {table}; −m_p by minimisation to {error:.0e}",
-        error < 1e-6,
-        changes,
-        *centres,
-        0.7 * middle < near_middle < middle,
-    )
+    detail = f"G₀/σ under two points, Q = 0.1: {table}; −m_p by minimisation to {error:.0e}"
+    yield numeric(detail, error < 1e-6, changes, *centres, 0.7 * middle < near_middle < middle)
     proofs = [centre_proved(two_point_centre, q) for q in (0.1, 0.7)]
     with precision(128):
         half_odds = arb(9).log() / 2

@@ -92,10 +92,8 @@ def score() -> Findings:
     lagrange = sp.expand((a * d - c * b) ** 2 / 2 - (a**2 * d**2 + c**2 * b**2) / 2 + a * b * c * d) == 0
     fisher = mean(SCORE**2, NORMAL) / mean(sp.Integer(1), NORMAL)
     attained = sp.gammasimp(b_family_quality().subs(P, B - 1) ** 2 / fisher) == 1
-    detail = (
-        "E φ' = E[φs] for e^(−|x|^b) and Student-t; Q² <= E s² by Lagrange's identity, attained by φ_(b−1)"
-    )
-    yield symbolic(detail, parts_hold(NORMAL), parts_hold(STUDENT), lagrange, attained)
+    detail = "E φ' = E[φs] for e^(−|x|^b) and Student-t; Q² <= E s² by Lagrange's identity, attained by"
+    yield symbolic(f"{detail} φ_(b−1)", parts_hold(NORMAL), parts_hold(STUDENT), lagrange, attained)
     below, rows = [], []
     for name in BELL_SHAPES:
         law = parse_law(name)

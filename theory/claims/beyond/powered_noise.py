@@ -34,10 +34,8 @@ def hermite_square(degree: int) -> sp.Expr:
     """`(E[φ_p(X)·He_k(X)])²/k!` for standard normal X and odd k, from `E|X|^q = 2^{q/2}Γ((q+1)/2)/√π`."""
     x = sp.Symbol("x")
     polynomial = sp.Poly(2 ** (-sp.Rational(degree, 2)) * sp.hermite(degree, x / sp.sqrt(2)), x)
-    total = sum(
-        c * 2 ** ((P + j) / 2) * sp.gamma((P + j + 1) / 2) / sp.sqrt(sp.pi) for (j,), c in polynomial.terms()
-    )
-    return total**2 / sp.factorial(degree)
+    total = sum(c * 2 ** ((P + j) / 2) * sp.gamma((P + j + 1) / 2) for (j,), c in polynomial.terms())
+    return (total / sp.sqrt(sp.pi)) ** 2 / sp.factorial(degree)
 
 
 def series_coefficient(n: int) -> sp.Expr:
@@ -191,9 +189,8 @@ def snr() -> Findings:
     low = powers * signal_to_noise(powers, 1.0, 1e-4, law) * 1e-4
     high = signal_to_noise(powers, 1.0, 1e4, law) * 1e4 / high_noise_quality(powers, law)
     best = optimal_power(1.0, 5.0, parse_law("uniform"), epsilon=0, method="limit", interval=(0, 10))
-    less, most, more = signal_to_noise(
-        best.power * np.array([0.97, 1.0, 1.03]), 1.0, 5.0, parse_law("uniform")
-    )
+    around = best.power * np.array([0.97, 1.0, 1.03])
+    less, most, more = signal_to_noise(around, 1.0, 5.0, parse_law("uniform"))
     close = np.allclose([low, high], 1, atol=1e-6)
     detail = f"u∞ at ε = 0 is S/√(1+S²) to {error:.0e}; Gaussian: p·S·σ/G = {low[0]:.6f} at σ/G = 1e-4 and S·σ/(G·Q)"
     detail = f"{detail} = {high[0]:.6f} at 1e4 (p = 0.5); uniform, r = 5: both best at p = {best.power:.3f}"

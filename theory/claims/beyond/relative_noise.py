@@ -11,7 +11,7 @@ from flint import arb
 from theory.adagrad.alignment import alignment
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
-from theory.claims.theorems import COUNT, LARGEST_GRADIENT, STEPS, Runs, constants, outcomes
+from theory.claims.theorems import COUNT, STEEPEST, STEPS, Runs, constants, outcomes
 from theory.laws import TwoPoint
 from theory.numerics.balls import precision
 from theory.numerics.inputs import Array
@@ -34,7 +34,7 @@ def _share(power: float, noise: tuple[float, float], eta: float, epsilon: float)
         power,
         alignment=alignment(power, ratio, law),
         largest_factor=largest,
-        gradient_bound=LARGEST_GRADIENT * largest,
+        gradient_bound=STEEPEST * largest,
         **constants(eta, epsilon),
     )
     # E[x^{1/(p+1)}] <= (E x)^{1/(p+1)}, so this asks for more than the bound says.

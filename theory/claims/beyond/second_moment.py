@@ -10,7 +10,8 @@ from theory.adagrad.convergence import second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
 from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic
-from theory.claims.theorems import COUNT, LARGEST_GRADIENT, STEPS, Runs, constants, outcomes
+from theory.claims.theorem_4_11 import THEOREM
+from theory.claims.theorems import COUNT, LOG, STEEPEST, STEPS, Runs, constants, outcomes
 from theory.laws import Binary, NoiseLaw, parse_law
 from theory.numerics.inputs import Array
 
@@ -19,8 +20,8 @@ P, T = sp.symbols("p T", positive=True)
 
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
-    s = high_noise_alignment(power, noise, LARGEST_GRADIENT, Binary())
-    moment = power_moments(power, LARGEST_GRADIENT, noise, Binary()).second
+    s = high_noise_alignment(power, noise, STEEPEST, Binary())
+    moment = power_moments(power, STEEPEST, noise, Binary()).second
     bound = second_moment_bound(COUNT, alignment=s, second_moment=moment, **constants(eta, epsilon))
     # (E|G|)² <= E G², so this asks for more than the bound says.
     return squares / bound.total
@@ -33,12 +34,9 @@ RUNS = Runs(_share, (0.5, 1.0, 2.0), (0.8, 5.0))
 def second() -> Findings:
     """Without R, with B² >= E φ_p² and (C1): (1/T)ΣΣ_i(E|∇_iF|)² is below Theorem 4.11's bound with √(B²+ε/T), B for
     R^p."""
-    r, b, s, eta, gap, curvature, d, log = sp.symbols("R B s eta Delta L d Lambda", positive=True)
-    front = 2 * b / (s * eta * sp.sqrt(T)) * (gap + (2 * eta * b / s + eta**2 * curvature / 2) * d * log)
-    paper = (
-        2 * r**P / (s * eta * sp.sqrt(T)) * (gap + (2 * eta * r**P / s + eta**2 * curvature / 2) * d * log)
-    )
-    same = sp.simplify(front.subs(b, r**P) - paper) == 0
+    r, b, s, eta, gap, curvature, d = sp.symbols("R B c eta Delta L d", positive=True)
+    front = 2 * b / (s * eta * sp.sqrt(T)) * (gap + (2 * eta * b / s + eta**2 * curvature / 2) * d * LOG)
+    same = sp.simplify(sp.expand(front.subs(b, r**P) - THEOREM.bound)) == 0
     x, y = sp.symbols("x y", positive=True)  # Cauchy–Schwarz for |G| = (G²/√ṽ)^{1/2}·ṽ^{1/4}
     split = sp.simplify(sp.sqrt(x**2 / sp.sqrt(y)) * y ** sp.Rational(1, 4) - x) == 0
     detail = (
