@@ -103,9 +103,7 @@ def test_gaussian_moment_slope_changes_sign():
 
 def test_a_wrong_kernel_is_noticed():
     assert not exact_update.is_kernel(exact_update.H1 + exact_update.EPS)
-    assert not exact_update.is_kernel(
-        exact_update.H1.subs(exact_update.EPS, 2 * exact_update.EPS)
-    )
+    assert not exact_update.is_kernel(exact_update.H1.subs(exact_update.EPS, 2 * exact_update.EPS))
     with ctx.workprec(128):
         enclosure = exact_update.kernel_enclosure(arb(2), arb("0.5"), 1).real
         assert not enclosure.overlaps(1 / (arb(2).sqrt() + arb("0.51")))

@@ -12,7 +12,7 @@ from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
 from theory.adam.moments import power_moments
 from theory.laws import parse_law
-from theory.measured.commands import measured_result, verdict
+from theory.measured.commands import measured_result, second_verdict, verdict
 from theory.measured.confidence import bernstein_half_width, ratio_range
 from theory.measured.estimates import estimate_assumptions
 from theory.measured.gradient_samples import GradientSamples
@@ -103,9 +103,7 @@ def test_skewed_noise_that_contradicts_is_found():
     assert low.contradicting == [0, 1, 2, 3]
     assert high.contradicting == []
     assert low.minimum.upper < 0
-    assert (
-        verdict(estimates, low) == "Assumption 4.6 contradicted by 4 of 5 coordinates at 95 % (large samples)"
-    )
+    assert (verdict(estimates, low), verdict(estimates, high)) == ("contradicted", "holds")
     bounded = estimate(samples, (0.5,), gradient_bound=9.0)
     assert bounded.powers[0].contradicting == [0, 1, 2]  # R is far above the fourth one's gradients
 
@@ -118,7 +116,7 @@ def test_symmetric_noise_without_a_gradient_is_unresolved():
     for one in estimates.powers:
         assert one.contradicting == []
         assert all(map(math.isnan, one.minimum))
-        assert "undecided: 500 samples resolve only 0 of 40 coordinates" in verdict(estimates, one)
+        assert verdict(estimates, one) == "undecided"
 
 
 def test_the_samples_asked_for_resolve():
@@ -135,11 +133,11 @@ def test_the_samples_asked_for_resolve():
 
 def test_low_noise_holds_and_high_noise_fails_at_its_second_condition():
     estimates = estimate(MEAN * (1 + 0.3 * random(9).uniform(-1, 1, (1000, MEAN.size))), (0.5, 1, 1.2))
-    low, identity, high = (verdict(estimates, one) for one in estimates.powers)
-    assert low.startswith("Assumption 4.6 holds here on all 8 coordinates with c >= 0.97")
-    assert "whatever the samples" in identity
-    assert "(C1) holds" in high
-    assert "(C2) contradicted" in high  # the smallest gradient has s near 0.1^0.2, R is 13
+    assert [verdict(estimates, one) for one in estimates.powers] == ["holds"] * 3
+    assert 0.97 <= estimates.powers[0].minimum.lower < 0.98
+    assert (
+        second_verdict(estimates, estimates.powers[2]) == "contradicted"
+    )  # the smallest gradient has s near 0.1^0.2, R is 13
 
 
 def test_second_condition_of_example_4_10():
@@ -148,9 +146,7 @@ def test_second_condition_of_example_4_10():
     estimates = estimate(samples, [3.0], gradient_bound=21.0, method="student")
     rho = estimates.powers[0].rho(estimates.bound)
     assert rho.lower <= 21**2 / 1201 <= rho.upper < 1
-    assert "(C2) holds: ρ <= " in verdict(estimates, estimates.powers[0])
-    observed = estimate(samples, [3.0])
-    assert verdict(observed, observed.powers[0]).endswith("if R is the largest |g| seen")
+    assert second_verdict(estimates, estimates.powers[0]) == "holds"
 
 
 def test_power_one_is_an_identity():
@@ -166,7 +162,7 @@ def test_a_known_gradient():
     assert estimates.misplaced == 0
     assert estimates.resolved.tolist() == [True, False, True]
     assert not estimates.unresolved.any()  # the condition is 0 >= 0 where the gradient vanishes
-    assert "holds here on all 3 coordinates" in verdict(estimates, estimates.powers[0])
+    assert verdict(estimates, estimates.powers[0]) == "holds"
     assert estimate(samples, (0.5,), np.array([1.0, 0.0, 1.0])).misplaced == 1
 
 
@@ -234,6 +230,8 @@ def test_the_command_prints_one_object(tmp_path, capsys):
     assert [one["power"] for one in result["powers"]] == [0.5, 1, 2]
     assert result["powers"][0]["lower_bound"] > 0.98
     assert result["powers"][0]["rho"] is None
+    assert [one["verdict"] for one in result["powers"]] == ["undecided", "holds", "undecided"]
+    assert [one["second_verdict"] for one in result["powers"]][:2] == [None, None]
     assert result["samples_to_resolve"]["1.0"] > 200
 
 
@@ -244,9 +242,9 @@ def test_the_table_tells_the_verdicts(tmp_path, capsys, flags):
     (tmp_path / "full.txt").write_text("1 5")
     assert main([*COMMAND, str(samples), "--gradient", str(tmp_path / "full.txt"), *flags]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "p = 0.5: Assumption 4.6" in shown
+    assert "undecided" in shown
     assert "does not fit the samples on 1 coordinates" in shown or flags
-    assert ("empirical Bernstein" in shown) == bool(flags)
+    assert ("bernstein" in shown) == bool(flags)
 
 
 def test_results_without_any_resolved_coordinate_are_still_json(tmp_path, capsys):
