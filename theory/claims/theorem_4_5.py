@@ -48,11 +48,11 @@ def bound() -> Findings:
     yield THEOREM.assembly()
     yield THEOREM.enumeration()
     with precision(128):
-        shown = printed_excess(100.0, 10.0)
+        excess = printed_excess(100.0, 10.0)
     yield rigorous(
         "with |g| <= R alone it fails: F = θ²/2, θ_0 = R = 1, T = 1, η = 10, ε = 100: E‖∇F‖² exceeds the printed "
-        f"bound by {float(shown):.4f}, certainly",
-        shown > 0,
+        f"bound by {float(excess):.4f}, certainly",
+        excess > 0,
     )
     yield epsilon_condition()
 

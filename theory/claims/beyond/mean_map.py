@@ -21,7 +21,7 @@ from scipy.optimize import minimize_scalar
 
 from theory.adagrad.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.claims.beyond.noise_shape import NORMAL, SIGMA, STUDENT, P, X, mean, parts_hold
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Finding, Findings, claim, numeric, rigorous, show, symbolic
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -88,6 +88,24 @@ def exact_factor(power: float, largest: float, law: NoiseLaw) -> float:
     return float(effective_smoothness(power, 1.0, largest, law))
 
 
+def gaussian_bend() -> Finding:
+    """Prove that under Gaussian noise the slope grows with |G| for p > 1 and falls for p < 1."""
+
+    def bend(p: arb, z: arb) -> arb:  # of the slope ∝ 1F1((1−p)/2; ½; −z), z = (G/σ)²/2, over p − 1
+        return (-z).hypgeom_1f1((3 - p) / 2, arb(3) / 2)
+
+    def positive(p: arb, z: arb) -> arb:  # the same, by Kummer's transformation
+        return (-z).exp() * z.hypgeom_1f1(p / 2, arb(3) / 2)
+
+    corners = product(map(arb, (0.02, 0.9, 2.7, 6.0)), map(arb, (0.01, 2.0, 6.0)))
+    with precision(128):
+        same = all(bend(*corner).overlaps(positive(*corner)) for corner in corners)
+    passed, boxes = proved(lambda p, z: positive(p, z) > 0, [(0.02, 6.0), (0.0, 6.0)], most=20_000)
+    near, more = proved(lambda p, z: bend(p, z) > 0, [(0.1, 3.0), (0.0, 2.0)], most=20_000)
+    detail = "Gaussian noise: d slope/d(G²) has the sign of p − 1, p in [0.02, 6], |G| <= 3.4σ"
+    return rigorous(f"{detail} ({boxes + more} boxes)", same, passed, near)
+
+
 @claim("effective-smoothness", BEYOND, "tight")
 def smoothness() -> Findings:
     """Under symmetric unimodal noise E φ_p(∇F+σξ) is Lipschitz with at most L times pσ^(p−1)E|ξ|^(p−1) for p < 1
@@ -96,7 +114,10 @@ def smoothness() -> Findings:
     far, half = sp.Symbol("D", positive=True), sp.Rational(1, 2)  # | |G| − v |, so that sympy knows its sign
     above = ((X + SIGMA) ** P - (X - SIGMA) ** P) / (2 * SIGMA)  # the slope; below the noise from the mean
     claimed = P * ((X + SIGMA) ** (P - 1) - far ** (P - 1)) / (2 * SIGMA)
-    bends = (sp.diff(above, X) - claimed).subs(X, SIGMA + far), sp.diff(uniform_mean(), X, 2) - claimed
+    bends = (
+        (sp.diff(above, X) - claimed).subs(X, SIGMA + far),
+        (sp.diff(uniform_mean(), X, 2) - claimed).subs(SIGMA, X + far),
+    )
     mixtures = [
         mean(sp.powsimp(-2 * X**P * sp.diff(f, X)), sp.Integer(1)) / (2 * P * mean(X ** (P - 1), f))
         for f in (NORMAL, STUDENT)
@@ -104,7 +125,7 @@ def smoothness() -> Findings:
     yield symbolic(
         "uniform noise: ∂ slope/∂G ∝ |G+v|^(p−1) − |G−v|^(p−1); its mixtures with weight −2v·f'(v) give e^(−|x|^b) and "
         "Student-t; uniform at G = 0: σ^(p−1); p·G^(p−1) → ∞ without noise",
-        *(sp.simplify(bend.subs(SIGMA, X + far)) == 0 for bend in bends),
+        *(sp.simplify(bend) == 0 for bend in bends),
         *(sp.gammasimp(mixture) == 1 for mixture in mixtures),
         sp.simplify(sp.diff(uniform_mean(), X).subs(X, 0) / SIGMA ** (P - 1)) == 1,
         sp.limit(half * X ** (half - 1), X, 0) == sp.oo,
@@ -120,20 +141,7 @@ def smoothness() -> Findings:
         np.isinf(effective_smoothness(0.5, 0.0, 1.0, parse_law("uniform"))),
         np.allclose(uniform, [100.0, 0.02], rtol=1e-12),
     )
-
-    def bend(p: arb, z: arb) -> arb:  # of the slope ∝ 1F1((1−p)/2; ½; −z), z = (G/σ)²/2, over p − 1
-        return (-z).hypgeom_1f1((3 - p) / 2, arb(3) / 2)
-
-    def positive(p: arb, z: arb) -> arb:  # the same, by Kummer's transformation
-        return (-z).exp() * z.hypgeom_1f1(p / 2, arb(3) / 2)
-
-    corners = product(map(arb, (0.02, 0.9, 2.7, 6.0)), map(arb, (0.01, 2.0, 6.0)))
-    with precision(128):
-        same = all(bend(*corner).overlaps(positive(*corner)) for corner in corners)
-    passed, boxes = proved(lambda p, z: positive(p, z) > 0, [(0.02, 6.0), (0.0, 6.0)], most=20_000)
-    near, more = proved(lambda p, z: bend(p, z) > 0, [(0.1, 3.0), (0.0, 2.0)], most=20_000)
-    detail = "Gaussian noise: d slope/d(G²) has the sign of p − 1, p in [0.02, 6], |G| <= 3.4σ"
-    yield rigorous(f"{detail} ({boxes + more} boxes)", same, passed, near)
+    yield gaussian_bend()
 
 
 def two_point_centre(power: sp.Expr, half_odds: sp.Expr) -> sp.Expr:
@@ -182,6 +190,19 @@ def centre_proved(
         return proved(statement, [(0.2, 6.0), inside], most=40_000)
 
 
+def two_point_proof() -> Finding:
+    """Prove where the mean map vanishes under two-point noise."""
+    proofs = [centre_proved(two_point_centre, q) for q in (0.1, 0.7)]
+    with precision(128):
+        half_odds = arb(9).log() / 2
+        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
+        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
+    done, boxes = zip(*proofs, strict=True)
+    detail = f"E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({sum(boxes)} boxes)"
+    detail = f"{detail}; Q = 0.1, p = 0.5: G₀/σ = {-float(root):.10f}"
+    return rigorous(detail, *done, inside)
+
+
 @claim("stalling-point", BEYOND, "equality")
 def stalling() -> Findings:
     """E φ_p(G+σξ) vanishes at one G only, −σ·argmin_m E|ξ−m|^(p+1): at −σ times the median of ξ for p → 0, its mean
@@ -218,15 +239,7 @@ def stalling() -> Findings:
     table = ", ".join(f"p = {p:g}: {g + 0.0:.4f}" for p, g in zip(powers, stall, strict=True))
     detail = f"G₀/σ under two points, Q = 0.1: {table}; −m_p by minimisation to {error:.0e}"
     yield numeric(detail, error < 1e-6, changes, *centres, 0.7 * middle < near_middle < middle)
-    proofs = [centre_proved(two_point_centre, q) for q in (0.1, 0.7)]
-    with precision(128):
-        half_odds = arb(9).log() / 2
-        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
-        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
-    done, boxes = zip(*proofs, strict=True)
-    detail = f"E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({sum(boxes)} boxes)"
-    detail = f"{detail}; Q = 0.1, p = 0.5: G₀/σ = {-float(root):.10f}"
-    yield rigorous(detail, *done, inside)
+    yield two_point_proof()
 
 
 if __name__ == "__main__":

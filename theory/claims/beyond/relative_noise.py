@@ -112,12 +112,12 @@ def slower() -> Findings:
         f"`relative-noise` on Adagrad, p = 1, has the exponent {adagrad} in ‖∇F‖², up to ln T",
         not adagrad > sp.Rational(1, 2),
     )
-    found = {p: run_without_noise(p)[1] for p in (0.25, 0.5, 1.0)}
-    shown = ", ".join(f"{value:.3f} at p = {p:g}" for p, value in found.items())
+    exponents = {p: run_without_noise(p)[1] for p in (0.25, 0.5, 1.0)}
+    table = ", ".join(f"{value:.3f} at p = {p:g}" for p, value in exponents.items())
     yield numeric(
-        f"refuted: no noise, c = 1, exponent of (mean |∇F|^(p+1))^(2/(p+1)): {shown}; the claim asks for 1.333 "
+        f"refuted: no noise, c = 1, exponent of (mean |∇F|^(p+1))^(2/(p+1)): {table}; the claim asks for 1.333 "
         "between the last two",
-        abs(found[0.5] / found[1.0] - 4 / 3) < 0.1,
+        abs(exponents[0.5] / exponents[1.0] - 4 / 3) < 0.1,
     )
     with precision(256):
         total = bounded_sum(0.5)
