@@ -87,15 +87,13 @@ def monotone() -> Findings:
     table = ", ".join(f"{smallest_ratio(law)[0]:.3f} {law}" for law in SHOWN)
     detail = f"monotone for {len(SHOWN)} laws; the largest r with c = 0.99 for all p < 1: {table}"
     yield numeric(detail, *right)
-
-    def falls(product: arb) -> bool:
-        # The logarithm of the quotient of the two powers, over 1 − p.
-        return bool(abs(1 - product).log() - (1 + product).log() < 0)
-
-    below, boxes = proved(falls, [(0.001, 0.999)])
-    above, more = proved(falls, [(1.001, 1000.0)])
+    # The logarithm of the quotient of the two powers, over 1 − p.
+    proofs = [
+        proved(lambda x: abs(1 - x).log() < (1 + x).log(), [box]) for box in ((0.001, 0.999), (1.001, 1e3))
+    ]
+    done, boxes = zip(*proofs, strict=True)
     detail = "(1+ru)^(p−1) < |1−ru|^(p−1) for every p < 1, ru from 0.001 to 1000, not within 0.001 of 1"
-    yield rigorous(f"{detail} ({boxes + more} boxes)", below, above)
+    yield rigorous(f"{detail} ({sum(boxes)} boxes)", *done)
 
 
 @claim("4.6-additive", BEYOND, "upper")
@@ -138,12 +136,8 @@ def skewed() -> Findings:
     table = ", ".join(f"{value:.3f}" for value in against)
     detail = f"p = ½, two-point:0.2: a_p = {table} at r = 0.1, 1, 10, 100"
     yield numeric(detail, against[-1] < 0 < symmetric[-1])
-
-    def negative(ratio: arb) -> bool:
-        up, down = 1 + 2 * ratio, ratio / 2 - 1  # Q = 1/5: atoms 2 and −1/2
-        return bool(up.sqrt() / 5 - 4 * down.sqrt() / 5 < 0)
-
-    passed, boxes = proved(negative, [(3.0, 1000.0)])
+    # Q = 1/5: atoms 2 and −1/2
+    passed, boxes = proved(lambda r: (1 + 2 * r).sqrt() / 5 - 4 * (r / 2 - 1).sqrt() / 5 < 0, [(3.0, 1000.0)])
     yield rigorous(f"two-point:0.2, p = ½: a_p < 0 for every r in [3, 1000] ({boxes} boxes)", passed)
 
 

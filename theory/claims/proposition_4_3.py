@@ -103,11 +103,9 @@ def unique() -> Findings:
     none = np.all(np.diff(high_noise_update(np.linspace(0.01, 5, 100), 1.0, 1e-3, epsilon=0.2)) < 0)
     detail = f"f rises before and falls after p* for {len(_CORNERS)} pairs (σ, ε)"
     yield numeric(f"{detail}; with εL = 1.38 it only falls", *signs, none)
-
-    def statement(log: arb, lam: arb) -> bool:
-        return bool(_slope(log, lam, lam / (log + 3)) < 0 and _slope(log, lam, lam / log) > 0)
-
-    done, boxes = proved(statement, _BOX)
+    done, boxes = proved(
+        lambda log, lam: _slope(log, lam, lam / (log + 3)) < 0 < _slope(log, lam, lam / log), _BOX
+    )
     what = "(1/f)′ < 0 at the lower and > 0 at the upper bound, so that its one root lies between them"
     yield rigorous(f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {what}; {_BOX_TEXT}", done)
 
