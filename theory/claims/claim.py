@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol
 
 Kind = Literal["tight", "upper", "lower", "asymptotic", "equality"]
 Means = Literal["symbolic", "numeric", "rigorous", "condition"]
+# holds: every check passed; holds with a condition: where a condition is met, too, that the statement does not name;
+# fails: a check refuted it, or could not prove what it should.
 Verdict = Literal["holds", "holds with a condition", "fails"]
 BEYOND = "beyond the paper"  # the place of claims that are ours
 
@@ -54,19 +56,19 @@ class Finding:
 Findings = Iterator[Finding]
 
 
-def symbolic(detail: str, *passed: Truth) -> Finding:
+def symbolic(detail: str, passed: Truth, *more: Truth) -> Finding:
     """What sympy derived, and whether every part of it came out."""
-    return Finding("symbolic", all(map(bool, passed)), detail)
+    return Finding("symbolic", all(map(bool, (passed, *more))), detail)
 
 
-def numeric(detail: str, *passed: Truth) -> Finding:
+def numeric(detail: str, passed: Truth, *more: Truth) -> Finding:
     """What numbers over a range showed, and whether all agree."""
-    return Finding("numeric", all(map(bool, passed)), detail)
+    return Finding("numeric", all(map(bool, (passed, *more))), detail)
 
 
-def rigorous(detail: str, *passed: Truth) -> Finding:
+def rigorous(detail: str, passed: Truth, *more: Truth) -> Finding:
     """What ball arithmetic proved, and whether it proved all of it."""
-    return Finding("rigorous", all(map(bool, passed)), detail)
+    return Finding("rigorous", all(map(bool, (passed, *more))), detail)
 
 
 def condition(detail: str) -> Finding:
@@ -140,7 +142,7 @@ class CheckedClaim:
 
     @property
     def verdict(self) -> Verdict:
-        """All checks passed and no condition: it holds; a condition was found: it holds with it; else it fails."""
+        """What the findings add up to."""
         if not all(finding.passed for finding in self.findings):
             return "fails"
         return "holds with a condition" if self.by("condition") else "holds"
@@ -165,4 +167,6 @@ def show(names: Mapping[str, Any]) -> None:
     """Check the claims among a module's names and print verdicts and numbers: `python -m theory.claims.lemma_c_2`."""
     for checked in map(run_claim, claims_in(names)):
         print(f"{checked.claim.id}: {checked.verdict}\n  {checked.claim.statement}")
-        print(*(f"  {f.means} {'✓' if f.passed else '✗'} {f.detail}" for f in checked.findings), "", sep="\n")
+        print(
+            *(f"  {'✓' if f.passed else '✗'} {f.means}: {f.detail}" for f in checked.findings), "", sep="\n"
+        )

@@ -60,6 +60,11 @@ def test_verdict_follows_from_the_findings(findings, verdict):
     assert run_claim(fake(*findings)).verdict == verdict
 
 
+def test_a_finding_without_a_check_is_an_error():
+    with pytest.raises(TypeError):
+        numeric("nothing was computed", *[])
+
+
 def test_a_file_runs_by_itself():
     command = [sys.executable, "-W", "error", "-m", "theory.claims.lemma_c_2"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
