@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 
-from theory.claims import CLAIMS, Check, CheckedClaim, run_claim
+from theory.claims.claim import CheckedClaim, Finding, run_claim
+from theory.claims.registry import CLAIMS
 
 _BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -18,11 +19,10 @@ def checked_claims() -> Iterator[Iterator[CheckedClaim]]:
     # A pool ends its worker when the block is left, whatever the reason: the worker need not hear of Ctrl-C itself.
     ignored = (signal.SIGINT, signal.SIG_IGN)
     with get_context("spawn").Pool(1, initializer=signal.signal, initargs=ignored) as pool:
-        found = pool.imap(_outcome, _BY_ID)
-        yield (CheckedClaim(claim, *outcome) for claim, outcome in zip(CLAIMS, found, strict=True))
+        findings = pool.imap(_findings, _BY_ID)
+        yield (CheckedClaim(claim, one) for claim, one in zip(CLAIMS, findings, strict=True))
 
 
-def _outcome(name: str) -> tuple[Check, Check, Check | None, str]:
-    """Check one claim: what of a checked claim can travel between processes, which its functions cannot."""
-    checked = run_claim(_BY_ID[name])
-    return checked.symbolic, checked.numeric, checked.rigorous, checked.region
+def _findings(name: str) -> tuple[Finding, ...]:
+    """Check one claim: what of a checked claim can travel between processes, which its function cannot."""
+    return run_claim(_BY_ID[name]).findings

@@ -29,7 +29,7 @@ from gradpower.tools.provenance import checkout, provenance
 from gradpower.tools.terminal import jsonable, result_table
 
 if TYPE_CHECKING:
-    from theory.claims import CheckedClaim
+    from theory.claims.claim import CheckedClaim
 
 SettingFlags = Annotated[Setting, tyro.conf.arg(name="")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]

@@ -13,7 +13,8 @@ import tyro
 from figures import claims, commands, drift_to_rms, figure7
 from figures.curves import Setting
 from gradpower.__main__ import main
-from theory.claims import CLAIMS, run_claim
+from theory.claims.claim import run_claim
+from theory.claims.registry import CLAIMS
 
 SMALL = Setting(noise_to_signal=(0.0, 2.0), trials=64)
 QUICK = next(claim for claim in CLAIMS if claim.id == "4.3-stationarity")

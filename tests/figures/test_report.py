@@ -12,7 +12,7 @@ from figures.open_claims import OPEN_CLAIMS
 from figures.report import page, power_columns, report
 from figures.results import dump, load, results, schema
 from gradpower.tools.errors import InputError
-from theory.claims import CLAIMS
+from theory.claims.registry import CLAIMS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results" / "theory.json"

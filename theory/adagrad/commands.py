@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, result_table
-from theory.adagrad.convergence import Bound, adagrad_bound, high_noise_bound, low_noise_bound
+from theory.adagrad.alignment import (
+    contraction,
+    high_noise_alignment,
+    largest_bound_to_noise,
+    largest_noise_to_signal,
+)
+from theory.adagrad.certificates import Certificate, high_noise_certificate, low_noise_certificate
+from theory.adagrad.convergence import adagrad_bound, high_noise_bound, low_noise_bound
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import nonnegative, power_in_range
 
@@ -60,8 +68,8 @@ def bound(
     """
     p = {"4.5": 1.0, "4.8": 0.5, "4.11": 1.2}[theorem] if power is None else power
     if theorem == "4.5" and (p != 1 or alignment != 1):
-        name, value = ("power", p) if p != 1 else ("alignment", alignment)
-        raise InputError(name, value, "1 in Theorem 4.5")
+        name, wrong = ("power", p) if p != 1 else ("alignment", alignment)
+        raise InputError(name, wrong, "1 in Theorem 4.5")
     setting: dict[str, Any] = {
         "gap": gap,
         "learning_rate": learning_rate,
@@ -70,19 +78,12 @@ def bound(
         "epsilon": epsilon,
         "dimension": dimension,
     }
-    found: Bound
     if theorem == "4.5":
-        found = adagrad_bound(steps, **setting)
-    elif theorem == "4.8":
-        found = low_noise_bound(steps, p, alignment=alignment, **setting)
+        value = adagrad_bound(steps, **setting)
     else:
-        found = high_noise_bound(steps, p, alignment=alignment, **setting)
-    terms = {
-        "start": found.start,
-        "variance": found.variance,
-        "curvature": found.curvature,
-        "bound": found.total,
-    }
+        bound_of = low_noise_bound if theorem == "4.8" else high_noise_bound
+        value = bound_of(steps, p, alignment=alignment, **setting)
+    terms = {**asdict(value), "bound": value.total}
     result = {"theorem": theorem, "power": p, "alignment": alignment, "steps": steps, **terms, **setting}
     norm = "(p+1)-norm to the power p+1" if theorem == "4.8" else "squared norm"
     title = f"Theorem {theorem}, p = {p:g}: bound on the mean {norm} of ∇F over T points"
@@ -133,65 +134,64 @@ def assumptions(
     if not ratio >= noise.reach and math.isfinite(noise.reach):
         raise InputError("bound_to_noise", ratio, f"at least sup|ξ| = {noise.reach:g}")
     rows = [_constants(float(p), noise, noise_to_signal, ratio, constant) for p in powers]
-    result = {
-        "law": law,
-        "noise_to_signal": noise_to_signal,
-        "bound_to_noise": ratio,
-        "constant": constant,
-        "rows": rows,
-    }
-    columns = {
-        "p": [row["power"] for row in rows],
-        "c (4.6)": [row["c"] for row in rows],
-        f"r for c >= {constant:g}": [row["largest_noise_to_signal"] for row in rows],
-        "s/σ^(p−1) (C1)": [row["s"] for row in rows],
-        "ρ (C2)": [row["rho"] for row in rows],
-        "R/σ for ρ <= 1": [row["largest_bound_to_noise"] for row in rows],
-        "assumption": [row["assumption"] for row in rows],
-        "verdict": [row["verdict"] for row in rows],
+    settings = {"noise_to_signal": noise_to_signal, "bound_to_noise": ratio, "constant": constant}
+    result = {"law": law, **settings, "rows": [asdict(row) for row in rows]}
+    columns: dict[str, list[Any]] = {
+        "p": [row.power for row in rows],
+        "c (4.6)": [row.c for row in rows],
+        f"r for c >= {constant:g}": [row.largest_noise_to_signal for row in rows],
+        "s/σ^(p−1) (C1)": [row.s for row in rows],
+        "ρ (C2)": [row.rho for row in rows],
+        "R/σ for ρ <= 1": [row.largest_bound_to_noise for row in rows],
+        "assumption": [row.assumption for row in rows],
+        "verdict": [row.verdict for row in rows],
     }
     title = f"Assumptions 4.6 with c = {constant:g} at r = {noise_to_signal:g}, and 4.9 at R/σ = {ratio:g}; {law} noise"
     table = result_table(title, columns, digits=4)
-    table.caption = "\n".join(f"p = {row['power']:g}: {row['detail']}" for row in rows if row["detail"])
+    table.caption = "\n".join(f"p = {row.power:g}: {row.detail}" for row in rows if row.detail)
     output.show(result, table)
 
 
-def _constants(power: float, law: NoiseLaw, ratio: float, bound: float, constant: float) -> dict[str, Any]:
-    """The row of one power: None where an assumption does not speak of it."""
-    from theory.adagrad import alignment
-    from theory.adagrad.certificates import high_noise_certificate, low_noise_certificate
+@dataclass(frozen=True)
+class Constants:
+    """What the assumptions ask of one power; None where an assumption does not speak of it."""
 
-    names = ("c", "largest_noise_to_signal", "s", "rho", "largest_bound_to_noise", "gradient_to_noise")
-    row: dict[str, Any] = {
-        "power": power,
-        **dict.fromkeys(names),
-        "assumption": "Adagrad",
-        "verdict": "",
-        "detail": "",
-    }
+    power: float
+    c: float | None = None
+    largest_noise_to_signal: float | None = None
+    s: float | None = None
+    rho: float | None = None
+    largest_bound_to_noise: float | None = None
+    gradient_to_noise: float | None = None
+    assumption: Literal["Adagrad", "4.6", "4.9"] = "Adagrad"
+    verdict: str = ""
+    detail: str = ""
+
+
+def _constants(power: float, law: NoiseLaw, ratio: float, bound: float, constant: float) -> Constants:
     if power == 1:
-        return row
+        return Constants(power)
     if power < 1:
-        found = low_noise_certificate(power, ratio, constant, law)
-        row |= {"assumption": "4.6", "c": found.best}
-        row["largest_noise_to_signal"] = alignment.largest_noise_to_signal(power, constant, law)
-    else:
-        bounded = math.isfinite(law.reach)
-        row |= {
-            "assumption": "4.9",
-            "rho": float(alignment.contraction(power, bound, law)) if bounded else math.inf,
-        }
-        gradient = max(bound - law.reach, 1e-9) if bounded else math.inf
-        row["s"] = float(alignment.high_noise_alignment(power, 1.0, gradient, law))
-        edge = alignment.largest_bound_to_noise(power, 1.0, law)
-        row["largest_bound_to_noise"] = None if math.isnan(edge) else edge
-        if not bounded:
-            return row | {"verdict": "refuted", "detail": "gradients have no bound R, so (C2) cannot hold"}
-        # (C2), ρ <= 1, says that R^{p−1} serves as s.
-        found = high_noise_certificate(power, gradient, bound ** (power - 1), law)
-    verdict = (
-        found.verdict
-        if found.verdict != "numbers only"
-        else f"{'holds' if found.holds else 'fails'}, by the numbers"
+        proof = low_noise_certificate(power, ratio, constant, law)
+        largest = largest_noise_to_signal(power, constant, law)
+        return _decided(Constants(power, proof.best, largest, assumption="4.6"), proof)
+    bounded = math.isfinite(law.reach)
+    gradient = max(bound - law.reach, 1e-9) if bounded else math.inf
+    edge = largest_bound_to_noise(power, 1.0, law)
+    row = Constants(
+        power,
+        s=float(high_noise_alignment(power, 1.0, gradient, law)),
+        rho=float(contraction(power, bound, law)) if bounded else math.inf,
+        largest_bound_to_noise=None if math.isnan(edge) else edge,
+        assumption="4.9",
     )
-    return row | {"verdict": verdict, "detail": found.detail, "gradient_to_noise": found.gradient_to_noise}
+    if not bounded:
+        return replace(row, verdict="refuted", detail="gradients have no bound R, so (C2) cannot hold")
+    # (C2), ρ <= 1, says that R^{p−1} serves as s.
+    return _decided(row, high_noise_certificate(power, gradient, bound ** (power - 1), law))
+
+
+def _decided(row: Constants, proof: Certificate) -> Constants:
+    numbers = "holds, by the numbers" if proof.holds else "fails, by the numbers"
+    verdict = numbers if proof.verdict == "numbers only" else proof.verdict
+    return replace(row, verdict=verdict, detail=proof.detail, gradient_to_noise=proof.gradient_to_noise)

@@ -92,17 +92,8 @@ def adagrad_bound(
     >>> bound.start.round(3).tolist(), bound.total.round(3).tolist()
     ([2.0, 0.2], [5.868, 0.78])
     """
-    return high_noise_bound(
-        steps,
-        1.0,
-        alignment=1.0,
-        gap=gap,
-        learning_rate=learning_rate,
-        smoothness=smoothness,
-        gradient_bound=gradient_bound,
-        epsilon=epsilon,
-        dimension=dimension,
-    )
+    scale = positive("gradient_bound", gradient_bound)
+    return _bound(steps, scale, np.ones(()), 2 * scale, gap, learning_rate, smoothness, epsilon, dimension)
 
 
 def low_noise_bound(

@@ -22,7 +22,6 @@ from theory.laws import NoiseLaw, Uniform
 from theory.numerics.inputs import Array, nonnegative, positive
 from theory.numerics.inputs import interval as checked_interval
 
-METHODS = ("proposition", "limit", "exact")
 _DEGREE = 24
 _RESOLVED = 1e-11  # relative size of the last coefficients at which a panel counts as resolved
 _NOISE = 1e-12  # relative rounding of u: a maximum that stands out less is none

@@ -1,30 +1,79 @@
-"""What a claim is: a statement, its place, three independent checks, and the verdict that they add up to."""
+"""What a claim is: a statement, its place, the findings that bear on it, and the verdict that they add up to.
+
+A claim is written as a function. Its docstring is the statement; it yields what was found, one finding a means:
+
+>>> @claim("cosine", "Example 0.1", "upper")
+... def cosine() -> Findings:
+...     '''The cosine is at most 1.'''
+...     yield symbolic("1 − cos²x = sin²x >= 0", True)
+...     yield numeric("at x = 0: 1", 1.0 <= 1)
+>>> run_claim(cosine).verdict
+'holds'
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
-Source = Literal["paper", "ours"]
 Kind = Literal["tight", "upper", "lower", "asymptotic", "equality"]
+Means = Literal["symbolic", "numeric", "rigorous", "condition"]
+# holds: every check passed; holds with a condition: where a condition is met, too, that the statement does not name;
+# fails: a check refuted it, or could not prove what it should.
 Verdict = Literal["holds", "holds with a condition", "fails"]
+BEYOND = "beyond the paper"  # the place of claims that are ours
+
+
+class Truth(Protocol):
+    """What is true or false by itself: not a list, which would be true whatever it holds."""
+
+    def __bool__(self) -> bool:
+        """True or false."""
+        ...
 
 
 @dataclass(frozen=True)
-class Check:
-    """The outcome of one check.
+class Finding:
+    """The outcome of one check of a statement, or the condition that it needs and does not name.
 
     Attributes
     ----------
+    means : str
+        "symbolic": derived in sympy; "numeric": computed over a parameter range with hard corners; "rigorous": proved
+        over a box in ball arithmetic; "condition": where it holds.
     passed : bool
         Whether the statement survived.
     detail : str
         What was computed, with the numbers, in one line.
     """
 
+    means: Means
     passed: bool
     detail: str
+
+
+Findings = Iterator[Finding]
+
+
+def symbolic(detail: str, passed: Truth, *more: Truth) -> Finding:
+    """What sympy derived, and whether every part of it came out."""
+    return Finding("symbolic", all(map(bool, (passed, *more))), detail)
+
+
+def numeric(detail: str, passed: Truth, *more: Truth) -> Finding:
+    """What numbers over a range showed, and whether all agree."""
+    return Finding("numeric", all(map(bool, (passed, *more))), detail)
+
+
+def rigorous(detail: str, passed: Truth, *more: Truth) -> Finding:
+    """What ball arithmetic proved, and whether it proved all of it."""
+    return Finding("rigorous", all(map(bool, (passed, *more))), detail)
+
+
+def condition(detail: str) -> Finding:
+    """The condition that the statement needs and does not name."""
+    return Finding("condition", True, detail)
 
 
 @dataclass(frozen=True)
@@ -39,20 +88,13 @@ class Claim:
         The claim in one sentence.
     place : str
         Where it stands: "Proposition 4.3", "Appendix B.1", "beyond the paper".
-    source : str
-        "paper" if the paper states it, "ours" if it was derived here.
     kind : str
         "tight" (inequality attained), "upper", "lower", "asymptotic" or "equality".
+    check : callable
+        Yields a symbolic and a numeric finding, a rigorous one where there is anything of that kind to prove, and
+        the condition if there is one.
     expected : str
         The committed verdict; `gradpower theory check` exits with 1 when a computed one differs.
-    symbolic : callable
-        Derives the statement in sympy.
-    numeric : callable
-        Compares numbers over a parameter range with hard corners.
-    rigorous : callable or None
-        Proves it over a box in ball arithmetic; None where there is nothing of that kind to prove.
-    region : callable or None
-        Computes the condition that the statement needs and does not name, in one line; None if it needs none.
     paper_value : str
         The number the paper gives, if any.
     """
@@ -60,50 +102,50 @@ class Claim:
     id: str
     statement: str
     place: str
-    source: Source
     kind: Kind
-    expected: Verdict
-    symbolic: Callable[[], Check]
-    numeric: Callable[[], Check]
-    rigorous: Callable[[], Check] | None = None
-    region: Callable[[], str] | None = None
+    check: Callable[[], Findings]
+    expected: Verdict = "holds"
     paper_value: str = ""
 
+    @property
+    def source(self) -> Literal["paper", "ours"]:
+        """Who states it."""
+        return "ours" if self.place == BEYOND else "paper"
 
-def our_claim(
+
+def claim(
     id: str,  # noqa: A002  (the field's own name)
-    statement: str,
+    place: str,
     kind: Kind,
-    symbolic: Callable[[], Check],
-    numeric: Callable[[], Check],
-    rigorous: Callable[[], Check] | None = None,
-    region: Callable[[], str] | None = None,
     *,
     expected: Verdict = "holds",
-) -> Claim:
-    """Return a claim that is ours, beyond the paper; the fields are those of `Claim`."""
-    return Claim(
-        id, statement, "beyond the paper", "ours", kind, expected, symbolic, numeric, rigorous, region
-    )
+    paper_value: str = "",
+) -> Callable[[Callable[[], Findings]], Claim]:
+    """Turn a function that yields findings into the claim that its docstring states; the rest is as in `Claim`."""
+
+    def declared(check: Callable[[], Findings]) -> Claim:
+        return Claim(id, " ".join((check.__doc__ or "").split()), place, kind, check, expected, paper_value)
+
+    return declared
 
 
 @dataclass(frozen=True)
 class CheckedClaim:
-    """A claim with the outcomes of its checks."""
+    """A claim with what was found."""
 
     claim: Claim
-    symbolic: Check
-    numeric: Check
-    rigorous: Check | None
-    region: str
+    findings: tuple[Finding, ...]
+
+    def by(self, means: Means) -> Finding | None:
+        """The finding by these means, if there is one."""
+        return next((finding for finding in self.findings if finding.means == means), None)
 
     @property
     def verdict(self) -> Verdict:
-        """All checks passed and no condition: it holds; a condition was found: it holds with it; else it fails."""
-        checks = (self.symbolic, self.numeric, self.rigorous)
-        if not all(check.passed for check in checks if check is not None):
+        """What the findings add up to."""
+        if not all(finding.passed for finding in self.findings):
             return "fails"
-        return "holds with a condition" if self.region else "holds"
+        return "holds with a condition" if self.by("condition") else "holds"
 
     @property
     def as_expected(self) -> bool:
@@ -113,10 +155,18 @@ class CheckedClaim:
 
 def run_claim(claim: Claim) -> CheckedClaim:
     """Run every check of a claim."""
-    return CheckedClaim(
-        claim,
-        claim.symbolic(),
-        claim.numeric(),
-        claim.rigorous() if claim.rigorous else None,
-        claim.region() if claim.region else "",
-    )
+    return CheckedClaim(claim, tuple(claim.check()))
+
+
+def claims_in(names: Mapping[str, Any]) -> tuple[Claim, ...]:
+    """The claims among a module's names, in the order in which they stand there."""
+    return tuple(value for value in names.values() if isinstance(value, Claim))
+
+
+def show(names: Mapping[str, Any]) -> None:
+    """Check the claims among a module's names and print verdicts and numbers: `python -m theory.claims.lemma_c_2`."""
+    for checked in map(run_claim, claims_in(names)):
+        print(f"{checked.claim.id}: {checked.verdict}\n  {checked.claim.statement}")
+        print(
+            *(f"  {'✓' if f.passed else '✗'} {f.means}: {f.detail}" for f in checked.findings), "", sep="\n"
+        )

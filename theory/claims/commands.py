@@ -11,9 +11,11 @@ from rich.table import Table
 
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import Output, OutputFlags
-from theory.claims import CLAIMS, CheckedClaim, Claim, run_claim
+from theory.claims.claim import CheckedClaim, Claim, Means, run_claim
+from theory.claims.registry import CLAIMS
 
 _TABLE = Output()
+CHECKS: tuple[Means, ...] = ("symbolic", "numeric", "rigorous")
 
 
 def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
@@ -26,11 +28,11 @@ def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
     output
         Where the result goes.
     only
-        Identifiers of the claims to check; all if not given.
+        Claims to check, by id or by place ("4.11", "Figure 7"); all if not given.
 
     Examples
     --------
-    $ gradpower theory check --only 4.3-unique 4.3-theta
+    $ gradpower theory check --only 4.11 4.3-theta
     """
     chosen = select(only)
     console = Console(stderr=True)
@@ -46,15 +48,16 @@ def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
 def as_record(checked: CheckedClaim) -> dict[str, Any]:
     """A checked claim as plain data, for JSON and for the report."""
     claim = checked.claim
-    outcomes = {"symbolic": checked.symbolic, "numeric": checked.numeric, "rigorous": checked.rigorous}
+    checks = {means: checked.by(means) for means in CHECKS}
+    condition = checked.by("condition")
     return {
         "id": claim.id,
         "statement": claim.statement,
         "place": claim.place,
         "source": claim.source,
         "kind": claim.kind,
-        **{k: None if c is None else {"passed": c.passed, "detail": c.detail} for k, c in outcomes.items()},
-        "region": checked.region,
+        **{k: None if c is None else {"passed": c.passed, "detail": c.detail} for k, c in checks.items()},
+        "region": condition.detail if condition else "",
         "paper_value": claim.paper_value,
         "verdict": checked.verdict,
         "expected": claim.expected,
@@ -73,11 +76,11 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
     table.add_column("checks", justify="center", no_wrap=True)
     table.add_column("verdict", max_width=12)
     for item in checked:
-        outcomes = (item.symbolic, item.numeric, item.rigorous)
-        notes = [f"✗ {check.detail}" for check in outcomes if check is not None and not check.passed]
-        if item.region:
-            notes.append(f"condition: {item.region}")
-        marks = " ".join("–" if check is None else "✓" if check.passed else "✗" for check in outcomes)
+        condition = item.by("condition")
+        notes = [f"✗ {finding.detail}" for finding in item.findings if not finding.passed]
+        notes += [f"condition: {condition.detail}"] if condition else []
+        checks = map(item.by, CHECKS)
+        marks = " ".join("–" if check is None else "✓" if check.passed else "✗" for check in checks)
         verdict = item.verdict + ("" if item.as_expected else f" (expected: {item.claim.expected})")
         lines = "\n".join([item.claim.statement, *notes])
         table.add_row(f"[bold]{item.claim.id}[/bold]\n{escape(lines)}", marks, verdict)
@@ -85,15 +88,30 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
 
 
 def select(only: tuple[str, ...]) -> tuple[Claim, ...]:
-    """The claims with these identifiers, or all.
+    """The claims with these identifiers or at these places, or all.
+
+    "4.3" and "Proposition 4.3" name what stands there, its proof included, and what is ours about it.
 
     Raises
     ------
     InputError
-        For an identifier that no claim has.
+        For what is neither.
+
+    Examples
+    --------
+    >>> [claim.id for claim in select(("Lemma C.2", "4.9"))]
+    ['c2-log-sum', '4.9-unimodal', '4.9-unbounded']
     """
-    known = {claim.id: claim for claim in CLAIMS}
+    chosen = []
     for name in only:
-        if name not in known:
-            raise InputError("only", name, "one of " + ", ".join(known))
-    return tuple(known[name] for name in only) or CLAIMS
+        named = [claim for claim in CLAIMS if name in _names(claim)]
+        if not named:
+            raise InputError("only", name, "a place or one of " + ", ".join(claim.id for claim in CLAIMS))
+        chosen += [claim for claim in named if claim not in chosen]
+    return tuple(chosen) or CLAIMS
+
+
+def _names(claim: Claim) -> tuple[str, ...]:
+    """What a claim may be called: its id, its place, and the place's number, which begins the id of ours about it."""
+    place = claim.place.removesuffix(", proof")
+    return claim.id, place, place.split()[-1], claim.id.split("-")[0]

@@ -16,29 +16,23 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.claims.claim import Check
+from theory.claims.claim import Finding, rigorous
 from theory.numerics.balls import hull, proved
 from theory.numerics.inputs import Array
 
 P, X, WEIGHT = sp.symbols("p x w", positive=True)
 
 
-def first_moment_ratio() -> sp.Expr:
-    """M₁, the same in both regimes: `[(1+x)^{p+1} − (1−x)^{p+1}]/(2x(p+1))`."""
-    return ((1 + X) ** (P + 1) - (1 - X) ** (P + 1)) / (2 * X * (P + 1))
-
-
-def second_moment_ratio(low_noise: bool) -> sp.Expr:
-    """M₂: as M₁ with 2p for p at low noise; `½[(1+x)^{2p+1} + (1−x)^{2p+1}]` at high noise."""
-    if low_noise:
-        return first_moment_ratio().subs(P, 2 * P)
-    return ((1 + X) ** (2 * P + 1) + (1 - X) ** (2 * P + 1)) / 2
-
-
 def series(low_noise: bool) -> tuple[sp.Expr, sp.Expr]:
-    """The coefficients of x² in M₁ and M₂, from sympy's expansion; both start with 1 and have no term in x."""
+    """The coefficients of x² in M₁ and M₂, from sympy's expansion; both start with 1 and have no term in x.
+
+    M₁ is `[(1+x)^{p+1} − (1−x)^{p+1}]/(2x(p+1))` in both regimes; M₂ is that with 2p for p at low noise, and
+    `½[(1+x)^{2p+1} + (1−x)^{2p+1}]` at high noise.
+    """
     coefficients = []
-    for moment in (first_moment_ratio(), second_moment_ratio(low_noise)):
+    first = ((1 + X) ** (P + 1) - (1 - X) ** (P + 1)) / (2 * X * (P + 1))
+    high = ((1 + X) ** (2 * P + 1) + (1 - X) ** (2 * P + 1)) / 2
+    for moment in (first, first.subs(P, 2 * P) if low_noise else high):
         expansion = sp.expand(sp.simplify(sp.series(moment, X, 0, 3).removeO()))
         if sp.simplify(expansion.coeff(X, 0) - 1) != 0 or sp.simplify(expansion.coeff(X, 1)) != 0:
             raise ArithmeticError(f"unexpected expansion {expansion}")
@@ -66,7 +60,7 @@ def worst_errors(low_noise: bool, ratios: tuple[float, ...], largest_power: floa
     return [float(np.abs(ratio(power, x, weight, low_noise) - 1).max()) for x in ratios]
 
 
-def remainder_proved(low_noise: bool, factor: float, largest_power: float, largest_x: float) -> Check:
+def remainder_proved(low_noise: bool, factor: float, largest_power: float, largest_x: float) -> Finding:
     """Prove |R − 1| <= factor·p(p+1)·x² for all p in [0, largest_power], x in [0, largest_x], w in [0, 1].
 
     Taylor's theorem with Lagrange remainder under the expectation, `(1+xξ)^q = 1 + qxξ + ½q(q−1)x²ξ²(1+θxξ)^{q−2}`,
@@ -86,4 +80,4 @@ def remainder_proved(low_noise: bool, factor: float, largest_power: float, large
 
     done, boxes = proved(statement, [(0.0, largest_power), (0.0, largest_x), (0.0, 1.0)])
     what = f"|u∞/leading − 1| <= {factor:g}·p(p+1)·x² for p <= {largest_power:g}, x <= {largest_x:g}, every μ, σ, ε"
-    return Check(done, f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {what}")
+    return rigorous(f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {what}", done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +23,7 @@ from theory.numerics.inputs import Array
 
 _TABLE = Output()
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+Verdict = Literal["holds", "contradicted", "undecided"]
 _SHOWN = 20  # contradicting coordinates named in the result
 
 
@@ -122,6 +123,7 @@ def _power_result(estimates: AssumptionEstimates, one: PowerEstimate) -> dict[st
         "contradicting_coordinates": one.contradicting[:_SHOWN],
         "rho": rho,
         "verdict": verdict(estimates, one),
+        "second_verdict": second_verdict(estimates, one) if one.power > 1 else None,
     }
 
 
@@ -135,46 +137,26 @@ def _quantiles(values: Array) -> dict[str, float]:
     return {str(level): _quantile(ordered, level) for level in _LEVELS}
 
 
-def verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> str:
-    """What the samples say, at their point θ, about the assumption that is about this power.
+def verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> Verdict:
+    """What the samples say, at their point θ, about Assumption 4.6 (p < 1) or (C1) of Assumption 4.9 (p > 1).
 
     A single coordinate that points the wrong way contradicts it; "holds" needs every coordinate resolved and a
-    positive lower bound. The assumptions themselves ask for the same constant at every θ.
+    positive lower bound. At p = 1 it holds whatever the samples, as φ_1 is the identity. The assumptions themselves ask
+    for the same constant at every θ.
     """
-    size, level = estimates.mean.size, f"at {100 * estimates.confidence:g} %"
-    if estimates.method == "student":
-        level += " (large samples)"
     if one.power == 1:
-        return "holds with constant 1, whatever the samples: φ_1 is the identity"
-    name = "Assumption 4.6" if one.power < 1 else "Assumption 4.9 (C1)"
+        return "holds"
     if one.contradicting:
-        return f"{name} contradicted by {len(one.contradicting)} of {size} coordinates {level}"
-    unresolved, resolved = (int(np.count_nonzero(v)) for v in (estimates.unresolved, estimates.resolved))
-    constant = f"{one.symbol} >= {one.minimum.lower:.4g} {level}"
-    if unresolved:
-        text = f"{name} undecided: {estimates.samples} samples resolve only {resolved} of {size} coordinates"
-        text += f", and on these {constant}" if resolved else ""
-    elif one.minimum.lower <= 0:
-        text = f"{name} undecided: {constant}"
-    else:
-        text = f"{name} holds here on all {size} coordinates" + (f" with {constant}" if resolved else "")
-    return text if one.power < 1 else f"{text}; {_second_condition(estimates, one, unresolved)}"
+        return "contradicted"
+    return "undecided" if estimates.unresolved.any() or one.minimum.lower <= 0 else "holds"
 
 
-def _second_condition(estimates: AssumptionEstimates, one: PowerEstimate, unresolved: int) -> str:
-    """(C2), ρ <= 1. An R from the samples is too small if anything, and so is the ρ made from it."""
+def second_verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> Verdict:
+    """What they say about (C2), ρ <= 1. An R from the samples is too small if anything, and so is its ρ."""
     rho = one.rho(estimates.bound)
     if rho.lower > 1:
-        return f"(C2) contradicted: ρ >= {rho.lower:.4g}"
-    if rho.upper <= 1 and not unresolved:
-        return f"(C2) holds: ρ <= {rho.upper:.4g}" + (
-            "" if estimates.bound_given else " if R is the largest |g| seen"
-        )
-    return (
-        f"(C2) undecided: ρ between {rho.lower:.4g} and {rho.upper:.4g}"
-        if rho.lower >= 0
-        else "(C2) undecided"
-    )
+        return "contradicted"
+    return "holds" if rho.upper <= 1 and not estimates.unresolved.any() else "undecided"
 
 
 def measured_table(result: dict[str, Any]) -> Table:
@@ -190,6 +172,8 @@ def measured_table(result: dict[str, Any]) -> Table:
         "ρ",
         "ρ between",
         "and",
+        "Assumption 4.6, or 4.9 (C1)",
+        "4.9 (C2)",
     ]
     columns: dict[str, list[Any]] = {"of the resolved coordinates": rows}
     for one in result["powers"]:
@@ -202,6 +186,8 @@ def measured_table(result: dict[str, Any]) -> Table:
             *one["quantiles"].values(),
             one["contradicting"],
             *(rho[key] for key in ("estimate", "lower", "upper")),
+            one["verdict"],
+            one["second_verdict"] or "–",
         ]
     table = result_table(title, columns, digits=4)
     table.caption = "\n".join(_notes(result))
@@ -209,30 +195,15 @@ def measured_table(result: dict[str, Any]) -> Table:
 
 
 def _notes(result: dict[str, Any]) -> list[str]:
-    notes = [f"p = {one['power']:g}: {one['verdict']}" for one in result["powers"]]
-    needed = result["samples_to_resolve"]
-    if result["unresolved"]:
-        notes.append(
-            f"resolving 9 coordinates of 10 takes about {needed['0.9']:.3g} samples, all {needed['1.0']:.3g}"
-        )
-    if result["misplaced"]:
-        count = result["misplaced"]
-        notes.append(
-            f"the gradient given does not fit the samples on {count} coordinates: is it of the same point?"
-        )
-    noise = result["noise_to_signal"]
-    notes += [
+    needed, noise, misplaced = (result[k] for k in ("samples_to_resolve", "noise_to_signal", "misplaced"))
+    return [
+        f"{result['resolved']} coordinates resolved, {result['unresolved']} not: that takes about {needed['0.9']:.3g} "
+        f"samples for 9 of 10, {needed['1.0']:.3g} for all",
+        *([f"the gradient given does not fit the samples on {misplaced} coordinates"] if misplaced else []),
         f"σ/|∇F|: median {noise['0.5']:.3g}, 5 % to 95 % {noise['0.05']:.3g} to {noise['0.95']:.3g}",
         "skewness, median: {:.3g} ± {:.2g}".format(*result["skewness"])
         + f", of its magnitude {result['absolute_skewness']:.3g}",
         "excess kurtosis, median: {:.3g} ± {:.2g}".format(*result["excess_kurtosis"]),
-        f"R = {result['gradient_bound']:.4g}, "
-        + ("as given" if result["gradient_bound_given"] else "the largest |g| seen"),
-        "bounds: "
-        + (
-            "empirical Bernstein, proofs given R"
-            if result["method"] == "bernstein"
-            else "Student, for large samples"
-        ),
+        f"R = {result['gradient_bound']:.4g}, {'given' if result['gradient_bound_given'] else 'the largest seen'}; "
+        f"bounds: {result['method']}",
     ]
-    return notes

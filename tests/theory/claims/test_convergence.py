@@ -1,0 +1,116 @@
+"""Section 4.2 and Appendix C: no check passes for a statement that is false."""
+
+from dataclasses import replace
+
+import pytest
+import sympy as sp
+from flint import arb
+
+from tests.theory.claims.passing import passes
+from theory.adagrad.alignment import alignment
+from theory.claims import (
+    assumption_4_6,
+    assumption_4_9,
+    lemma_c_1,
+    lemma_c_2,
+    theorem_4_5,
+    theorem_4_8,
+    theorem_4_11,
+    theorems,
+)
+from theory.claims.beyond import relative_noise, second_moment
+from theory.laws import Binary, parse_law
+
+
+def test_young_needs_its_shares():
+    """With a tenth of the two shares the inequality fails for some law."""
+    assert lemma_c_1.least_young_remainder() > 0
+    assert lemma_c_1.least_young_remainder(0.01, 0.01) < 0
+
+
+def test_wrong_young_weights_are_seen(monkeypatch):
+    monkeypatch.setattr(lemma_c_1, "SECOND_WEIGHT", lemma_c_1.SECOND_WEIGHT * 2)
+    assert not passes(lemma_c_1.young, "symbolic")
+
+
+def test_smaller_bounds_of_the_lemmas_fail():
+    assert lemma_c_2.log_sum_ratio(0.95) > 1
+    assert lemma_c_1.largest_moment_ratio(0.5) > 1
+    assert lemma_c_1.least_descent_slack(factor=2.5)[0] < 0
+
+
+THEOREMS = (theorem_4_5.THEOREM, theorem_4_8.THEOREM, theorem_4_11.THEOREM)
+
+
+@pytest.mark.parametrize("theorem", THEOREMS, ids=("4.5", "4.8", "4.11"))
+def test_a_wrong_constant_is_not_assembled(theorem):
+    assert theorem.assembly().passed
+    assert not replace(theorem, penalty=theorem.penalty / 2).assembly().passed
+
+
+@pytest.mark.parametrize(
+    "runs", [*(theorem.runs for theorem in THEOREMS), relative_noise.RUNS, second_moment.RUNS]
+)
+def test_a_bound_too_small_is_violated(runs):
+    share = runs.largest_share()
+    assert 0 < share <= 1
+    assert scaled(runs, 1 / (0.9 * share)).largest_share() > 1
+
+
+def scaled(runs, factor):
+    return replace(runs, share=lambda *setting: factor * runs.share(*setting))
+
+
+def test_printed_condition_fails_and_the_larger_r_serves():
+    assert theorem_4_5.printed_excess(100.0, 10.0) > 0
+    edge = theorems.smallest_failing_epsilon()
+    best = min(-float(theorem_4_5.printed_excess(1.01 * edge, 10 ** (k / 50))) for k in range(-100, 150))
+    worse = min(-float(theorem_4_5.printed_excess(0.97 * edge, 10 ** (k / 50))) for k in range(-100, 150))
+    assert best < 0 < worse
+
+
+def test_rate_of_the_bound_depends_on_the_power():
+    assert theorem_4_8.bound_exponent(sp.Rational(1, 2)) == sp.Rational(2, 3)
+    assert theorem_4_8.bound_exponent(sp.Integer(1)) != sp.Rational(2, 3)
+
+
+def test_example_4_7_fails_beyond_its_ratio(monkeypatch):
+    ratio, power = assumption_4_6.smallest_ratio("uniform")
+    assert ratio == pytest.approx(0.4787, abs=1e-4)
+    monkeypatch.setattr(assumption_4_6, "smallest_ratio", lambda law: (1.05 * ratio, power))
+    assert not passes(assumption_4_6.example, "numeric")
+
+
+def test_monotonicity_check_sees_the_wrong_direction():
+    values = alignment(0.5, [1.0, 1e2, 1e4, 1e6], parse_law("uniform"))
+    assert assumption_4_6.is_monotone(values, 0.5)
+    assert not assumption_4_6.is_monotone(values, 1.5)
+
+
+def test_two_point_factor_vanishes_nowhere_but_is_no_constant():
+    direct = ((1.5**3.3 - 0.5**3.3) / 1.0 - 3.3) / (3.3 * 2.3 * 1.3 * 0.25)
+    assert float(assumption_4_9.curvature_factor(arb(3.3), arb("0.25"))) == pytest.approx(direct)
+
+
+def test_bimodal_laws_escape_the_unimodal_claim():
+    assert assumption_4_9.gain_without_gradient(assumption_4_9.arcsine, 1.5) < 1
+    exact = Binary().absolute_moment
+    assert assumption_4_9.gain_without_gradient(lambda q: exact(q, 0.0, 1.0), 3.0) == pytest.approx(1 / 3)
+
+
+def test_adagrad_without_noise_is_fast_whatever_the_power():
+    for power in (0.25, 1.0):
+        square, powered = relative_noise.run_without_noise(power, 20_000)
+        assert powered == pytest.approx(1.0, abs=0.1)
+        assert square > 0.9
+
+
+def test_sum_is_not_certain_for_a_step_too_long():
+    assert not relative_noise.bounded_sum(learning_rate=5.0).is_finite()
+
+
+def test_constants_of_the_bound_without_r_follow_the_law():
+    uniform, uniform_variance = second_moment.bound_ratios(parse_law("uniform"), (2.0,))
+    laplace, _ = second_moment.bound_ratios(parse_law("laplace"), (2.0,))
+    assert uniform[0] < 1 < laplace[0]
+    assert uniform_variance[0] == pytest.approx(uniform[0] ** 2, rel=1e-2)

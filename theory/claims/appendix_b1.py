@@ -1,0 +1,232 @@
+"""Appendix B.1: a linear map g → c·g, c > 0, leaves adaptive and sign methods unchanged as ε → 0.
+
+Each method is written once, for any arithmetic: sympy symbols, NumPy arrays and balls run through the same lines.
+With ε > 0 the scale does not cancel but moves into ε, exactly: `u(c·g; ε) = u(g; ε/c)` where ε is added to √v, and
+`u(c·g; ε) = u(g; ε/c²)` where it is added to v, under the root.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from flint import arb
+
+from theory.claims.claim import Findings, claim, condition, numeric, rigorous, show, symbolic
+from theory.numerics.balls import proved
+
+EPSILON = 1e-8
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The numbers a method runs on: the two functions it needs, and its decay rates."""
+
+    root: Callable[[Any], Any]
+    sign: Callable[[Any], Any]
+    beta1: Any
+    beta2: Any
+
+
+_BETAS = sp.symbols("beta1 beta2", positive=True)
+SYMBOLS = Arithmetic(lambda v: sp.sqrt(sp.factor(v)), lambda m: sp.sign(sp.factor(m)), *_BETAS)
+FLOATS = Arithmetic(np.sqrt, np.sign, 0.9, 0.95)
+BALLS = Arithmetic(lambda v: v.sqrt(), lambda m: m.sgn(), arb("0.9"), arb("0.95"))
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """A method with `u = numerator/(√v + ε)`, or `numerator/√(v + ε)` if `inside`."""
+
+    moments: Callable[[Sequence[Any], Arithmetic], tuple[Any, Any]]
+    inside: bool = False
+
+    def update(self, gradients: Sequence[Any], epsilon: Any, numbers: Arithmetic) -> Any:
+        """The last update of a run."""
+        numerator, v = self.moments(gradients, numbers)
+        return numerator / (numbers.root(v + epsilon) if self.inside else numbers.root(v) + epsilon)
+
+
+def average(values: Sequence[Any], beta: Any) -> Any:
+    """The exponential moving average from 0."""
+    total = 0 * values[0]
+    for value in values:
+        total = beta * total + (1 - beta) * value
+    return total
+
+
+def _rmsprop(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
+    return gradients[-1], average([g * g for g in gradients], numbers.beta2)
+
+
+def _adam(gradients: Sequence[Any], numbers: Arithmetic) -> tuple[Any, Any]:
+    m, v, steps = average(gradients, numbers.beta1), _rmsprop(gradients, numbers)[1], len(gradients)
+    return m / (1 - numbers.beta1**steps), v / (1 - numbers.beta2**steps)
+
+
+def _lion(numbers: Arithmetic, gradients: Sequence[Any]) -> Any:
+    before = average(gradients[:-1], numbers.beta2)
+    return numbers.sign(numbers.beta1 * before + (1 - numbers.beta1) * gradients[-1])
+
+
+ADAM, RMSPROP = Adaptive(_adam), Adaptive(_rmsprop)
+ADAGRAD = Adaptive(lambda gradients, _: (gradients[-1], sum(g * g for g in gradients)), inside=True)
+SIGN_METHODS: dict[str, Callable[[Arithmetic, Sequence[Any]], Any]] = {
+    "signSGD": lambda numbers, gradients: numbers.sign(gradients[-1]),
+    "signed momentum": lambda numbers, gradients: numbers.sign(average(gradients, numbers.beta1)),
+    "Lion": _lion,
+}
+
+
+def scale_cancels(update: Callable[[Sequence[Any]], Any]) -> bool:
+    """Whether `update(c·g) − update(g)` is identically 0 over three symbolic gradients."""
+    gradients, c = sp.symbols("g1:4", real=True), sp.Symbol("c", positive=True)
+    return bool(sp.simplify(update([c * g for g in gradients]) - update(gradients)) == 0)
+
+
+def scale_moves_into_epsilon(method: Adaptive, power: int) -> bool:
+    """Whether `u(c·g; ε) − u(g; ε/c^power)` is identically 0 over three symbolic gradients."""
+    gradients, (c, epsilon) = sp.symbols("g1:4", real=True), sp.symbols("c epsilon", positive=True)
+    scaled = method.update([c * g for g in gradients], epsilon, SYMBOLS)
+    return bool(sp.simplify(scaled - method.update(gradients, epsilon / c**power, SYMBOLS)) == 0)
+
+
+def _runs() -> dict[str, list[Any]]:
+    """Two runs of 200 steps on 500 coordinates: light and very heavy tails."""
+    generator = np.random.default_rng(0)
+    size = (200, 500)
+    return {"normal": list(generator.standard_normal(size)), "Cauchy": list(generator.standard_cauchy(size))}
+
+
+FACTORS = (1e-6, 3e-4, 0.7, 1.1, 3e3, 1e6)
+
+
+def largest_change(update: Callable[[Sequence[Any]], Any]) -> float:
+    """The largest `|u(c·g) − u(g)|` over runs and factors, relative to the largest |u| of the run."""
+    worst = 0.0
+    for gradients in _runs().values():
+        base = update(gradients)
+        for c in FACTORS:
+            change = np.abs(update([c * g for g in gradients]) - base).max() / np.abs(base).max()
+            worst = max(worst, float(change))
+    return worst
+
+
+def threshold(method: Adaptive) -> float:
+    """The smallest c·√v at which ε = 1e-8 changes the update by at most 1 %, by bisection on c over a run."""
+    gradients = _runs()["normal"]
+    numerator, v = method.moments(gradients, FLOATS)
+    bare = method.update(gradients, 0.0, FLOATS)
+    coordinate = int(np.argmax(np.abs(numerator)))
+    low, high = -12.0, 6.0
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        changed = method.update([10**middle * g for g in gradients], EPSILON, FLOATS)
+        small = abs(changed[coordinate] / bare[coordinate] - 1) <= TOLERANCE
+        low, high = (low, middle) if small else (middle, high)
+    return float(10**high * np.sqrt(v[coordinate]))
+
+
+def shrinks_by_one_percent_at_most(method: Adaptive, limit: float) -> tuple[bool, int]:
+    """Prove `u(c·g; ε)/u(g; 0) >= 0.99` for every g1, g2, g3 with `limit/√v(1,1,1)` <= c·|g_t| <= 1."""
+    # v is homogeneous: c·|g_t| >= limit/unit is enough
+    unit = float(method.moments([arb(1)] * 3, BALLS)[1].sqrt())
+
+    def statement(*logs: arb) -> bool:
+        _, v = method.moments([log.exp() for log in logs], BALLS)
+        denominator = (v + EPSILON).sqrt() if method.inside else v.sqrt() + EPSILON
+        shrunk = 1 - EPSILON / (denominator * (v.sqrt() + denominator) if method.inside else denominator)
+        return bool(shrunk >= 1 - TOLERANCE)
+
+    return proved(statement, [(math.log(limit / unit), 0.0)] * 3)
+
+
+def _adaptive(method: Adaptive) -> Findings:
+    power = 2 if method.inside else 1  # the k of u(c·g; ε) = u(g; ε/c^k)
+    cancels = scale_cancels(lambda g: method.update(g, 0, SYMBOLS))
+    detail = f"3 steps: u(c·g) − u(g) = 0 at ε = 0; u(c·g; ε) = u(g; ε/{'c²' if power == 2 else 'c'}) for ε >"
+    yield symbolic(f"{detail} 0", cancels, scale_moves_into_epsilon(method, power))
+    small = largest_change(lambda g: method.update(g, 0.0, FLOATS)) < 1e-12
+    detail = f"c from 1e-6 to 1e6, ε = 0: relative change {'<' if small else '>='} 1e-12"
+    yield numeric(f"200 normal and Cauchy steps, {detail}", small)
+    limit = float(f"{1.001 * threshold(method):.3g}")
+    passed, boxes = shrinks_by_one_percent_at_most(method, limit)
+    detail = f"c·√v >= {limit:.3g} keeps 99 % of u at ε = 1e-8, for all g1, g2, g3 ({boxes} boxes)"
+    yield rigorous(detail, passed)
+    what = "c·√(Σg²)" if method is ADAGRAD else "c·√v"
+    detail = f"at ε = 1e-8 the change is below 1 % where √v and {what} are >= {threshold(method):.3g}"
+    yield condition(f"ε → 0 means: {detail}")
+
+
+@claim("linear-adam", "Appendix B.1", "equality", expected="holds with a condition")
+def adam() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of Adam unchanged as ε → 0."""
+    yield from _adaptive(ADAM)
+
+
+@claim("linear-adagrad", "Appendix B.1", "equality", expected="holds with a condition")
+def adagrad() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of Adagrad unchanged as ε → 0."""
+    yield from _adaptive(ADAGRAD)
+
+
+@claim("linear-rmsprop", "Appendix B.1", "equality", expected="holds with a condition")
+def rmsprop() -> Findings:
+    """A linear map g → c·g, c > 0, leaves the update of RMSprop unchanged as ε → 0."""
+    yield from _adaptive(RMSPROP)
+
+
+@claim("linear-sign", "Appendix B.1", "equality")
+def sign() -> Findings:
+    """A linear map g → c·g, c > 0, leaves sign methods (signSGD, signed momentum, Lion) unchanged."""
+    passed = all(scale_cancels(partial(update, SYMBOLS)) for update in SIGN_METHODS.values())
+    yield symbolic(f"3 steps: u(c·g) − u(g) = 0 for {', '.join(SIGN_METHODS)}; no ε", passed)
+    change = max(largest_change(partial(update, FLOATS)) for update in SIGN_METHODS.values())
+    yield numeric(f"200 normal and Cauchy steps, c from 1e-6 to 1e6: largest change {change:g}", change == 0)
+
+
+def sign_power(gradient: Any, power: Any, numbers: Arithmetic) -> Any:
+    """`φ_p(g)` in any arithmetic."""
+    return numbers.sign(gradient) * abs(gradient) ** power
+
+
+def _powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon: Any = 0) -> Any:
+    return ADAM.update([sign_power(g, power, numbers) for g in gradients], epsilon, numbers)
+
+
+@claim("only-nonlinear", "Appendix B.1", "equality")
+def unit() -> Findings:
+    """Only a nonlinear map can help: φ_p(c·g) = c^p·φ_p(g), so that AdamPower as ε → 0 ignores the gradient's unit as
+    Adam does, while p ≠ 1 changes the update."""
+    g, (c, p, epsilon) = sp.Symbol("g", real=True, nonzero=True), sp.symbols("c p epsilon", positive=True)
+    homogeneous = sp.simplify(sign_power(c * g, p, SYMBOLS) - c**p * sign_power(g, p, SYMBOLS)) == 0
+    x, y = sp.symbols("x y", positive=True)
+    pair = [x, -y]
+    scaled = _powered([c * x, -c * y], p, SYMBOLS, epsilon) - _powered(pair, p, SYMBOLS, epsilon / c**p)
+    slope = sp.diff(_powered(pair, p, SYMBOLS), p).subs({p: 1, x: 1, y: 2})
+    equal = sp.simplify(sp.diff(_powered([x, -x], p, SYMBOLS), p))
+    detail = "φ_p(c·g) = c^p·φ_p(g), so u(c·g; ε) = u(g; ε/c^p); but ∂u/∂p ≠ 0 unless all |g_t| are equal"
+    yield symbolic(detail, homogeneous, sp.simplify(scaled) == 0, equal == 0, sp.simplify(slope) != 0)
+    changes = [largest_change(partial(_powered, power=power, numbers=FLOATS)) for power in (0.5, 1.2, 2.0)]
+    gradients = _runs()["normal"]
+    plain = _powered(gradients, 1.0, FLOATS)
+    moved = float(np.abs(_powered(gradients, 1.2, FLOATS) - plain).max() / np.abs(plain).max())
+    detail = f"p = 0.5, 1.2, 2: relative change by c below 1e-12; by p = 1 → 1.2: up to {moved:.3g}"
+    yield numeric(detail, max(changes) < 1e-12, moved > 0.01)
+
+    def moves(ratio: arb) -> bool:
+        both = [arb(1), -ratio]
+        return bool(abs(_powered(both, arb("1.2"), BALLS) - _powered(both, arb(1), BALLS)) > 0.005)
+
+    passed, boxes = proved(moves, [(1.1, 10.0)])
+    yield rigorous(f"g = (1, −q), q in [1.1, 10]: |u(p = 1.2) − u(p = 1)| > 0.005 ({boxes} boxes)", passed)
+
+
+if __name__ == "__main__":
+    show(globals())

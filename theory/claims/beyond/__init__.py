@@ -1,0 +1,1 @@
+"""Claims beyond the paper: what is ours, by its idea."""

@@ -1,0 +1,73 @@
+"""Theorem 4.8: the bound of AdagradPower at low noise, and the rate at which it falls."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import sympy as sp
+
+from theory.adagrad.alignment import alignment
+from theory.adagrad.convergence import enlarged_gradient_bound, low_noise_bound
+from theory.claims.claim import Findings, claim, numeric, show, symbolic
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
+from theory.laws import Binary
+from theory.numerics.inputs import Array
+
+R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", positive=True)
+
+
+def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
+    _, powers = outcomes(power, noise, eta, epsilon, relative=True)
+    largest = enlarged_gradient_bound(STEEPEST * (1 + noise), power, epsilon)
+    c, common = alignment(power, noise, Binary()), constants(eta, epsilon)
+    return powers / low_noise_bound(COUNT, power, alignment=c, gradient_bound=largest, **common).total
+
+
+THEOREM = Theorem(
+    (2 * R**P * GAP / (C * ETA) + (4 * R ** (P + 1) / C**2 + ETA * R**P * L / C) * D * LOG) / sp.sqrt(T),
+    penalty=2 * R / C,
+    runs=Runs(_share, powers=(0.2, 0.5, 0.9), noises=(0.0, 0.3, 0.9, 3.0)),
+    fixed={},
+)
+
+
+@claim("4.8-bound", "Theorem 4.8", "upper", expected="holds with a condition")
+def bound() -> Findings:
+    """Under Assumption 4.6: (1/T)ΣE‖∇F‖_{p+1}^{p+1} <= 2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² +
+    ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T."""
+    yield THEOREM.assembly()
+    yield THEOREM.enumeration()
+    yield epsilon_condition()
+
+
+def bound_exponent(power: float | sp.Expr) -> sp.Expr:
+    """−d ln/d ln T of the bound on `min ‖∇F‖²_{p+1}`, the 2/(p+1)-th power of the theorem's, as T → ∞."""
+    value = THEOREM.bound.subs(dict.fromkeys((R, C, ETA, L, GAP, D, EPS), 1))
+    slope = sp.limit(T * sp.diff(sp.log(value), T), T, sp.oo)
+    return sp.nsimplify(-2 / (power + 1) * slope)
+
+
+def measured_bound_exponent(power: float) -> float:
+    """The slope of the bound itself between T = 10^100 and 10^102, where ln T hardly counts."""
+    common = {"gap": 1, "learning_rate": 1, "smoothness": 1, "gradient_bound": 1, "epsilon": 1e-8}
+    total = low_noise_bound([1e100, 1e102], power, alignment=0.99, **common).total
+    return float(-np.log(total[1] / total[0]) / math.log(100) * 2 / (power + 1))
+
+
+@claim("4.8-rate", "Theorem 4.8", "asymptotic", paper_value="exponent 2/(p+1) times Adagrad's")
+def rate() -> Findings:
+    """The bound on min ‖∇F‖²_{p+1} falls like T^(−1/(p+1)), Adagrad's like T^(−1/2): in the exponent 2/(p+1) times
+    faster."""
+    power, adagrad = bound_exponent(P), bound_exponent(sp.Integer(1))
+    right = sp.simplify(power - 1 / (P + 1)) == 0, adagrad == sp.Rational(1, 2)
+    detail = "exponents 1/(p+1) and 1/2 (up to ln T), ratio 2/(p+1)"
+    yield symbolic(detail, *right, sp.simplify(power / adagrad - 2 / (P + 1)) == 0)
+    slopes = {p: measured_bound_exponent(p) for p in (0.1, 0.5, 0.9, 1.0)}
+    table = ", ".join(f"{value:.3f} at p = {p:g}" for p, value in slopes.items())
+    close = all(abs(value * (p + 1) - 1) < 0.02 for p, value in slopes.items())
+    yield numeric(f"slopes of the bound around T = 10^101: {table}", close)
+
+
+if __name__ == "__main__":
+    show(globals())
