@@ -14,9 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from experiments.reporting import QUIET, LiveReporter
 from experiments.sweeps.arms import ArmState
-from experiments.sweeps.concurrency import Throughput
 from experiments.sweeps.study import Arm
-from experiments.sweeps.tables import counted, duration, short_values, throughput_table
+from experiments.sweeps.tables import counted, duration, short_values
 
 ENDED = ("completed", "diverged", "failed")
 
@@ -116,11 +115,6 @@ class Display:
             elif time.monotonic() - self._spoke > QUIET:
                 self._spoke = time.monotonic()
                 self.note(f"{counted(states)}{said}")
-
-    def table(self, rows: Sequence[Throughput]) -> None:
-        """Tell what was measured of numbers of workers."""
-        with self._heard():
-            self.console.print(throughput_table(rows))
 
     def close(self) -> None:
         """Clear the bars."""

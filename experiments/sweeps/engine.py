@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +17,6 @@ from experiments.settings import DataSettings
 from experiments.sweeps.adoption import adopt
 from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
 from experiments.sweeps.cluster import run_on_cluster
-from experiments.sweeps.concurrency import best_workers, fastest, threads_of
 from experiments.sweeps.display import ENDED, Display
 from experiments.sweeps.folder import open_folder
 from experiments.sweeps.options import Options
@@ -130,6 +129,30 @@ def plain(execution: Execution) -> dict[str, Any]:
     return fields | {"cache": str(execution.cache.resolve()) if execution.cache else None}
 
 
+def gpus(fields: Mapping[str, Any]) -> int:
+    """Return how many GPUs the arms may be spread over.
+
+    >>> gpus({"device": "cpu"})
+    0
+    """
+    import torch
+
+    return (
+        torch.cuda.device_count() if fields["device"] in ("auto", "cuda") and torch.cuda.is_available() else 0
+    )
+
+
+def threads_of(workers: int, fields: Mapping[str, Any]) -> int:
+    """Return the CPU threads of each of so many workers: the cores divided among them, if nothing else is said.
+
+    >>> threads_of(4, {"threads": 3})
+    3
+    """
+    from joblib import cpu_count
+
+    return int(fields.get("threads") or max(1, cpu_count() // workers))
+
+
 def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
     """Find before the first arm what would stop one of them: its data, its micro-batches; local text is tokenized.
 
@@ -211,28 +234,12 @@ class _Sweep:
             process.close(kill=True)
 
     def _workers(self, open_arms: Sequence[Arm]) -> int | None:
-        """Return how many workers to use, measured if that is asked for; None leaves it to the cluster."""
-        asked = None if isinstance(self.options.workers, str) else self.options.workers
+        """Return how many workers to use; None leaves it to the cluster."""
         if self.options.backend != "local":
-            return asked
-        if asked is None:
-            self.display.note("measuring arms an hour with 1, 2, 4, … workers")
-            rows = best_workers(
-                self.folder,
-                open_arms[0],
-                self.plan.execution,
-                len(open_arms),
-                self.processes,
-                again=self.options.workers == "measure",
-            )
-            if rows:
-                self.display.table(rows)
-            asked = fastest(rows)
-        asked = min(asked, len(open_arms))
-        self.processes += [Process() for _ in range(asked - len(self.processes))]
-        while len(self.processes) > asked:
-            self.processes.pop().close()
-        return asked
+            return self.options.workers
+        workers = min(self.options.workers or gpus(self.plan.execution) or 1, len(open_arms))
+        self.processes += [Process() for _ in range(workers)]
+        return workers
 
     def _start(self, threads: ThreadPoolExecutor, workers: int | None) -> list[Future[Any]]:
         left = None if self.deadline is None else self.deadline - time.monotonic()

@@ -4,7 +4,6 @@
 |---|---|
 | study.json | the resolved study, its fingerprint, and a dated history of what was added to it |
 | arms/FINGERPRINT/ | a run's folder, with claims/ and, of failed attempts, attempts.jsonl |
-| workers.json | measured arms an hour against the number of workers |
 | analysis.json, summary.json | the outcome, when all arms are done |
 """
 

@@ -26,9 +26,9 @@ class Options:
     2
     """
 
-    workers: int | Literal["auto", "measure"] = "auto"
-    """Worker processes; auto: as many as bring most arms an hour, which is measured once a day; measure: again (on a
-    cluster: as many as it has room for)."""
+    workers: int | None = None
+    """Worker processes; if not given one a GPU, or one where there is none (on a cluster: as many as it has room for).
+    They share the cores of the machine."""
     retries: int = 2
     """How often an arm is tried again after a failure; counted over all sweeps of the study."""
     budget: float | None = None
@@ -40,12 +40,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        require(
-            isinstance(self.workers, str) or self.workers >= 1,
-            "workers",
-            self.workers,
-            "auto, measure, or a number >= 1",
-        )
+        if self.workers is not None:
+            whole("workers", self.workers)
         whole("retries", self.retries, minimum=0)
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
         if self.backend == "local":

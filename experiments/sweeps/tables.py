@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.sweeps.arms import ArmState
-from experiments.sweeps.concurrency import Throughput
 from experiments.sweeps.estimate import Estimate
 from experiments.sweeps.study import Study
 from experiments.sweeps.verdict import short
@@ -173,16 +172,3 @@ def dry_view(study: Study, states: Sequence[ArmState], needed: Sequence[Estimate
     if "operations" in bases:
         told.append("times counted from operations at the speed of a plain matrix product: lower bounds")
     return Group(table, *map(Text, told))
-
-
-def throughput_table(rows: Sequence[Throughput]) -> Table:
-    """Return the table of arms an hour against the number of workers."""
-    return result_table(
-        "Arms an hour by number of workers",
-        {
-            "workers": [row.workers for row in rows],
-            "threads each": [row.threads for row in rows],
-            "arms/hour": [f"{row.arms_per_hour:.1f}" for row in rows],
-            "against one by one": [f"{row.gain:.2f}" for row in rows],
-        },
-    )

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from experiments.execution import Execution
-from experiments.sweeps import concurrency, engine, processes
+from experiments.sweeps import engine, processes
 from experiments.sweeps.arms import arm_folder, read_failures
 from experiments.sweeps.claims import Watch, claim, claim_files
 from experiments.sweeps.display import Display, StderrConsole
@@ -165,38 +165,6 @@ raise SystemExit(main({words!r}))
     (own,) = folder.glob("arms/*")
     assert list(own.glob("checkpoints/step-*"))
     assert b"released" in claim_files(own)[-1].read_bytes()
-
-
-def test_workers_are_measured_in_rounds_of_which_the_best_count(text, tmp_path, monkeypatch):
-    speeds = {1: iter([10.0, 8.0, 9.0, 9.0]), 2: iter([7.0, 16.0, 12.0, 12.0])}
-    calls = []
-
-    def measure(folder, arm, fields, processes):
-        calls.append(len(processes))
-        each = next(speeds[len(processes)]) / len(processes)
-        return [{"steps_per_second": each, "memory": 0}] * len(processes)
-
-    monkeypatch.setattr(concurrency, "_measure", measure)
-    monkeypatch.setattr(concurrency, "_room", lambda end, fields: 2)
-    monkeypatch.setattr(concurrency, "Process", Inline)
-    arm, fields = small_study(text).arms()[0], {"device": "cpu"}
-
-    def best(**more):
-        return [row.gain for row in concurrency.best_workers(tmp_path, arm, fields, 4, [], **more)]
-
-    assert best() == [1.0, 1.6]
-    assert calls == [1, 2, 1, 2]
-    assert best() == [1.0, 1.6]
-    assert len(calls) == 4
-    path = tmp_path / "workers.json"
-    content = json.loads(path.read_text())
-    content["entries"][0]["time"] -= 90_000
-    path.write_text(json.dumps(content))
-    assert best() == [1.0, pytest.approx(12 / 9)]
-    assert len(calls) == 8
-    assert len(json.loads(path.read_text())["entries"]) == 1
-    speeds.update({1: iter([1.0, 1.0]), 2: iter([3.0, 3.0])})
-    assert best(again=True) == [1.0, 3.0]
 
 
 def test_a_stop_file_makes_an_error_a_stop(text, tmp_path):

@@ -559,55 +559,6 @@ def test_watching_ends_with_the_last_arm(command, capsys):
     assert "4 arms: 4 completed" in capsys.readouterr().out
 
 
-def test_workers_are_measured_once_and_leave_no_trace(command, unbroken, capsys, monkeypatch):
-    from experiments.sweeps import concurrency
-
-    words, folder = command
-    study, whole = unbroken
-    monkeypatch.setattr(concurrency, "SECONDS", 0.05)
-    monkeypatch.setattr(
-        concurrency, "_room", lambda end, fields: 1
-    )  # inline workers would wait for each other
-    monkeypatch.setattr(concurrency, "Process", Inline)
-    words[words.index("--workers") + 1] = "auto"
-    assert main([*words, "--budget", "0.00001"]) == 130
-    assert "against one by one" in capsys.readouterr().err
-    (entry,) = json.loads((folder / "workers.json").read_text())["entries"]
-    assert [row["workers"] for row in entry["measured"]] == [1]
-    assert entry["measured"][0]["arms_per_hour"] > 0
-    assert not list(folder.glob("measuring-*"))
-    before = (folder / "workers.json").read_bytes()
-    assert main(words) == 0
-    assert (folder / "workers.json").read_bytes() == before
-    assert outcomes(folder, study) == outcomes(whole, study)
-
-
-def test_an_arm_that_cannot_be_measured_is_left_to_say_why_itself(unbroken, tmp_path, monkeypatch):
-    from experiments.sweeps import concurrency
-
-    study, _ = unbroken
-
-    def out_of_memory(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(concurrency, "time_steps", out_of_memory)
-    rows = concurrency.best_workers(tmp_path, study.arms()[0], {"device": "cpu"}, 4, [Inline()])
-    assert rows == []
-    assert concurrency.fastest(rows) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("memory", "gpus", "expected"), [(4e9, 1, 15), (4e9, 2, 30), (1e8, 1, 16), (79e9, 2, 2)]
-)
-def test_room_on_gpus_is_a_matter_of_memory(monkeypatch, memory, gpus, expected):
-    from experiments.sweeps import concurrency
-
-    monkeypatch.setattr(concurrency, "_gpus", lambda: ["some GPU"] * gpus)
-    end = {"memory": memory, "memory_of_device": 80e9}
-    assert concurrency._room(end, {"device": "auto"}) == expected
-
-
 def test_workers_take_the_gpus_in_turn(monkeypatch):
     import torch
 

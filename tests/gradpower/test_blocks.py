@@ -192,9 +192,7 @@ def test_refused_arguments():
         blockwise_groups(model, -1)
     with pytest.raises(ValueError, match="weight_decay: nan"):
         blockwise_groups(model, 1, weight_decay=math.nan)
-    with pytest.raises(
-        ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"
-    ):
+    with pytest.raises(ValueError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"):
         blockwise_groups(model, 1, no_decay=["norms"])
     with pytest.raises(TypeError, match="no_decay: norm"):
         blockwise_groups(model, 1, no_decay="norm")
