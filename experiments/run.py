@@ -22,7 +22,7 @@ from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
 from experiments.optimization import build_optimization, clip_gradients
 from experiments.recipes import command_of
-from experiments.records import read_metrics
+from experiments.records import Timing, read_metrics
 from experiments.reporting import Reporter
 from experiments.settings import Recipe
 from gradpower.tools.errors import InputError
@@ -320,9 +320,5 @@ class Run:
                 "machine": platform.machine(),
                 "precision": self.recipe.training.precision,
             },
-            "timing": {
-                "seconds": seconds,
-                "tokens_per_second": median,
-                "mfu": self._mfu(median) if median else None,
-            },
+            "timing": Timing(seconds, median, self._mfu(median) if median else None),
         }

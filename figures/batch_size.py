@@ -20,8 +20,7 @@ from experiments.sweeps.contrasts import contrasts, damping, interactions
 from experiments.sweeps.course import course
 from experiments.sweeps.curvature import detectable_fall, false_falls
 from experiments.sweeps.early_reading import EarlyReading, curves_of
-from experiments.sweeps.outcome import read_history, read_outcome
-from experiments.sweeps.results import ArmResult
+from experiments.sweeps.results import ArmResult, read_history, read_outcome
 from experiments.sweeps.study import RATE, Study
 from experiments.sweeps.verdict import primary_view
 from gradpower.tools.errors import InputError, require
@@ -120,7 +119,7 @@ def _require_part(scale: str, part: str, study: Study, main: Study, path: Path) 
     wanted = batch_size_study(scale, part).name
     require(study.name == wanted, "folder", path, f"one with {wanted} there, and this is {study.name}")
     if study.recipe != main.recipe:
-        from experiments.records import differences
+        from experiments.fields import differences
 
         told = "; ".join(differences(main.recipe, study.recipe))
         raise InputError("folder", path, f"a part with the recipe of the main one, which differs: {told}")

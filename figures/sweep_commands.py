@@ -54,8 +54,7 @@ def analyse(
 
     from experiments.sweeps.analysis import analyse as judge
     from experiments.sweeps.analysis import tables
-    from experiments.sweeps.outcome import read_history, read_outcome
-    from experiments.sweeps.results import write_analysis
+    from experiments.sweeps.results import read_history, read_outcome, write_analysis
     from figures.commands import tell
 
     whole("seed", seed, minimum=0)

@@ -9,8 +9,7 @@ from pathlib import Path
 from experiments.recipes import recipe
 from experiments.sweeps.batch_size import PARTS, batch_size_study, word_of
 from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
-from experiments.sweeps.study_files import read_study
+from experiments.sweeps.study import Study, read_study
 from gradpower.tools.errors import InputError, require
 
 

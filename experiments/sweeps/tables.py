@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from rich.console import Group
@@ -10,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.sweeps.arms import ArmState
-from experiments.sweeps.estimate import Estimate
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.verdict import short
 from gradpower.tools.terminal import result_table
 
+DONE = ("completed", "diverged")
 STATES = ("open", "running", "paused", "completed", "diverged", "failed")
 
 
@@ -62,8 +63,8 @@ def short_values(values: Mapping[str, Any]) -> str:
 
 def counted(states: Sequence[ArmState]) -> str:
     """Return how many arms are in which state, in one line."""
-    found = [state.state for state in states]
-    parts = [f"{found.count(state)} {state}" for state in reversed(STATES) if state in found]
+    names = [state.state for state in states]
+    parts = [f"{names.count(state)} {state}" for state in reversed(STATES) if state in names]
     return f"{len(states)} arms: {', '.join(parts)}"
 
 
@@ -78,10 +79,10 @@ def status_view(study: Study, states: Sequence[ArmState]) -> Group:
     )
     running = [state for state in states if state.state == "running"]
     tables = [table, *([_running_table(study, running)] if running else [])]
-    said = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
+    legend = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
     failures = sum(state.failures for state in states)
-    told = [said, counted(states), *([f"{failures} failed attempts: attempts.jsonl"] if failures else [])]
-    return Group(*map(_unwrapped, tables), *map(Text, told))
+    lines = [legend, counted(states), *([f"{failures} failed attempts: attempts.jsonl"] if failures else [])]
+    return Group(*map(_unwrapped, tables), *map(Text, lines))
 
 
 def _names(study: Study) -> list[str]:
@@ -99,11 +100,11 @@ def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
 
 def _points(study: Study, states: Sequence[ArmState]) -> list[tuple[Mapping[str, Any], dict[int, ArmState]]]:
     """Return the combinations of values, each with its arms by seed, in the study's order."""
-    found: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[int, ArmState]]] = {}
+    points: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[int, ArmState]]] = {}
     for state in states:
         key = tuple(sorted(state.values.items()))
-        found.setdefault(key, (state.values, {}))[1][state.seed] = state
-    return list(found.values())
+        points.setdefault(key, (state.values, {}))[1][state.seed] = state
+    return list(points.values())
 
 
 def _cell(state: ArmState | None) -> str:
@@ -143,32 +144,54 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def dry_view(study: Study, states: Sequence[ArmState], needed: Sequence[Estimate], device: str) -> Group:
+def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[float | None]:
+    """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
+
+    Parameters
+    ----------
+    arms, states : sequences
+        The arms and where they are, in the same order.
+    """
+    speeds: dict[Any, list[float]] = {}
+    pairs = list(zip(arms, states, strict=True))
+    for arm, state in pairs:
+        if state.state in DONE and state.tokens_per_second:
+            speeds.setdefault(_kind(arm), []).append(state.tokens_per_second)
+    return [
+        0.0
+        if state.state in DONE
+        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[_kind(arm)])
+        if _kind(arm) in speeds
+        else None
+        for arm, state in pairs
+    ]
+
+
+def _kind(arm: Arm) -> Any:
+    return arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision
+
+
+def dry_view(study: Study, states: Sequence[ArmState], seconds: Sequence[float | None]) -> Group:
     """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds.
 
     Parameters
     ----------
-    study, states, needed
-        What is to be run, where it is, and what it needs.
-    device : str
-        What the times are for.
+    study, states, seconds
+        What is to be run, where it is, and what it needs, see `seconds_left`.
     """
-    seconds = {state.fingerprint: each.seconds for state, each in zip(states, needed, strict=True)}
+    left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
     rows = _points(study, states)
-    times = [sum(seconds[arm.fingerprint] for arm in arms.values()) for _, arms in rows]
     columns: dict[str, list[Any]] = {
         short(name): [values[name] for values, _ in rows] for name in _names(study)
     }
     columns["arms"] = [len(arms) for _, arms in rows]
-    columns["done"] = [
-        sum(arm.state in ("completed", "diverged") for arm in arms.values()) for _, arms in rows
+    columns["done"] = [sum(arm.state in DONE for arm in arms.values()) for _, arms in rows]
+    columns["time left"] = [
+        duration(sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) or None) for _, arms in rows
     ]
-    columns["time left"] = [duration(time) if time else "" for time in times]
-    table = result_table(f"Study {study.name}", columns)
-    bases = {each.basis for each in needed}
-    told = [counted(states), f"{duration(sum(each.seconds for each in needed))} one by one on {device}"]
-    if "measured" in bases:
-        told.append("times measured on finished arms of the same model")
-    if "operations" in bases:
-        told.append("times counted from operations at the speed of a plain matrix product: lower bounds")
-    return Group(table, *map(Text, told))
+    lines = [counted(states)]
+    if None not in left.values():
+        lines.append(
+            f"{duration(sum(filter(None, left.values())))} one by one, at the speed of finished arms"
+        )
+    return Group(result_table(f"Study {study.name}", columns), *map(Text, lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from experiments.sweeps.batch_size import BATCH, PARTS, batch_size_study, scales
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult
-from experiments.sweeps.study import Study, study_to_dict
+from experiments.sweeps.study import Study
 
 CURVATURE, RATES = 0.2, 0.05
 Best = Callable[[int], float]
@@ -70,10 +71,11 @@ def write_parts(folder: Path, best: Best = falling, parts: Any = PARTS, **more: 
 def summary(study: Study, results: list[ArmResult]) -> dict[str, Any]:
     """Return the content of a summary.json."""
     return {
-        "schema": SUMMARY_SCHEMA,
-        "study": study_to_dict(study),
+        "schema": SUMMARY_SCHEMA._asdict(),
+        "study": asdict(study),
         "history": [],
         "provenance": {},
+        "origins": [],
         "arms": [vars(result) for result in results],
     }
 
