@@ -258,12 +258,12 @@ class Run:
             raise OSError(errno.EIO, reason)
 
     def _restore(self) -> None:
-        found, complaints = load_latest(self.folder / "checkpoints")
+        latest, complaints = load_latest(self.folder / "checkpoints")
         for complaint in complaints:
             self.reporter.note(f"passed over a damaged checkpoint: {complaint}")
-        if found is None:
+        if latest is None:
             return
-        step, model, state = found
+        step, model, state = latest
         where = self.folder / "checkpoints" / checkpoint_name(step)
         if state["fingerprint"] != self.recipe.fingerprint:
             raise InputError("output", where, f"a checkpoint of this recipe ({self.recipe.fingerprint})")

@@ -168,11 +168,11 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
 
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
-    from experiments.reporting import Silent, live_reporter
+    from experiments.reporting import LiveReporter, Silent
     from experiments.training import RANK, train
 
     require_torch()
-    with live_reporter() if RANK == 0 else nullcontext(Silent()) as reporter:
+    with LiveReporter() if RANK == 0 else nullcontext(Silent()) as reporter:
         outcome = train(recipe, folder, execution=execution, reporter=reporter)
     if RANK != 0:
         return EXIT[outcome.status]

@@ -17,13 +17,12 @@ from rich.live import Live
 from experiments.execution import Execution
 from experiments.sweeps.arms import ENDED, ArmState, Board
 from experiments.sweeps.batch_size import command_of, guesses
-from experiments.sweeps.display import Display
+from experiments.sweeps.display import Display, counted, dry_view, seconds_left, status_view
 from experiments.sweeps.engine import Options, check_study, run_sweep
 from experiments.sweeps.folder import default_folder, read_additions, read_folder
 from experiments.sweeps.results import known_results, read_results, write_analysis, write_summary
 from experiments.sweeps.studies import chosen_study
 from experiments.sweeps.study import Study
-from experiments.sweeps.tables import counted, dry_view, seconds_left, status_view
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import require_folder

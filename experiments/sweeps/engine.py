@@ -96,8 +96,7 @@ def run_sweep(
     Raises
     ------
     InputError
-        If the folder is another study's, an arm cannot be run as it is, workers cannot be had, nothing in `known` is of
-        this study, or snapshots are asked for with it.
+        If the folder is another study's, an arm cannot be run as it is, or workers or known results cannot be had.
     """
     begun = time.monotonic()
     check_study(study, folder, execution, known)
@@ -106,7 +105,8 @@ def run_sweep(
     link_arms(folder, study, data)
     if known is not None:
         display.note(f"{reuse_results(folder, study, data, known)} arms are reused from {known}")
-    return _Sweep(study, folder, execution, options, display, begun).run()
+    board = Board(folder.resolve(), study, options.retries)
+    return _Sweep(board, execution, options, display, begun).run()
 
 
 def check_study(study: Study, folder: Path, execution: Execution, known: Path | None) -> None:
@@ -126,12 +126,7 @@ def check_study(study: Study, folder: Path, execution: Execution, known: Path | 
 
 
 def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
-    """Find before the first arm what would stop one of them: its data, its micro-batches; local text is tokenized.
-
-    Returns
-    -------
-    dict
-        The fingerprint of each text.
+    """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them.
 
     Raises
     ------
@@ -164,17 +159,10 @@ class _Sweep:
     """One call of `run_sweep`, once everything is checked."""
 
     def __init__(
-        self,
-        study: Study,
-        folder: Path,
-        execution: Execution,
-        options: Options,
-        display: Display,
-        begun: float,
+        self, board: Board, execution: Execution, options: Options, display: Display, begun: float
     ) -> None:
-        self.folder, self.options, self.display = folder.resolve(), options, display
+        self.board, self.folder, self.options, self.display = board, board.folder, options, display
         self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
-        self.board = Board(self.folder, study, options.retries)
         self.deadline = None if options.budget is None else begun + 60 * options.budget
         self.name = secrets.token_hex(6)
         # All workers see the file, wherever they run; and only this machine's clock decides.
@@ -185,6 +173,7 @@ class _Sweep:
         self.idle: list[int] = []
         self.running: dict[Future[Ending], tuple[int, Arm]] = {}
         self.starts: Counter[int] = Counter()
+        self.reason = ""
         self.not_before: dict[str, float] = {}
 
     def run(self) -> Literal["done", "stopped"]:
@@ -207,18 +196,16 @@ class _Sweep:
         return "stopped" if self._open_arms() else "done"
 
     def _all_workers(self, arms: int) -> AbstractContextManager[Sequence[Worker]]:
-        options, on_cpu = self.options, self.execution.device == "cpu"
-        if options.cluster is not None:
-            self._set_threads(1)
-            return cluster_workers(options.cluster, options.workers, options.retries, on_cpu=on_cpu)
         from joblib import cpu_count
 
-        count = min(options.workers or gpus(self.execution) or 1, arms)
-        self._set_threads(max(1, cpu_count() // count))
-        return local_workers(count)
-
-    def _set_threads(self, threads: int) -> None:
-        self.execution = dataclasses.replace(self.execution, threads=self.execution.threads or threads)
+        options, execution = self.options, self.execution
+        count = min(options.workers or gpus(execution) or 1, arms)
+        threads = 1 if options.cluster else max(1, cpu_count() // count)
+        self.execution = dataclasses.replace(execution, threads=execution.threads or threads)
+        if options.cluster is None:
+            return local_workers(count)
+        on_cpu = execution.device == "cpu"
+        return cluster_workers(options.cluster, options.workers, options.retries, on_cpu=on_cpu)
 
     def _loop(self, interruption: Interruption) -> None:
         while True:
@@ -231,7 +218,7 @@ class _Sweep:
                 if self.stopping or not open_arms:
                     return
                 if not self.idle:
-                    raise RuntimeError("worker processes end before they begin an arm, see above")
+                    raise RuntimeError(f"worker processes end before they begin an arm: {self.reason}")
             # Looking at hundreds of arms must not keep a core from the workers.
             pause = min(10 * POLL, max(POLL, _IDLE * (time.process_time() - looked)))
             if self.running:
@@ -250,7 +237,7 @@ class _Sweep:
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
-        if (interruption.name or late or self.display.lost) and not self.stopping:
+        if (interruption.name or late or self.display.stderr.lost) and not self.stopping:
             self.stopping = True
             self.stop_file.touch()
             self.display.note(f"{interruption.name or 'out of time'}: arms are being saved")
@@ -283,10 +270,10 @@ class _Sweep:
         try:
             ending = future.result()
         except Exception as error:  # the process has crashed, or met a file server that is away
-            ending, reason = "failed", one_line(error)
-            self.starts[slot] = 0 if self._charge(arm, reason) else self.starts[slot] + 1
+            ending, self.reason = "failed", one_line(error)
+            self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1
             then = "started anew" if self.starts[slot] < STARTS else "not started again"
-            self.display.note(f"worker {slot} has ended, it is {then}: {reason}")
+            self.display.note(f"worker {slot} has ended, it is {then}: {self.reason}")
         else:
             self.starts[slot] = 0
         if ending == "failed":

@@ -36,42 +36,28 @@ class Evaluation(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What one arm came to, a row of the summary.
-
-    Attributes
-    ----------
-    values : mapping
-        The value of every field that an axis varies, by dotted name.
-    seed : int
-        The seed: results of one seed are paired.
-    status : str
-        "completed", "diverged", or "missing" (open, paused or failed: there is no result).
-    loss : float or None
-        Final validation loss in nats a token; None unless completed.
-    standard_error : float or None
-        Its standard error over the validation sequences.
-    fingerprint : str
-        The recipe's.
-    tokens_per_second : float or None
-        Median speed of training.
-    evaluations : sequence of Evaluation
-        From the first to the last.
-    origin : int or None
-        Place in the summary's list of origins.
-    adopted_from : str or None
-        In summaries of older versions: where the result was copied from.
-    """
+    """What one arm came to, a row of the summary."""
 
     values: Mapping[str, Any]
+    """The value of every field that an axis varies, by dotted name."""
     seed: int
+    """The seed: results of one seed are paired."""
     status: Literal["completed", "diverged", "missing"]
+    """Missing is one that is open, paused or failed: there is no result."""
     loss: float | None
+    """Final validation loss in nats a token; None unless completed."""
     standard_error: float | None
+    """Its standard error over the validation sequences."""
     fingerprint: str
+    """The recipe's."""
     tokens_per_second: float | None = None
+    """Median speed of training."""
     evaluations: Sequence[Mapping[str, Any]] = ()
+    """See `Evaluation`; from the first to the last."""
     origin: int | None = None
+    """Place in the summary's list of origins."""
     adopted_from: str | None = None
+    """In summaries of older versions: where the result was copied from."""
 
     def __post_init__(self) -> None:
         """Check the evaluations."""

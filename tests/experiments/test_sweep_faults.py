@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 from experiments.execution import Execution
 from experiments.sweeps import engine
 from experiments.sweeps.arms import arm_folder, read_failures
-from experiments.sweeps.display import Display, StderrConsole
+from experiments.sweeps.display import Display
 from experiments.sweeps.engine import Options
 from experiments.sweeps.leases import Watch, leases, newest
 from tests.experiments.corpora import small_recipe, write_text
@@ -35,8 +34,7 @@ def sweep(text, tmp_path, monkeypatch):
 
     def run(*workers):
         monkeypatch.setattr(engine, "local_workers", given_workers(*workers))
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-            display = Display(StderrConsole(file=nowhere))
+        with Display() as display:
             monkeypatch.setattr(display, "note", notes.append)
             execution = Execution(device="cpu", threads=1, cache=tmp_path / "cache")
             study = small_study(text, seeds=(0,))
@@ -126,8 +124,8 @@ def test_a_stderr_that_goes_away_saves_the_arms(text, tmp_path):
     words = ["sweep", str(file), "--output", str(folder), "--cache", str(tmp_path / "cache"), *flags]
     # A terminal's bar speaks again and again: so does a quiet time of nothing.
     program = f"""
-from experiments.sweeps import display
-display.QUIET = 0.0
+from experiments import reporting
+reporting.QUIET = 0.0
 from gradpower.__main__ import main
 raise SystemExit(main({words!r}))
 """
