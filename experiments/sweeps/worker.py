@@ -22,7 +22,7 @@ from experiments.sweeps.leases import HeldLease, LeaseLost, acquire
 from gradpower.tools.errors import InputError, require
 
 POLL = 1.0
-CONNECT = 10.0
+CONNECT = 8.0
 # Held while a job is at work in this process: two would share torch's random numbers.
 _ALONE = threading.Lock()
 _ORPHANED = threading.Event()
