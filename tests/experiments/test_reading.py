@@ -34,8 +34,8 @@ from gradpower.tools.errors import InputError
 ROOT = Path(__file__).parents[2]
 COMMITTED = [
     path
-    for path in [ROOT / "results/causes/tuning.json", *(ROOT / "results/batch_size/pocket").glob("*.json")]
-    if path.name != "noise.json"
+    for path in sorted((ROOT / "results").rglob("*.json"))
+    if '"gradpower/sweep"' in path.read_text()[:200]
 ]
 TOML = (ROOT / "results/causes/tuning.toml").read_text()
 METRICS = [
