@@ -1,4 +1,4 @@
-"""The fields of a recipe by their dotted names, such as "optimizer.power", and recipes as plain data."""
+"""The fields of a recipe by their dotted names, such as "optimizer.power"."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from experiments.settings import (
     DataSettings,
     ModelSettings,
@@ -14,7 +16,7 @@ from experiments.settings import (
     Recipe,
     TrainingSettings,
 )
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError
 
 SECTIONS: dict[str, type] = {
     "model": ModelSettings,
@@ -27,43 +29,7 @@ FIELDS: dict[str, Any] = {
     for section, settings in SECTIONS.items()
     for name, kind in get_type_hints(settings).items()
 }
-
-
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain data, for JSON.
-
-    >>> sorted(to_dict(Recipe("mine")))
-    ['data', 'model', 'name', 'optimizer', 'training']
-    """
-    return dataclasses.asdict(recipe)
-
-
-def from_dict(content: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that `to_dict` wrote.
-
-    Raises
-    ------
-    InputError
-        If it is none, a field is unknown or a value not allowed.
-
-    Examples
-    --------
-    >>> from_dict(to_dict(Recipe("mine"))) == Recipe("mine")
-    True
-    """
-    holds = isinstance(content, Mapping) and isinstance(content.get("name"), str)
-    told = ", ".join(map(str, content)) if isinstance(content, Mapping) else content
-    require(holds, "recipe", told or "nothing", "a name and sections of settings")
-    for section, settings in content.items():
-        known = section == "name" or (section in SECTIONS and isinstance(settings, Mapping))
-        require(known, f"recipe.{section}", settings, f"a table of settings, in {', '.join(SECTIONS)}")
-    flat = {
-        f"{section}.{name}": value
-        for section, settings in content.items()
-        if section != "name"
-        for name, value in settings.items()
-    }
-    return with_fields(Recipe(content["name"]), flat)
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
 
 
 def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
@@ -94,11 +60,11 @@ def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     for name, value in values.items():
         section, _, key = require_field(name).partition(".")
         changes[section][key] = _typed(name, value)
-    made = {
+    sections = {
         section: dataclasses.replace(getattr(recipe, section), **fields)
         for section, fields in changes.items()
     }
-    return dataclasses.replace(recipe, **made)
+    return dataclasses.replace(recipe, **sections)
 
 
 def get_field(recipe: Recipe, name: str) -> Any:
@@ -109,6 +75,16 @@ def get_field(recipe: Recipe, name: str) -> Any:
     """
     section, _, key = require_field(name).partition(".")
     return getattr(getattr(recipe, section), key)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Return the fields in which two recipes differ, as `name: old → new`.
+
+    >>> differences(Recipe("a"), with_fields(Recipe("a"), {"optimizer.power": 1.2}))
+    ['optimizer.power: 1.0 → 1.2']
+    """
+    pairs = {name: (get_field(old, name), get_field(new, name)) for name in FIELDS}
+    return [f"{name}: {before} → {after}" for name, (before, after) in pairs.items() if before != after]
 
 
 def require_field(name: str) -> str:
@@ -125,15 +101,10 @@ def require_field(name: str) -> str:
 def _typed(name: str, value: Any) -> Any:
     """Return `value` if it is of the field's type, a whole number as a real one where that is meant."""
     kind = FIELDS[name]
-    if get_origin(kind) is Literal:
-        require(value in get_args(kind), name, value, " or ".join(map(str, get_args(kind))))
-        return value
-    kinds = [k for k in get_args(kind) or (kind,) if k is not type(None)]
-    if value is None and len(kinds) < len(get_args(kind) or (kind,)):
-        return None
-    (plain,) = kinds
-    if plain is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    require(type(value) is plain, name, value, names[plain])
-    return value
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        if get_origin(kind) is Literal:
+            raise InputError(name, value, " or ".join(map(str, get_args(kind)))) from None
+        allowed = ", or ".join(_KINDS[each] for each in get_args(kind) or (kind,))
+        raise InputError(name, value, allowed) from None

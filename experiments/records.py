@@ -12,17 +12,110 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Required, TypedDict
 
-from experiments.fields import from_dict, to_dict
+from experiments.fields import differences
+from experiments.reading import Schema, append_line, read_json, read_lines, write_json
 from experiments.settings import Recipe
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
 from gradpower.tools.terminal import jsonable
 
-RUN_SCHEMA = {"name": "gradpower/run", "version": 1}
-RECIPE_SCHEMA = {"name": "gradpower/recipe", "version": 1}
+RUN_SCHEMA = Schema("gradpower/run")
+RECIPE_SCHEMA = Schema("gradpower/recipe")
+
+
+class FolderInUse(InputError):
+    """Another process of this machine trains in the folder."""
+
+
+class Metric(TypedDict, total=False):
+    """A line of metrics: of some steps of training, or of an evaluation (with a validation loss)."""
+
+    step: Required[int]
+    tokens: int
+    loss: float | None
+    gradient_norm: float | None
+    learning_rate: float
+    power: float
+    tokens_per_second: float | None
+    mfu: float | None
+    validation_loss: float | None
+    standard_error: float | None
+    sequences: int
+    targets: int
+    expert_load: list[list[float]] | None
+    update_rms: float | None
+
+
+@dataclass(frozen=True)
+class Final:
+    """Where a run ended; losses in nats a token, none if it diverged."""
+
+    step: int
+    tokens: int
+    validation_loss: float | None = None
+    standard_error: float | None = None
+    validation_sequences: int | None = None
+    expert_load: list[list[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a run took, and the median of its training speed."""
+
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    mfu: float | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The content of result.json.
+
+    Raises
+    ------
+    InputError
+        If the fingerprint is not that of the recipe.
+    """
+
+    status: Literal["completed", "diverged"]
+    fingerprint: str
+    recipe: Recipe
+    final: Final
+    data: dict[str, Any]
+    """The text: its `fingerprint`, where it comes from, and how much there is."""
+    provenance: dict[str, Any]
+    """As of `gradpower.tools.provenance.provenance`."""
+    hardware: dict[str, Any]
+    evaluations: tuple[Metric, ...] = ()
+    timing: Timing = field(default_factory=Timing)
+    model: dict[str, Any] | None = None
+    """Its size, and the digest of its initial weights."""
+    module_scales: dict[str, float | None] | None = None
+    diverged: dict[str, Any] | None = None
+    """The step and the loss that was no longer finite."""
+    execution: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the fingerprint."""
+        _require_fingerprint(self.fingerprint, self.recipe)
+
+
+@dataclass(frozen=True)
+class _RecipeFile:
+    recipe: Recipe
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fingerprint is not None:
+            _require_fingerprint(self.fingerprint, self.recipe)
+
+
+def _require_fingerprint(given: str, recipe: Recipe) -> None:
+    require(given == recipe.fingerprint, "fingerprint", given, f"that of the recipe, {recipe.fingerprint}")
 
 
 @contextmanager
@@ -31,7 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    FolderInUse
         If another process of this machine trains there.
     """
     from filelock import FileLock, Timeout
@@ -41,26 +134,7 @@ def locked(folder: Path) -> Iterator[None]:
         with FileLock(folder / "lock", timeout=0):
             yield
     except Timeout:
-        raise InputError("output", folder, "a folder where no other process is training") from None
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Return the fields in which two recipes differ, as `name: old → new`.
-
-    Examples
-    --------
-    >>> from experiments.fields import with_fields
-    >>> differences(Recipe("a"), with_fields(Recipe("a"), {"optimizer.power": 1.2}))
-    ['optimizer.power: 1.0 → 1.2']
-    """
-    before, after = to_dict(old), to_dict(new)
-    return [
-        f"{section}.{name}: {value} → {after[section][name]}"
-        for section, fields in before.items()
-        if section != "name"
-        for name, value in fields.items()
-        if after[section][name] != value
-    ]
+        raise FolderInUse("output", folder, "a folder where no other process is training") from None
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -71,16 +145,7 @@ def read_recipe(path: Path) -> Recipe:
     InputError
         If it cannot be read, or is no recipe.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("schema") != RECIPE_SCHEMA:
-        raise InputError("recipe", path, "a file of schema gradpower/recipe, version 1")
-    try:
-        return from_dict(content.get("recipe", {}))
-    except InputError as error:
-        raise InputError("recipe", path, f"a recipe that can be ({error})") from None
+    return read_json(path, _RecipeFile, RECIPE_SCHEMA, "recipe").recipe
 
 
 def require_same(folder: Path, recipe: Recipe) -> None:
@@ -92,23 +157,19 @@ def require_same(folder: Path, recipe: Recipe) -> None:
         If the folder holds another run; the message names the fields that differ.
     """
     path = folder / "recipe.json"
-    if path.exists():
-        differing = differences(read_recipe(path), recipe)
-        if differing:
-            allowed = f"an empty folder: it holds a run of another recipe ({'; '.join(differing)})"
-            raise InputError("output", folder, allowed)
+    changed = differences(read_recipe(path), recipe) if path.exists() else []
+    allowed = f"an empty folder: it holds a run of another recipe ({'; '.join(changed)})"
+    require(not changed, "output", folder, allowed)
 
 
-def claim_folder(folder: Path, recipe: Recipe) -> None:
+def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Write recipe.json, unless it is there."""
     path = folder / "recipe.json"
-    if path.exists():
-        return
-    content = {"schema": RECIPE_SCHEMA, "fingerprint": recipe.fingerprint, "recipe": to_dict(recipe)}
-    write_file(path, json.dumps(content, indent=1) + "\n")
+    if not path.exists():
+        write_json(path, _RecipeFile(recipe, recipe.fingerprint), RECIPE_SCHEMA)
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
+def read_result(folder: Path) -> RunResult | None:
     """Return the result in a run's folder; None if there is none yet.
 
     Raises
@@ -117,59 +178,34 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         If the file is none of ours.
     """
     path = folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or content.get("schema") != RUN_SCHEMA:
-        raise InputError("output", path, "a file of schema gradpower/run, version 1")
-    return content
+    return read_json(path, RunResult, RUN_SCHEMA, "output") if path.exists() else None
 
 
-def write_result(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Write result.json and return its content, as it can be read back."""
-    result = run_result(content)
-    write_file(folder / "result.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
-    return result
-
-
-def run_result(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of result.json.
-
-    >>> run_result({"status": "completed"})["schema"]["name"]
-    'gradpower/run'
-    """
-    return dict(jsonable({"schema": RUN_SCHEMA, **content}))
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write result.json."""
+    write_json(folder / "result.json", result, RUN_SCHEMA)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; damaged ones, as a last one that was cut off by a kill, are left out."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.exists() else []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
+    """Return the lines of metrics.jsonl, see `Metric`; damaged ones, as a last one cut off by a kill, are left out."""
+    return [dict(row) for row in read_lines(folder / "metrics.jsonl", Metric)[0]]
 
 
 class Metrics:
-    """metrics.jsonl, to which lines are appended; what lies after the step resumed from is cut off first."""
+    """metrics.jsonl, to which lines are appended; what lies after the step resumed from is cut off first.
+
+    Attributes
+    ----------
+    damaged : int
+        Lines that could not be read and are gone.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "metrics.jsonl"
-        kept = [row for row in read_metrics(folder) if row["step"] <= step]
-        write_file(self.path, "".join(map(_line, kept)))
+        rows, self.damaged = read_lines(self.path, Metric)
+        kept = [json.dumps(jsonable(row)) + "\n" for row in rows if row["step"] <= step]
+        write_file(self.path, "".join(kept))
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(row))
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(jsonable(row), allow_nan=False) + "\n"
+        append_line(self.path, row)

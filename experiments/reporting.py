@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,16 +14,16 @@ QUIET = 30.0  # seconds between lines where there is no terminal
 
 
 class Reporter(Protocol):
-    """What training tells: `prepare` of work before it, `row` of every line of metrics, `note` of an event."""
+    """What training calls: `prepare` with work before it, `row` with every line of metrics, `note` with an event."""
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """Tell of work before the first step."""
+        """Show work before the first step."""
 
     def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
-        """Tell of a line of metrics."""
+        """Show a line of metrics."""
 
     def note(self, text: str) -> None:
-        """Tell of an event."""
+        """Show an event."""
 
 
 class Silent:
@@ -58,70 +58,69 @@ def summary(row: Mapping[str, Any]) -> str:
 
 
 class LiveReporter:
-    """A progress bar on stderr with loss, speed and time left; lines, where stderr is no terminal.
+    """A progress bar on stderr with loss, speed and time left, cleared in the end; lines, where stderr is no terminal.
 
     Parameters
     ----------
-    console : Console
+    console : Console, optional
         On stderr.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
         self.bar = Progress(
-            *columns,
-            TextColumn("{task.fields[said]}"),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
-            console=console,
+            console=self.console,
             transient=True,
         )
         self._tasks: dict[str, Any] = {}
         self._spoke = time.monotonic()
-        self._validation = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar.live.is_started:
+            self.bar.stop()
 
     def prepare(self, what: str, done: int, total: int) -> None:
-        """Tell of work before the first step."""
-        self._show(what, done, total, "")
+        """Show work before the first step."""
+        if self.console.is_terminal:
+            self._show(what, done, total, "")
+        elif what not in self._tasks:
+            self._tasks[what] = None
+            self.console.print(f"{what} …", highlight=False)
 
     def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
-        """Tell of a line of metrics."""
-        said = summary(row)
+        """Show a line of metrics."""
         if "validation_loss" in row:
-            self._validation = said
-            self.console.print(f"step {step}: {said}", highlight=False)
-            return
-        if self.console.is_terminal:
-            self._show("training", step, steps, said)
-        elif time.monotonic() - self._spoke > QUIET:
-            self._spoke = time.monotonic()
-            self.console.print(f"step {step} of {steps}: {said}", highlight=False)
+            self.note(f"step {step}: {summary(row)}")
+        else:
+            self.progress("step", step, steps, summary(row))
 
     def note(self, text: str) -> None:
-        """Tell of an event."""
+        """Show an event."""
         self.console.print(text, highlight=False, soft_wrap=True)
 
-    def _show(self, what: str, done: int, total: int, said: str) -> None:
-        if not self.console.is_terminal:
-            if what not in self._tasks:
-                self._tasks[what] = None
-                self.console.print(f"{what} …", highlight=False)
-            return
+    def progress(self, what: str, done: int, total: int, text: str) -> None:
+        """Show in words where something is; where there is no terminal, now and then."""
+        if self.console.is_terminal:
+            self._show(what, done, total, text)
+        elif time.monotonic() - self._spoke > QUIET:
+            self._spoke = time.monotonic()
+            self.note(f"{what} {done} of {total}: {text}")
+
+    def _show(self, what: str, done: int, total: int, text: str) -> None:
         if what not in self._tasks:
             for task in self._tasks.values():
                 self.bar.update(task, visible=False)
-            self._tasks[what] = self.bar.add_task(what, total=total, said="")
-        self.bar.update(self._tasks[what], completed=done, total=total, said=said)
+            self._tasks[what] = self.bar.add_task(what, total=total, text="")
+        self.bar.update(self._tasks[what], completed=done, total=total, text=text)
         if not self.bar.live.is_started:
             self.bar.start()
-
-
-@contextmanager
-def live_reporter() -> Iterator[LiveReporter]:
-    """Yield a reporter to the terminal, and clear its bar in the end."""
-    reporter = LiveReporter(Console(stderr=True))
-    try:
-        yield reporter
-    finally:
-        if reporter.bar.live.is_started:
-            reporter.bar.stop()

@@ -22,7 +22,7 @@ from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
 from experiments.optimization import build_optimization, clip_gradients
 from experiments.recipes import command_of
-from experiments.records import read_metrics
+from experiments.records import Timing, read_metrics
 from experiments.reporting import Reporter
 from experiments.settings import Recipe
 from gradpower.tools.errors import InputError
@@ -258,12 +258,12 @@ class Run:
             raise OSError(errno.EIO, reason)
 
     def _restore(self) -> None:
-        found, complaints = load_latest(self.folder / "checkpoints")
+        latest, complaints = load_latest(self.folder / "checkpoints")
         for complaint in complaints:
             self.reporter.note(f"passed over a damaged checkpoint: {complaint}")
-        if found is None:
+        if latest is None:
             return
-        step, model, state = found
+        step, model, state = latest
         where = self.folder / "checkpoints" / checkpoint_name(step)
         if state["fingerprint"] != self.recipe.fingerprint:
             raise InputError("output", where, f"a checkpoint of this recipe ({self.recipe.fingerprint})")
@@ -320,9 +320,5 @@ class Run:
                 "machine": platform.machine(),
                 "precision": self.recipe.training.precision,
             },
-            "timing": {
-                "seconds": seconds,
-                "tokens_per_second": median,
-                "mfu": self._mfu(median) if median else None,
-            },
+            "timing": Timing(seconds, median, self._mfu(median) if median else None),
         }

@@ -6,6 +6,7 @@ import json as json_module
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,10 @@ import tyro
 from rich.console import Console
 
 from experiments.execution import Execution
-from experiments.fields import to_dict
+from experiments.reading import json_content
 from experiments.recipes import RECIPES
 from experiments.recipes import recipe as recipe_named
-from experiments.records import read_recipe
+from experiments.records import RUN_SCHEMA, Final, read_recipe
 from experiments.settings import Recipe
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import jsonable, result_table
@@ -43,7 +44,7 @@ def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag
     $ gradpower recipes pocket
     """
     if name is not None:
-        print(json_module.dumps(to_dict(recipe_named(name)), indent=1))
+        print(json_module.dumps(asdict(recipe_named(name)), indent=1))
         return
     rows = [_row(make()) for make in RECIPES.values()]
     if json:
@@ -167,27 +168,29 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
 
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
-    from experiments.reporting import Silent, live_reporter
+    from experiments.reporting import LiveReporter, Silent
     from experiments.training import RANK, train
 
     require_torch()
-    with live_reporter() if RANK == 0 else nullcontext(Silent()) as reporter:
+    with LiveReporter() if RANK == 0 else nullcontext(Silent()) as reporter:
         outcome = train(recipe, folder, execution=execution, reporter=reporter)
     if RANK != 0:
         return EXIT[outcome.status]
-    if json:
-        print(json_module.dumps(jsonable(outcome.result)))
-    if outcome.status != "paused":
-        final = outcome.result["final"]
-        said = "the loss is no longer finite" if outcome.status == "diverged" else _said(final)
+    result = outcome.result
+    if json and result is None:
+        print(json_module.dumps({"status": outcome.status, "step": outcome.step}))
+    elif json:
+        print(json_module.dumps(json_content(result, RUN_SCHEMA)))
+    if result is not None:
         out = sys.stderr if json else sys.stdout
-        print(f"{outcome.status} after step {final['step']}: {said}", file=out)
+        ending = "the loss is no longer finite" if result.status == "diverged" else _losses(result.final)
+        print(f"{result.status} after step {outcome.step}: {ending}", file=out)
         print(f"wrote {folder / 'result.json'}", file=out)
     return EXIT[outcome.status]
 
 
-def _said(final: dict[str, Any]) -> str:
-    return f"validation loss {final['validation_loss']:.4f} ± {final['standard_error']:.4f} nats a token"
+def _losses(final: Final) -> str:
+    return f"validation loss {final.validation_loss:.4f} ± {final.standard_error:.4f} nats a token"
 
 
 def require_torch() -> None:

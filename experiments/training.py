@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.execution import Execution
-from experiments.fields import to_dict
 from experiments.records import (
+    Final,
     Metrics,
-    claim_folder,
+    RunResult,
     locked,
     read_result,
     require_same,
-    run_result,
+    write_recipe,
     write_result,
 )
 from experiments.reporting import Reporter, Silent
@@ -41,15 +41,18 @@ class Outcome:
     status : str
         "completed", "diverged" (the loss was no longer finite), or "paused": there is a checkpoint, and the same call
         goes on from it.
-    result : dict
-        The content of result.json; of a paused run, the step and its reason.
+    step : int
+        Steps taken.
     folder : Path
         The run's folder.
+    result : RunResult or None
+        The content of result.json; none of a paused run, or on another rank than the first.
     """
 
     status: Status
-    result: dict[str, Any]
+    step: int
     folder: Path
+    result: RunResult | None = None
 
 
 def train(
@@ -95,12 +98,12 @@ def train(
         require_same(folder, recipe)
         done = read_result(folder)
         if done is not None:
-            reporter.note(f"{folder} is finished already: {done['status']}")
-            return Outcome(done["status"], done, folder)
+            reporter.note(f"{folder} is finished already: {done.status}")
+            return Outcome(done.status, done.final.step, folder, done)
         # Signals are caught only from here on: what came before has nothing to save.
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
-                claim_folder(folder, recipe)
+                write_recipe(folder, recipe)
             return _train(run, _Stop(interruption, deadline, stop))
 
 
@@ -123,6 +126,8 @@ class _Stop:
 def _train(run: Any, asked: _Stop) -> Outcome:
     steps = run.recipe.training.steps
     metrics = Metrics(run.folder, run.step) if run.is_main else None
+    if metrics is not None and metrics.damaged:
+        run.reporter.note(f"damaged lines of metrics, left out: {metrics.damaged}")
 
     def record(row: dict[str, Any]) -> None:
         if metrics is not None:
@@ -166,30 +171,37 @@ def _paused(run: Any, reason: str) -> Outcome:
     run.reporter.note(
         f"{reason}: stopped after step {run.step}, saved in {run.folder}; the same command goes on"
     )
-    return Outcome("paused", {"step": run.step, "reason": reason}, run.folder)
+    return Outcome("paused", run.step, run.folder)
 
 
-def _finished(run: Any, status: Status, diverged: dict[str, Any] | None) -> Outcome:
+def _finished(run: Any, status: Literal["completed", "diverged"], diverged: dict[str, Any] | None) -> Outcome:
     last = run.evaluations[-1] if run.evaluations else {}
-    final = {
-        "step": run.step,
-        "tokens": run.step * run.recipe.tokens_per_step,
-        "validation_loss": None if diverged else last.get("validation_loss"),
-        "standard_error": None if diverged else last.get("standard_error"),
-        "validation_sequences": last.get("sequences"),
-        "expert_load": last.get("expert_load"),
+    final = Final(
+        step=run.step,
+        tokens=run.step * run.recipe.tokens_per_step,
+        validation_loss=None if diverged else last.get("validation_loss"),
+        standard_error=None if diverged else last.get("standard_error"),
+        validation_sequences=last.get("sequences"),
+        expert_load=last.get("expert_load"),
+    )
+    execution = {
+        k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.execution).items()
     }
-    content = {
-        "status": status,
-        "fingerprint": run.recipe.fingerprint,
-        "recipe": to_dict(run.recipe),
-        "final": final,
-        "diverged": diverged,
-        "evaluations": [{k: v for k, v in row.items() if k != "expert_load"} for row in run.evaluations],
+    result = RunResult(
+        status=status,
+        fingerprint=run.recipe.fingerprint,
+        recipe=run.recipe,
+        final=final,
+        diverged=diverged,
+        evaluations=tuple(_without_load(row) for row in run.evaluations),
+        execution=execution,
         **run.description(),
-        "execution": {
-            k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.execution).items()
-        },
-    }
-    result = write_result(run.folder, content) if run.is_main else run_result(content)
-    return Outcome(status, result, run.folder)
+    )
+    if not run.is_main:
+        return Outcome(status, run.step, run.folder)
+    write_result(run.folder, result)
+    return Outcome(status, run.step, run.folder, read_result(run.folder))
+
+
+def _without_load(row: dict[str, Any]) -> Any:
+    return {key: value for key, value in row.items() if key != "expert_load"}

@@ -85,9 +85,9 @@ def noise(
     folder = output or Path("runs") / f"noise-{found.recipe.name}-{found.recipe.fingerprint}-{found.step}"
     require_folder(folder)
     require_torch()
-    from experiments.reporting import live_reporter
+    from experiments.reporting import LiveReporter
 
-    with live_reporter() as reporter:
+    with LiveReporter() as reporter:
         content, raw = measure(found, settings, execution=execution, progress=reporter.prepare)
     written = write_measurement(folder, content, raw if samples else None)
     _show(content, [*written, *_drawn(content, folder)], json)
@@ -151,10 +151,10 @@ def noise_along(
     execution = Execution(device=device, threads=threads, cache=cache)
     require_torch()
     todo, lacking = places(study, planned, seeds)
-    from experiments.reporting import live_reporter
+    from experiments.reporting import LiveReporter
 
     command, rows = f"gradpower noise-along {planned.name}", []
-    with live_reporter() as reporter:
+    with LiveReporter() as reporter:
         for arm in lacking:
             reporter.note(f"no snapshots: batch size {arm.recipe.training.batch_size}, seed {arm.seed}")
         for place, content in measure_along(todo, settings, execution, command, reporter.prepare):

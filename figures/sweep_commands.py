@@ -43,7 +43,7 @@ def analyse(
     from experiments.sweeps.analysis import write_analysis
     from experiments.sweeps.analysis_tables import tables, verdict_line
     from experiments.sweeps.judge import analyse as judge
-    from experiments.sweeps.outcome import read_history, read_outcome
+    from experiments.sweeps.results import read_history, read_outcome
     from figures import sweep_losses as picture
     from figures.commands import tell
     from figures.style import save

@@ -20,8 +20,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Group
+from experiments.sweeps.display import short
 from experiments.sweeps.groups import Settings, is_number
-from experiments.sweeps.tables import short
 from figures.style import Row, house_style, law_style, letter, new_figure
 
 FILE = "sweep_losses"

@@ -7,6 +7,7 @@ validation sequences, which all runs share.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -15,7 +16,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from experiments.fields import to_dict
 from experiments.records import read_metrics, read_recipe
 from figures.style import Row, house_style, law_style, letter, new_figure
 from gradpower.tools.errors import require
@@ -43,7 +43,7 @@ def rows(runs: Sequence[Path]) -> list[Row]:
     for run in runs:
         require((run / "metrics.jsonl").exists(), "runs", run, "the folder of a run, with its metrics.jsonl")
         recipes[run] = read_recipe(run / "recipe.json")
-    names = labels([{**_flat(to_dict(recipe)), "name": recipe.name} for recipe in recipes.values()])
+    names = labels([{**_flat(asdict(recipe)), "name": recipe.name} for recipe in recipes.values()])
     if len(set(names)) < len(names):  # equal recipes, or different in what a label leaves out
         names = [f"{name} ({run.name})" for name, run in zip(names, recipes, strict=True)]
     return [

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.execution import Execution
-from experiments.fields import to_dict
 from experiments.noise.source import Source
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import write_file
@@ -177,7 +176,7 @@ def measure(
     content = {
         "schema": SCHEMA,
         "provenance": provenance(command, config, packages=PACKAGES),
-        "recipe": to_dict(source.recipe),
+        "recipe": dataclasses.asdict(source.recipe),
         "fingerprint": source.recipe.fingerprint,
         "step": source.step,
         "checkpoint": str(source.checkpoint) if source.checkpoint else None,

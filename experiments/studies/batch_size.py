@@ -17,8 +17,7 @@ from experiments.noise.along_study import read_along
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, paired_difference, slopes, tune
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import analyse
-from experiments.sweeps.outcome import read_outcome
-from experiments.sweeps.results import ArmResult
+from experiments.sweeps.results import ArmResult, read_outcome
 from experiments.sweeps.study import RATE, Study
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.labels import Label

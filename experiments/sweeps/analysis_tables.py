@@ -11,8 +11,8 @@ from rich.table import Table
 
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Decision, Group
+from experiments.sweeps.display import short
 from experiments.sweeps.groups import Settings
-from experiments.sweeps.tables import short
 from gradpower.tools.terminal import result_table
 
 Cells = dict[str, str]

@@ -12,14 +12,20 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.live import Live
 
 from experiments.execution import Execution
-from experiments.sweeps.arms import ArmState
-from experiments.sweeps.options import Options
+from experiments.sweeps.arms import ENDED, ArmState, Board
+from experiments.sweeps.display import Display, counted, dry_view, seconds_left, status_view
+from experiments.sweeps.engine import Options, check_study, run_sweep
+from experiments.sweeps.folder import default_folder, read_additions, read_folder
+from experiments.sweeps.results import known_results, read_results, write_summary
+from experiments.sweeps.studies import chosen_study
 from experiments.sweeps.study import Study
 from experiments.train_commands import ExecutionFlags, Flag, require_torch
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import require_folder
+from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable
 
 STOPPED = 130
@@ -57,7 +63,7 @@ def sweep(
     options
         With how many workers, for how long, and where.
     dry_run
-        List the arms, their state and the time they will need; run and write nothing.
+        List the arms, their state and the time they will need, as far as finished ones tell; run and write nothing.
     json
         Print one JSON object instead of tables.
 
@@ -65,9 +71,6 @@ def sweep(
     --------
     $ gradpower sweep example --workers 2
     """
-    from experiments.sweeps.folder import default_folder
-    from experiments.sweeps.studies import chosen_study
-
     chosen = chosen_study(study)
     folder = output or default_folder(chosen)
     require_torch()
@@ -80,13 +83,7 @@ def sweep(
 def _sweep(
     study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
 ) -> int:
-    from experiments.sweeps.display import display
-    from experiments.sweeps.engine import Board, run_sweep
-    from experiments.sweeps.folder import read_folder
-    from experiments.sweeps.results import write_summary
-    from experiments.sweeps.tables import counted
-
-    with display() as shown:
+    with Display() as shown:
         ended = run_sweep(study, folder, execution, options, shown, known)
     # What is judged is what the folder says: another sweep may have added to the study meanwhile.
     study = read_folder(folder) or study
@@ -112,10 +109,7 @@ def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool
     """Analyse what came of all arms, write it and the summary, and print it."""
     from experiments.sweeps.analysis import write_analysis
     from experiments.sweeps.analysis_tables import tables, verdict_line
-    from experiments.sweeps.folder import read_additions
     from experiments.sweeps.judge import analyse
-    from experiments.sweeps.results import read_results, write_summary
-    from gradpower.tools.provenance import provenance
 
     late = [row["added"] for row in read_additions(folder) if row["finished"]]
     analysis = analyse(study, read_results(folder, study), added_late=late)
@@ -136,39 +130,28 @@ def _dry_run(
     study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
 ) -> None:
     from experiments.corpora import require_text
-    from experiments.sweeps.engine import Board, plain
-    from experiments.sweeps.estimate import device_of, estimates
-    from experiments.sweeps.folder import checked_changes, read_folder
-    from experiments.sweeps.recall import known_arms
-    from experiments.sweeps.tables import dry_view
 
     require_folder(folder)
     for data in {arm.recipe.data: None for arm in study.arms()}:
         require_text(data)
-    there = read_folder(folder)
-    if there is not None:
-        checked_changes(folder, there, study)
+    check_study(study, folder, execution, known)
     board = Board(folder, study, options.retries)
     states = board.states()
     if known is not None:
-        there_too = known_arms(study, known, snapshots=bool(execution.snapshots))
+        done = {arm.fingerprint for arm, _, _ in known_results(study, known)}
         states = [
             replace(state, state="completed")
-            if state.state == "open" and state.fingerprint in there_too
+            if state.state == "open" and state.fingerprint in done
             else state
             for state in states
         ]
-        print(f"{len(there_too)} of these arms are in {known}, if their text is the same", file=sys.stderr)
-    needed = estimates(board.arms, states, plain(execution))
+        print(f"{len(done)} of these arms are in {known}, if their text is the same", file=sys.stderr)
+    seconds = seconds_left(board.arms, states)
     if not json:
-        Console().print(dry_view(study, states, needed, device_of(plain(execution))))
+        Console().print(dry_view(study, states, seconds))
         return
-    rows = [
-        {**asdict(state), "estimated_seconds": each.seconds, "basis": each.basis}
-        for state, each in zip(states, needed, strict=True)
-    ]
-    total = sum(each.seconds for each in needed)
-    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows, "estimated_seconds": total})))
+    rows = [asdict(state) | {"seconds_left": left} for state, left in zip(states, seconds, strict=True)]
+    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows})))
 
 
 def _content(study: Study, folder: Path) -> dict[str, Any]:
@@ -206,50 +189,39 @@ def status(
     --------
     $ gradpower status example --watch
     """
-    from experiments.sweeps.engine import Board
-    from experiments.sweeps.tables import status_view
-
     whole("retries", retries, minimum=0)
     require(not (watch and json), "json", "with --watch", "one of --watch and --json")
-    there, folder = _study_there(study, output)
-    board = Board(folder, there, retries)
+    begun, folder = _begun_study(study, output)
+    board = Board(folder, begun, retries)
     if watch:
-        _watch(board, there)
+        _watch(board, begun)
     elif json:
-        _print_json(there, folder, board.states())
+        _print_json(begun, folder, board.states())
     else:
-        Console().print(status_view(there, board.states()))
+        Console().print(status_view(begun, board.states()))
     return 0
 
 
-def _study_there(word: str, output: Path | None) -> tuple[Study, Path]:
+def _begun_study(word: str, output: Path | None) -> tuple[Study, Path]:
     """Return the study that a word names as it is in its folder, and the folder."""
-    from experiments.sweeps.folder import default_folder, read_folder
-    from experiments.sweeps.studies import chosen_study
-
     # A folder, or the name of a study that was once read from a file.
     near = (Path(word), Path("runs") / word)
-    found = next((path for path in near if (path / "study.json").exists()), None)
+    begun = next((path for path in near if (path / "study.json").exists()), None)
     try:
-        folder = output or found or default_folder(chosen_study(word))
+        folder = output or begun or default_folder(chosen_study(word))
     except InputError as error:
         if error.argument != "study":
             raise
         raise InputError(
             error.argument, error.value, f"{error.allowed}, or a folder with study.json"
         ) from None
-    there = read_folder(folder)
-    if there is None:
+    study = read_folder(folder)
+    if study is None:
         raise InputError("study", word, f"one with a folder: there is no {folder / 'study.json'} yet")
-    return there, folder
+    return study, folder
 
 
-def _watch(board: Any, study: Study) -> None:
-    from rich.live import Live
-
-    from experiments.sweeps.display import ENDED
-    from experiments.sweeps.tables import status_view
-
+def _watch(board: Board, study: Study) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             states = board.states()

@@ -1,149 +1,241 @@
-"""What a person sees of a sweep while it goes: bars in a terminal, a line now and then elsewhere."""
+"""What a person sees of a sweep: progress while it goes, and its arms as tables."""
 
 from __future__ import annotations
 
-import errno
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
 
-from experiments.reporting import QUIET, LiveReporter
-from experiments.sweeps.arms import ArmState
-from experiments.sweeps.concurrency import Throughput
-from experiments.sweeps.study import Arm
-from experiments.sweeps.tables import counted, duration, short_values, throughput_table
+from experiments.reporting import LiveReporter
+from experiments.sweeps.arms import ENDED, ArmState
+from experiments.sweeps.study import Arm, Study
+from gradpower.tools.terminal import result_table
 
-ENDED = ("completed", "diverged", "failed")
+DONE = ("completed", "diverged")
+STATES = ("open", "running", "paused", "completed", "diverged", "failed")
 
 
-def time_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> float | None:
-    """Return the seconds until all arms are done at the speed of those that run now; None if none does."""
-    pairs = list(zip(arms, states, strict=True))
-    speed = sum(state.tokens_per_second or 0.0 for state in states if state.state == "running")
-    tokens = sum(
-        (state.steps - state.step) * arm.recipe.tokens_per_step
-        for arm, state in pairs
-        if state.state not in ENDED
+def short(name: str) -> str:
+    """Return a field's name without its section, in words.
+
+    >>> short("training.batch_size")
+    'batch size'
+    """
+    return name.rpartition(".")[2].replace("_", " ")
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as a person says them.
+
+    >>> [duration(s) for s in (0.4, 75, 7260, 200_000, 1e10, None)]
+    ['0 s', '1 min 15 s', '2 h 01 min', '2 d 7 h', '317 years', '']
+    """
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 86400 * 1000:
+        return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    return f"{whole / 86400 / 365.25:.3g} years"
+
+
+def short_values(values: Mapping[str, Any]) -> str:
+    """Return the values of an arm in one line, without the sections of the fields.
+
+    >>> short_values({"optimizer.power": 1.2, "training.batch_size": 8})
+    'power=1.2 batch_size=8'
+    """
+    return " ".join(f"{name.partition('.')[2]}={value}" for name, value in values.items())
+
+
+def counted(states: Sequence[ArmState]) -> str:
+    """Return how many arms are in which state, in one line."""
+    names = [state.state for state in states]
+    parts = [f"{names.count(state)} {state}" for state in reversed(STATES) if state in names]
+    return f"{len(states)} arms: {', '.join(parts)}"
+
+
+def status_view(study: Study, states: Sequence[ArmState]) -> Group:
+    """Return what `gradpower status` shows: every arm, a column a seed, and those that run now."""
+    rows = _points(study, states)
+    columns = {name: [values[name] for values, _ in rows] for name in _names(study)}
+    table = result_table(
+        f"Study {study.name}",
+        {short(name): cells for name, cells in columns.items()}
+        | {f"seed {seed}": [_cell(arms.get(seed)) for _, arms in rows] for seed in study.seeds},
     )
-    return tokens / speed if speed else None
+    running = [state for state in states if state.state == "running"]
+    tables = [table, *([_running_table(study, running)] if running else [])]
+    legend = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
+    failures = sum(state.failures for state in states)
+    lines = [legend, counted(states), *([f"{failures} failed attempts: attempts.jsonl"] if failures else [])]
+    return Group(*map(_unwrapped, tables), *map(Text, lines))
 
 
-class StderrConsole(Console):
-    """A console whose broken pipe is an error like another: rich would end this process."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise it."""
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+def _names(study: Study) -> list[str]:
+    """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
+    return [name for axis in study.axes for name in _telling(axis)]
 
 
-class Display:
-    """Progress of a sweep on stderr.
+def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
+    first, *others = axis
+    distinct = [
+        name for name in others if len(set(zip(axis[first], axis[name], strict=True))) > len(set(axis[first]))
+    ]
+    return [first, *distinct[:1]]
 
-    Where stderr goes away, as in `2>&1 | head`, nothing is raised: workers are to save their arms first.
+
+def _points(study: Study, states: Sequence[ArmState]) -> list[tuple[Mapping[str, Any], dict[int, ArmState]]]:
+    """Return the combinations of values, each with its arms by seed, in the study's order."""
+    points: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[int, ArmState]]] = {}
+    for state in states:
+        key = tuple(sorted(state.values.items()))
+        points.setdefault(key, (state.values, {}))[1][state.seed] = state
+    return list(points.values())
+
+
+def _cell(state: ArmState | None) -> str:
+    if state is None or state.state == "open":
+        return "–"
+    if state.state in ("diverged", "failed"):
+        return state.state
+    if state.state == "completed":
+        return _number(state.validation_loss, ".4f")
+    share = f"{state.step / state.steps:.0%}"
+    return f"({share})" if state.state == "paused" else share
+
+
+def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
+    columns = {short(name): [state.values[name] for state in states] for name in _names(study)}
+    return result_table(
+        "Running",
+        columns
+        | {
+            "seed": [state.seed for state in states],
+            "step": [f"{state.step}/{state.steps}" for state in states],
+            "loss": [_number(state.loss, ".3f") for state in states],
+            "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+            "beat": ["" if state.heartbeat is None else f"{state.heartbeat:.0f} s" for state in states],
+            "left": [duration(state.eta) for state in states],
+        },
+    )
+
+
+def _unwrapped(table: Table) -> Table:
+    for column in table.columns:
+        column.no_wrap = True
+    return table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[float | None]:
+    """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
 
     Parameters
     ----------
-    console : Console
-        On stderr.
+    arms, states : sequences
+        The arms and where they are, in the same order.
+    """
+    speeds: dict[Any, list[float]] = {}
+    pairs = list(zip(arms, states, strict=True))
+    for arm, state in pairs:
+        if state.state in DONE and state.tokens_per_second:
+            speeds.setdefault(_kind(arm), []).append(state.tokens_per_second)
+    return [
+        0.0
+        if state.state in DONE
+        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[_kind(arm)])
+        if _kind(arm) in speeds
+        else None
+        for arm, state in pairs
+    ]
 
-    Attributes
+
+def _kind(arm: Arm) -> Any:
+    return arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision
+
+
+def dry_view(study: Study, states: Sequence[ArmState], seconds: Sequence[float | None]) -> Group:
+    """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds.
+
+    Parameters
     ----------
-    lost : bool
-        Whether stderr has gone away.
+    study, states, seconds
+        What is to be run, where it is, and what it needs, see `seconds_left`.
+    """
+    left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
+    rows = _points(study, states)
+    columns: dict[str, list[Any]] = {
+        short(name): [values[name] for values, _ in rows] for name in _names(study)
+    }
+    columns["arms"] = [len(arms) for _, arms in rows]
+    columns["done"] = [sum(arm.state in DONE for arm in arms.values()) for _, arms in rows]
+    columns["time left"] = [
+        duration(sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) or None) for _, arms in rows
+    ]
+    lines = [counted(states)]
+    if None not in left.values():
+        lines.append(
+            f"{duration(sum(filter(None, left.values())))} one by one, at the speed of finished arms"
+        )
+    return Group(result_table(f"Study {study.name}", columns), *map(Text, lines))
+
+
+class StderrConsole(Console):
+    """A console on stderr that notes in `lost` that stderr has gone away, as in `2>&1 | head`.
+
+    Rich would end this process, and workers are to save their arms first. What is written later goes nowhere.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console, self.lost = console, False
-        self._reporter = LiveReporter(console)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            console=console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("")
+    lost = False
+
+    def on_broken_pipe(self) -> None:
+        """Note it."""
+        self.lost = self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+class Display(LiveReporter):
+    """Progress of a sweep on stderr; its bar is cleared in the end."""
+
+    def __init__(self) -> None:
+        self.stderr = StderrConsole(stderr=True)
+        super().__init__(self.stderr)
         self._ended: set[str] | None = None
-        self._spoke = time.monotonic()
-
-    def prepare(self, what: str, done: int, total: int) -> None:
-        """Tell of work before the first arm."""
-        with self._heard():
-            self._reporter.prepare(what, done, total)
-
-    def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
-        """Say nothing: single arms are told of by `arms`."""
-
-    def note(self, text: str) -> None:
-        """Tell of an event."""
-        with self._heard():
-            self._reporter.note(text)
-
-    @contextmanager
-    def _heard(self) -> Iterator[None]:
-        """Note, and leave it at that, if stderr has gone away; what is written there later goes nowhere."""
-        try:
-            yield
-        except OSError:
-            self.lost = True
-            with suppress(OSError):  # of a stand-in that is no file
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.console.file.fileno())
 
     def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
-        """Tell where the arms are: of each that has ended since the last call, and of all of them."""
+        """Show each arm that has ended since the last call, and where all of them are."""
         ended = {state.fingerprint: state for state in states if state.state in ENDED}
         for name, state in ended.items():
             if self._ended is not None and name not in self._ended:
                 self.note(_ending(state))
         self._ended = set(ended)
-        left = time_left(arms, states)
-        running = sum(state.state == "running" for state in states)
-        said = f", {duration(left)} left" if left is not None else ""
-        steps, taken = sum(state.steps for state in states), sum(state.step for state in states)
-        taken += sum(state.steps - state.step for state in ended.values())
-        with self._heard():
-            if self.console.is_terminal:
-                if self._reporter.bar.live.is_started:
-                    self._reporter.bar.stop()
-                text = f"{len(ended)} of {len(states)} arms done, {running} running{said}"
-                self._bar.update(self._task, description=text, completed=taken, total=steps)
-                self._bar.start()
-            elif time.monotonic() - self._spoke > QUIET:
-                self._spoke = time.monotonic()
-                self.note(f"{counted(states)}{said}")
-
-    def table(self, rows: Sequence[Throughput]) -> None:
-        """Tell what was measured of numbers of workers."""
-        with self._heard():
-            self.console.print(throughput_table(rows))
-
-    def close(self) -> None:
-        """Clear the bars."""
-        with self._heard():
-            for bar in (self._reporter.bar, self._bar):
-                if bar.live.is_started:
-                    bar.stop()
+        speed = sum(state.tokens_per_second or 0.0 for state in states if state.state == "running")
+        left = [0 if state.state in ENDED else state.steps - state.step for state in states]
+        pairs = zip(arms, left, strict=True)
+        tokens = sum(steps * arm.recipe.tokens_per_step for arm, steps in pairs)
+        time_left = f", {duration(tokens / speed)} left" if speed else ""
+        total = sum(state.steps for state in states)
+        self.progress("step", total - sum(left), total, counted(states) + time_left)
 
 
 def _ending(state: ArmState) -> str:
-    said = {
+    ending = {
         "completed": f"validation loss {state.validation_loss or 0.0:.4f}",
         "diverged": f"the loss was no longer finite at step {state.step}",
         "failed": f"{state.failures} failed attempts; the last: {state.error}",
     }[state.state]
-    return f"{state.state}: {short_values(state.values)} seed={state.seed}: {said}"
-
-
-@contextmanager
-def display() -> Iterator[Display]:
-    """Yield a display on stderr, and clear its bar in the end."""
-    shown = Display(StderrConsole(stderr=True))
-    try:
-        yield shown
-    finally:
-        shown.close()
+    return f"{state.state}: {short_values(state.values)} seed={state.seed}: {ending}"

@@ -1,61 +1,66 @@
-"""The sweep: checks first, then workers over the open arms, watched from here until they are done or told to stop."""
+"""The sweep: checks first, then jobs for workers until every arm is done or somebody says stop."""
 
 from __future__ import annotations
 
 import dataclasses
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from experiments.execution import Execution
-from experiments.fields import to_dict
+from experiments.reading import one_line
 from experiments.settings import DataSettings
-from experiments.sweeps.arms import ArmState, arm_folder, arm_state, is_settled
-from experiments.sweeps.cluster import run_on_cluster
-from experiments.sweeps.concurrency import best_workers, fastest, threads_of
-from experiments.sweeps.display import ENDED, Display
-from experiments.sweeps.folder import open_folder
-from experiments.sweeps.options import Options
-from experiments.sweeps.processes import Process, keep_working
-from experiments.sweeps.recall import known_arms, recall
+from experiments.signals import Interruption
+from experiments.sweeps.arms import ENDED, Board, arm_folder, link_arms, read_failures, record_failure
+from experiments.sweeps.display import Display
+from experiments.sweeps.folder import checked_changes, open_folder, read_folder
+from experiments.sweeps.leases import LIMIT, Watch, leases
+from experiments.sweeps.results import known_results, reuse_results
 from experiments.sweeps.study import Arm, Study
-from experiments.sweeps.worker import Plan
-from gradpower.tools.errors import InputError, require
+from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
+from gradpower.tools.errors import require, whole
 
 POLL = 0.5
+STARTS = 3
 _IDLE = 50
 
 
-class Board:
-    """Where all arms of a study are, read anew at each call, finished ones once.
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run; nothing here changes what its arms are.
 
-    Parameters
-    ----------
-    folder : Path
-        The study's.
-    study : Study
-        What is in it.
-    retries : int
-        See `Options`.
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> Options(workers=2).retries
+    2
     """
 
-    def __init__(self, folder: Path, study: Study, retries: int) -> None:
-        self.folder, self.retries, self.arms = folder, retries, study.arms()
-        self._ended: dict[str, ArmState] = {}
+    workers: int | None = None
+    """Arms that are trained at once; if not given one a GPU, or one where there is none. They share the cores."""
+    retries: int = 2
+    """How often an arm is tried again after a failure; counted over all sweeps."""
+    budget: float | None = None
+    """Minutes after which to save all arms and leave."""
+    cluster: str | None = None
+    """Address of a Dask scheduler whose workers train the arms instead of processes here, as tcp://127.0.0.1:8786."""
 
-    def states(self) -> list[ArmState]:
-        """Return the state of every arm, in the study's order."""
-        states = []
-        for arm in self.arms:
-            state = self._ended.get(arm.fingerprint) or arm_state(self.folder, arm, self.retries)
-            if state.state in ENDED:
-                self._ended[arm.fingerprint] = state
-            states.append(state)
-        return states
+    def __post_init__(self) -> None:
+        """Check every value."""
+        if self.workers is not None:
+            whole("workers", self.workers)
+        whole("retries", self.retries, minimum=0)
+        require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
 
 
 def run_sweep(
@@ -79,9 +84,9 @@ def run_sweep(
     options : Options
         With how many workers, and so on.
     display : Display
-        Told of progress.
+        Shows progress.
     known : Path, optional
-        A summary, see `recall.recall`: arms in it need not be run.
+        A summary, see `results.reuse_results`: arms in it need not be run.
 
     Returns
     -------
@@ -91,49 +96,37 @@ def run_sweep(
     Raises
     ------
     InputError
-        If the folder is another study's, an arm cannot be run as it is, workers cannot be had, nothing in `known` is of
-        this study, or snapshots are asked for with it.
+        If the folder is another study's, an arm cannot be run as it is, or workers or known results cannot be had.
     """
     begun = time.monotonic()
-    fields = plain(execution)
-    if known is not None:
-        known_arms(study, known, snapshots=bool(execution.snapshots))
+    check_study(study, folder, execution, known)
     data = check_arms(study.arms(), execution, display)
     open_folder(folder, study)
+    link_arms(folder, study, data)
     if known is not None:
-        display.note(f"{recall(folder, study, data, known)} arms are those of {known}")
-    open_arms = [
-        arm for arm in study.arms() if not is_settled(arm_folder(folder, arm.fingerprint), options.retries)
-    ]
-    if not open_arms:
-        return "done"
-    plan = Plan(
-        str(folder.resolve()),
-        {arm.fingerprint: to_dict(arm.recipe) for arm in open_arms},
-        fields,
-        options.retries,
-        secrets.token_hex(6),
-    )
-    return _Sweep(study, folder, plan, options, display, begun).run(open_arms)
+        display.note(f"{reuse_results(folder, study, data, known)} arms are reused from {known}")
+    board = Board(folder.resolve(), study, options.retries)
+    return _Sweep(board, execution, options, display, begun).run()
 
 
-def plain(execution: Execution) -> dict[str, Any]:
-    """Return an execution as plain data.
+def check_study(study: Study, folder: Path, execution: Execution, known: Path | None) -> None:
+    """Check what can be checked without reading the text.
 
-    >>> plain(Execution(device="cpu", cache=Path("/cache")))["cache"]
-    '/cache'
+    Raises
+    ------
+    InputError
+        As `run_sweep`.
     """
-    fields = dataclasses.asdict(execution)
-    return fields | {"cache": str(execution.cache.resolve()) if execution.cache else None}
+    before = read_folder(folder)
+    if before is not None:
+        checked_changes(folder, before, study)
+    if known is not None:
+        require(not execution.snapshots, "known", known, "none with --snapshots: a summary has no weights")
+        known_results(study, known)
 
 
 def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
-    """Find before the first arm what would stop one of them: its data, its micro-batches; local text is tokenized.
-
-    Returns
-    -------
-    dict
-        The fingerprint of each local text.
+    """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them.
 
     Raises
     ------
@@ -149,130 +142,157 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> d
         execution.rows_at_a_time(training.batch_size, ranks=1)
         most, rows = needed.get(arm.recipe.data, (0, model.vocabulary))
         needed[arm.recipe.data] = max(most, training.steps * training.batch_size), min(rows, model.vocabulary)
-    found = {}
-    for data, (sequences, vocabulary) in needed.items():
-        if not data.streamed:
-            opened = open_data(
-                data,
-                seed=0,
-                sequences=sequences,
-                vocabulary=vocabulary,
-                cache=execution.cache,
-                progress=display.prepare,
-            )
-            found[data] = opened.fingerprint
-    return found
+    return {
+        data: open_data(
+            data,
+            seed=0,
+            sequences=sequences,
+            vocabulary=vocabulary,
+            cache=execution.cache,
+            progress=display.prepare,
+        ).fingerprint
+        for data, (sequences, vocabulary) in needed.items()
+    }
 
 
 class _Sweep:
     """One call of `run_sweep`, once everything is checked."""
 
     def __init__(
-        self, study: Study, folder: Path, plan: Plan, options: Options, display: Display, begun: float
+        self, board: Board, execution: Execution, options: Options, display: Display, begun: float
     ) -> None:
-        self.folder, self.plan, self.options, self.display = folder, plan, options, display
-        self.board = Board(folder, study, options.retries)
+        self.board, self.folder, self.options, self.display = board, board.folder, options, display
+        self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
         self.deadline = None if options.budget is None else begun + 60 * options.budget
-        self.processes: list[Process] = []
+        self.name = secrets.token_hex(6)
+        # All workers see the file, wherever they run; and only this machine's clock decides.
+        self.stop_file = self.folder / f"stop-{self.name}"
+        self.states = self.board.states()
+        self.watch, self.stopping = Watch(), False
+        self.workers: Sequence[Worker] = ()
+        self.idle: list[int] = []
+        self.running: dict[Future[Ending], tuple[int, Arm]] = {}
+        self.starts: Counter[int] = Counter()
+        self.reason = ""
+        self.not_before: dict[str, float] = {}
 
-    def run(self, open_arms: Sequence[Arm]) -> Literal["done", "stopped"]:
-        """Start the workers and watch them."""
-        from experiments.signals import Interruption
-
-        ends: list[dict[str, Any]] = []
+    def run(self) -> Literal["done", "stopped"]:
+        """Hand out jobs until there is a reason to end."""
+        open_arms = self._open_arms()
+        if not open_arms:
+            return "done"
         try:
-            with Interruption() as interruption:
-                workers = self._workers(open_arms)
-                if interruption.name:
-                    return "stopped"
-                self.display.arms(self.board.arms, self.board.states())
-                with ThreadPoolExecutor(max(1, len(self.processes))) as threads:
-                    try:
-                        ends = self._watch(self._start(threads, workers), interruption)
-                    except Exception:
-                        # Whatever it is: the workers save before it is told.
-                        self.plan.stop_file.touch()
-                        raise
-                    except BaseException:
-                        # Threads wait for their processes: those must end first.
-                        self.plan.stop_file.touch()
-                        self._close()
-                        raise
+            with Interruption() as interruption, self._all_workers(len(open_arms)) as self.workers:
+                self.idle = list(range(len(self.workers)))
+                try:
+                    self._loop(interruption)
+                except BaseException as error:
+                    self.stop_file.touch()
+                    if isinstance(error, Exception):  # whatever it is: the workers save first
+                        wait(self.running)
+                    raise
         finally:
-            self._close()
-            self.plan.stop_file.unlink(missing_ok=True)
-        return self._checked(ends)
+            self.stop_file.unlink(missing_ok=True)
+        return "stopped" if self._open_arms() else "done"
 
-    def _close(self) -> None:
-        for process in self.processes:
-            process.close(kill=True)
+    def _all_workers(self, arms: int) -> AbstractContextManager[Sequence[Worker]]:
+        from joblib import cpu_count
 
-    def _workers(self, open_arms: Sequence[Arm]) -> int | None:
-        """Return how many workers to use, measured if that is asked for; None leaves it to the cluster."""
-        asked = None if isinstance(self.options.workers, str) else self.options.workers
-        if self.options.backend != "local":
-            return asked
-        if asked is None:
-            self.display.note("measuring arms an hour with 1, 2, 4, … workers")
-            rows = best_workers(
-                self.folder,
-                open_arms[0],
-                self.plan.execution,
-                len(open_arms),
-                self.processes,
-                again=self.options.workers == "measure",
-            )
-            if rows:
-                self.display.table(rows)
-            asked = fastest(rows)
-        asked = min(asked, len(open_arms))
-        self.processes += [Process() for _ in range(asked - len(self.processes))]
-        while len(self.processes) > asked:
-            self.processes.pop().close()
-        return asked
+        options, execution = self.options, self.execution
+        count = min(options.workers or gpus(execution) or 1, arms)
+        threads = 1 if options.cluster else max(1, cpu_count() // count)
+        self.execution = dataclasses.replace(execution, threads=execution.threads or threads)
+        if options.cluster is None:
+            return local_workers(count)
+        on_cpu = execution.device == "cpu"
+        return cluster_workers(options.cluster, options.workers, options.retries, on_cpu=on_cpu)
 
-    def _start(self, threads: ThreadPoolExecutor, workers: int | None) -> list[Future[Any]]:
-        left = None if self.deadline is None else self.deadline - time.monotonic()
-        plan = dataclasses.replace(self.plan, seconds=left)
-        options = self.options
-        if options.backend != "local":
-            execution = {**plan.execution, "threads": plan.execution["threads"] or 1}
-            plan = dataclasses.replace(plan, execution=execution)
-            note = self.display.note
-            return [threads.submit(run_on_cluster, plan, workers, options.backend, options.address, note)]
-        execution = {**plan.execution, "threads": threads_of(len(self.processes), plan.execution)}
-        told = dataclasses.asdict(dataclasses.replace(plan, execution=execution))
-        return [
-            threads.submit(keep_working, told, index, process, self.display.note)
-            for index, process in enumerate(self.processes)
-        ]
-
-    def _watch(self, futures: Sequence[Future[Any]], interruption: Any) -> list[dict[str, Any]]:
-        pending, said, pause = set(futures), False, POLL
-        while pending:
-            pending = wait(pending, timeout=pause).not_done
+    def _loop(self, interruption: Interruption) -> None:
+        while True:
             looked = time.process_time()
-            # A file server that is away: if it stays away, the workers will say so.
-            with suppress(OSError):
-                self.display.arms(self.board.arms, self.board.states())
+            open_arms = self._open_arms()
+            self._stop_if_asked(interruption)
+            if not self.stopping:
+                self._submit(open_arms)
+            if not self.running:
+                if self.stopping or not open_arms:
+                    return
+                if not self.idle:
+                    raise RuntimeError(f"worker processes end before they begin an arm: {self.reason}")
             # Looking at hundreds of arms must not keep a core from the workers.
             pause = min(10 * POLL, max(POLL, _IDLE * (time.process_time() - looked)))
-            late = self.deadline is not None and time.monotonic() > self.deadline
-            if (interruption.name or late or self.display.lost) and not said:
-                said = True
-                # All workers see the file, wherever they run; and only this machine's clock decides.
-                self.plan.stop_file.touch()
-                self.display.note(f"{interruption.name or 'out of time'}: arms are being saved")
-        results = [future.result() for future in futures]
-        return [end for result in results for end in (result if isinstance(result, list) else [result])]
+            if self.running:
+                for future in wait(self.running, timeout=pause, return_when=FIRST_COMPLETED).done:
+                    self._collect(future)
+            else:  # other sweeps have the rest
+                time.sleep(pause)
 
-    def _checked(self, ends: Sequence[dict[str, Any]]) -> Literal["done", "stopped"]:
-        """Return how the sweep ended, or raise what kept its workers from what is left."""
-        if all(is_settled(arm_folder(self.folder, name), self.plan.retries) for name in self.plan.arms):
-            return "done"
-        for end in ends:
-            if end["ended"] == "refused":
-                raise InputError(*end["error"])
-            if end["ended"] == "broken":
-                raise RuntimeError(f"worker processes end before they begin an arm: {end['error']}")
-        return "stopped"
+    def _open_arms(self) -> list[Arm]:
+        # A file server that is away: if it stays away, the workers fail.
+        with suppress(OSError):
+            self.states = self.board.states()
+        self.display.arms(self.board.arms, self.states)
+        pairs = zip(self.board.arms, self.states, strict=True)
+        return [arm for arm, state in pairs if state.state not in ENDED]
+
+    def _stop_if_asked(self, interruption: Interruption) -> None:
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        if (interruption.name or late or self.display.stderr.lost) and not self.stopping:
+            self.stopping = True
+            self.stop_file.touch()
+            self.display.note(f"{interruption.name or 'out of time'}: arms are being saved")
+
+    def _submit(self, open_arms: Sequence[Arm]) -> None:
+        """Give every idle worker an arm that nobody has."""
+        busy = {arm.fingerprint for _, arm in self.running.values()}
+        for arm in open_arms:
+            name = arm.fingerprint
+            if not self.idle:
+                return
+            if name in busy or time.monotonic() < self.not_before.get(name, 0.0):
+                continue
+            run = arm_folder(self.folder, name).resolve()
+            try:
+                after = self.watch.free_after(run)
+            except OSError as error:  # a file server that is away, perhaps
+                self.display.note(f"{run}: {one_line(error)}")
+                self.not_before[name] = time.monotonic() + LIMIT
+                continue
+            if after is None or (run / "result.json").exists():
+                continue
+            slot = self.idle.pop(0)
+            job = Job(arm.recipe, run, after, self.name, self.stop_file, self.execution, slot)
+            self.running[self.workers[slot].submit(job)] = slot, arm
+
+    def _collect(self, future: Future[Ending]) -> None:
+        """Take note of how a job ended."""
+        slot, arm = self.running.pop(future)
+        try:
+            ending = future.result()
+        except Exception as error:  # the process has crashed, or met a file server that is away
+            ending, self.reason = "failed", one_line(error)
+            self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1
+            then = "started anew" if self.starts[slot] < STARTS else "not started again"
+            self.display.note(f"worker {slot} has ended, it is {then}: {self.reason}")
+        else:
+            self.starts[slot] = 0
+        if ending == "failed":
+            self.workers[slot].kill()
+        # A cluster tries the jobs of a dead worker again by itself: they meet the lease that it left.
+        if ending == "taken" and not self._charge(arm, "its worker is gone"):
+            self.not_before[arm.fingerprint] = time.monotonic() + LIMIT
+        if self.starts[slot] < STARTS:
+            self.idle.append(slot)
+
+    def _charge(self, arm: Arm, reason: str) -> bool:
+        """Record the end of a process that was at an arm with the arm; return whether it had begun it."""
+        run, charged = arm_folder(self.folder, arm.fingerprint).resolve(), False
+        with suppress(OSError):
+            recorded = {attempt.lease for attempt in read_failures(run)}
+            # Another worker may have taken the arm over already: not only the newest lease counts.
+            for lease in leases(run):
+                own = lease.holder.sweep == self.name and not lease.released
+                if own and lease.holder.token not in recorded:
+                    record_failure(run, lease.holder.token, f"the process ended: {reason}")
+                    charged = True
+        return charged

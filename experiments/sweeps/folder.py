@@ -3,27 +3,47 @@
 | path | what |
 |---|---|
 | study.json | the resolved study, its fingerprint, and a dated history of what was added to it |
-| arms/FINGERPRINT/ | a run's folder, with claims/ and, of failed attempts, attempts.jsonl |
-| workers.json | measured arms an hour against the number of workers |
+| arms/FINGERPRINT | a link to a run's folder in the store, see `arms` |
 | analysis.json, summary.json | the outcome, when all arms are done |
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from experiments.records import differences
+from experiments.fields import differences
+from experiments.reading import Schema, read_json, write_json
+from experiments.records import read_metrics
 from experiments.sweeps.arms import arm_folder
-from experiments.sweeps.study import Study, study_from_dict, study_to_dict
-from gradpower.tools.errors import InputError, require
-from gradpower.tools.files import require_folder, write_file
+from experiments.sweeps.study import Study
+from gradpower.tools.errors import InputError
+from gradpower.tools.files import require_folder
 
-SCHEMA = {"name": "gradpower/study", "version": 1}
+SCHEMA = Schema("gradpower/study")
+
+
+class Addition(TypedDict):
+    """What was added to a study after it was declared, in words such as "seeds 3, 4"; and how many arms were done."""
+
+    date: str
+    added: str
+    finished: int
+
+
+# An entry of the history in study.json: the fingerprint before, what changed, and what of it was added.
+Change = TypedDict("Change", {"time": str, "from": str, "changes": list[str], "added": str, "finished": int})
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    fingerprint: str
+    created: str
+    study: Study
+    history: tuple[Change, ...]
 
 
 def default_folder(study: Study) -> Path:
@@ -44,51 +64,30 @@ def read_folder(folder: Path) -> Study | None:
     InputError
         If its study.json is none.
     """
-    content = _read(folder / "study.json")
-    return None if content is None else _study_of(folder, content)
+    content = _read(folder)
+    return None if content is None else content.study
 
 
-def _study_of(folder: Path, content: Mapping[str, Any]) -> Study:
-    try:
-        return study_from_dict(content["study"])
-    except InputError as error:
-        raise InputError("output", folder / "study.json", f"a study that can be ({error})") from None
-
-
-def read_additions(folder: Path) -> list[dict[str, Any]]:
+def read_additions(folder: Path) -> list[Addition]:
     """Return what was added to the study in a folder after it was declared, oldest first.
-
-    Returns
-    -------
-    list of dict
-        `date`; `added`, in words such as "seeds 3, 4"; and `finished`, the number of arms that had a result before.
 
     Raises
     ------
     InputError
         If its study.json is none.
     """
-    content = _read(folder / "study.json") or {"history": []}
+    content = _read(folder)
+    history = () if content is None else content.history
     return [
-        {"date": str(entry["time"])[:10], "added": str(entry["added"]), "finished": int(entry["finished"])}
-        for entry in content["history"]
-        if entry.get("added")
+        Addition(date=entry["time"][:10], added=entry["added"], finished=entry["finished"])
+        for entry in history
+        if entry["added"]
     ]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError("output", path, "a file of schema gradpower/study, version 1")
-    history = content.get("history")
-    whole = "study" in content and isinstance(history, list) and all(isinstance(row, dict) for row in history)
-    require(whole, "output", path, "a whole study.json, with `study` and `history`")
-    return content
+def _read(folder: Path) -> _File | None:
+    path = folder / "study.json"
+    return read_json(path, _File, SCHEMA, "output") if path.exists() else None
 
 
 def open_folder(folder: Path, study: Study) -> None:
@@ -104,24 +103,23 @@ def open_folder(folder: Path, study: Study) -> None:
     require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "study.lock"):
-        content = _read(folder / "study.json")
+        content = _read(folder)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        history: list[dict[str, Any]] = [] if content is None else content["history"]
-        if content is not None:
-            old = _study_of(folder, content)
-            if old.fingerprint == study.fingerprint:
-                return
-            entry = {"time": now, "from": old.fingerprint, "changes": checked_changes(folder, old, study)}
-            finished = sum(1 for _ in folder.glob("arms/*/result.json"))
-            history = [*history, entry | {"added": additions(old, study), "finished": finished}]
-        made = {
-            "schema": SCHEMA,
-            "fingerprint": study.fingerprint,
-            "created": now if content is None else content.get("created", now),
-            "study": study_to_dict(study),
-            "history": history,
-        }
-        write_file(folder / "study.json", json.dumps(made, indent=1) + "\n")
+        if content is None:
+            content = _File(study.fingerprint, now, study, ())
+        elif content.study.fingerprint == study.fingerprint:
+            return
+        else:
+            old = content.study
+            change: Change = {
+                "time": now,
+                "from": old.fingerprint,
+                "changes": checked_changes(folder, old, study),
+                "added": additions(old, study),
+                "finished": sum(1 for _ in folder.glob("arms/*/result.json")),
+            }
+            content = _File(study.fingerprint, content.created, study, (*content.history, change))
+        write_json(folder / "study.json", content, SCHEMA)
 
 
 def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
@@ -136,9 +134,9 @@ def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
         If they are not allowed.
     """
     changed = changes(old, new)
-    arms = [arm_folder(folder, arm.fingerprint) for arm in old.arms()]
-    begun = any(path.exists() for path in arms)
-    seen = any(_has_validation_loss(path) for path in arms)
+    runs = [arm_folder(folder, arm.fingerprint) for arm in old.arms()]
+    begun = any(run.exists() for run in runs)
+    seen = any((run / "result.json").exists() or _has_validation_loss(run) for run in runs)
     kept = {arm.fingerprint for arm in old.arms()} <= {arm.fingerprint for arm in new.arms()}
     if begun and (old.name != new.name or not kept):
         why = "the folder holds arms of another study, or of this one before it changed"
@@ -149,12 +147,8 @@ def checked_changes(folder: Path, old: Study, new: Study) -> list[str]:
     raise InputError("study", new.name, f"the study of {folder / 'study.json'}: {why} ({'; '.join(changed)})")
 
 
-def _has_validation_loss(arm: Path) -> bool:
-    metrics = arm / "metrics.jsonl"
-    # As text: a line that is being written by another process is no line yet.
-    return (arm / "result.json").exists() or (
-        metrics.exists() and '"validation_loss"' in metrics.read_text(encoding="utf-8", errors="replace")
-    )
+def _has_validation_loss(run: Path) -> bool:
+    return any("validation_loss" in row for row in read_metrics(run))
 
 
 def additions(old: Study, new: Study) -> str:
@@ -166,12 +160,12 @@ def additions(old: Study, new: Study) -> str:
     'seeds 2, 3'
     """
     before, after = _flat(old), _flat(new)
-    found = {"seeds": [seed for seed in new.seeds if seed not in old.seeds]}
+    added = {"seeds": [seed for seed in new.seeds if seed not in old.seeds]}
     for axis in new.axes:
         name = next(iter(axis))
         known = before.get(name, [])
-        found[name] = [value for value in after[name] if not isinstance(known, list) or value not in known]
-    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in found.items() if values)
+        added[name] = [value for value in after[name] if not isinstance(known, list) or value not in known]
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in added.items() if values)
 
 
 def changes(old: Study, new: Study) -> list[str]:

@@ -34,7 +34,7 @@ class Rule:
 
     compared: str
     """Dotted name of the field whose values are compared …"""
-    baseline: float
+    baseline: float | int
     """… with this one of them."""
     within: str | None = None
     """Field at each of whose values the comparison is made separately."""

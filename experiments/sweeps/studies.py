@@ -8,8 +8,7 @@ from pathlib import Path
 
 from experiments.recipes import recipe
 from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import RATE, Study
-from experiments.sweeps.study_files import read_study
+from experiments.sweeps.study import RATE, Study, read_study
 from gradpower.tools.errors import InputError, require
 
 

@@ -7,12 +7,17 @@ import hashlib
 import itertools
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
-from experiments.fields import from_dict, get_field, require_field, to_dict, with_fields
+from experiments.fields import FIELDS, get_field, require_field, with_fields
+from experiments.reading import DAMAGED, convert, one_line
+from experiments.recipes import recipe
+from experiments.records import read_recipe
 from experiments.settings import Recipe
 from experiments.sweeps.rule import Rule
 from gradpower.tools.errors import InputError, require
@@ -110,8 +115,8 @@ class Study:
             require(len(axis) > 0, "axes", dict(axis), "one field or more in an axis")
             lengths = {name: len(values) for name, values in axis.items()}
             same = len(set(lengths.values())) == 1 and min(lengths.values()) > 0
-            told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-            require(same, "axes", told, "equally many values, one or more, for the fields of one axis")
+            shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+            require(same, "axes", shown, "equally many values, one or more, for the fields of one axis")
 
     def _check_rule(self) -> None:
         axis_of = {name: index for index, axis in enumerate(self.axes) for name in axis}
@@ -122,8 +127,8 @@ class Study:
             )
         compared, within = self.rule.compared, self.rule.within
         values = list(self.axes[axis_of[compared]][compared])
-        told = f"one of the values of {compared}: {', '.join(map(str, values))}"
-        require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, told)
+        allowed = f"one of the values of {compared}: {', '.join(map(str, values))}"
+        require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, allowed)
         together = within is not None and axis_of[within] == axis_of[compared]
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
@@ -156,57 +161,66 @@ class Study:
             [dict(zip(axis, values, strict=True)) for values in zip(*axis.values(), strict=True)]
             for axis in self.axes
         ]
-        made: dict[str, Arm] = {}
+        arms: dict[str, Arm] = {}
         for seed, *parts in itertools.product(self.seeds, *points):
             changes = {name: value for part in parts for name, value in part.items()}
-            recipe = with_fields(self.recipe, {**self.fields, **changes, SEED: seed})
-            arm = Arm(recipe, {name: get_field(recipe, name) for name in changes}, seed)
-            if arm.fingerprint in made:
-                told = ", ".join(f"{name} = {value}" for name, value in arm.values.items())
-                raise InputError("axes", f"{told}, seed {seed}", "every combination once")
-            made[arm.fingerprint] = arm
-        return tuple(made.values())
+            whole = with_fields(self.recipe, {**self.fields, **changes, SEED: seed})
+            arm = Arm(whole, {name: get_field(whole, name) for name in changes}, seed)
+            if arm.fingerprint in arms:
+                values = ", ".join(f"{name} = {value}" for name, value in arm.values.items())
+                raise InputError("axes", f"{values}, seed {seed}", "every combination once")
+            arms[arm.fingerprint] = arm
+        return tuple(arms.values())
 
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of all of it: equal for equal studies."""
-        text = json.dumps(study_to_dict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def study_to_dict(study: Study) -> dict[str, Any]:
-    """Return a study as plain data, for JSON, with all settings of its base recipe.
+@dataclass(frozen=True)
+class _File:
+    """What a TOML file holds: a `Study` whose recipe is named."""
 
-    >>> from experiments.recipes import recipe
-    >>> study = Study("s", recipe("pocket"), [{"optimizer.power": [1, 2]}], Rule("optimizer.power", 1))
-    >>> study_from_dict(study_to_dict(study)).fingerprint == study.fingerprint
-    True
-    """
-    return {
-        "name": study.name,
-        "recipe": to_dict(study.recipe),
-        "fields": dict(study.fields),
-        "axes": [{name: list(values) for name, values in axis.items()} for axis in study.axes],
-        "seeds": list(study.seeds),
-        "rule": dataclasses.asdict(study.rule),
-    }
+    name: str
+    recipe: str
+    axes: Sequence[Mapping[str, Sequence[Any]]]
+    rule: Rule
+    seeds: Sequence[int] = (0, 1, 2)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def study_from_dict(content: Mapping[str, Any]) -> Study:
-    """Return the study that `study_to_dict` wrote.
+def read_study(path: Path) -> Study:
+    """Return the study that a TOML file describes.
+
+    Its `recipe` is the name of a recipe, or the path of a run's recipe.json beside the file. TOML has no empty value:
+    the text "none" stands for it where a field may be none.
 
     Raises
     ------
     InputError
-        If it is none that can be, or has what this version does not know.
+        If the file cannot be read, a key is unknown, missing or of another kind, or the study is none that can be.
     """
-    allowed = "a study of name, recipe, fields, axes, seeds and rule"
-    require(isinstance(content, Mapping), "study", content, allowed)
     try:
-        parts = {name: content[name] for name in ("name", "axes", "seeds", "fields")}
-        known = {field.name for field in dataclasses.fields(Rule)}
-        for name in content["rule"]:
-            require(name in known, "rule", name, f"one of {', '.join(sorted(known))}")
-        return Study(recipe=from_dict(content["recipe"]), rule=Rule(**content["rule"]), **parts)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError("study", f"{type(error).__name__}: {error}", allowed) from None
+        content = convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
+        is_file = content.recipe.endswith(".json")
+        return Study(
+            name=content.name,
+            recipe=read_recipe(path.parent / content.recipe) if is_file else recipe(content.recipe),
+            axes=[
+                {name: tuple(_value(name, value) for value in values) for name, values in axis.items()}
+                for axis in content.axes
+            ],
+            rule=content.rule,
+            seeds=tuple(content.seeds),
+            fields={name: _value(name, value) for name, value in content.fields.items()},
+        )
+    except (OSError, *DAMAGED) as error:
+        allowed = f"the TOML file of a study, dotted names in quotes ({one_line(error)})"
+        raise InputError("study", path, allowed) from None
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a field's value; the text none as no value, where the field may have none."""
+    return None if value == "none" and type(None) in get_args(FIELDS[require_field(name)]) else value

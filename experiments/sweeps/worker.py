@@ -1,217 +1,242 @@
-"""What a worker process does: claim an arm, train it, claim the next one, until none is left.
-
-Workers are handed plain data and hand plain data back, so that any of joblib's backends can carry them.
-"""
+"""What trains arms: one job at a time in a process that stays for many, here or on a Dask cluster."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from experiments.execution import Execution
-from experiments.fields import from_dict
-from experiments.records import locked
-from experiments.sweeps.arms import arm_folder, is_settled, record_failure
-from experiments.sweeps.claims import LIMIT, Claim, ClaimLost, Watch, claim
-from gradpower.tools.errors import InputError
+from experiments.reading import one_line
+from experiments.records import FolderInUse
+from experiments.settings import Recipe
+from experiments.sweeps.arms import record_failure
+from experiments.sweeps.leases import HeldLease, LeaseLost, acquire
+from gradpower.tools.errors import InputError, require
 
 POLL = 1.0
-# Held while a worker is at work in this process.
-ALONE = threading.Lock()
+CONNECT = 8.0
+# Held while a job is at work in this process: two would share torch's random numbers.
+_ALONE = threading.Lock()
+_ORPHANED = threading.Event()
+
+Ending = Literal["completed", "diverged", "paused", "taken", "failed"]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the workers of one sweep are told, as plain data can hold it.
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """An arm to train.
 
     Attributes
     ----------
-    folder : str
-        The study's, absolute.
-    arms : dict
-        Recipes as plain data by fingerprint, in the order in which they are to be tried.
-    execution : dict
-        The fields of `Execution`.
-    retries : int
-        How often an arm is tried again after a failure.
+    recipe : Recipe
+        What to train.
+    folder : Path
+        The run's, absolute.
+    after : int
+        Number of the lease after which the run may be taken, see `leases.acquire`.
     sweep : str
-        A random name of this sweep: its claims bear it, and the file `stop-NAME` ends it.
-    seconds : float or None
-        Time left from when a worker gets this.
-    parent : int or None
-        Process without which a worker is not to go on, if it is to run in a process of its own.
+        Name of the sweep, which its leases bear.
+    stop_file : Path
+        The file whose existence tells all workers to save and leave.
+    execution : Execution
+        Where and how.
+    slot : int
+        Number of the worker: of several GPUs, it takes that number's.
     """
 
-    folder: str
-    arms: dict[str, dict[str, Any]]
-    execution: dict[str, Any]
-    retries: int
+    recipe: Recipe
+    folder: Path
+    after: int
     sweep: str
-    seconds: float | None = None
-    parent: int | None = None
-
-    @property
-    def stop_file(self) -> Path:
-        """The file whose being there tells all workers to save and leave."""
-        return Path(self.folder) / f"stop-{self.sweep}"
+    stop_file: Path
+    execution: Execution
+    slot: int = 0
 
 
-def work(plan: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """Run arms until none is left to run, and return how it ended.
+def run_job(job: Job) -> Ending:
+    """Train an arm, and return how it ended: "taken", if another worker has it, or "failed", which is recorded."""
+    with _ALONE:
+        lease = acquire(job.folder, job.after, job.sweep)
+        if lease is None:
+            return "taken"
+        with lease:
+            return _train(job, lease)
+
+
+def _train(job: Job, lease: HeldLease) -> Ending:
+    from experiments.training import train
+
+    looked = 0.0
+
+    def stop() -> bool:
+        nonlocal looked
+        if time.monotonic() - looked < POLL:
+            return False
+        looked = time.monotonic()
+        # A run that is another's must be left without a last checkpoint: the folder is that worker's.
+        lease.require()
+        return _ORPHANED.is_set() or job.stop_file.exists()
+
+    try:
+        execution = on_gpu(job.execution, job.slot)
+        return train(job.recipe, job.folder, execution=execution, stop=stop).status
+    except (LeaseLost, FolderInUse):
+        return "taken"
+    except Exception as error:
+        record_failure(job.folder, lease.token, error)
+        return "failed"
+
+
+def gpus(execution: Execution) -> int:
+    """Return over how many GPUs arms are spread.
+
+    >>> gpus(Execution(device="cpu"))
+    0
+    """
+    import torch
+
+    any_gpu = execution.device in ("auto", "cuda") and torch.cuda.is_available()
+    return torch.cuda.device_count() if any_gpu else 0
+
+
+def on_gpu(execution: Execution, slot: int) -> Execution:
+    """Return the execution of one worker: of several GPUs, each gets one in turn.
+
+    >>> on_gpu(Execution(device="cpu"), 3).device
+    'cpu'
+    """
+    count = gpus(execution)
+    return dataclasses.replace(execution, device=f"cuda:{slot % count}") if count > 1 else execution
+
+
+class LocalWorker:
+    """A process of this machine for one job at a time, started with its first.
+
+    An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was.
+    """
+
+    def __init__(self) -> None:
+        self._executor: Any = None
+
+    def submit(self, job: Job) -> Future[Ending]:
+        """Begin a job."""
+        if self._executor is None:
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            self._executor = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
+        future: Future[Ending] = self._executor.submit(run_job, job)
+        return future
+
+    def kill(self) -> None:
+        """End the process at once; the next job starts another one."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+
+def _prepare() -> None:
+    # Ctrl-C goes to every process of a terminal; between arms, workers leave it to the sweep.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent is gone, once the arm it may be at is saved."""
+    while os.getppid() == parent:
+        time.sleep(POLL)
+    _ORPHANED.set()
+    with _ALONE:
+        os._exit(1)
+
+
+@contextmanager
+def local_workers(count: int) -> Iterator[Sequence[Worker]]:
+    """Yield workers of this machine, and kill them in the end: a sweep that ends well leaves none at work."""
+    workers = [LocalWorker() for _ in range(count)]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+class ClusterWorker:
+    """A place for one job at a time on a Dask cluster, which starts its processes itself."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def submit(self, job: Job) -> Future[Ending]:
+        """Begin a job."""
+        return self._executor.submit(run_job, job)
+
+    def kill(self) -> None:
+        """Leave it to the cluster."""
+
+
+Worker = LocalWorker | ClusterWorker
+
+
+@contextmanager
+def cluster_workers(
+    address: str, count: int | None, retries: int, *, on_cpu: bool
+) -> Iterator[Sequence[Worker]]:
+    """Yield places for jobs on a Dask cluster.
+
+    The store must be on a file system that all nodes share, and the code installed on each. Where workers of the
+    cluster offer a resource GPU, a job takes one.
 
     Parameters
     ----------
-    plan : mapping
-        The fields of a `Plan`.
-    index : int
-        Number of the worker: of several GPUs, it takes that number's.
-
-    Returns
-    -------
-    dict
-        `ended`: "done" (every arm has a result, or has failed once too often), "stopped", "failed" (this process has
-        seen an exception, and another one should take over) or "refused"; the `error` of what was refused, as the
-        parts of an InputError; and `trained`, the arms that it finished.
-    """
-    from experiments.signals import Interruption
-
-    if not ALONE.acquire(blocking=False):
-        refused = ("backend", "a worker of several threads", "workers of one thread each (--nthreads 1)")
-        return {"ended": "refused", "error": refused, "trained": []}
-    try:
-        with Interruption() as interruption:
-            return _Worker(Plan(**plan), index, interruption).run()
-    except InputError as error:
-        # As its parts: the exception itself does not survive the way to another process.
-        return {"ended": "refused", "error": (error.argument, str(error.value), error.allowed), "trained": []}
-    finally:
-        ALONE.release()
-
-
-def execution_of(fields: Mapping[str, Any], index: int) -> Execution:
-    """Return the execution of one worker: of several GPUs, each gets one in turn.
+    address : str
+        The scheduler's.
+    count : int, optional
+        How many; as many as there is room for, if not given.
+    retries : int
+        How often Dask tries a job again that could not be run.
+    on_cpu : bool
+        Leave GPUs alone.
 
     Raises
     ------
     InputError
-        If the device is not there.
-
-    Examples
-    --------
-    >>> execution_of({"device": "cpu", "threads": 1}, 3).device
-    'cpu'
+        If there is no cluster at the address, it has no room for so many, or its workers have several threads.
     """
-    import torch
-
-    cache = fields.get("cache")
-    lists = {name: tuple(fields.get(name, ())) for name in ("snapshots", "trackers")}
-    made = Execution(**{**fields, **lists, "cache": cache and Path(cache)})
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if made.device in ("auto", "cuda") and gpus > 1:
-        return dataclasses.replace(made, device=f"cuda:{index % gpus}")
-    return made
-
-
-class _Worker:
-    """One worker at one plan."""
-
-    def __init__(self, plan: Plan, index: int, interruption: Any) -> None:
-        self.plan, self.index, self.interruption = plan, index, interruption
-        self.folder = Path(plan.folder)
-        self.execution = execution_of(plan.execution, index)
-        self.deadline = None if plan.seconds is None else time.monotonic() + plan.seconds
-        self.watch = Watch()
-        self.open = list(plan.arms)
-        self.trained: list[str] = []
-        self._looked = 0.0
-        self._busy: dict[str, float] = {}
-
-    def run(self) -> dict[str, Any]:
-        """Run arms until there is a reason not to."""
-        ended = None
-        while ended is None:
-            self.open = [name for name in self.open if not self._is_settled(name)]
-            if not self.open:
-                ended = "done"
-            elif self._must_stop():
-                ended = "stopped"
-            else:
-                ended = self._run_one()
-        return {"ended": ended, "error": None, "trained": self.trained}
-
-    def _is_settled(self, name: str) -> bool:
-        return is_settled(arm_folder(self.folder, name), self.plan.retries)
-
-    def _run_one(self) -> str | None:
-        """Run the first arm that can be claimed; wait a little, if none can, for one to become free."""
-        for name in self.open:
-            own = arm_folder(self.folder, name)
-            if time.monotonic() < self._busy.get(name, 0.0):
-                continue
-            held = claim(own, self.watch, self._is_abandoned, sweep=self.plan.sweep, worker=self.index)
-            if held is None:
-                continue
-            with held:
-                # Since it was looked at, another worker may have finished it.
-                if self._is_settled(name):
-                    return None
-                # Looked at under the claim: the look itself holds the folder's lock for a moment.
-                if _is_idle(own):
-                    return self._train(name, own, held)
-                self._busy[name] = time.monotonic() + LIMIT
-        time.sleep(POLL)
-        return None
-
-    def _is_abandoned(self, own: Path) -> bool:
-        """Return whether a stale claim's holder is gone, not just suspended: it would lose steps that none can use."""
-        if _is_idle(own):
-            return True
-        self._busy[own.name] = time.monotonic() + LIMIT
-        return False
-
-    def _train(self, name: str, own: Path, held: Claim) -> str | None:
-        from experiments.training import train
-
-        def stop() -> bool:
-            now = time.monotonic()
-            if now - self._looked < POLL:
-                return False
-            self._looked = now
-            # An arm that is another's must be left without a last checkpoint: the folder is that worker's.
-            held.require()
-            return self._must_stop()
-
-        try:
-            recipe = from_dict(self.plan.arms[name])
-            outcome = train(recipe, own, execution=self.execution, deadline=self.deadline, stop=stop)
-        except ClaimLost:
-            return None
-        except Exception as error:
-            record_failure(own, held.token, error)
-            return "failed"
-        if outcome.status == "paused":
-            return "stopped"
-        self.trained.append(name)
-        return None
-
-    def _must_stop(self) -> bool:
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        orphaned = self.plan.parent is not None and os.getppid() != self.plan.parent
-        return late or orphaned or bool(self.interruption.name) or self.plan.stop_file.exists()
+    client = _client(address)
+    with client:
+        nodes = client.scheduler_info(n_workers=-1)["workers"].values()
+        threads = max((node["nthreads"] for node in nodes), default=0)
+        require(
+            threads == 1, "cluster", f"{threads} threads a worker", "workers with --nthreads 1, one or more"
+        )
+        offered = 0 if on_cpu else sum(int(node["resources"].get("GPU", 0)) for node in nodes)
+        room = offered or len(nodes)
+        require((count or 1) <= room, "workers", count, f"at most {room}, for which the cluster has room")
+        resources = {"GPU": 1} if offered else None
+        executor = client.get_executor(pure=False, retries=retries, resources=resources)
+        yield [ClusterWorker(executor) for _ in range(count or room)]
 
 
-def _is_idle(folder: Path) -> bool:
-    """Return whether no process of this machine trains in the folder, by `gradpower train` or without a heartbeat."""
-    if not (folder / "lock").exists():
-        return True
+def _client(address: str) -> Any:
+    import logging
+
     try:
-        with locked(folder):
-            return True
-    except InputError:
-        return False
+        import distributed
+    except ImportError:
+        allowed = "none, or an installation: pip install '.[cluster]' in the checkout"
+        raise InputError("cluster", address, allowed) from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    connect: Any = distributed.Client
+    try:
+        return connect(address, timeout=CONNECT)
+    except Exception as error:  # every kind of address that is none, from several libraries
+        allowed = f"the address of a running Dask scheduler, as tcp://127.0.0.1:8786 ({one_line(error)})"
+        raise InputError("cluster", address, allowed) from None

@@ -1,25 +1,28 @@
-"""Small studies for the tests, and worker processes that are none."""
+"""Small studies for the tests, and workers that are no processes."""
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.fields import to_dict
-from experiments.records import read_metrics, read_result
+from experiments.execution import Execution
+from experiments.records import RECIPE_SCHEMA, read_metrics, read_result
 from experiments.settings import Recipe
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
-from experiments.sweeps.worker import Plan
+from experiments.sweeps.worker import Job, run_job
 from tests.experiments.corpora import small_recipe
 
 TIMES = ("tokens_per_second", "mfu")
 POWER = "optimizer.power"
+STALE = OSError(errno.ESTALE, "Stale file handle", "leases")
 
 
 def small_study(
@@ -35,9 +38,7 @@ def toml_of(
     base: Recipe, path: Path, *, powers: Sequence[float] = (1.0, 1.2), seeds: Sequence[int] = (0, 1)
 ) -> Path:
     """Write a study of a recipe as TOML, the recipe beside it, and return the file."""
-    from experiments.records import RECIPE_SCHEMA
-
-    content = {"schema": RECIPE_SCHEMA, "recipe": to_dict(base)}
+    content = {"schema": RECIPE_SCHEMA._asdict(), "recipe": asdict(base)}
     (path.parent / "recipe.json").write_text(json.dumps(content))
     path.write_text(
         f'name = "small"\nrecipe = "recipe.json"\nseeds = {list(seeds)}\n'
@@ -46,40 +47,50 @@ def toml_of(
     return path
 
 
-def plan_of(study: Study, folder: Path, cache: Path, **more: Any) -> Plan:
-    """The plan of all arms of a study."""
-    execution = {"device": "cpu", "threads": 1, "log_every": 1, "cache": str(cache)} | more.pop(
-        "execution", {}
-    )
-    arms = {arm.fingerprint: to_dict(arm.recipe) for arm in study.arms()}
-    return Plan(str(folder), arms, execution, more.pop("retries", 2), more.pop("sweep", "test"), **more)
+def job_of(study: Study, folder: Path, cache: Path, index: int = 0, after: int = 0) -> Job:
+    """The job of one of a study's arms."""
+    arm = study.arms()[index]
+    execution = Execution(device="cpu", threads=1, log_every=1, cache=cache)
+    run = arm_folder(folder, arm.fingerprint).resolve()
+    return Job(arm.recipe, run, after, "test", folder / "stop-test", execution)
 
 
 def outcomes(folder: Path, study: Study) -> dict[str, Any]:
     """All numbers that a study's arms left behind, but times: results and every line of metrics."""
-    found = {}
+    numbers = {}
     for arm in study.arms():
-        own = arm_folder(folder, arm.fingerprint)
-        result = read_result(own) or {}
+        run = arm_folder(folder, arm.fingerprint)
+        result = asdict(read_result(run))
         parts = ("status", "final", "evaluations", "fingerprint", "data", "model")
-        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(own)]
-        found[arm.fingerprint] = ({part: result.get(part) for part in parts}, rows)
-    return found
+        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(run)]
+        numbers[arm.fingerprint] = ({part: result[part] for part in parts}, rows)
+    return numbers
 
 
-class Inline:
-    """Stands for `Process`, and makes the calls in this process."""
+class ThreadWorker:
+    """A worker in a thread of this process; the first jobs may end in an error of the file system."""
 
-    def call(self, function: Any, *arguments: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        first, *rest = arguments
-        if isinstance(first, Mapping) and first.get("parent") is not None:
-            first = {**first, "parent": os.getppid()}
-        try:
-            future.set_result(function(first, *rest))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
+    def __init__(self, errors: int = 0) -> None:
+        self.errors = errors
+        self._executor = ThreadPoolExecutor(1)
 
-    def close(self, *, kill: bool = False) -> None:
+    def submit(self, job: Job) -> Future[Any]:
+        self.errors -= 1
+        return self._executor.submit(_stale if self.errors >= 0 else run_job, job)
+
+    def kill(self) -> None:
         pass
+
+
+def _stale(job: Job) -> None:
+    raise STALE
+
+
+def given_workers(*workers: Any) -> Any:
+    """What stands for `local_workers`: these, or threads if there are none."""
+
+    @contextmanager
+    def local_workers(count: int) -> Iterator[list[Any]]:
+        yield list(workers) or [ThreadWorker() for _ in range(count)]
+
+    return local_workers

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweeps.outcome import read_outcome
-from experiments.sweeps.study_files import read_study
+from experiments.sweeps.results import read_outcome
+from experiments.sweeps.study import read_study
 
 FOLDER = Path(__file__).parents[2] / "results" / "batch_size" / "pocket"
 PARTS = sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -103,10 +103,10 @@ def test_two_processes_find_the_losses_of_one(alone, together, name):
     # A gradient that is all rounding could move its weight by up to lr, 6e-3, a step.
     assert farthest(folder, alone / name) < 1e-3
     result = read_result(folder)
-    assert result["hardware"]["ranks"] == 2
-    sizes = [[row["update_rms"] for row in read_result(run)["evaluations"]] for run in (folder, alone / name)]
+    assert result.hardware["ranks"] == 2
+    sizes = [[row["update_rms"] for row in read_result(run).evaluations] for run in (folder, alone / name)]
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
-    assert result["model"]["initial_weights"] == read_result(alone / name)["model"]["initial_weights"]
+    assert result.model["initial_weights"] == read_result(alone / name).model["initial_weights"]
     assert losses(paused) == losses(folder)
     assert farthest(paused, folder) == 0
 

@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import brentq
 
 from experiments.execution import Execution
+from experiments.fields import with_fields
 from experiments.models import build_model
 from experiments.noise import prediction
 from experiments.noise.measurement import SCHEMA, Settings, measure, read_measurement, write_measurement
@@ -21,6 +22,7 @@ from experiments.noise.prediction import Measured, predictions, why_not
 from experiments.noise.source import Source, find_source
 from experiments.noise.statistics import ShapeFit, second_shape
 from experiments.recipes import recipe
+from experiments.records import write_recipe
 from experiments.training import train
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
@@ -257,9 +259,8 @@ def test_a_checkpoint_is_measured_at_its_own_weights(text, here, tmp_path):
     (newest.checkpoint / "model.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match="a whole checkpoint"):
         newest.model()
-    (tmp_path / "recipe.json").write_text(
-        (tmp_path / "recipe.json").read_text().replace('"power": 1.0', '"power": 1.5')
-    )
+    (tmp_path / "recipe.json").unlink()
+    write_recipe(tmp_path, with_fields(made, {"optimizer.power": 1.5}))
     other = find_source(str(tmp_path), 4)
     with pytest.raises(InputError, match="a checkpoint of the recipe beside it"):
         other.model()

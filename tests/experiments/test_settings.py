@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from experiments.fields import FIELDS, from_dict, get_field, to_dict, with_fields
+from experiments.fields import FIELDS, get_field, with_fields
 from experiments.model_size import model_size, training_flops
 from experiments.models import build_model
+from experiments.reading import convert
 from experiments.recipes import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
 from experiments.settings import LARGEST_RATIO, Recipe
 from gradpower.learning_rates.blockwise import BLOCKS
@@ -22,7 +23,7 @@ POCKET = recipe("pocket")
 def test_recipes_go_through_json_unchanged(name):
     made = recipe(name)
     assert made.name == name
-    again = from_dict(json.loads(json.dumps(to_dict(made))))
+    again = convert(json.loads(json.dumps(dataclasses.asdict(made))), Recipe)
     assert again == made
     assert again.fingerprint == made.fingerprint
 
@@ -128,7 +129,7 @@ def test_settings_added_later_leave_fingerprints_alone():
 def test_every_field_of_every_section_has_a_name():
     assert set(FIELDS) == {
         f"{section}.{name}"
-        for section, fields in to_dict(POCKET).items()
+        for section, fields in dataclasses.asdict(POCKET).items()
         if section != "name"
         for name in fields
     }

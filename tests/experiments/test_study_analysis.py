@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from experiments.recipes import recipe
+from experiments.records import Final, RunResult, write_result
 from experiments.statistics import adjusted_p_values, crossing_test, detectable_difference, paired_difference
 from experiments.sweeps.analysis import write_analysis
 from experiments.sweeps.analysis_tables import tables, verdict_line
 from experiments.sweeps.folder import open_folder
 from experiments.sweeps.groups import free_fields
 from experiments.sweeps.judge import analyse
-from experiments.sweeps.outcome import read_outcome
-from experiments.sweeps.results import SUMMARY_SCHEMA, write_summary
+from experiments.sweeps.results import SUMMARY_SCHEMA, read_outcome, write_summary
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from gradpower.tools.errors import InputError
@@ -323,9 +323,8 @@ def run_folder(folder, study, results):
     for arm, result in zip(study.arms(), results, strict=True):
         run = folder / "arms" / arm.fingerprint
         run.mkdir(parents=True)
-        final = {"validation_loss": result.loss, "standard_error": result.standard_error}
-        content = {"schema": {"name": "gradpower/run", "version": 1}, "status": result.status, "final": final}
-        (run / "result.json").write_text(json.dumps(content))
+        final = Final(9, 9, result.loss, result.standard_error)
+        write_result(run, RunResult(result.status, arm.fingerprint, arm.recipe, final, {}, {}, {}))
 
 
 def test_folder_and_summary_give_the_same_outcome(tmp_path):
@@ -343,9 +342,9 @@ def test_folder_and_summary_give_the_same_outcome(tmp_path):
 def test_what_is_no_study(tmp_path):
     (tmp_path / "other.json").write_text('{"schema": 1}')
     for path in (tmp_path, tmp_path / "other.json", tmp_path / "nothing"):
-        with pytest.raises(InputError, match="the folder of a study, or its summary"):
+        with pytest.raises(InputError, match="gradpower/sweep"):
             read_outcome(path)
-    content = json.dumps({"schema": SUMMARY_SCHEMA, "arms": [{}]})
+    content = json.dumps({"schema": SUMMARY_SCHEMA._asdict(), "arms": [{}]})
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(InputError, match="summary"):
         read_outcome(tmp_path)

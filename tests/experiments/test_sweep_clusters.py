@@ -1,38 +1,36 @@
-"""Sweeps on Ray and Dask clusters of this machine: the same numbers as without."""
+"""Sweeps on a Dask cluster of this machine: the same numbers as without, and an address that is none."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from experiments.sweeps.claims import holder
-from experiments.sweeps.study_files import read_study
-from experiments.sweeps.worker import work
+from experiments.sweeps.leases import leases, newest
+from experiments.sweeps.study import read_study
+from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
 from tests.experiments.corpora import small_recipe, write_text
-from tests.experiments.sweep_helpers import outcomes, plan_of, toml_of
+from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
 
 ROOT = Path(__file__).parents[2]
-QUIET = {
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-}
+pytest.importorskip("distributed")
 
 
 @contextmanager
-def cluster(kind: str) -> Iterator[str]:
+def cluster(threads: int = 1) -> Iterator[str]:
     """Yield the address of a cluster in a process of its own."""
-    command = [sys.executable, "-m", f"tests.experiments.workers.{kind}_cluster"]
+    command = [sys.executable, "-m", "tests.experiments.workers.dask_cluster", str(threads)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | QUIET, **pipes)
+    process = subprocess.Popen(command, cwd=ROOT, **pipes)
     address = process.stdout.readline().strip()
     try:
         assert address, process.stderr.read()
@@ -41,20 +39,72 @@ def cluster(kind: str) -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-@pytest.mark.parametrize(("kind", "package", "workers"), [("ray", "ray", 2), ("dask", "distributed", 1)])
-@pytest.mark.filterwarnings("ignore")  # the libraries' own
-def test_a_cluster_brings_the_same_numbers(tmp_path, capsys, kind, package, workers):
-    pytest.importorskip(package)
-    file, cache, folder = tmp_path / "study.toml", tmp_path / "cache", tmp_path / "out"
-    toml_of(small_recipe(write_text(tmp_path / "text")), file)
-    study = read_study(file)
-    assert work(asdict(plan_of(study, tmp_path / "here", cache)), 0)["ended"] == "done"
-    words = ["sweep", str(file), "--output", str(folder), "--backend", kind, "--workers", str(workers)]
-    with cluster(kind) as address:
-        flags = ["--device", "cpu", "--log-every", "1", "--cache", str(cache), "--address", address]
-        assert main([*words, *flags]) == 0
-    err = capsys.readouterr().err
-    assert "4 arms: 4 completed" in err
-    assert f"of the {kind} cluster" in err
-    assert outcomes(folder, study) == outcomes(tmp_path / "here", study)
-    assert {holder(own).identity["worker"] for own in folder.glob("arms/*")} <= set(range(workers))
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study's file, its cache, and what its arms come to in this process."""
+    folder = tmp_path_factory.mktemp("study")
+    file = toml_of(
+        small_recipe(write_text(folder / "text"), training__steps=60, training__evaluate_every=60),
+        folder / "study.toml",
+    )
+    made = read_study(file)
+    for index in range(len(made.arms())):
+        assert run_job(job_of(made, folder / "here", folder / "cache", index)) == "completed"
+    return file, folder / "cache", outcomes(folder / "here", made)
+
+
+def words(file, folder, cache, address, *more):
+    flags = ["--device", "cpu", "--log-every", "1", "--checkpoint-steps", "7", "--cache", str(cache)]
+    return ["sweep", str(file), "--output", str(folder), "--cluster", address, *flags, *more]
+
+
+@pytest.mark.filterwarnings("ignore")  # the library's own
+def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(study, tmp_path, capsys):
+    file, cache, expected = study
+    folder = tmp_path / "out"
+
+    def kill() -> int:
+        """Kill the process that trains the first arm, somewhere in it."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for metrics in (tmp_path / "arms").glob("*/metrics.jsonl"):
+                if metrics.read_bytes().count(b"\n") > 17:
+                    pid = newest(metrics.parent).holder.pid
+                    os.kill(pid, signal.SIGKILL)
+                    return pid
+            time.sleep(0.005)
+        return 0
+
+    with cluster() as address, ThreadPoolExecutor(1) as threads:
+        killed = threads.submit(kill)
+        assert main(words(file, folder, cache, address, "--workers", "1")) == 0
+        assert killed.result()
+    assert "4 arms: 4 completed" in capsys.readouterr().err
+    assert outcomes(folder, read_study(file)) == expected
+    assert sorted(len(leases(run)) for run in (tmp_path / "arms").iterdir()) == [1, 1, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_cluster_cannot_do_is_said(study, tmp_path, capsys):
+    file, cache, _ = study
+    with cluster() as address:
+        assert main(words(file, tmp_path / "out", cache, address, "--workers", "3")) == 2
+        assert "workers: 3 is not allowed; expected at most 1" in capsys.readouterr().err
+    with cluster(threads=2) as address:
+        assert main(words(file, tmp_path / "out", cache, address)) == 2
+        assert "--nthreads 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://127.0.0.1:1", "127.0.0.1", "nonsense", "http://127.0.0.1:8786", "tcp://nowhere.invalid:8786", "", "tcp://[::1"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore")
+def test_an_address_without_a_cluster_is_an_error_of_one_line(study, tmp_path, capfd, address):
+    file, cache, _ = study
+    begun = time.monotonic()
+    assert main(words(file, tmp_path / "out", cache, address)) == 2
+    assert time.monotonic() - begun < 15
+    err = capfd.readouterr().err
+    assert "cluster" in err
+    assert len([line for line in err.splitlines() if line.strip()]) == 1

@@ -1,34 +1,24 @@
-"""What befalls a sweep from outside: workers that die, holders that are suspended, a stderr that goes away."""
+"""What befalls a sweep from outside: workers that fail, file servers that are away, a stderr that goes away."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
-from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
 
 from experiments.execution import Execution
-from experiments.sweeps import concurrency, engine, processes
+from experiments.sweeps import engine
 from experiments.sweeps.arms import arm_folder, read_failures
-from experiments.sweeps.claims import Watch, claim, claim_files
-from experiments.sweeps.display import Display, StderrConsole
-from experiments.sweeps.options import Options
-from experiments.sweeps.processes import keep_working
-from experiments.sweeps.worker import _Worker, work
+from experiments.sweeps.display import Display
+from experiments.sweeps.engine import Options
+from experiments.sweeps.leases import Watch, leases, newest
 from tests.experiments.corpora import small_recipe, write_text
-from tests.experiments.sweep_helpers import Inline, plan_of, small_study, toml_of
+from tests.experiments.sweep_helpers import STALE, ThreadWorker, given_workers, small_study, toml_of
 
 ROOT = Path(__file__).parents[2]
-STALE = OSError(errno.ESTALE, "Stale file handle", "claims")
 
 
 @pytest.fixture(scope="module")
@@ -37,119 +27,105 @@ def text(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    """No waiting after an error."""
-    monkeypatch.setattr(processes, "POLL", 0.0)
-
-
-class Ailing(Inline):
-    """A worker whose first calls end in an error."""
-
-    def __init__(self, times: int) -> None:
-        self.times = times
-
-    def call(self, function, *arguments):
-        if self.times > 0:
-            self.times -= 1
-            failed: Future[object] = Future()
-            failed.set_exception(STALE)
-            return failed
-        return super().call(function, *arguments)
-
-
-def test_a_worker_that_met_an_error_of_the_file_system_is_started_anew(text, tmp_path, at_once):
-    plan, notes = plan_of(small_study(text, seeds=(0,)), tmp_path / "out", tmp_path / "cache"), []
-    end = keep_working(asdict(plan), 1, Ailing(2), notes.append)
-    assert (end["ended"], len(end["trained"])) == ("done", 2)
-    assert len(notes) == 2
-    assert all("worker 1 has ended, it is started anew" in note and "Stale" in note for note in notes)
-    end = keep_working(asdict(plan), 1, Ailing(9), notes.append)
-    assert end["ended"] == "broken"
-    assert "it is not started again" in notes[-1]
-
-
-def sweep(text, folder, monkeypatch, workers):
-    """Run a sweep of two arms with these workers, and return how it ended and what was said."""
-    given, said = iter(workers), []
-    monkeypatch.setattr(engine, "Process", lambda: next(given))
+def sweep(text, tmp_path, monkeypatch):
+    """Run a sweep of two arms with some workers, and return how it ended and its notes."""
+    notes = []
     monkeypatch.setattr(engine, "POLL", 0.05)
-    display = Display(StderrConsole(file=open(os.devnull, "w")))  # noqa: PTH123, SIM115
-    monkeypatch.setattr(display, "note", said.append)
-    execution = Execution(device="cpu", threads=1, cache=folder.parent / "cache")
-    study = small_study(text, seeds=(0,))
-    try:
-        return engine.run_sweep(study, folder, execution, Options(workers=len(workers)), display), said
-    finally:
-        display.console.file.close()
+
+    def run(*workers):
+        monkeypatch.setattr(engine, "local_workers", given_workers(*workers))
+        with Display() as display:
+            monkeypatch.setattr(display, "note", notes.append)
+            execution = Execution(device="cpu", threads=1, cache=tmp_path / "cache")
+            study = small_study(text, seeds=(0,))
+            return engine.run_sweep(study, tmp_path / "out", execution, Options(), display), notes
+
+    return run
 
 
-def test_the_outcome_is_kept_when_another_worker_finishes(text, tmp_path, monkeypatch, at_once):
-    ended, said = sweep(text, tmp_path / "out", monkeypatch, [Inline(), Ailing(9)])
+def test_a_worker_that_met_an_error_of_the_file_system_is_started_anew(sweep, text, tmp_path):
+    ended, notes = sweep(ThreadWorker(errors=2))
     assert ended == "done"
-    assert any("Stale file handle" in line for line in said)
+    notes = [note for note in notes if "worker" in note]
+    assert len(notes) == 2
+    assert all("worker 0 has ended, it is started anew" in note and "Stale" in note for note in notes)
+    for arm in small_study(text, seeds=(0,)).arms():  # which had not begun
+        assert read_failures(arm_folder(tmp_path / "out", arm.fingerprint)) == []
 
 
-def test_arms_that_are_left_open_are_an_error(text, tmp_path, monkeypatch, at_once):
-    with pytest.raises(RuntimeError, match="Stale file handle"):
-        sweep(text, tmp_path / "out", monkeypatch, [Ailing(9)])
+def test_one_worker_finishes_what_another_cannot(sweep):
+    ended, notes = sweep(ThreadWorker(), ThreadWorker(errors=9))
+    assert ended == "done"
+    assert any("Stale file handle" in note for note in notes)
 
 
-def test_a_worker_told_to_leave_when_all_is_done_does_not_stop_the_sweep(text, tmp_path, monkeypatch):
-    class Leaving(Inline):
-        def call(self, function, *arguments):
-            future = super().call(function, *arguments)
-            future.result()["ended"] = "stopped"
-            return future
-
-    assert sweep(text, tmp_path / "out", monkeypatch, [Leaving()])[0] == "done"
+def test_arms_that_no_worker_can_begin_are_an_error(sweep):
+    with pytest.raises(RuntimeError, match="before they begin an arm"):
+        sweep(ThreadWorker(errors=9), ThreadWorker(errors=9))
 
 
-def test_a_crash_is_charged_although_the_arm_was_taken_over(text, tmp_path):
-    study = small_study(text, seeds=(0,))
-    plan = plan_of(study, tmp_path, tmp_path)
-    own = arm_folder(tmp_path, study.arms()[0].fingerprint)
-    (own / "claims").mkdir(parents=True)
-    dead = {"host": "h", "pid": 1, "token": "dead", "sweep": plan.sweep, "worker": 0}
-    (own / "claims" / "000001").write_text(json.dumps(dead) + "\n000000000005\n")
-    (own / "claims" / "000002").write_text(
-        json.dumps(dead | {"token": "o", "worker": 1}) + "\n000000000001\n"
-    )
-    assert processes._charge(plan, 0, "SIGKILL")
-    assert [row["claim"] for row in read_failures(own)] == ["dead"]
-    assert not processes._charge(plan, 0, "SIGKILL")
+def test_a_file_server_that_is_away_for_a_while_costs_time_only(sweep, monkeypatch):
+    monkeypatch.setattr(engine, "LIMIT", 0.1)
+    real, looks = Watch.free_after, iter(range(10**6))
+
+    def free_after(self, folder):
+        if next(looks) < 3:
+            raise STALE
+        return real(self, folder)
+
+    monkeypatch.setattr(Watch, "free_after", free_after)
+    ended, notes = sweep()
+    assert ended == "done"
+    assert sum("Stale file handle" in note for note in notes) == 3
 
 
-def test_the_arm_of_a_suspended_worker_is_left_to_it(text, tmp_path):
-    study = small_study(text, seeds=(0,))
-    own = arm_folder(tmp_path, study.arms()[0].fingerprint)
-    plan = plan_of(study, tmp_path, tmp_path / "cache")
-    plan = replace(plan, arms={own.name: plan.arms[own.name]})
-    held = claim(own, Watch())
-    held._end.set()  # its heartbeat stands still, as that of a stopped process
-    taker = _Worker(plan, 0, SimpleNamespace(name=None))
-    taker.watch = Watch(limit=0.0)
-    with FileLock(own / "lock"):
-        taker._run_one()
-        time.sleep(0.01)
-        taker._run_one()
-        assert len(claim_files(own)) == 1
-    held.require()
-    taker._busy.clear()
-    taker._run_one()  # nobody trains there: the holder is gone for good
-    assert len(claim_files(own)) == 2
-    assert taker.trained == [own.name]
-    held.release()
+def test_a_crash_is_charged_to_the_arm_although_it_was_taken_over(sweep, tmp_path, monkeypatch):
+    class Crashing(ThreadWorker):
+        def submit(self, job):
+            place = job.folder / "leases"
+            if not place.exists():
+                place.mkdir(parents=True)
+                (place / "000001").write_text(f'{{"token": "dead", "sweep": "{job.sweep}"}}\n000000000005\n')
+                (place / "000002").write_text('{"token": "other", "sweep": "another"}\nreleased\n')
+                self.errors = 1
+            return super().submit(job)
+
+    ended, _ = sweep(Crashing())
+    assert ended == "done"
+    for run in (tmp_path / "arms").iterdir():
+        (attempt,) = read_failures(run)
+        assert attempt.lease == "dead"
+        assert attempt.error.startswith("the process ended: Stale")
+
+
+def test_jobs_that_a_cluster_tried_again_after_a_crash_are_charged(sweep, tmp_path, monkeypatch):
+    """The second try of a job meets the lease that the first one left."""
+    monkeypatch.setattr(engine, "LIMIT", 0.1)
+    monkeypatch.setattr(engine, "Watch", lambda: Watch(limit=0.1))
+
+    class TriedAgain(ThreadWorker):
+        def submit(self, job):
+            place = job.folder / "leases"
+            if not place.exists():
+                place.mkdir(parents=True)
+                (place / "000001").write_text(f'{{"token": "dead", "sweep": "{job.sweep}"}}\n000000000005\n')
+            return super().submit(job)
+
+    assert sweep(TriedAgain())[0] == "done"
+    for run in (tmp_path / "arms").iterdir():
+        assert [attempt.lease for attempt in read_failures(run)] == ["dead"]
+        assert len(leases(run)) == 2
 
 
 def test_a_stderr_that_goes_away_saves_the_arms(text, tmp_path):
-    made = small_recipe(text / "text.txt" if text.is_dir() else text, training__steps=4000, data__epochs=1e4)
-    file, folder = toml_of(made, tmp_path / "study.toml", seeds=(0, 1)), tmp_path / "out"
+    long = small_recipe(text, training__steps=4000, data__epochs=1e4)
+    file, folder = toml_of(long, tmp_path / "study.toml", seeds=(0, 1)), tmp_path / "out"
     flags = ["--workers", "1", "--threads", "1", "--device", "cpu", "--log-every", "1"]
     words = ["sweep", str(file), "--output", str(folder), "--cache", str(tmp_path / "cache"), *flags]
     # A terminal's bar speaks again and again: so does a quiet time of nothing.
     program = f"""
-from experiments.sweeps import display
-display.QUIET = 0.0
+from experiments import reporting
+reporting.QUIET = 0.0
 from gradpower.__main__ import main
 raise SystemExit(main({words!r}))
 """
@@ -162,45 +138,6 @@ raise SystemExit(main({words!r}))
     process.stderr.close()
     assert process.wait(60) == 130
     process.stdout.close()
-    (own,) = folder.glob("arms/*")
-    assert list(own.glob("checkpoints/step-*"))
-    assert b"released" in claim_files(own)[-1].read_bytes()
-
-
-def test_workers_are_measured_in_rounds_of_which_the_best_count(text, tmp_path, monkeypatch):
-    speeds = {1: iter([10.0, 8.0, 9.0, 9.0]), 2: iter([7.0, 16.0, 12.0, 12.0])}
-    calls = []
-
-    def measure(folder, arm, fields, processes):
-        calls.append(len(processes))
-        each = next(speeds[len(processes)]) / len(processes)
-        return [{"steps_per_second": each, "memory": 0}] * len(processes)
-
-    monkeypatch.setattr(concurrency, "_measure", measure)
-    monkeypatch.setattr(concurrency, "_room", lambda end, fields: 2)
-    monkeypatch.setattr(concurrency, "Process", Inline)
-    arm, fields = small_study(text).arms()[0], {"device": "cpu"}
-
-    def best(**more):
-        return [row.gain for row in concurrency.best_workers(tmp_path, arm, fields, 4, [], **more)]
-
-    assert best() == [1.0, 1.6]
-    assert calls == [1, 2, 1, 2]
-    assert best() == [1.0, 1.6]
-    assert len(calls) == 4
-    path = tmp_path / "workers.json"
-    content = json.loads(path.read_text())
-    content["entries"][0]["time"] -= 90_000
-    path.write_text(json.dumps(content))
-    assert best() == [1.0, pytest.approx(12 / 9)]
-    assert len(calls) == 8
-    assert len(json.loads(path.read_text())["entries"]) == 1
-    speeds.update({1: iter([1.0, 1.0]), 2: iter([3.0, 3.0])})
-    assert best(again=True) == [1.0, 3.0]
-
-
-def test_a_stop_file_makes_an_error_a_stop(text, tmp_path):
-    plan = plan_of(small_study(text, seeds=(0,)), tmp_path, tmp_path)
-    plan.stop_file.touch()
-    assert keep_working(asdict(plan), 0, Ailing(9))["ended"] == "stopped"
-    assert work(asdict(plan), 0)["ended"] == "stopped"
+    (run,) = (tmp_path / "arms").iterdir()
+    assert list(run.glob("checkpoints/step-*"))
+    assert newest(run).released

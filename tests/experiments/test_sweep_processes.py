@@ -9,20 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from experiments.sweeps import processes
-from experiments.sweeps.arms import arm_folder, read_failures
-from experiments.sweeps.claims import claim_files, holder
-from experiments.sweeps.processes import keep_working
-from experiments.sweeps.study_files import read_study
-from experiments.sweeps.worker import work
+from experiments.sweeps import worker
+from experiments.sweeps.arms import read_failures
+from experiments.sweeps.leases import leases, newest
+from experiments.sweeps.study import read_study
+from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
 from tests.experiments.corpora import small_recipe, write_text
-from tests.experiments.sweep_helpers import outcomes, plan_of, small_study, toml_of
+from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
 from tests.experiments.workers.crashing import crash, crash_at_once
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +42,8 @@ def file(place) -> Path:
 def unbroken(place, file):
     """What the arms come to if nothing happens, in this process."""
     study = read_study(file)
-    assert work(asdict(plan_of(study, place / "unbroken", place / "cache")), 0)["ended"] == "done"
+    for index in range(len(study.arms())):
+        assert run_job(job_of(study, place / "unbroken", place / "cache", index)) == "completed"
     return outcomes(place / "unbroken", study)
 
 
@@ -86,7 +85,7 @@ def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
     wait_until(lambda: steps_logged(folder) > 61 + 17, other)
     os.killpg(other.pid, signal.SIGSTOP)
     (first,) = folder.glob("arms/*/result.json")
-    second = next(own for own in folder.glob("arms/*") if own != first.parent)
+    second = next(run for run in (tmp_path / "arms").iterdir() if run != first.parent.resolve())
 
     def kill() -> None:
         try:
@@ -100,13 +99,13 @@ def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
         killed.result()
     other.communicate(timeout=30)
     assert outcomes(folder, study) == unbroken
-    arms = list(folder.glob("arms/*"))
-    assert {own.name: len(claim_files(own)) for own in arms} == {
-        own.name: 2 if own == second else 1 for own in arms
+    runs = list((tmp_path / "arms").iterdir())
+    assert {run.name: len(leases(run)) for run in runs} == {
+        run.name: 2 if run == second else 1 for run in runs
     }
-    assert len({holder(own).identity["sweep"] for own in arms}) == 2
+    assert len({newest(run).holder.sweep for run in runs}) == 2
     # That a sweep was killed is no failure of its arms.
-    assert all(read_failures(own) == [] for own in arms)
+    assert all(read_failures(run) == [] for run in runs)
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(place, tmp_path):
@@ -120,60 +119,50 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(place, tmp_path):
     assert "the same command goes on" in err
     assert "Traceback" not in err
     wait_until(lambda: not alive(process.pid))  # whoever adopts its orphans may take a moment to bury them
-    (own,) = folder.glob("arms/*")
-    assert list(own.glob("checkpoints/step-*"))
-    assert holder(own).released
+    (run,) = (tmp_path / "arms").iterdir()
+    assert list(run.glob("checkpoints/step-*"))
+    assert newest(run).released
     assert not list(folder.glob("stop-*"))
 
 
-class Replaced(processes.Process):
-    """A process that is called with another function than `work`."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def call(self, function, *arguments):
-        return super().call(self.function, *arguments)
-
-
-def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(tmp_path):
-    study = small_study(tmp_path / "no-text-is-needed.txt", seeds=(0,))
-    plan = plan_of(study, tmp_path, tmp_path, retries=1)
-    assert keep_working(asdict(plan), 0, Replaced(crash))["ended"] == "done"
-    for arm in study.arms():
-        failed = read_failures(arm_folder(tmp_path, arm.fingerprint))
+def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(worker, "run_job", crash)
+    assert main(words(file, tmp_path / "out", "--workers", "2", "--retries", "1")) == 1
+    assert "started anew" in capsys.readouterr().err
+    for run in (tmp_path / "arms").iterdir():
+        failed = read_failures(run)
         assert len(failed) == 2
-        assert len({row["claim"] for row in failed}) == 2
-        assert all("the process ended" in row["error"] for row in failed)
-        assert "SIGKILL" in failed[0]["error"]
+        assert len({row.lease for row in failed}) == 2
+        assert all("the process ended" in row.error for row in failed)
+        assert "SIGKILL" in failed[0].error
 
 
-def test_processes_that_cannot_begin_are_not_started_for_ever(tmp_path):
-    study = small_study(tmp_path / "no-text-is-needed.txt", seeds=(0,))
-    end = keep_working(asdict(plan_of(study, tmp_path, tmp_path)), 0, Replaced(crash_at_once))
-    assert end["ended"] == "broken"
-    assert "SIGKILL" in end["error"]
+def test_processes_that_cannot_begin_are_not_started_for_ever(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "run_job", crash_at_once)
+    with pytest.raises(RuntimeError, match="before they begin an arm"):
+        main(words(file, tmp_path / "out", "--workers", "1"))
     assert not (tmp_path / "arms").exists()
 
 
 ORPHAN = """
 import os
-from experiments.sweeps.processes import Process
-print(Process().call(os.getpid).result(), flush=True)
+from experiments.sweeps import worker
+from joblib.externals.loky import ProcessPoolExecutor
+executor = ProcessPoolExecutor(max_workers=1, initializer=worker._prepare)
+print(executor.submit(os.getpid).result(), flush=True)
 os._exit(0)
 """
 
 
-def test_a_worker_does_not_outlive_the_one_that_watches_over_it():
+def test_a_worker_does_not_outlive_the_sweep():
     done = subprocess.run(
         [sys.executable, "-c", ORPHAN], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
-    worker = int(done.stdout)
+    process = int(done.stdout)
 
     def gone() -> bool:
         try:
-            os.kill(worker, 0)
+            os.kill(process, 0)
         except ProcessLookupError:
             return True
         return False

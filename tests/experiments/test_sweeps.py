@@ -5,29 +5,41 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import signal
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import experiments.training
 from experiments.execution import Execution
 from experiments.records import read_metrics, read_result
 from experiments.sweeps import engine, worker
-from experiments.sweeps.arms import arm_folder, arm_state, read_failures
-from experiments.sweeps.claims import claim_files, holder
-from experiments.sweeps.outcome import read_history
-from experiments.sweeps.recall import known_arms, recall
-from experiments.sweeps.results import read_results, write_summary
-from experiments.sweeps.study import study_from_dict
-from experiments.sweeps.study_files import read_study
-from experiments.sweeps.worker import work
+from experiments.sweeps.arms import arm_folder, arm_state, link_arms, read_failures
+from experiments.sweeps.leases import leases, newest
+from experiments.sweeps.results import (
+    known_results,
+    read_history,
+    read_results,
+    read_summary,
+    reuse_results,
+    write_summary,
+)
+from experiments.sweeps.study import read_study
+from experiments.sweeps.worker import run_job
 from experiments.training import train
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
-from tests.experiments.sweep_helpers import Inline, outcomes, plan_of, small_study, toml_of
+from tests.experiments.sweep_helpers import (
+    ThreadWorker,
+    given_workers,
+    job_of,
+    outcomes,
+    small_study,
+    toml_of,
+)
 
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
 
@@ -52,77 +64,102 @@ def unbroken(text, cache, tmp_path_factory):
     return study, folder
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def inline(monkeypatch):
     """Workers that are no processes."""
-    monkeypatch.setattr(engine, "Process", Inline)
-
-
-def run(plan):
-    return work(asdict(plan), 0)
+    monkeypatch.setattr(engine, "local_workers", given_workers())
+    monkeypatch.setattr(engine, "POLL", 0.05)
 
 
 def states(folder, study, retries=2):
     return [arm_state(folder, arm, retries).state for arm in study.arms()]
 
 
-def test_one_process_for_many_arms_changes_no_number(unbroken, cache, tmp_path):
+def words_of(file, folder, cache, *more):
+    words = ["sweep", str(file), "--output", str(folder), "--workers", "1", "--threads", "1"]
+    return [*words, "--device", "cpu", "--log-every", "1", "--cache", str(cache), *more]
+
+
+def text_of(folder, study):
+    """The fingerprint of the text that a study ran on, by its settings."""
+    result = read_result(arm_folder(folder, study.arms()[0].fingerprint))
+    return {study.recipe.data: result.data["fingerprint"]}
+
+
+@pytest.fixture
+def command(text, cache, tmp_path):
+    """The words of a sweep of four arms, and its folder."""
+    file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
+    return words_of(file, folder, cache), folder
+
+
+def test_one_process_for_many_arms_changes_no_number(unbroken, command):
     study, whole = unbroken
-    names = [arm.fingerprint for arm in study.arms()]
-    assert run(plan_of(study, tmp_path, cache)) == {"ended": "done", "error": None, "trained": names}
-    assert outcomes(tmp_path, study) == outcomes(whole, study)
-    assert all(holder(arm_folder(tmp_path, name)).released for name in names)
+    words, folder = command
+    assert main(words) == 0
+    assert outcomes(folder, study) == outcomes(whole, study)
+    runs = [arm_folder(folder, arm.fingerprint) for arm in study.arms()]
+    assert all(newest(run).released for run in runs)
     # Nothing is left to do, and nothing is done.
-    before = [len(claim_files(arm_folder(tmp_path, name))) for name in names]
-    assert run(plan_of(study, tmp_path, cache))["trained"] == []
-    assert [len(claim_files(arm_folder(tmp_path, name))) for name in names] == before == [1] * 4
+    assert main(words) == 0
+    assert [len(leases(run)) for run in runs] == [1] * 4
 
 
-def test_a_stop_between_and_within_arms(unbroken, cache, tmp_path, monkeypatch):
+def test_a_stop_within_arms_loses_nothing(unbroken, cache, tmp_path, monkeypatch):
     study, whole = unbroken
     monkeypatch.setattr(worker, "POLL", 0.0)
-    calls = iter(range(10**6))
-    real = worker._Worker._must_stop
-    stopped = 0
-    for at in (3, 20, 41):
-        monkeypatch.setattr(
-            worker._Worker, "_must_stop", lambda self, at=at: next(calls) % 50 == at or real(self)
-        )
-        stopped += run(plan_of(study, tmp_path, cache))["ended"] == "stopped"
-    assert stopped == 3
-    monkeypatch.setattr(worker._Worker, "_must_stop", real)
-    assert run(plan_of(study, tmp_path, cache))["ended"] == "done"
+    looks = iter(range(10**6))
+    monkeypatch.setattr(
+        worker.HeldLease, "require", lambda self: next(looks) in (3, 20, 41) and job.stop_file.touch()
+    )
+    endings = []
+    for index in range(4):
+        while True:
+            job = job_of(study, tmp_path, cache, index, after=len(endings))
+            endings.append(run_job(job))
+            job.stop_file.unlink(missing_ok=True)
+            if endings[-1] == "completed":
+                break
+    assert endings.count("paused") == 3
     assert outcomes(tmp_path, study) == outcomes(whole, study)
 
 
-@pytest.mark.parametrize("reason", ["time", "file", "orphaned"])
-def test_reasons_to_stop(unbroken, cache, tmp_path, reason):
-    study, _ = unbroken
-    more = {"time": {"seconds": -1.0}, "file": {}, "orphaned": {"parent": 1 << 22}}[reason]
-    plan = plan_of(study, tmp_path, cache, **more)
-    if reason == "file":
-        plan.stop_file.touch()
-    assert run(plan)["ended"] == "stopped"
-    assert states(tmp_path, study) == ["open"] * 4
-
-
-def test_a_deadline_saves_the_arm_that_runs(text, cache, tmp_path):
-    study = small_study(
-        text, seeds=(0,), training__steps=4000, data__epochs=1e4, training__evaluate_every=4000
+def test_a_worker_told_to_leave_goes_on_with_the_next_job(unbroken, cache, tmp_path, monkeypatch, text):
+    study, whole = unbroken
+    monkeypatch.setattr(worker, "POLL", 0.0)
+    looks = iter(range(10**6))
+    monkeypatch.setattr(
+        worker.HeldLease,
+        "require",
+        lambda self: next(looks) in (3, 20) and signal.raise_signal(signal.SIGTERM),
     )
-    assert run(plan_of(study, tmp_path, cache, seconds=1.0))["ended"] == "stopped"
-    first, second = (arm_state(tmp_path, arm, 2) for arm in study.arms())
+    job = job_of(study, tmp_path, cache)
+    assert [run_job(dataclasses.replace(job, after=after)) for after in range(3)] == [
+        "paused",
+        "paused",
+        "completed",
+    ]
+    name = study.arms()[0].fingerprint
+    assert (read_result(arm_folder(tmp_path, name)).final) == read_result(arm_folder(whole, name)).final
+
+
+def test_a_budget_saves_the_arm_that_runs(text, cache, tmp_path):
+    long = small_recipe(text, training__steps=40_000, data__epochs=1e4, training__evaluate_every=40_000)
+    file, folder = toml_of(long, tmp_path / "s.toml"), tmp_path / "out"
+    assert main(words_of(file, folder, cache, "--budget", "0.1")) == 130
+    first, second, *_ = (arm_state(folder, arm, 2) for arm in read_study(file).arms())
     assert first.state == "paused"
-    assert 0 < first.step < 4000
+    assert 0 < first.step < 40_000
     assert second.state == "open"
+    assert not list(folder.glob("stop-*"))
 
 
 def test_an_arm_that_blows_up_is_a_result(text, cache, tmp_path):
-    study = small_study(text, seeds=(0,), **BLOWS_UP)
-    assert run(plan_of(study, tmp_path, cache))["ended"] == "done"
-    assert states(tmp_path, study) == ["diverged"] * 2
-    assert [(r.status, r.loss) for r in read_results(tmp_path, study)] == [("diverged", None)] * 2
-    assert run(plan_of(study, tmp_path, cache))["trained"] == []
+    file, folder = toml_of(small_recipe(text, **BLOWS_UP), tmp_path / "s.toml"), tmp_path / "out"
+    assert main(words_of(file, folder, cache)) == 0
+    study = read_study(file)
+    assert states(folder, study) == ["diverged"] * 4
+    assert [(r.status, r.loss) for r in read_results(folder, study)] == [("diverged", None)] * 4
 
 
 def failing(monkeypatch, powers, times):
@@ -141,23 +178,25 @@ def failing(monkeypatch, powers, times):
     return count
 
 
-def test_a_failure_is_recorded_and_tried_again(unbroken, cache, tmp_path, monkeypatch):
+def test_a_failure_is_recorded_and_tried_again(unbroken, command, monkeypatch):
     study, whole = unbroken
+    words, folder = command
     failing(monkeypatch, [1.2], times=1)
-    ends = [run(plan_of(study, tmp_path, cache))["ended"] for _ in range(2)]
-    assert ends == ["failed", "done"]  # another process is to take over after a failure
-    failed = [row for arm in study.arms() for row in read_failures(arm_folder(tmp_path, arm.fingerprint))]
-    assert [row["error"] for row in failed] == ["RuntimeError: CUDA out of memory, attempt 1"]
-    own = arm_folder(tmp_path, study.arms()[1].fingerprint)
-    assert "in train" in (own / failed[0]["traceback"]).read_text()
-    assert outcomes(tmp_path, study) == outcomes(whole, study)
+    killed = []
+    monkeypatch.setattr(ThreadWorker, "kill", lambda self: killed.append(self))
+    assert main(words) == 0
+    assert len(killed) == 1  # another process is to take over after a failure
+    failed = [row for arm in study.arms() for row in read_failures(arm_folder(folder, arm.fingerprint))]
+    assert [row.error for row in failed] == ["RuntimeError: CUDA out of memory, attempt 1"]
+    run = arm_folder(folder, study.arms()[1].fingerprint)
+    assert "in train" in (run / failed[0].traceback).read_text()
+    assert outcomes(folder, study) == outcomes(whole, study)
 
 
-def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, monkeypatch, inline, capsys):
+def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, monkeypatch, capsys):
     file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
     counts = failing(monkeypatch, [1.2], times=10**6)
-    words = ["sweep", str(file), "--output", str(folder), "--workers", "1", "--threads", "1"]
-    words += ["--device", "cpu", "--cache", str(cache)]
+    words = words_of(file, folder, cache)
     assert main([*words, "--retries", "1"]) == 1
     err = capsys.readouterr().err
     assert counts == {1.2: 4}
@@ -174,69 +213,37 @@ def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, mo
     assert json.loads((folder / "summary.json").read_text())["arms"][1]["status"] == "completed"
 
 
-def test_an_arm_that_was_taken_over_is_left_without_a_trace(unbroken, cache, tmp_path, monkeypatch):
+def test_a_run_that_was_taken_over_is_left_without_a_trace(unbroken, cache, tmp_path, monkeypatch):
     study, _ = unbroken
     monkeypatch.setattr(worker, "POLL", 0.0)
-    own = arm_folder(tmp_path, study.arms()[0].fingerprint)
-    real = worker.Claim.require
+    job, real = job_of(study, tmp_path, cache), worker.HeldLease.require
 
     def require(self):
-        if (
-            self.path.parent.parent == own
-            and len(read_metrics(own)) > 5
-            and not (own / "claims/000002").exists()
-        ):
-            (own / "claims" / "000002").write_text('{"host": "elsewhere", "token": "theirs"}\n000000000001\n')
+        other = job.folder / "leases" / "000002"
+        if len(read_metrics(job.folder)) > 5 and not other.exists():
+            other.write_text('{"host": "elsewhere", "token": "theirs"}\n000000000001\n')
         real(self)
 
-    monkeypatch.setattr(worker.Claim, "require", require)
-    plan = plan_of(study, tmp_path, cache)
-    lost = {name: recipe for name, recipe in plan.arms.items() if name == own.name}
-    taken = worker._Worker(plan_of(study, tmp_path, cache), 0, type("Nothing", (), {"name": None}))
-    taken.open = list(lost)
-    assert taken._run_one() is None
-    assert taken.trained == []
-    assert read_result(own) is None
-    assert not (own / "checkpoints").exists()
-    assert read_failures(own) == []
-    assert not holder(own).released  # that of the one who took over
+    monkeypatch.setattr(worker.HeldLease, "require", require)
+    assert run_job(job) == "taken"
+    assert read_result(job.folder) is None
+    assert not (job.folder / "checkpoints").exists()
+    assert read_failures(job.folder) == []
+    assert not newest(job.folder).released  # that of the one who took over
 
 
-def test_an_arm_in_which_someone_trains_is_left_alone(unbroken, cache, tmp_path):
-    from filelock import FileLock
-
+def test_a_run_in_which_someone_trains_is_left_alone(unbroken, command):
     study, _ = unbroken
-    own = arm_folder(tmp_path, study.arms()[0].fingerprint)
-    own.mkdir(parents=True)
-    plan = plan_of(study, tmp_path, cache, seconds=0.5)
-    plan = dataclasses.replace(plan, arms={own.name: plan.arms[own.name]})
-    with FileLock(own / "lock"):
-        assert run(plan)["ended"] == "stopped"
-    assert sorted(path.name for path in own.iterdir()) == ["claims", "lock"]
-    assert len(claim_files(own)) == 1  # looked at once, and not again and again
-    assert holder(own).released
-
-
-def test_only_one_worker_in_a_process(unbroken, cache, tmp_path):
-    study, _ = unbroken
-    with worker.ALONE:
-        end = run(plan_of(study, tmp_path, cache))
-    assert end["ended"] == "refused"
-    assert end["error"][0] == "backend"
-
-
-def test_a_device_that_is_not_there_is_refused(unbroken, cache, tmp_path):
-    study, _ = unbroken
-    end = run(plan_of(study, tmp_path, cache, execution={"device": "cuda:99"}))
-    assert (end["ended"], end["error"][0]) == ("refused", "device")
-
-
-@pytest.fixture
-def command(text, cache, tmp_path, inline):
-    """The words of a sweep of four arms, and its folder."""
-    file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
-    words = ["sweep", str(file), "--output", str(folder), "--workers", "1", "--threads", "1"]
-    return [*words, "--device", "cpu", "--log-every", "1", "--cache", str(cache)], folder
+    words, folder = command
+    first = arm_folder(folder, study.arms()[0].fingerprint)
+    assert main([*words, "--budget", "0.00001"]) == 130
+    run = first.resolve()
+    run.mkdir(parents=True)
+    with FileLock(run / "lock"):
+        assert main([*words, "--budget", "0.05"]) == 130
+    assert states(folder, study) == ["open", *["completed"] * 3]
+    assert len(leases(run)) == 1  # looked at once, and not again and again
+    assert newest(run).released
 
 
 def test_a_whole_sweep(command, unbroken, capsys):
@@ -255,19 +262,17 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert analysis["added_late"] == []
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["schema"] == {"name": "gradpower/sweep", "version": 1}
-    assert study_from_dict(summary["study"]).fingerprint == study.fingerprint
+    assert read_summary(folder).study.fingerprint == study.fingerprint
     for row, arm in zip(summary["arms"], study.arms(), strict=True):
-        final = read_result(arm_folder(whole, arm.fingerprint))["final"]
+        result = read_result(arm_folder(whole, arm.fingerprint))
+        final = result.final
         assert row["values"] == arm.values
         assert (row["seed"], row["fingerprint"], row["status"]) == (arm.seed, arm.fingerprint, "completed")
-        assert (row["loss"], row["standard_error"]) == (final["validation_loss"], final["standard_error"])
+        assert (row["loss"], row["standard_error"]) == (final.validation_loss, final.standard_error)
         assert row["tokens_per_second"] > 0
         origin = summary["origins"][row["origin"]]
         assert origin["hardware"]["device"] == "cpu"
-        assert (
-            origin["data"]["fingerprint"]
-            == read_result(arm_folder(whole, arm.fingerprint))["data"]["fingerprint"]
-        )
+        assert origin["data"]["fingerprint"] == result.data["fingerprint"]
         assert origin["provenance"]["versions"]["torch"]
     assert len(summary["origins"]) == 1
     assert not list(folder.glob("stop-*"))
@@ -279,37 +284,66 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert content["analysis"]["completed"] == 4
 
 
-def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, inline, capsys):
+def test_two_studies_with_the_same_arm_share_its_run(unbroken, command, cache, text, capsys):
+    study, _ = unbroken
+    words, folder = command
+    assert main(words) == 0
+    runs = {run.name for run in (folder.parent / "arms").iterdir()}
+    (fingerprint,) = {text_of(folder, study)[study.recipe.data]}
+    assert runs == {f"{arm.fingerprint}-{fingerprint}" for arm in study.arms()}
+    second = folder.parent / "second"
+    file = toml_of(small_recipe(text), folder.parent / "other.toml", powers=(1.0, 1.2, 1.5))
+    file.write_text(file.read_text().replace('"small"', '"second"'))
+    assert main(words_of(file, second, cache)) == 0
+    other = read_study(file)
+    assert states(second, other) == ["completed"] * 6
+    assert outcomes(second, other).items() >= outcomes(folder, study).items()
+    assert {len(leases(arm_folder(second, arm.fingerprint))) for arm in other.arms()} == {1}
+    # A copy of all folders works elsewhere.
+    shutil.copytree(folder.parent, folder.parent.parent / "copy", symlinks=True)
+    assert states(folder.parent.parent / "copy" / "second", other) == ["completed"] * 6
+
+
+def test_another_text_is_another_run_and_not_in_the_same_folder(unbroken, tmp_path):
+    study, _ = unbroken
+    link_arms(tmp_path / "a", study, {study.recipe.data: "text"})
+    link_arms(tmp_path / "b", study, {study.recipe.data: "other"})
+    name = study.arms()[0].fingerprint
+    assert arm_folder(tmp_path / "a", name).resolve() == (tmp_path / "arms" / f"{name}-text").resolve()
+    assert arm_folder(tmp_path / "b", name).resolve() == (tmp_path / "arms" / f"{name}-other").resolve()
+    with pytest.raises(InputError, match=r"output: .*on this text \(other\)"):
+        link_arms(tmp_path / "a", study, {study.recipe.data: "other"})
+
+
+def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, capsys):
     """A study goes on from its committed summary, and its outcome is that of all arms run here."""
     whole, source = unbroken
     given = write_summary(source, whole).rename(tmp_path / "given.json")
     file = toml_of(whole.recipe, tmp_path / "s.toml", seeds=(0, 1, 2))
-    words = ["sweep", str(file), "--output", str(tmp_path / "on"), "--workers", "1", "--threads", "1"]
-    words += ["--device", "cpu", "--cache", str(cache), "--known", str(given)]
+    words = words_of(file, tmp_path / "on", cache, "--known", str(given))
     assert main([*words, "--dry-run"]) == 0
-    told = capsys.readouterr()
-    assert "4 of these arms are in" in told.err
-    assert "6 arms: 4 completed, 2 open" in told.out
+    shown = capsys.readouterr()
+    assert "4 of these arms are in" in shown.err
+    assert "6 arms: 4 completed, 2 open" in shown.out
     assert main([*words, "--snapshots", "1"]) == 2
     assert "none with --snapshots: a summary has no weights" in capsys.readouterr().err
     assert not (tmp_path / "on").exists()
     assert main(words) == 0
-    assert "4 arms are those of" in capsys.readouterr().err
+    assert "4 arms are reused from" in capsys.readouterr().err
     study = read_study(file)
     assert states(tmp_path / "on", study) == ["completed"] * 6
     old = {result.fingerprint: result for result in read_results(source, whole)}
     new = {result.fingerprint: result for result in read_results(tmp_path / "on", study)}
     assert {name: new[name] for name in old} == old
-    trained = {name for name in new if (arm_folder(tmp_path / "on", name) / "claims").exists()}
+    trained = {name for name in new if leases(arm_folder(tmp_path / "on", name))}
     assert trained == set(new) - set(old)
-    before, after = (json.loads(path.read_text()) for path in (given, tmp_path / "on" / "summary.json"))
-    rows = {row["fingerprint"]: row for row in after["arms"]}
-    assert {name for name, row in rows.items() if row["adopted_from"] == given.as_posix()} == set(old)
-    for row in before["arms"]:
-        assert after["origins"][rows[row["fingerprint"]]["origin"]] == before["origins"][row["origin"]]
-    # An arm that is there already is left as it is.
+    before, after = read_summary(given), read_summary(tmp_path / "on")
+    rows = {row.fingerprint: row for row in after.arms}
+    for row in before.arms:
+        assert after.origins[rows[row.fingerprint].origin] == before.origins[row.origin]
+    # A run that is there already is left as it is.
     assert main(words) == 0
-    assert "0 arms are those of" in capsys.readouterr().err
+    assert "0 arms are reused from" in capsys.readouterr().err
 
 
 def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_path):
@@ -318,28 +352,22 @@ def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_p
     data = dataclasses.replace(study.recipe.data, source="text:other.txt")
     other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, data=data))
     with pytest.raises(InputError, match=r"known: .*in this one data\.source: text:other\.txt → "):
-        known_arms(other, given, snapshots=False)
+        known_results(other, given)
 
 
 def test_what_is_not_known(unbroken, tmp_path):
     study, source = unbroken
-    data = study.recipe.data
     given = write_summary(source, study).rename(tmp_path / "given.json")
-    right = read_result(arm_folder(source, study.arms()[0].fingerprint))["data"]["fingerprint"]
-    for text in ({data: "other text"}, {}):
-        with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
-            recall(tmp_path / "on", study, text, given)
+    with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
+        reuse_results(tmp_path / "on", study, {study.recipe.data: "other text"}, given)
     content = json.loads(given.read_text())
     content["arms"][0]["status"] = "diverged"
     given.write_text(json.dumps(content))
-    assert recall(tmp_path / "on", study, {data: right}, given) == 3
-    given.write_text(json.dumps({key: value for key, value in content.items() if key != "origins"}))
-    with pytest.raises(InputError, match=r"known: .*a summary\.json with `origins`"):
-        recall(tmp_path / "on", study, {data: right}, given)
+    assert reuse_results(tmp_path / "on", study, text_of(source, study), given) == 3
     for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
         given.write_text(broken)
-        with pytest.raises(InputError, match=r"known: .*the summary\.json of a study, or a folder with one"):
-            recall(tmp_path / "on", study, {data: right}, given)
+        with pytest.raises(InputError, match=r"known: .*gradpower/sweep"):
+            known_results(study, given)
 
 
 def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):
@@ -355,7 +383,8 @@ def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):
 def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     words, folder = command
     assert main(words) == 0
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in folder.parent.rglob("*") if path.is_file()}
+    del before[Path(words[1])], before[Path(words[1]).parent / "recipe.json"]
     toml_of(small_recipe(text), Path(words[1]), powers=(1.0, 1.3))
     for more in ([], ["--dry-run"]):
         capsys.readouterr()
@@ -364,7 +393,9 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
         assert err.startswith("gradpower: error: study: small is not allowed")
         assert "optimizer.power: [1.0, 1.2] → [1.0, 1.3]" in err
         assert err.count("\n") == 1
-    assert before.items() <= {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}.items()
+    assert (
+        before.items() <= {p: p.stat().st_mtime_ns for p in folder.parent.rglob("*") if p.is_file()}.items()
+    )
     # What keeps all arms is only added to.
     toml_of(small_recipe(text), Path(words[1]), powers=(1.0, 1.2, 0.9))
     assert main(words) == 0
@@ -374,6 +405,7 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     assert json.loads((folder / "analysis.json").read_text())["added_late"] == ["optimizer.power 0.9"]
     assert read_history(folder) == read_history(folder / "summary.json") == [addition]
     results = {p: t for p, t in before.items() if p.name == "result.json"}
+    assert len(results) == 4
     assert {path: path.stat().st_mtime_ns for path in results} == results
 
 
@@ -395,8 +427,7 @@ def test_what_no_arm_could_do_is_found_before_the_first(command, text, capsys):
         (["--workers", "0"], "workers: 0"),
         (["--retries", "-1"], "retries: -1"),
         (["--budget", "0"], "budget: 0"),
-        (["--address", "auto"], "address: auto"),
-        (["--backend", "dask"], "address: none"),
+        (["--workers", "auto"], "workers"),
     ],
 )
 def test_options_that_cannot_be(command, more, message, capsys):
@@ -411,17 +442,14 @@ def test_a_dry_run_runs_and_writes_nothing(command, capsys):
     assert main([*words, "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "4 arms: 4 open" in out
-    assert "operations" in out
-    assert "one by one on this machine's CPU" in out
     assert "…" not in out
     assert not folder.exists()
     assert main([*words, "--dry-run", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
-    assert [arm["basis"] for arm in content["arms"]] == ["operations"] * 4
-    assert content["estimated_seconds"] == pytest.approx(sum(a["estimated_seconds"] for a in content["arms"]))
+    assert [arm["seconds_left"] for arm in content["arms"]] == [None] * 4
 
 
-def test_a_dry_run_of_many_fields_fits_eighty_columns(inline, tmp_path, monkeypatch, capsys):
+def test_a_dry_run_of_many_fields_fits_eighty_columns(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "new")]) == 0
     out = capsys.readouterr().out
@@ -455,12 +483,12 @@ def test_a_dry_run_measures_time_on_finished_arms(command, capsys):
     assert main(words) == 0
     study = read_study(Path(words[1]))
     speeds = sorted(arm_state(folder, arm, 2).tokens_per_second for arm in study.arms()[:3])
-    shutil.rmtree(arm_folder(folder, study.arms()[3].fingerprint))
+    shutil.rmtree(arm_folder(folder, study.arms()[3].fingerprint).resolve())
     capsys.readouterr()
     assert main([*words, "--dry-run", "--json"]) == 0
     arms = json.loads(capsys.readouterr().out)["arms"]
-    assert [arm["basis"] for arm in arms] == ["done", "done", "done", "measured"]
-    assert arms[3]["estimated_seconds"] == pytest.approx(24 * 8 * 32 / speeds[1])
+    assert [arm["seconds_left"] for arm in arms[:3]] == [0.0] * 3
+    assert arms[3]["seconds_left"] == pytest.approx(24 * 8 * 32 / speeds[1])
 
 
 def test_status(command, text, cache, capsys):
@@ -470,10 +498,10 @@ def test_status(command, text, cache, capsys):
     assert main(words) == 0
     study = read_study(Path(words[1]))
     first, second, third, _ = (arm_folder(folder, arm.fingerprint) for arm in study.arms())
-    for own in (second, third):
-        (own / "result.json").unlink()
-    (third / "attempts.jsonl").write_text('{"error": "no", "claim": "a"}\n' * 3 + '{"error": "cut o')
-    (second / "claims" / "000002").write_text('{"host": "elsewhere", "kernel": "another"}\n000000000001\n')
+    for run in (second, third):
+        (run / "result.json").unlink()
+    (third / "attempts.jsonl").write_text('{"error": "no", "lease": "a"}\n' * 3 + '{"error": "cut o')
+    (second / "leases" / "000002").write_text('{"host": "elsewhere", "kernel": "another"}\n000000000001\n')
     capsys.readouterr()
     for where in ([str(folder)], [words[1], "--output", str(folder)]):
         assert main(["status", *where, "--json"]) == 0
@@ -482,11 +510,11 @@ def test_status(command, text, cache, capsys):
         assert rows[1]["heartbeat"] < 10
         assert (rows[1]["step"], rows[1]["steps"], rows[1]["eta"]) == (24, 24, 0)
         assert (rows[2]["failures"], rows[2]["error"]) == (3, "no")
-        assert rows[0]["validation_loss"] == read_result(first)["final"]["validation_loss"]
+        assert rows[0]["validation_loss"] == read_result(first).final.validation_loss
     assert main(["status", str(folder)]) == 0
     out = capsys.readouterr().out
     assert "4 arms: 1 failed, 2 completed, 1 running" in out
-    loss = read_result(first)["final"]["validation_loss"]
+    loss = read_result(first).final.validation_loss
     rows = [line.split() for line in out.splitlines()]
     assert ["1", f"{loss:.4f}", "failed"] in rows
     assert "24/24" in out
@@ -503,63 +531,17 @@ def test_watching_ends_with_the_last_arm(command, capsys):
     assert "4 arms: 4 completed" in capsys.readouterr().out
 
 
-def test_workers_are_measured_once_and_leave_no_trace(command, unbroken, capsys, monkeypatch):
-    from experiments.sweeps import concurrency
-
-    words, folder = command
-    study, whole = unbroken
-    monkeypatch.setattr(concurrency, "SECONDS", 0.05)
-    monkeypatch.setattr(
-        concurrency, "_room", lambda end, fields: 1
-    )  # inline workers would wait for each other
-    monkeypatch.setattr(concurrency, "Process", Inline)
-    words[words.index("--workers") + 1] = "auto"
-    assert main([*words, "--budget", "0.00001"]) == 130
-    assert "against one by one" in capsys.readouterr().err
-    (entry,) = json.loads((folder / "workers.json").read_text())["entries"]
-    assert [row["workers"] for row in entry["measured"]] == [1]
-    assert entry["measured"][0]["arms_per_hour"] > 0
-    assert not list(folder.glob("measuring-*"))
-    before = (folder / "workers.json").read_bytes()
-    assert main(words) == 0
-    assert (folder / "workers.json").read_bytes() == before
-    assert outcomes(folder, study) == outcomes(whole, study)
-
-
-def test_an_arm_that_cannot_be_measured_is_left_to_say_why_itself(unbroken, tmp_path, monkeypatch):
-    from experiments.sweeps import concurrency
-
-    study, _ = unbroken
-
-    def out_of_memory(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(concurrency, "time_steps", out_of_memory)
-    rows = concurrency.best_workers(tmp_path, study.arms()[0], {"device": "cpu"}, 4, [Inline()])
-    assert rows == []
-    assert concurrency.fastest(rows) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("memory", "gpus", "expected"), [(4e9, 1, 15), (4e9, 2, 30), (1e8, 1, 16), (79e9, 2, 2)]
-)
-def test_room_on_gpus_is_a_matter_of_memory(monkeypatch, memory, gpus, expected):
-    from experiments.sweeps import concurrency
-
-    monkeypatch.setattr(concurrency, "_gpus", lambda: ["some GPU"] * gpus)
-    end = {"memory": memory, "memory_of_device": 80e9}
-    assert concurrency._room(end, {"device": "auto"}) == expected
-
-
 def test_workers_take_the_gpus_in_turn(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    devices = [worker.execution_of({"device": "auto"}, index).device for index in range(4)]
+    devices = [worker.on_gpu(Execution(device="auto"), slot).device for slot in range(4)]
     assert devices == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
-    assert worker.execution_of({"device": "cuda:1"}, 0).device == "cuda:1"
-    assert worker.execution_of({"device": "cpu"}, 1).device == "cpu"
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # as where Ray shows a worker only its own
-    assert worker.execution_of({"device": "cuda"}, 3).device == "cuda"
+    assert worker.gpus(Execution(device="auto")) == 2
+    assert worker.on_gpu(Execution(device="cuda:1"), 0).device == "cuda:1"
+    assert worker.on_gpu(Execution(device="cpu"), 1).device == "cpu"
+    monkeypatch.setattr(
+        torch.cuda, "device_count", lambda: 1
+    )  # as where a cluster shows a worker only its own
+    assert worker.on_gpu(Execution(device="cuda"), 3).device == "cuda"

@@ -51,19 +51,19 @@ def run(place) -> Path:
 def test_a_run_from_the_command_line(run, place, capsys):
     assert [row["step"] for row in read_metrics(run) if "loss" in row] == list(range(1, 11))
     result = read_result(run)
-    assert result["status"] == "completed"
-    command = result["provenance"]["command"]
+    assert result.status == "completed"
+    command = result.provenance["command"]
     assert command.startswith("gradpower train pocket --model.width 16")
     # Given again, it says so and does nothing.
     assert main([*words(place, "run"), "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out) == result
+    assert json.loads(out) == json.loads((run / "result.json").read_text())
     assert "finished already" in err
 
 
 def test_none_is_a_value(place):
     assert main(words(place, "unclipped", optimizer__clip_norm="none")) == 0
-    assert read_result(place / "unclipped")["recipe"]["optimizer"]["clip_norm"] is None
+    assert read_result(place / "unclipped").recipe.optimizer.clip_norm is None
 
 
 def test_a_recipe_of_a_run_is_a_recipe(run, place, capsys):
@@ -76,7 +76,7 @@ def test_a_recipe_of_a_run_is_a_recipe(run, place, capsys):
         str(place / "cache"),
     ]
     assert main([*again, "--device", "cpu", "--threads", "1"]) == 0
-    assert read_result(place / "again")["final"] == read_result(run)["final"]
+    assert read_result(place / "again").final == read_result(run).final
     capsys.readouterr()
 
 

@@ -54,7 +54,7 @@ def assert_same_run(first: Path, second: Path) -> None:
     assert untimed(first) == untimed(second)
     a, b = read_result(first), read_result(second)
     for part in ("status", "final", "evaluations", "module_scales", "fingerprint", "data", "model"):
-        assert a[part] == b[part]
+        assert getattr(a, part) == getattr(b, part)
 
 
 @pytest.fixture(scope="module", params=["pocket", "pocket-moe"])
@@ -91,7 +91,7 @@ def test_a_plain_loop_finds_the_same_losses(text, here, tmp_path):
         validation = data.validation
         logits = model(input_ids=validation.inputs).logits
         expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), validation.targets.flatten())
-    assert outcome.result["final"]["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert outcome.result.final.validation_loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_model_learns(unbroken):
@@ -104,7 +104,7 @@ def test_snapshots_are_kept_and_change_nothing(unbroken, here, tmp_path):
     made, folder = unbroken
     snapping = dataclasses.replace(here, snapshots=(0.01, 0.5, 1.0), checkpoint_steps=2)
     outcome = train(made, tmp_path, execution=snapping)
-    assert outcome.result["evaluations"] == read_result(folder)["evaluations"]
+    assert outcome.result.evaluations == read_result(folder).evaluations
     assert [path.name for path in checkpoints(tmp_path / "snapshots")] == [
         "step-00000001",
         "step-00000012",
@@ -169,7 +169,7 @@ def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, kind):
     else:
         paused = train(made, tmp_path, execution=here, stop=lambda: next(calls) == 11)
     assert paused.status == "paused"
-    assert paused.result["step"] == (0 if kind == "deadline" else 11)
+    assert paused.step == (0 if kind == "deadline" else 11)
     assert read_result(tmp_path) is None
     assert train(made, tmp_path, execution=here).status == "completed"
     assert_same_run(whole, tmp_path)
@@ -292,8 +292,8 @@ def test_a_run_that_blows_up_is_recorded_and_not_resumed(text, here, tmp_path):
     outcome = train(made, tmp_path, execution=here)
     assert outcome.status == "diverged"
     result = read_result(tmp_path)
-    assert result["diverged"]["step"] == result["final"]["step"] <= 24
-    assert result["final"]["validation_loss"] is None
+    assert result.diverged["step"] == result.final.step <= 24
+    assert result.final.validation_loss is None
     again = train(made, tmp_path, execution=here)
     assert again.status == "diverged"
     assert again.result == result
@@ -316,9 +316,9 @@ def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
     c = train(small_recipe(text, training__seed=1), tmp_path / "c", execution=here)
     first = [read_metrics(o.folder)[0]["loss"] for o in (a, b, c)]
     assert first[0] == first[1] != first[2]
-    weights = [o.result["model"]["initial_weights"] for o in (a, b, c)]
+    weights = [o.result.model["initial_weights"] for o in (a, b, c)]
     assert weights[0] == weights[1] != weights[2]
-    assert a.result["data"] == b.result["data"]
+    assert a.result.data == b.result.data
 
 
 def test_another_recipe_is_refused_by_its_fields(unbroken, here, text):

@@ -98,13 +98,14 @@ def test_tables_say_edges_and_reasons():
 
 def test_command(tmp_path, capsys):
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    from experiments.fields import to_dict
+    from dataclasses import asdict
+
     from experiments.records import RECIPE_SCHEMA
     from tests.experiments.corpora import small_recipe, write_text
 
     made = small_recipe(write_text(tmp_path / "text"))
     source = tmp_path / "recipe.json"
-    source.write_text(json.dumps({"schema": RECIPE_SCHEMA, "recipe": to_dict(made)}))
+    source.write_text(json.dumps({"schema": RECIPE_SCHEMA._asdict(), "recipe": asdict(made)}))
     flags = ["--micro-batches", "8", "--micro-batch-size", "2", "--batch-sizes", "16", "--coordinates", "50"]
     places = ["--threads", "1", "--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "out")]
     assert main(["noise", str(source), "--device", "cpu", *flags, *places, "--samples", "--json"]) == 0

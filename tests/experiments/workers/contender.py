@@ -1,4 +1,4 @@
-"""Try to claim every one of some arms, say which were won, and end without letting go of any.
+"""Try to take every one of some runs, say which were won, and end without letting go of any.
 
 Usage: contender.py FOLDER LIMIT SECONDS
 """
@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.sweeps import claims
-from experiments.sweeps.claims import Watch, claim
+from experiments.sweeps import leases
+from experiments.sweeps.leases import Watch, acquire
 
-claims.BEAT = 0.1
+leases.BEAT = 0.1
 
 
 def main() -> None:
@@ -27,7 +27,8 @@ def main() -> None:
     end = time.monotonic() + float(sys.argv[3])
     while time.monotonic() < end:
         for arm in arms:
-            mine = None if arm.name in won else claim(arm, watch)
+            after = None if arm.name in won else watch.free_after(arm)
+            mine = None if after is None else acquire(arm, after)
             if mine is not None:
                 won.append(arm.name)
                 held.append(mine)

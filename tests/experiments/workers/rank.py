@@ -24,7 +24,7 @@ def run(cache: str, recipe: str, folder: str, shard: str, pause: str) -> None:
         at = abs(int(pause))
         paused = train(made, Path(folder), execution=execution, stop=lambda: next(asked) == at)
         assert paused.status == "paused"
-        assert paused.result["step"] == at
+        assert paused.step == at
     if int(pause) < 0:
         return
     assert train(made, Path(folder), execution=execution).status == "completed"
