@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from experiments.step_time import (
+from experiments.training.step_time import (
     IMPLEMENTATIONS,
     SIZES,
     alternately,

@@ -18,13 +18,13 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from experiments.execution import Execution
-from experiments.fields import with_fields
-from experiments.models import build_model
-from experiments.recipes import recipe
-from experiments.reporting import Silent
-from experiments.run import Run
-from experiments.settings import Recipe
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import recipe
+from experiments.recipes.settings import Recipe
+from experiments.training.execution import Execution
+from experiments.training.models import build_model
+from experiments.training.reporting import Silent
+from experiments.training.run import Run
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NAMES = ("pocket", "pocket-moe", "gpu-4m")

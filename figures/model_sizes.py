@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from experiments.fields import with_fields
-from experiments.model_size import model_size
-from experiments.recipes import PAPER_LLAMA, PAPER_MOE, paper_llama, paper_moe
-from experiments.settings import ModelSettings
+from experiments.recipes.fields import with_fields
+from experiments.recipes.model_size import model_size
+from experiments.recipes.named import PAPER_LLAMA, PAPER_MOE, paper_llama, paper_moe
+from experiments.recipes.settings import ModelSettings
 from figures.markdown import markdown_table
 
 # Parameters that the paper states, in millions: all, and those that one token uses.

@@ -74,10 +74,10 @@ def noise(
     --------
     $ gradpower noise pocket
     """
-    from experiments.execution import Execution
     from experiments.noise.measurement import Settings, measure, write_measurement
     from experiments.noise.source import find_source
-    from experiments.train_commands import require_torch
+    from experiments.training.commands import require_torch
+    from experiments.training.execution import Execution
 
     settings = Settings(micro_batches, micro_batch_size, batch_sizes, coordinates, seed)
     execution = Execution(device=device, threads=threads, cache=cache)
@@ -85,7 +85,7 @@ def noise(
     folder = output or Path("runs") / f"noise-{found.recipe.name}-{found.recipe.fingerprint}-{found.step}"
     require_folder(folder)
     require_torch()
-    from experiments.reporting import LiveReporter
+    from experiments.training.reporting import LiveReporter
 
     with LiveReporter() as reporter:
         content, raw = measure(found, settings, execution=execution, progress=reporter.prepare)
@@ -135,11 +135,11 @@ def noise_along(
     --------
     $ gradpower noise-along runs/batch-size-pocket
     """
-    from experiments.execution import Execution
     from experiments.noise.along_study import batch_sizes, measure_along, places, summary_row, write_along
     from experiments.noise.measurement import Settings
     from experiments.sweeps.folder import read_folder
-    from experiments.train_commands import require_torch
+    from experiments.training.commands import require_torch
+    from experiments.training.execution import Execution
     from figures.commands import tell
     from gradpower.tools.provenance import provenance
 
@@ -151,7 +151,7 @@ def noise_along(
     execution = Execution(device=device, threads=threads, cache=cache)
     require_torch()
     todo, lacking = places(study, planned, seeds)
-    from experiments.reporting import LiveReporter
+    from experiments.training.reporting import LiveReporter
 
     command, rows = f"gradpower noise-along {planned.name}", []
     with LiveReporter() as reporter:

@@ -36,7 +36,7 @@ def results(kind: Kind, origin: Mapping[str, Any], **parts: Any) -> dict[str, An
     kind : str
         "theory": `optimal_powers` from `figures.optima.optimal_powers`, and the checked `claims` of the registry;
         "convergence": `studies`, the rows of each of `simulate.questions`; "step_time": `steps` and `training` of
-        `experiments.step_time`, `launches` of `experiments.launches`.
+        `experiments.training.step_time`, `launches` of `experiments.training.launches`.
     origin : mapping
         From `gradpower.tools.provenance.provenance`.
     **parts

@@ -115,8 +115,8 @@ def _check(device: str, power: float, rounds: int) -> None:
 def _measured(
     size: tuple[str, ...], model: str, tensors: tuple[int, ...], device: Any, power: float, rounds: int
 ) -> dict[str, Any]:
-    from experiments.launches import all_rows
-    from experiments.step_time import step_times, training_step_time
+    from experiments.training.launches import all_rows
+    from experiments.training.step_time import step_times, training_step_time
 
     settings: dict[str, Any] = {"device": device, "power": power, "seed": 0}
     with progress_bar("steps") as bar:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from experiments.records import read_metrics, read_recipe
+from experiments.training.records import read_metrics, read_recipe
 from figures.style import Row, house_style, law_style, letter, new_figure
 from gradpower.tools.errors import require
 

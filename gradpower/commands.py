@@ -39,13 +39,13 @@ COMMANDS = {
         "gradpower step-time --size 1M 10M",
     ),
     "recipes": Command(
-        "experiments.train_commands",
+        "experiments.training.commands",
         "recipes",
         "the pre-training recipes: the paper's, and smaller ones",
         "gradpower recipes",
     ),
     "train": Command(
-        "experiments.train_commands",
+        "experiments.training.commands",
         "train",
         "pre-train by a recipe; killed at any moment, it goes on from its last checkpoint",
         "gradpower train pocket --optimizer.power 1.2",

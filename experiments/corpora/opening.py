@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.corpora.batches import Data
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
 
 

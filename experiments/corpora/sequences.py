@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.corpora.batches import Batch, document_rows, joined_rows
 from experiments.corpora.token_files import TokenFiles, Tokens
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
 
 

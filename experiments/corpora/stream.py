@@ -20,7 +20,7 @@ from experiments.corpora.batches import Batch, document_rows, joined_rows
 from experiments.corpora.hub import Reader, open_stream
 from experiments.corpora.token_files import is_held_out
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 
 Progress = Callable[[str, int, int], None]

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from experiments.corpora.documents import documents, stat_key, text_files
 from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub, train_bpe
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
 

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.execution import Execution
 from experiments.noise.measurement import FILE, Settings, measure, read_measurement, write_measurement
 from experiments.noise.source import Source, find_source
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Arm, Study
+from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
 from gradpower.tools.terminal import jsonable
@@ -65,7 +65,7 @@ def places(folder: Path, study: Study, seeds: Sequence[int]) -> tuple[list[Place
     InputError
         If there is none.
     """
-    from experiments.checkpoints import checkpoints
+    from experiments.training.checkpoints import checkpoints
 
     rule = study.rule
     found: list[Place] = []

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.corpora import IGNORED
-from experiments.losses import batch_loss
 from experiments.noise.modules import noise_modules
 from experiments.noise.moments import Moments, Order
+from experiments.training.losses import batch_loss
 from gradpower import SNRMeter
 
 if TYPE_CHECKING:
     from experiments.corpora import Batch, Data
-    from experiments.devices import Devices
+    from experiments.training.devices import Devices
 
 Progress = Callable[[int, int], None]
 

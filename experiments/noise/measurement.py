@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.execution import Execution
 from experiments.noise.source import Source
+from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
@@ -150,7 +150,7 @@ def measure(
     """
     from experiments.noise import statistics
     from experiments.noise.prediction import Measured, predictions
-    from experiments.run import PACKAGES
+    from experiments.training.run import PACKAGES
 
     raw = _passes(source, settings, execution or Execution(), progress)
     modules = [statistics.module_row(raw, name) for name in raw.modules]
@@ -232,7 +232,7 @@ def _passes(source: Source, settings: Settings, execution: Execution, progress: 
 
 @contextmanager
 def _devices(source: Source, execution: Execution) -> Iterator[Any]:
-    from experiments.devices import Devices
+    from experiments.training.devices import Devices
 
     devices = Devices(source.recipe, execution, Path())
     try:

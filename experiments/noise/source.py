@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.recipes import RECIPES, recipe
-from experiments.records import read_recipe
-from experiments.settings import Recipe
+from experiments.recipes.named import RECIPES, recipe
+from experiments.recipes.settings import Recipe
+from experiments.training.records import read_recipe
 from gradpower.tools.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Source:
         InputError
             If the checkpoint is damaged, or not of this recipe.
         """
-        from experiments.checkpoints import CorruptCheckpoint, load_checkpoint
-        from experiments.models import build_model
+        from experiments.training.checkpoints import CorruptCheckpoint, load_checkpoint
+        from experiments.training.models import build_model
 
         settings = self.recipe
         model = build_model(settings.model, seed=settings.training.seed, length=settings.data.sequence_length)
@@ -109,7 +109,7 @@ def _allowed(word: str) -> str:
 
 
 def _of_folder(path: Path, step: int | None) -> Source:
-    from experiments.checkpoints import checkpoint_name, checkpoints
+    from experiments.training.checkpoints import checkpoint_name, checkpoints
 
     run = path
     if path.parent.name in KINDS and (path / "manifest.json").exists():

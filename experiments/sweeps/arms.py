@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.reading import append_line, read_lines
-from experiments.records import read_metrics, read_result
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from experiments.sweeps.leases import LIMIT, newest
 from experiments.sweeps.study import Arm, Study
+from experiments.training.records import read_metrics, read_result
 from gradpower.tools.errors import require
 from gradpower.tools.files import write_file
+from gradpower.tools.reading import append_line, read_lines
 
 State = Literal["open", "running", "paused", "completed", "diverged", "failed"]
 ENDED = ("completed", "diverged", "failed")

@@ -14,7 +14,6 @@ import tyro
 from rich.console import Console
 from rich.live import Live
 
-from experiments.execution import Execution
 from experiments.sweeps.arms import ENDED, ArmState, Board
 from experiments.sweeps.display import Display, counted, dry_view, seconds_left, status_view
 from experiments.sweeps.engine import Options, check_study, run_sweep
@@ -22,7 +21,8 @@ from experiments.sweeps.folder import default_folder, read_additions, read_folde
 from experiments.sweeps.results import known_results, read_results, write_summary
 from experiments.sweeps.studies import chosen_study
 from experiments.sweeps.study import Study
-from experiments.train_commands import ExecutionFlags, Flag, require_torch
+from experiments.training.commands import ExecutionFlags, Flag, require_torch
+from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance

@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from experiments.reporting import LiveReporter
 from experiments.sweeps.arms import ENDED, ArmState
 from experiments.sweeps.study import Arm, Study
+from experiments.training.reporting import LiveReporter
 from gradpower.tools.terminal import result_table
 
 DONE = ("completed", "diverged")

@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.execution import Execution
-from experiments.reading import one_line
-from experiments.settings import DataSettings
-from experiments.signals import Interruption
+from experiments.recipes.settings import DataSettings
 from experiments.sweeps.arms import ENDED, Board, arm_folder, link_arms, read_failures, record_failure
 from experiments.sweeps.display import Display
 from experiments.sweeps.folder import checked_changes, open_folder, read_folder
@@ -24,7 +21,10 @@ from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import known_results, reuse_results
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
+from experiments.training.execution import Execution
+from experiments.training.signals import Interruption
 from gradpower.tools.errors import require, whole
+from gradpower.tools.reading import one_line
 
 POLL = 0.5
 STARTS = 3

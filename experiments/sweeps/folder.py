@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from experiments.fields import differences
-from experiments.reading import Schema, read_json, write_json
-from experiments.records import read_metrics
+from experiments.recipes.fields import differences
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.study import Study
+from experiments.training.records import read_metrics
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
+from gradpower.tools.reading import Schema, read_json, write_json
 
 SCHEMA = Schema("gradpower/study")
 

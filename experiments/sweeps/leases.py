@@ -31,7 +31,7 @@ from types import TracebackType
 
 import msgspec
 
-from experiments.reading import DAMAGED, convert
+from gradpower.tools.reading import DAMAGED, convert
 
 BEAT = 2.0
 LIMIT = 30.0

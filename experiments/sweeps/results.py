@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
 
-from experiments.fields import differences
-from experiments.reading import Schema, convert, read_json, write_json
-from experiments.records import Final, Metric, RunResult, Timing, read_result, write_recipe, write_result
-from experiments.settings import DataSettings
+from experiments.recipes.fields import differences
+from experiments.recipes.settings import DataSettings
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.folder import Addition, read_additions, read_folder
 from experiments.sweeps.study import Arm, Study
+from experiments.training.records import (
+    Final,
+    Metric,
+    RunResult,
+    Timing,
+    read_result,
+    write_recipe,
+    write_result,
+)
 from gradpower.tools.errors import require
 from gradpower.tools.provenance import provenance
+from gradpower.tools.reading import Schema, convert, read_json, write_json
 
 SUMMARY_SCHEMA = Schema("gradpower/sweep")
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "joblib")

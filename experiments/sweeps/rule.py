@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.fields import require_field
+from experiments.recipes.fields import require_field
 from gradpower.tools.errors import require
 
 CORRECTIONS = ("holm", "bonferroni", "none")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 
-from experiments.recipes import recipe
+from experiments.recipes.named import recipe
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import RATE, Study, read_study
 from gradpower.tools.errors import InputError, require

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.fields import FIELDS, get_field, require_field, with_fields
-from experiments.reading import DAMAGED, convert, one_line
-from experiments.recipes import recipe
-from experiments.records import read_recipe
-from experiments.settings import Recipe
+from experiments.recipes.fields import FIELDS, get_field, require_field, with_fields
+from experiments.recipes.named import recipe
+from experiments.recipes.settings import Recipe
 from experiments.sweeps.rule import Rule
+from experiments.training.records import read_recipe
 from gradpower.tools.errors import InputError, require
+from gradpower.tools.reading import DAMAGED, convert, one_line
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
@@ -62,7 +62,7 @@ class Study:
 
     Examples
     --------
-    >>> from experiments.recipes import recipe
+    >>> from experiments.recipes.named import recipe
     >>> study = Study(
     ...     "mine",
     ...     recipe("pocket"),

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.execution import Execution
-from experiments.reading import one_line
-from experiments.records import FolderInUse
-from experiments.settings import Recipe
+from experiments.recipes.settings import Recipe
 from experiments.sweeps.arms import record_failure
 from experiments.sweeps.leases import HeldLease, LeaseLost, acquire
+from experiments.training.execution import Execution
+from experiments.training.records import FolderInUse
 from gradpower.tools.errors import InputError, require
+from gradpower.tools.reading import one_line
 
 POLL = 1.0
 CONNECT = 8.0
@@ -72,7 +72,7 @@ def run_job(job: Job) -> Ending:
 
 
 def _train(job: Job, lease: HeldLease) -> Ending:
-    from experiments.training import train
+    from experiments.training.loop import train
 
     looked = 0.0
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.fields import with_fields
-from experiments.recipes import recipe
-from experiments.settings import Recipe
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import recipe
+from experiments.recipes.settings import Recipe
 
 
 def write_text(folder: Path, *, documents: int = 400, seed: int = 0) -> Path:

@@ -11,13 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.execution import Execution
-from experiments.records import RECIPE_SCHEMA, read_metrics, read_result
-from experiments.settings import Recipe
+from experiments.recipes.settings import Recipe
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
 from experiments.sweeps.worker import Job, run_job
+from experiments.training.execution import Execution
+from experiments.training.records import RECIPE_SCHEMA, read_metrics, read_result
 from tests.experiments.corpora import small_recipe
 
 TIMES = ("tokens_per_second", "mfu")

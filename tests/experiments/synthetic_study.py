@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.recipes import recipe
+from experiments.recipes.named import recipe
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study

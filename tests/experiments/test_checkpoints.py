@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.checkpoints import (
+from experiments.training.checkpoints import (
     CorruptCheckpoint,
     checkpoint_name,
     checkpoints,
@@ -145,7 +145,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 import torch
-from experiments.checkpoints import save_checkpoint
+from experiments.training.checkpoints import save_checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
 save_checkpoint(folder, 1, {"weight": torch.zeros(10)}, {})

@@ -20,7 +20,7 @@ from experiments.corpora import IGNORED, open_data
 from experiments.corpora.documents import documents, text_files
 from experiments.corpora.token_files import hash_of, token_files
 from experiments.corpora.tokenization import from_file, train_bpe
-from experiments.settings import DataSettings
+from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import write_text
 

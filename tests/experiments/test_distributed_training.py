@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from experiments.checkpoints import load_latest
-from experiments.execution import Execution
-from experiments.records import read_metrics, read_recipe, read_result
-from experiments.training import train
+from experiments.training.checkpoints import load_latest
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.records import read_metrics, read_recipe, read_result
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 

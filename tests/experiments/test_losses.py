@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from experiments.corpora import IGNORED, Batch
-from experiments.fields import with_fields
-from experiments.losses import batch_loss, summarise
-from experiments.models import build_model
-from experiments.recipes import recipe
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import recipe
+from experiments.training.losses import batch_loss, summarise
+from experiments.training.models import build_model
 
 POCKET, MOE = recipe("pocket").model, recipe("pocket-moe").model
 

@@ -11,9 +11,6 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from experiments.execution import Execution
-from experiments.fields import with_fields
-from experiments.models import build_model
 from experiments.noise import prediction
 from experiments.noise.measurement import SCHEMA, Settings, measure, read_measurement, write_measurement
 from experiments.noise.modules import noise_modules
@@ -21,9 +18,12 @@ from experiments.noise.moments import Moments
 from experiments.noise.prediction import Measured, predictions, why_not
 from experiments.noise.source import Source, find_source
 from experiments.noise.statistics import ShapeFit, second_shape
-from experiments.recipes import recipe
-from experiments.records import write_recipe
-from experiments.training import train
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import recipe
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.models import build_model
+from experiments.training.records import write_recipe
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from experiments.execution import Execution
 from experiments.noise import along_study, prediction
 from experiments.sweeps.arms import arm_folder
 from experiments.sweeps.folder import open_folder
-from experiments.training import train
+from experiments.training.execution import Execution
+from experiments.training.loop import train
 from gradpower.__main__ import main
 from tests.experiments.corpora import write_text
 from tests.experiments.sweep_helpers import small_study

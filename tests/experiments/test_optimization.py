@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.fields import with_fields
-from experiments.models import build_model
-from experiments.optimization import build_optimization, clip_gradients, decay
-from experiments.recipes import recipe
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import recipe
+from experiments.training.models import build_model
+from experiments.training.optimization import build_optimization, clip_gradients, decay
 from gradpower import sign_power
 
 SMALL = with_fields(

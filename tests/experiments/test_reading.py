@@ -10,9 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments.reading import Schema, convert, json_content, read_json, read_lines, write_json
-from experiments.recipes import recipe
-from experiments.records import (
+from experiments.recipes.named import recipe
+from experiments.recipes.settings import Recipe
+from experiments.sweeps.arms import Attempt, read_failures
+from experiments.sweeps.folder import open_folder, read_folder
+from experiments.sweeps.leases import Watch, acquire, newest
+from experiments.sweeps.results import known_results, read_summary, write_summary
+from experiments.sweeps.studies import example
+from experiments.sweeps.study import read_study
+from experiments.training.records import (
     RECIPE_SCHEMA,
     Final,
     Metric,
@@ -22,14 +28,8 @@ from experiments.records import (
     write_recipe,
     write_result,
 )
-from experiments.settings import Recipe
-from experiments.sweeps.arms import Attempt, read_failures
-from experiments.sweeps.folder import open_folder, read_folder
-from experiments.sweeps.leases import Watch, acquire, newest
-from experiments.sweeps.results import known_results, read_summary, write_summary
-from experiments.sweeps.studies import example
-from experiments.sweeps.study import read_study
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import Schema, convert, json_content, read_json, read_lines, write_json
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = [

@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from experiments.fields import FIELDS, get_field, with_fields
-from experiments.model_size import model_size, training_flops
-from experiments.models import build_model
-from experiments.reading import convert
-from experiments.recipes import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
-from experiments.settings import LARGEST_RATIO, Recipe
+from experiments.recipes.fields import FIELDS, get_field, with_fields
+from experiments.recipes.model_size import model_size, training_flops
+from experiments.recipes.named import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
+from experiments.recipes.settings import LARGEST_RATIO, Recipe
+from experiments.training.models import build_model
 from gradpower.learning_rates.blockwise import BLOCKS
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import convert
 
 POCKET = recipe("pocket")
 

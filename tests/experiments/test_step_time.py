@@ -4,7 +4,13 @@ import math
 
 import pytest
 
-from experiments.step_time import IMPLEMENTATIONS, SIZES, copy_bandwidth, step_times, training_step_time
+from experiments.training.step_time import (
+    IMPLEMENTATIONS,
+    SIZES,
+    copy_bandwidth,
+    step_times,
+    training_step_time,
+)
 
 
 def test_sizes_are_what_they_are_called():

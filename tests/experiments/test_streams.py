@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from experiments.checkpoints import load_checkpoint, save_checkpoint
 from experiments.corpora import IGNORED, open_data
 from experiments.corpora.token_files import is_held_out
 from experiments.corpora.tokenization import train_bpe
-from experiments.execution import Execution
-from experiments.records import read_metrics
-from experiments.settings import DataSettings
-from experiments.training import train
+from experiments.recipes.settings import DataSettings
+from experiments.training.checkpoints import load_checkpoint, save_checkpoint
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.records import read_metrics
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 

@@ -7,14 +7,14 @@ import json
 
 import pytest
 
-from experiments.fields import get_field
-from experiments.reading import convert
-from experiments.recipes import recipe
+from experiments.recipes.fields import get_field
+from experiments.recipes.named import recipe
 from experiments.sweeps.folder import changes, open_folder, read_additions, read_folder
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.studies import STUDIES, chosen_study, example
 from experiments.sweeps.study import Study, read_study
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import convert
 
 TOML = """
 name = "example"
@@ -63,7 +63,7 @@ def test_a_file_is_read(file):
 
 
 def test_the_recipe_may_lie_beside_the_file(file):
-    from experiments.records import RECIPE_SCHEMA
+    from experiments.training.records import RECIPE_SCHEMA
 
     base = recipe("pocket-moe")
     (file.parent / "mine.json").write_text(
@@ -326,7 +326,7 @@ def test_changes_of_a_study_to_itself():
     ],
 )
 def test_a_recipe_that_is_none_is_refused(file, content, message):
-    from experiments.records import RECIPE_SCHEMA
+    from experiments.training.records import RECIPE_SCHEMA
 
     (file.parent / "mine.json").write_text(json.dumps({"schema": RECIPE_SCHEMA._asdict(), **content}))
     file.write_text(TOML.replace('"pocket"', '"mine.json"'))

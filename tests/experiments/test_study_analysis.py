@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.recipes import recipe
-from experiments.records import Final, RunResult, write_result
+from experiments.recipes.named import recipe
 from experiments.statistics import adjusted_p_values, crossing_test, detectable_difference, paired_difference
 from experiments.sweeps.analysis import write_analysis
 from experiments.sweeps.analysis_tables import tables, verdict_line
@@ -20,6 +19,7 @@ from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import SUMMARY_SCHEMA, read_outcome, write_summary
 from experiments.sweeps.rule import Rule
 from experiments.sweeps.study import Study
+from experiments.training.records import Final, RunResult, write_result
 from gradpower.tools.errors import InputError
 from tests.experiments.synthetic_study import BATCHES, POWERS, best_power, synthetic_results, synthetic_study
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.execution import Execution
 from experiments.sweeps import engine
 from experiments.sweeps.arms import arm_folder, read_failures
 from experiments.sweeps.display import Display
 from experiments.sweeps.engine import Options
 from experiments.sweeps.leases import Watch, leases, newest
+from experiments.training.execution import Execution
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import STALE, ThreadWorker, given_workers, small_study, toml_of
 
@@ -124,7 +124,7 @@ def test_a_stderr_that_goes_away_saves_the_arms(text, tmp_path):
     words = ["sweep", str(file), "--output", str(folder), "--cache", str(tmp_path / "cache"), *flags]
     # A terminal's bar speaks again and again: so does a quiet time of nothing.
     program = f"""
-from experiments import reporting
+from experiments.training import reporting
 reporting.QUIET = 0.0
 from gradpower.__main__ import main
 raise SystemExit(main({words!r}))

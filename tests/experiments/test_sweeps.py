@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-import experiments.training
-from experiments.execution import Execution
-from experiments.records import read_metrics, read_result
+import experiments.training.loop
 from experiments.sweeps import engine, worker
 from experiments.sweeps.arms import arm_folder, arm_state, link_arms, read_failures
 from experiments.sweeps.leases import leases, newest
@@ -28,7 +26,9 @@ from experiments.sweeps.results import (
 )
 from experiments.sweeps.study import read_study
 from experiments.sweeps.worker import run_job
-from experiments.training import train
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.records import read_metrics, read_result
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
@@ -165,7 +165,7 @@ def test_an_arm_that_blows_up_is_a_result(text, cache, tmp_path):
 def failing(monkeypatch, powers, times):
     """Let training of arms with these powers raise, so many times."""
     count = dict.fromkeys(powers, 0)
-    real = experiments.training.train
+    real = experiments.training.loop.train
 
     def train(recipe, *args, **kwargs):
         power = recipe.optimizer.power
@@ -174,7 +174,7 @@ def failing(monkeypatch, powers, times):
             raise RuntimeError(f"CUDA out of memory, attempt {count[power]}")
         return real(recipe, *args, **kwargs)
 
-    monkeypatch.setattr(experiments.training, "train", train)
+    monkeypatch.setattr(experiments.training.loop, "train", train)
     return count
 
 
@@ -208,7 +208,7 @@ def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, mo
     # The same command leaves it at that; a higher bound tries again.
     assert main([*words, "--retries", "1"]) == 1
     assert counts == {1.2: 4}
-    monkeypatch.setattr(experiments.training, "train", train)
+    monkeypatch.setattr(experiments.training.loop, "train", train)
     assert main([*words, "--retries", "2"]) == 0
     assert json.loads((folder / "summary.json").read_text())["arms"][1]["status"] == "completed"
 

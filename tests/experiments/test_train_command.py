@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.fields import with_fields
-from experiments.recipes import RECIPES, command_of, recipe
-from experiments.records import read_metrics, read_result
+from experiments.recipes.fields import with_fields
+from experiments.recipes.named import RECIPES, command_of, recipe
+from experiments.training.records import read_metrics, read_result
 from figures.training_curves import draw, rows
 from gradpower.__main__ import main
 from tests.experiments.corpora import write_text
@@ -144,7 +144,7 @@ def test_the_command_of_a_recipe_makes_it_again(monkeypatch):
         },
     )
     asked = []
-    monkeypatch.setattr("experiments.train_commands._train", lambda *given: asked.append(given[0]) or 0)
+    monkeypatch.setattr("experiments.training.commands._train", lambda *given: asked.append(given[0]) or 0)
     program, *rest = shlex.split(command_of(made))
     assert (program, main(rest)) == ("gradpower", 0)
     assert asked == [made]

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.checkpoints import checkpoints, load_checkpoint, load_latest, tensors_digest
 from experiments.corpora import open_data
-from experiments.execution import Execution
-from experiments.models import build_model
 from experiments.noise.source import find_source
-from experiments.records import read_metrics, read_result
-from experiments.training import train
+from experiments.training.checkpoints import checkpoints, load_checkpoint, load_latest, tensors_digest
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.models import build_model
+from experiments.training.records import read_metrics, read_result
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.workers.nursery import Child
@@ -213,7 +213,7 @@ def test_a_step_is_saved_once(text, here, tmp_path, monkeypatch):
     def save(folder, step, *args, **options):
         saved.append(step)
 
-    monkeypatch.setattr("experiments.run.save_checkpoint", save)
+    monkeypatch.setattr("experiments.training.run.save_checkpoint", save)
     train(small_recipe(text), tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 8}))
     assert saved == [8, 16, 24]
 
@@ -401,7 +401,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path,
         raise OSError(28, os.strerror(28), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.checkpoints._write", full)
+        patched.setattr("experiments.training.checkpoints._write", full)
         with pytest.raises(OSError, match="No space left"):
             train(made, tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 4}))
     assert load_latest(tmp_path / "checkpoints")[0][0] == 7

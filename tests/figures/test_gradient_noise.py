@@ -100,7 +100,7 @@ def test_command(tmp_path, capsys):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     from dataclasses import asdict
 
-    from experiments.records import RECIPE_SCHEMA
+    from experiments.training.records import RECIPE_SCHEMA
     from tests.experiments.corpora import small_recipe, write_text
 
     made = small_recipe(write_text(tmp_path / "text"))

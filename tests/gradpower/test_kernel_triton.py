@@ -23,7 +23,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.launches import Launches
+from experiments.training.launches import Launches
 from gradpower.kernels import adamw_triton as kernel
 from gradpower.transform import SignPower
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from experiments.launches import Launches, launches_of
+from experiments.training.launches import Launches, launches_of
 from gradpower import (
     AdamWPower,
     MuonAdamWPower,

@@ -8,13 +8,13 @@ import traceback
 from pathlib import Path
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["experiments.run"])
+_FORK.set_forkserver_preload(["experiments.training.run"])
 
 
 def _train(recipe: str, folder: str, cache: str, said: str) -> None:
-    from experiments.execution import Execution
-    from experiments.records import read_recipe
-    from experiments.training import train
+    from experiments.training.execution import Execution
+    from experiments.training.loop import train
+    from experiments.training.records import read_recipe
 
     execution = Execution(device="cpu", threads=1, log_every=1, checkpoint_steps=3, cache=Path(cache))
     try:

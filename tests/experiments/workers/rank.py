@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.execution import Execution
-from experiments.records import read_recipe
-from experiments.training import train
+from experiments.training.execution import Execution
+from experiments.training.loop import train
+from experiments.training.records import read_recipe
 
 
 def run(cache: str, recipe: str, folder: str, shard: str, pause: str) -> None:

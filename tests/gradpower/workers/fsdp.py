@@ -20,7 +20,7 @@ from torch.distributed.tensor.parallel import (
 )
 from torch.optim import AdamW, Optimizer
 
-from experiments.launches import launches_of
+from experiments.training.launches import launches_of
 from gradpower import (
     AdamWPower,
     Clip,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from experiments.settings import ModelSettings
+from experiments.recipes.settings import ModelSettings
 from gradpower.tools.errors import InputError
 
 

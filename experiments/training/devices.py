@@ -15,9 +15,9 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from experiments.corpora import Batch
-from experiments.execution import Execution
-from experiments.optimization import Optimization
-from experiments.settings import Recipe
+from experiments.recipes.settings import Recipe
+from experiments.training.execution import Execution
+from experiments.training.optimization import Optimization
 from gradpower.tools.errors import InputError, require
 
 TRACKERS = ("tensorboard", "wandb", "trackio")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.execution import Execution
-from experiments.records import (
+from experiments.recipes.settings import Recipe
+from experiments.training.execution import Execution
+from experiments.training.records import (
     Final,
     Metrics,
     RunResult,
@@ -23,8 +24,7 @@ from experiments.records import (
     write_recipe,
     write_result,
 )
-from experiments.reporting import Reporter, Silent
-from experiments.settings import Recipe
+from experiments.training.reporting import Reporter, Silent
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
 
@@ -88,8 +88,8 @@ def train(
     OSError
         If a checkpoint cannot be written; the last good ones stay.
     """
-    from experiments.run import Run
-    from experiments.signals import Interruption
+    from experiments.training.run import Run
+    from experiments.training.signals import Interruption
 
     execution, reporter = execution or Execution(), reporter or Silent()
     require_folder(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.settings import ModelSettings
+from experiments.recipes.settings import ModelSettings
 
 
 @dataclass(frozen=True)

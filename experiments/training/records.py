@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Required, TypedDict
 
-from experiments.fields import differences
-from experiments.reading import Schema, append_line, read_json, read_lines, write_json
-from experiments.settings import Recipe
+from experiments.recipes.fields import differences
+from experiments.recipes.settings import Recipe
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
+from gradpower.tools.reading import Schema, append_line, read_json, read_lines, write_json
 from gradpower.tools.terminal import jsonable
 
 RUN_SCHEMA = Schema("gradpower/run")

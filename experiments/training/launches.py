@@ -20,7 +20,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.step_time import Device, alternately, summary
+from experiments.training.step_time import Device, alternately, summary
 from gradpower import AdamWPower, SGDPower
 
 Layout = Literal["plain", "sharded"]
@@ -78,7 +78,7 @@ def launch_rows(
     layout : str
         "plain", or "sharded" by FSDP2 over the processes of the group that is there.
     device, power, rounds
-        As in `experiments.step_time.step_times`.
+        As in `experiments.training.step_time.step_times`.
     """
     return [_row(name, count, layout, device, power, rounds) for count in counts for name in BASES]
 

@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from experiments.execution import Execution
-from experiments.reading import json_content
-from experiments.recipes import RECIPES
-from experiments.recipes import recipe as recipe_named
-from experiments.records import RUN_SCHEMA, Final, read_recipe
-from experiments.settings import Recipe
+from experiments.recipes.named import RECIPES
+from experiments.recipes.named import recipe as recipe_named
+from experiments.recipes.settings import Recipe
+from experiments.training.execution import Execution
+from experiments.training.records import RUN_SCHEMA, Final, read_recipe
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import json_content
 from gradpower.tools.terminal import jsonable, result_table
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -60,7 +60,7 @@ def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
-    from experiments.model_size import model_size
+    from experiments.recipes.model_size import model_size
 
     size = model_size(recipe.model)
     return {
@@ -168,8 +168,8 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
 
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
-    from experiments.reporting import LiveReporter, Silent
-    from experiments.training import RANK, train
+    from experiments.training.loop import RANK, train
+    from experiments.training.reporting import LiveReporter, Silent
 
     require_torch()
     with LiveReporter() if RANK == 0 else nullcontext(Silent()) as reporter:

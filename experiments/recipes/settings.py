@@ -1,7 +1,7 @@
 """What a training run is: frozen settings, checked when they are made, that alone decide its numbers.
 
 `Recipe` holds all of them; its `fingerprint` names the run. How a run is executed (device, micro-batches, trackers;
-see `experiments.execution`) is no part of it.
+see `experiments.training.execution`) is no part of it.
 """
 
 from __future__ import annotations

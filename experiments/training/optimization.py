@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from experiments.settings import OptimizerSettings, Recipe
+from experiments.recipes.settings import OptimizerSettings, Recipe
 from gradpower import (
     AdamWPower,
     MuonAdamWPower,

@@ -12,8 +12,14 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 
-from experiments.fields import FIELDS, get_field
-from experiments.settings import DataSettings, ModelSettings, OptimizerSettings, Recipe, TrainingSettings
+from experiments.recipes.fields import FIELDS, get_field
+from experiments.recipes.settings import (
+    DataSettings,
+    ModelSettings,
+    OptimizerSettings,
+    Recipe,
+    TrainingSettings,
+)
 from gradpower.tools.errors import InputError
 
 TOKENS_PER_PARAMETER = 20
@@ -190,7 +196,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 def command_of(made: Recipe) -> str:
     """Return the command line that trains by this recipe.
 
-    >>> from experiments.fields import with_fields
+    >>> from experiments.recipes.fields import with_fields
     >>> command_of(with_fields(pocket(), {"optimizer.power": 1.2, "data.packed": False}))
     'gradpower train pocket --data.no-packed --optimizer.power 1.2'
     """

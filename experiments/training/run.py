@@ -13,18 +13,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from experiments.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
 from experiments.corpora import IGNORED, Batch, open_data
-from experiments.devices import Devices
-from experiments.execution import Execution, peak_flops
-from experiments.losses import batch_loss, summarise
-from experiments.model_size import model_size, training_flops
-from experiments.models import build_model
-from experiments.optimization import build_optimization, clip_gradients
-from experiments.recipes import command_of
-from experiments.records import Timing, read_metrics
-from experiments.reporting import Reporter
-from experiments.settings import Recipe
+from experiments.recipes.model_size import model_size, training_flops
+from experiments.recipes.named import command_of
+from experiments.recipes.settings import Recipe
+from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
+from experiments.training.devices import Devices
+from experiments.training.execution import Execution, peak_flops
+from experiments.training.losses import batch_loss, summarise
+from experiments.training.models import build_model
+from experiments.training.optimization import build_optimization, clip_gradients
+from experiments.training.records import Timing, read_metrics
+from experiments.training.reporting import Reporter
 from gradpower.tools.errors import InputError
 from gradpower.tools.provenance import provenance
 
@@ -37,7 +37,7 @@ class Run:
     Parameters
     ----------
     recipe, folder, execution, reporter
-        As in `experiments.training.train`; the folder is claimed by the caller.
+        As in `experiments.training.loop.train`; the folder is claimed by the caller.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from experiments.settings import (
+from experiments.recipes.settings import (
     DataSettings,
     ModelSettings,
     OptimizerSettings,
