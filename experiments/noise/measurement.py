@@ -150,7 +150,7 @@ def measure(
     """
     from experiments.noise import statistics
     from experiments.noise.prediction import Measured, predictions
-    from experiments.training.run import PACKAGES
+    from experiments.training.loop import PACKAGES
 
     raw = _passes(source, settings, execution or Execution(), progress)
     modules = [statistics.module_row(raw, name) for name in raw.modules]

@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from experiments.recipes.optimizer_settings import OptimizerSettings
 from experiments.recipes.settings import (
     DataSettings,
     ModelSettings,
-    OptimizerSettings,
     Recipe,
     TrainingSettings,
 )

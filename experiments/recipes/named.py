@@ -13,10 +13,10 @@ from difflib import get_close_matches
 from functools import partial
 
 from experiments.recipes.fields import FIELDS, get_field
+from experiments.recipes.optimizer_settings import OptimizerSettings
 from experiments.recipes.settings import (
     DataSettings,
     ModelSettings,
-    OptimizerSettings,
     Recipe,
     TrainingSettings,
 )

@@ -9,29 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gradpower.tools.errors import real, require, whole
+from experiments.recipes.optimizer_settings import OptimizerSettings, as_floats, check_whole
+from gradpower.tools.errors import real, require
 
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
 # of fingerprints, so that a fingerprint goes on naming the same run.
 ADDED_LATER: dict[tuple[str, str], Any] = {("optimizer", "stretch_warmup"): True}
-
-
-def _whole(section: str, settings: Any, **minima: int) -> None:
-    for name, minimum in minima.items():
-        whole(f"{section}.{name}", getattr(settings, name), minimum)
-
-
-def _as_floats(settings: Any) -> None:
-    """Turn whole numbers in real fields into real ones: equal settings are to have equal fingerprints."""
-    for entry in dataclasses.fields(settings):
-        value = getattr(settings, entry.name)
-        if str(entry.type).startswith("float") and isinstance(value, int) and not isinstance(value, bool):
-            object.__setattr__(settings, entry.name, float(value))
 
 
 @dataclass(frozen=True)
@@ -72,8 +59,8 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _as_floats(self)
-        _whole(
+        as_floats(self)
+        check_whole(
             "model", self, width=2, hidden=4, heads=1, layers=1, vocabulary=2, experts=0, experts_per_token=1
         )
         allowed = f"a multiple of 2·heads = {2 * self.heads}"
@@ -129,8 +116,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Check every value; whether the text is there is seen when it is opened."""
-        _as_floats(self)
-        _whole("data", self, sequence_length=2, validation_sequences=2, shuffle_window=1)
+        as_floats(self)
+        check_whole("data", self, sequence_length=2, validation_sequences=2, shuffle_window=1)
         kind, _, rest = self.tokenizer.partition(":")
         known = {
             "bpe": rest.isdecimal() and 257 <= int(rest) < 2**31,
@@ -165,113 +152,6 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class OptimizerSettings:
-    """The optimizer on φ_p(g), its learning rate and schedule; the defaults are the paper's (Sections 3 and 5).
-
-    p = 1 is the base optimizer, bit for bit: AdamW is `power=1`, Muon is `algorithm="muon", power=1`.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> f"{OptimizerSettings(power=1.2, match_epsilon=True).effective_epsilon:.3g}"
-    '2.51e-10'
-    """
-
-    algorithm: Literal["adamw", "muon"] = "adamw"
-    """AdamW, or Muon for the matrices and AdamW for the rest."""
-    power: float = 1.0
-    """The power p."""
-    power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
-    """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
-    final_power: float = 1.0
-    """The power at the end, unless the schedule is constant."""
-    offset: float = 0.0
-    """sign(g)·(|g| + offset)^p; 1e-8 in the authors' code."""
-    learning_rate: float = 1e-3
-    """lr_max."""
-    schedule: Literal["cos", "wsd"] = "wsd"
-    """After the warm-up: a half cosine, or stable and then a linear decay."""
-    warmup_steps: int = 1000
-    """Steps of linear warm-up."""
-    decay_fraction: float = 0.2
-    """Share of the steps in which wsd decays: 0.2 in the paper, 1/3 in the authors' code."""
-    final_ratio: float = 0.1
-    """lr_min/lr_max."""
-    beta1: float = 0.9
-    """Decay rate of Adam's first moment."""
-    beta2: float = 0.95
-    """Decay rate of Adam's second moment."""
-    beta2_half_life: float | None = None
-    """Half-life of Adam's second moment in tokens, which then decides β2 = 2^(−tokens of a step/half-life)."""
-    momentum: float = 0.95
-    """Muon's, with Nesterov."""
-    epsilon: float = 1e-8
-    """Adam's ε."""
-    match_epsilon: bool = False
-    """Use ε^p, which acts at the same |g| for every p."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay."""
-    clip_norm: float | None = 1.0
-    """Largest norm of the gradient; none: no clipping."""
-    clip_order: Literal["before", "after"] = "before"
-    """Clip before or after the power."""
-    module_rates: Literal["uniform", "blockwise", "mols"] = "uniform"
-    """Learning rates by module: one, Blockwise's ratios, or MoLS-style factors measured early in the run."""
-    stretch_warmup: bool = True
-    """Whether Blockwise's ratios lengthen the warm-up, as in the authors' code."""
-    mols_share: float = 0.01
-    """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
-
-    def __post_init__(self) -> None:
-        """Check every value."""
-        _as_floats(self)
-        for name in ("power", "final_power", "epsilon"):
-            real(f"optimizer.{name}", getattr(self, name), gt=0)
-        for name in ("offset", "learning_rate", "weight_decay"):
-            real(f"optimizer.{name}", getattr(self, name), ge=0)
-        _whole("optimizer", self, warmup_steps=0)
-        for name in ("beta1", "beta2", "momentum"):
-            real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
-        for name in ("decay_fraction", "mols_share", "final_ratio"):
-            value = getattr(self, name)
-            holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
-            require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
-        for name in ("clip_norm", "beta2_half_life"):
-            value = getattr(self, name)
-            holds = value is None or (value > 0 and math.isfinite(value))
-            require(holds, f"optimizer.{name}", value, "a number > 0, or none")
-        self._check_pairs()
-
-    def _check_pairs(self) -> None:
-        """Check what concerns several values."""
-        constant = self.power_schedule == "constant" or not self.match_epsilon
-        require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
-        # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.
-        holds = self.effective_epsilon >= 2.0**-126
-        require(holds, "optimizer.epsilon", self.epsilon, "one that, raised to p if matched, is >= 2^-126")
-        holds = self.module_rates != "mols" or self.beta1 > 0
-        require(holds, "optimizer.beta1", self.beta1, "a number > 0 with optimizer.module_rates mols")
-        if self.algorithm == "muon":
-            require(
-                self.module_rates == "uniform",
-                "optimizer.module_rates",
-                self.module_rates,
-                "uniform with muon",
-            )
-            holds = self.clip_order == "before" or self.clip_norm is None
-            require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
-
-    @property
-    def effective_epsilon(self) -> float:
-        """ε as the optimizer gets it: ε, or ε^p."""
-        return self.epsilon**self.power if self.match_epsilon else self.epsilon
-
-
-@dataclass(frozen=True)
 class TrainingSettings:
     """How long, on how much, and how exactly.
 
@@ -299,7 +179,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        _whole("training", self, steps=1, batch_size=1, seed=0, evaluate_every=0)
+        check_whole("training", self, steps=1, batch_size=1, seed=0, evaluate_every=0)
         require(self.seed < 2**63, "training.seed", self.seed, "a whole number < 2^63")
 
     @property

@@ -19,6 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments.recipes.settings import Recipe
+from gradpower.tools.errors import require
+
 SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})")
@@ -41,6 +44,17 @@ def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; whether they are whole is not looked at."""
     found = [p for p in folder.glob("step-*") if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def require_own(where: Path, state: Mapping[str, Any], recipe: Recipe, data: str, ranks: int) -> None:
+    """Raise InputError if a checkpoint is of another recipe, text or, where streams are cut by them, ranks."""
+    allowed = f"a checkpoint of this recipe ({recipe.fingerprint})"
+    require(state["fingerprint"] == recipe.fingerprint, "output", where, allowed)
+    allowed = "a checkpoint on the same data: the text has changed since"
+    require(state["data_fingerprint"] == data, "output", where, allowed)
+    saved = len(state["data"])
+    allowed = f"as many ranks as it was saved with, {saved}: streams are cut by ranks"
+    require(saved == ranks or not recipe.data.streamed, "ranks", ranks, allowed)
 
 
 def save_checkpoint(

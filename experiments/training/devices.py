@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,17 @@ class Devices:
         if execution.trackers:
             config = {"name": recipe.name, "fingerprint": recipe.fingerprint}
             self.accelerator.init_trackers("gradpower", config=config)
+
+    def description(self, precision: str) -> dict[str, str | int]:
+        """Return what the result says of the machine."""
+        return {
+            "device": str(self.device),
+            "name": self.hardware,
+            "ranks": self.ranks,
+            "threads": torch.get_num_threads(),
+            "machine": platform.machine(),
+            "precision": precision,
+        }
 
     @property
     def hardware(self) -> str:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.recipes.model_size import training_flops
+from experiments.recipes.settings import Recipe
 from gradpower.tools.errors import InputError, require, whole
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
@@ -128,3 +130,14 @@ def peak_flops(name: str) -> float | None:
     989000000000000.0
     """
     return next((flops for part, flops in PEAK_FLOPS.items() if f" {part} " in f" {name} "), None)
+
+
+def utilisation(
+    recipe: Recipe, device: str, hardware: str, ranks: int, tokens_per_second: float
+) -> float | None:
+    """Return the share of a GPU's peak operations that training makes use of; None where the peak is not known."""
+    known = device == "cuda" and recipe.training.precision == "bfloat16"
+    peak = peak_flops(hardware) if known else None
+    if peak is None:
+        return None
+    return training_flops(recipe.model, recipe.data.sequence_length) * tokens_per_second / (peak * ranks)

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from experiments.recipes.model_size import model_size
+from experiments.recipes.named import command_of
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.records import (
     Final,
     Metrics,
     RunResult,
+    Timing,
     locked,
+    read_metrics,
     read_result,
     require_same,
     write_recipe,
@@ -27,7 +31,12 @@ from experiments.training.records import (
 from experiments.training.reporting import Reporter, Silent
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
+from gradpower.tools.provenance import provenance
 
+if TYPE_CHECKING:
+    from experiments.training.run import Run
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors")
 Status = Literal["completed", "diverged", "paused"]
 RANK = int(os.environ.get("RANK", "0"))
 
@@ -135,7 +144,7 @@ def _train(run: Any, asked: _Stop) -> Outcome:
         run.log(row)
 
     while run.step < steps:
-        reason = run.agree(asked.reason())
+        reason = run.devices.agree(asked.reason())
         if reason is not None:
             return _paused(run, reason)
         _step(run)
@@ -195,7 +204,7 @@ def _finished(run: Any, status: Literal["completed", "diverged"], diverged: dict
         diverged=diverged,
         evaluations=tuple(_without_load(row) for row in run.evaluations),
         execution=execution,
-        **run.description(),
+        **_description(run),
     )
     if not run.is_main:
         return Outcome(status, run.step, run.folder)
@@ -205,3 +214,19 @@ def _finished(run: Any, status: Literal["completed", "diverged"], diverged: dict
 
 def _without_load(row: dict[str, Any]) -> Any:
     return {key: value for key, value in row.items() if key != "expert_load"}
+
+
+def _description(run: Run) -> dict[str, Any]:
+    """Return what the result says of data, model, machine and time."""
+    config = {"recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint}
+    seconds = run.elapsed()
+    speeds = sorted(row["tokens_per_second"] for row in read_metrics(run.folder) if "loss" in row)
+    median = speeds[len(speeds) // 2] if speeds else None
+    return {
+        "provenance": provenance(command_of(run.recipe), config, packages=PACKAGES),
+        "data": {"fingerprint": run.data.fingerprint, **run.data.description},
+        "model": {**dataclasses.asdict(model_size(run.recipe.model)), "initial_weights": run.initial_digest},
+        "module_scales": run.module_scales,
+        "hardware": run.devices.description(run.recipe.training.precision),
+        "timing": Timing(seconds, median, run.mfu(median) if median else None),
+    }

@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from experiments.recipes.settings import OptimizerSettings, Recipe
+from experiments.recipes.optimizer_settings import OptimizerSettings
+from experiments.recipes.settings import Recipe
 from gradpower import (
     AdamWPower,
     MuonAdamWPower,

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import errno
-import platform
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from experiments.corpora import IGNORED, Batch, open_data
-from experiments.recipes.model_size import model_size, training_flops
-from experiments.recipes.named import command_of
+from experiments.recipes.model_size import model_size
 from experiments.recipes.settings import Recipe
-from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
+from experiments.training.checkpoints import (
+    checkpoint_name,
+    load_latest,
+    require_own,
+    save_checkpoint,
+    tensors_digest,
+)
 from experiments.training.devices import Devices
-from experiments.training.execution import Execution, peak_flops
+from experiments.training.execution import Execution, utilisation
 from experiments.training.losses import batch_loss, summarise
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
-from experiments.training.records import Timing, read_metrics
 from experiments.training.reporting import Reporter
-from gradpower.tools.errors import InputError
-from gradpower.tools.provenance import provenance
-
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "safetensors")
 
 
 class Run:
@@ -83,9 +81,7 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # With an exception in flight the other ranks may never come to where this one would wait for them.
         self.devices.close(wait=kind is None)
 
@@ -139,7 +135,7 @@ class Run:
             "learning_rate": float(group["lr"]),
             "power": float(group["power"]),
             "tokens_per_second": speed,
-            "mfu": self._mfu(speed),
+            "mfu": self.mfu(speed),
         }
         self._new_window()
         return row
@@ -185,10 +181,6 @@ class Run:
             self.reporter.row(self.step, self.recipe.training.steps, row)
         self.devices.log({k: v for k, v in row.items() if isinstance(v, int | float)}, self.step)
 
-    def agree(self, reason: str | None) -> str | None:
-        """Return the reason to stop that any rank has."""
-        return self.devices.agree(reason)
-
     def save_if_due(self) -> None:
         """Save a checkpoint if it is time to."""
         every = self.execution.checkpoint_steps
@@ -215,7 +207,7 @@ class Run:
             "initial_digest": self.initial_digest,
             "data": self.devices.everyones(self.data.state()),
             "rows": self.rows,
-            "seconds": self._elapsed(),
+            "seconds": self.elapsed(),
             "window": self.devices.everyones([float(self._window_loss), self._window_steps]),
             "evaluations": self.evaluations,
             "module_scales": self.module_scales,
@@ -252,10 +244,8 @@ class Run:
                 failure = error
         # The other ranks would wait for ever for one that has left.
         reason = self.devices.agree(str(failure) if failure else None)
-        if failure is not None:
-            raise failure
-        if reason is not None:
-            raise OSError(errno.EIO, reason)
+        if failure is not None or reason is not None:
+            raise failure or OSError(errno.EIO, reason)
 
     def _restore(self) -> None:
         latest, complaints = load_latest(self.folder / "checkpoints")
@@ -264,15 +254,13 @@ class Run:
         if latest is None:
             return
         step, model, state = latest
-        where = self.folder / "checkpoints" / checkpoint_name(step)
-        if state["fingerprint"] != self.recipe.fingerprint:
-            raise InputError("output", where, f"a checkpoint of this recipe ({self.recipe.fingerprint})")
-        if state["data_fingerprint"] != self.data.fingerprint:
-            raise InputError("output", where, "a checkpoint on the same data: the text has changed since")
-        if len(state["data"]) != self.devices.ranks:
-            allowed = f"as many ranks as it was saved with, {len(state['data'])}: streams are cut by ranks"
-            if self.recipe.data.streamed:
-                raise InputError("ranks", self.devices.ranks, allowed)
+        require_own(
+            self.folder / "checkpoints" / checkpoint_name(step),
+            state,
+            self.recipe,
+            self.data.fingerprint,
+            self.devices.ranks,
+        )
         if state["rows"] != self.rows or len(state["data"]) != self.devices.ranks:
             self.reporter.note("other micro-batches or ranks than before: equal up to rounding from here on")
         self.data.restore(state["data"][self.devices.rank % len(state["data"])])
@@ -288,37 +276,15 @@ class Run:
         self.initial_digest = state["initial_digest"]
         self.reporter.note(f"going on after step {step}")
 
-    def _elapsed(self) -> float:
+    def elapsed(self) -> float:
+        """Return the seconds of training so far, those before an interruption included."""
         now = time.monotonic()
         self.seconds, self._clock = self.seconds + now - self._clock, now
         return self.seconds
 
-    def _mfu(self, tokens_per_second: float) -> float | None:
-        known = self.devices.device.type == "cuda" and self.recipe.training.precision == "bfloat16"
-        peak: float | None = peak_flops(self.devices.hardware) if known else None
-        if peak is None:
-            return None
-        flops: float = training_flops(self.recipe.model, self.recipe.data.sequence_length)
-        return flops * tokens_per_second / (peak * float(self.devices.ranks))
-
-    def description(self) -> dict[str, Any]:
-        """Return what the result says of data, model, machine and time."""
-        config = {"recipe": self.recipe.name, "fingerprint": self.recipe.fingerprint}
-        seconds = self._elapsed()
-        speeds = sorted(row["tokens_per_second"] for row in read_metrics(self.folder) if "loss" in row)
-        median = speeds[len(speeds) // 2] if speeds else None
-        return {
-            "provenance": provenance(command_of(self.recipe), config, packages=PACKAGES),
-            "data": {"fingerprint": self.data.fingerprint, **self.data.description},
-            "model": {**asdict(model_size(self.recipe.model)), "initial_weights": self.initial_digest},
-            "module_scales": self.module_scales,
-            "hardware": {
-                "device": str(self.devices.device),
-                "name": self.devices.hardware,
-                "ranks": self.devices.ranks,
-                "threads": torch.get_num_threads(),
-                "machine": platform.machine(),
-                "precision": self.recipe.training.precision,
-            },
-            "timing": Timing(seconds, median, self._mfu(median) if median else None),
-        }
+    def mfu(self, tokens_per_second: float) -> float | None:
+        """Return the share of the device's peak operations; None where that is not known."""
+        devices = self.devices
+        return utilisation(
+            self.recipe, devices.device.type, devices.hardware, devices.ranks, tokens_per_second
+        )

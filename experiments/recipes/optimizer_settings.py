@@ -1,0 +1,131 @@
+"""The settings of the optimizer in a recipe, and the checks that all settings share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gradpower.tools.errors import real, require, whole
+
+
+def check_whole(section: str, settings: Any, **minima: int) -> None:
+    """Check that some fields of a section are whole numbers of at least their minima."""
+    for name, minimum in minima.items():
+        whole(f"{section}.{name}", getattr(settings, name), minimum)
+
+
+def as_floats(settings: Any) -> None:
+    """Turn whole numbers in real fields into real ones: equal settings are to have equal fingerprints."""
+    for entry in dataclasses.fields(settings):
+        value = getattr(settings, entry.name)
+        if str(entry.type).startswith("float") and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(settings, entry.name, float(value))
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The optimizer on φ_p(g), its learning rate and schedule; the defaults are the paper's (Sections 3 and 5).
+
+    p = 1 is the base optimizer, bit for bit: AdamW is `power=1`, Muon is `algorithm="muon", power=1`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> f"{OptimizerSettings(power=1.2, match_epsilon=True).effective_epsilon:.3g}"
+    '2.51e-10'
+    """
+
+    algorithm: Literal["adamw", "muon"] = "adamw"
+    """AdamW, or Muon for the matrices and AdamW for the rest."""
+    power: float = 1.0
+    """The power p."""
+    power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
+    """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
+    final_power: float = 1.0
+    """The power at the end, unless the schedule is constant."""
+    offset: float = 0.0
+    """sign(g)·(|g| + offset)^p; 1e-8 in the authors' code."""
+    learning_rate: float = 1e-3
+    """lr_max."""
+    schedule: Literal["cos", "wsd"] = "wsd"
+    """After the warm-up: a half cosine, or stable and then a linear decay."""
+    warmup_steps: int = 1000
+    """Steps of linear warm-up."""
+    decay_fraction: float = 0.2
+    """Share of the steps in which wsd decays: 0.2 in the paper, 1/3 in the authors' code."""
+    final_ratio: float = 0.1
+    """lr_min/lr_max."""
+    beta1: float = 0.9
+    """Decay rate of Adam's first moment."""
+    beta2: float = 0.95
+    """Decay rate of Adam's second moment."""
+    beta2_half_life: float | None = None
+    """Half-life of Adam's second moment in tokens, which then decides β2 = 2^(−tokens of a step/half-life)."""
+    momentum: float = 0.95
+    """Muon's, with Nesterov."""
+    epsilon: float = 1e-8
+    """Adam's ε."""
+    match_epsilon: bool = False
+    """Use ε^p, which acts at the same |g| for every p."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay."""
+    clip_norm: float | None = 1.0
+    """Largest norm of the gradient; none: no clipping."""
+    clip_order: Literal["before", "after"] = "before"
+    """Clip before or after the power."""
+    module_rates: Literal["uniform", "blockwise", "mols"] = "uniform"
+    """Learning rates by module: one, Blockwise's ratios, or MoLS-style factors measured early in the run."""
+    stretch_warmup: bool = True
+    """Whether Blockwise's ratios lengthen the warm-up, as in the authors' code."""
+    mols_share: float = 0.01
+    """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        as_floats(self)
+        for name in ("power", "final_power", "epsilon"):
+            real(f"optimizer.{name}", getattr(self, name), gt=0)
+        for name in ("offset", "learning_rate", "weight_decay"):
+            real(f"optimizer.{name}", getattr(self, name), ge=0)
+        check_whole("optimizer", self, warmup_steps=0)
+        for name in ("beta1", "beta2", "momentum"):
+            real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
+        for name in ("decay_fraction", "mols_share", "final_ratio"):
+            value = getattr(self, name)
+            holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
+            require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
+        for name in ("clip_norm", "beta2_half_life"):
+            value = getattr(self, name)
+            holds = value is None or (value > 0 and math.isfinite(value))
+            require(holds, f"optimizer.{name}", value, "a number > 0, or none")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Check what concerns several values."""
+        constant = self.power_schedule == "constant" or not self.match_epsilon
+        require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
+        # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.
+        holds = self.effective_epsilon >= 2.0**-126
+        require(holds, "optimizer.epsilon", self.epsilon, "one that, raised to p if matched, is >= 2^-126")
+        holds = self.module_rates != "mols" or self.beta1 > 0
+        require(holds, "optimizer.beta1", self.beta1, "a number > 0 with optimizer.module_rates mols")
+        if self.algorithm == "muon":
+            require(
+                self.module_rates == "uniform",
+                "optimizer.module_rates",
+                self.module_rates,
+                "uniform with muon",
+            )
+            holds = self.clip_order == "before" or self.clip_norm is None
+            require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
+
+    @property
+    def effective_epsilon(self) -> float:
+        """ε as the optimizer gets it: ε, or ε^p."""
+        return self.epsilon**self.power if self.match_epsilon else self.epsilon
