@@ -17,6 +17,7 @@ from experiments.noise.modules import noise_modules
 from experiments.noise.moments import Moments, Order
 from experiments.training.losses import batch_loss
 from gradpower import SNRMeter
+from theory.measured.micro_batch_gradients import MicroBatchGradients
 
 if TYPE_CHECKING:
     from experiments.corpora import Batch, Data
@@ -201,3 +202,31 @@ def _backward(model: nn.Module, batch: Batch, devices: Devices, balance_loss: fl
             loss = loss + balance_loss * out.balance
         loss.backward()
     return mean
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What the passes over the model leave behind.
+
+    Attributes
+    ----------
+    modules : dict of str to int
+        Coordinates of each module.
+    first, second : Gradients
+        At b and at 4·b.
+    order : int
+        Of the streamed moments.
+    about : dict
+        Data and device.
+    """
+
+    modules: dict[str, int]
+    first: Gradients
+    second: Gradients
+    order: int
+    about: dict[str, Any]
+
+    def data(self, module: str, *, second: bool = False) -> MicroBatchGradients:
+        """Return the sampled gradients of a module."""
+        gradients = self.second if second else self.first
+        return MicroBatchGradients(module, gradients.array(module), self.modules[module])

@@ -21,14 +21,14 @@ from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import jsonable
-from theory.measured.micro_batch_gradients import FEWEST, MicroBatchGradients
+from theory.measured.micro_batch_gradients import FEWEST
 from theory.prediction.predicted_power import AdamSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from experiments.corpora import Data
-    from experiments.noise.gradients import Gradients
+    from experiments.noise.gradients import Gradients, Raw
 
 SCHEMA = {"name": "gradpower/noise", "version": 1}
 SECOND_SIZE = 4  # micro-batches of the second size are so many times as large, and so many times fewer
@@ -90,34 +90,6 @@ class Settings:
     def sequences(self) -> int:
         """Sequences that the whole measurement takes, each once."""
         return self.micro_batch_size * (self.micro_batches + SECOND_SIZE * self.second_micro_batches)
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """What the passes over the model leave behind.
-
-    Attributes
-    ----------
-    modules : dict of str to int
-        Coordinates of each module.
-    first, second : Gradients
-        At b and at 4·b.
-    order : int
-        Of the streamed moments.
-    about : dict
-        Data and device.
-    """
-
-    modules: dict[str, int]
-    first: Gradients
-    second: Gradients
-    order: int
-    about: dict[str, Any]
-
-    def data(self, module: str, *, second: bool = False) -> MicroBatchGradients:
-        """Return the sampled gradients of a module."""
-        gradients = self.second if second else self.first
-        return MicroBatchGradients(module, gradients.array(module), self.modules[module])
 
 
 def measure(
@@ -193,7 +165,7 @@ def measure(
 
 
 def _passes(source: Source, settings: Settings, execution: Execution, progress: Progress) -> Raw:
-    from experiments.noise.gradients import affordable_order, measure_gradients, modules_of
+    from experiments.noise.gradients import Raw, affordable_order, measure_gradients, modules_of
 
     recipe = source.recipe
     data = _open(source, settings, execution, progress)

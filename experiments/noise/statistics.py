@@ -24,7 +24,7 @@ from theory.measured.shape_fit import (
 )
 
 if TYPE_CHECKING:
-    from experiments.noise.measurement import Raw
+    from experiments.noise.gradients import Raw
     from experiments.noise.moments import Moments
 
 __all__ = ["ShapeFit", "batch_row", "mean_and_error", "module_row", "noise_scales"]
