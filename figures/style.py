@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from tueplots import axes as tue_axes
 from tueplots import figsizes, fontsizes
 
+from gradpower.tools.errors import require
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import comment
 
@@ -53,6 +54,12 @@ def house_style() -> Iterator[None]:
             }
         )
         yield
+
+
+def single(sources: Sequence[Path]) -> Path:
+    """Return the one source of a figure, or raise InputError if there are several."""
+    require(len(sources) == 1, "sources", " ".join(map(str, sources)), "one place")
+    return sources[0]
 
 
 def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tuple[Figure, Any]:
