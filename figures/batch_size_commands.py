@@ -1,4 +1,4 @@
-"""The command `gradpower batch-size`: the study of batch size and power, judged, drawn and put into the report."""
+"""The command `gradpower batch-size`: the study of batch size and power, judged and drawn."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from gradpower.tools.errors import require
 from gradpower.tools.files import require_folder
-from gradpower.tools.provenance import checkout, provenance
+from gradpower.tools.provenance import provenance
+from gradpower.tools.results import find_result
 from gradpower.tools.terminal import jsonable, tell
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ def batch_size(
     from figures.report.page import PARTS
 
     require_folder(output)
-    study = read_batch_size(folder or (checkout() or Path()) / "results" / PARTS)
+    parts = folder or find_result(PARTS, Path("results"))
+    require(parts, "folder", "none", "that of the study's parts")
+    study = read_batch_size(parts or Path())
     origin = provenance("gradpower batch-size", {"fingerprint": study.study.fingerprint})
     written = save_figure("batch-size", study, origin, output)
     if json:

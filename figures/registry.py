@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from figures.adam.example import Setting
-from figures.style import Row, save
-from gradpower.tools.errors import InputError, require
-from gradpower.tools.provenance import checkout
+from figures.style import save
+from gradpower.tools.errors import require
+from gradpower.tools.results import find_result
 
 
 @dataclass(frozen=True)
@@ -86,20 +84,6 @@ FIGURES = {
 }
 
 
-class FigureModule(Protocol):
-    """What every figure's file offers; `compute` or `read` beside it."""
-
-    @property
-    def FILE(self) -> str:
-        """Name of its files."""
-
-    def rows(self, data: Any, /) -> list[Row]:
-        """Return the data as rows of the CSV."""
-
-    def draw(self, data: Any, /) -> Figure:
-        """Return the picture."""
-
-
 def module(name: str) -> Any:
     """Return a figure's file, or raise InputError for a name that no figure has."""
     require(name in FIGURES, "name", name, f"one of {', '.join(FIGURES)}")
@@ -125,25 +109,19 @@ def figure_data(
         entry.flags or setting == _DEFAULT, "flags", "a noise example", f"none: {name} does not take them"
     )
     if entry.sources:
-        return file.read(sources or [_default(name, entry, folder)])
+        default = find_result(entry.default, folder) if entry.default and not sources else None
+        chosen = [default] if default else list(sources)
+        require(chosen, "sources", "none", f"{entry.sources}, for figure {name}")
+        return file.read(chosen)
     require(not sources, "sources", " ".join(map(str, sources)), f"none, as {name} is computed")
     return file.compute(setting) if entry.flags else file.compute()
-
-
-def _default(name: str, entry: Entry, folder: Path) -> Path:
-    root = checkout()
-    places = [folder, *([root / "results"] if root else [])] if entry.default else []
-    for place in places:
-        if (place / entry.default).exists():
-            return place / entry.default
-    raise InputError("sources", "none", f"{entry.sources}, for figure {name}")
 
 
 def save_figure(
     name: str, data: Any, origin: Mapping[str, Any], folder: Path, laws: Sequence[str] = ()
 ) -> list[Path]:
     """Draw a figure and write it with its rows; laws other than its own are part of the files' names."""
-    file: FigureModule = module(name)
+    file = module(name)
     words = (
         [] if tuple(laws) in ((), getattr(file, "LAWS", ())) else [re.sub(r"\W+", "-", law) for law in laws]
     )

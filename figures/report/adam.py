@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from figures.adam.example import Setting
 from figures.report.render import render
@@ -14,45 +13,27 @@ from gradpower.tools.labels import Label
 PAPERS_COUNTS = (2, 1, 4)  # curves of the paper's Figure 7 with p* at the left edge, between, and in (1, 2)
 
 
-@dataclass(frozen=True)
-class CurveKinds:
-    """The ratios σ/μ of Figure 7 by the place of the exact p*: at the left edge, in (0, 1], in (1, 2)."""
-
-    edge: list[float]
-    between: list[float]
-    above: list[float]
-
-    @property
-    def label(self) -> Label:
-        """Whether all kinds appear, and as often as in the paper."""
-        counts = (len(self.edge), len(self.between), len(self.above))
-        if not all(counts):
-            return Label.NOT_REPRODUCED
-        return Label.REPRODUCED if counts == PAPERS_COUNTS else Label.IN_PART
-
-
 def adam_section(powers: Sequence[OptimalPowers], setting: Setting) -> str:
-    """Return the Markdown of the sections."""
+    """Return the Markdown of the sections; curves of Figure 7 are told apart by the place of the exact p*."""
     columns, drift = power_columns(powers), drift_columns(powers)
+    uniform = [row for row in powers if row.law == "uniform"]
+    inside = [row for row in uniform if not row.exact.at_edge]
+    kinds = [
+        [row.noise_to_signal for row in uniform if row.exact.at_edge == "low"],
+        [row.noise_to_signal for row in inside if row.exact.power <= 1],
+        [row.noise_to_signal for row in inside if 1 < row.exact.power < 2],
+    ]
+    same = tuple(map(len, kinds)) == PAPERS_COUNTS
     return render(
         "adam",
         setting=setting,
         columns=list(columns),
         rows=list(zip(*columns.values(), strict=True)),
-        kinds=curve_kinds(powers),
+        label=Label.REPRODUCED if same else Label.IN_PART if all(kinds) else Label.NOT_REPRODUCED,
+        kinds=kinds,
+        papers_counts=PAPERS_COUNTS,
         drift_columns=list(drift),
         drift_rows=list(zip(*drift.values(), strict=True)),
-    )
-
-
-def curve_kinds(powers: Sequence[OptimalPowers]) -> CurveKinds:
-    """Return which kind of curve each ratio has, under uniform noise."""
-    best = {row.noise_to_signal: row.exact for row in powers if row.law == "uniform"}
-    inside = {ratio: exact.power for ratio, exact in best.items() if not exact.at_edge}
-    return CurveKinds(
-        [ratio for ratio, exact in best.items() if exact.at_edge == "low"],
-        [ratio for ratio, power in inside.items() if power <= 1],
-        [ratio for ratio, power in inside.items() if 1 < power < 2],
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,27 +24,6 @@ RATIOS = (1.0, 100.0)  # signal as large as the noise, and noise alone, nearly
 CLIPPED = 66_433_536  # entries of the gradient in the example of clipping: the paper's LLaMA 66M
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes at a power over those at p = 1: of one gradient over its RMS, RMS and mean of Adam's update, and ε."""
-
-    power: float
-    one: float
-    rms: tuple[float, float]
-    mean: float
-    uniform_mean: float
-
-    @property
-    def epsilon_matters(self) -> float:
-        """The |g| at which ε matters."""
-        return float(EPSILON ** (1 / self.power))
-
-    @property
-    def epsilon_matched(self) -> float:
-        """The ε that acts where ε did at p = 1."""
-        return float(EPSILON**self.power)
-
-
 def choosing_power(powers: Sequence[OptimalPowers]) -> str:
     """Return the text between the marks."""
     columns = power_columns([row for row in powers if row.noise_to_signal >= 1])
@@ -56,7 +34,8 @@ def choosing_power(powers: Sequence[OptimalPowers]) -> str:
         falling=[law if law == "uniform" else law.title() for law in LAWS if _rises(powers, law)],
         batch_columns=list(shown),
         batch_rows=list(zip(*shown.values(), strict=True)),
-        ratios=RATIOS,
+        low=RATIOS[0],
+        high=RATIOS[1],
         sizes=_sizes(),
         clipped=CLIPPED,
         norms={power: _powered_norm(power) for power in (0.8, 1.2)},
@@ -81,14 +60,22 @@ def _rises(powers: Sequence[OptimalPowers], law: str) -> bool:
     return best == sorted(best)
 
 
-def _sizes() -> list[Sizes]:
+def _sizes() -> list[list[str]]:
+    """The table of sizes over those at p = 1, of a gradient over its RMS and of Adam's update, and of ε."""
     gaussian, high = parse_law("gaussian"), RATIOS[1]
-    rms = [relative_to_adam("gaussian", ratio)[0] for ratio in RATIOS]
-    mean, uniform = (relative_to_adam(law, high)[1] for law in ("gaussian", "uniform"))
-    one = [float(normalised_size(p, gaussian) / normalised_size(1.0, gaussian)) for p in POWERS]
+    columns: list[Array] = [
+        np.array([normalised_size(p, gaussian) for p in POWERS]) / normalised_size(1.0, gaussian),
+        *(relative_to_adam("gaussian", ratio)[0] for ratio in RATIOS),
+        *(relative_to_adam(law, high)[1] for law in ("gaussian", "uniform")),
+    ]
     return [
-        Sizes(power, one[k], (float(rms[0][k]), float(rms[1][k])), float(mean[k]), float(uniform[k]))
-        for k, power in enumerate(POWERS)
+        [
+            f"{p:g}",
+            *(f"{column[k]:.3f}" for column in columns),
+            f"{EPSILON ** (1 / p):.1e}",
+            f"{EPSILON**p:.1e}",
+        ]
+        for k, p in enumerate(POWERS)
     ]
 
 

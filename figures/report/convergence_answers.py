@@ -64,17 +64,8 @@ def _bounds_row(theorem: str, noise: str, law: str, assumption: str, own: list[B
     slacks = [row.slack for row in own if row.slack is not None]
     powers = ", ".join(f"{power:g}" for power in sorted({row.power for row in own}))
     counts = [str(len(own)), str(sum(row.violated for row in own))]
-    ends = f"{min(slacks):.3g} to {max(slacks):.3g}"
-    return [
-        theorem,
-        f"{noise}, {law}",
-        powers,
-        assumption,
-        *counts,
-        ends,
-        f"{median(slacks):.3g}",
-        str(len(_telling(own))),
-    ]
+    sizes = [f"{min(slacks):.3g} to {max(slacks):.3g}", f"{median(slacks):.3g}", str(len(_telling(own)))]
+    return [theorem, f"{noise}, {law}", powers, assumption, *counts, *sizes]
 
 
 def _telling(rows: Sequence[BoundedArm]) -> list[float]:

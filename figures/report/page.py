@@ -14,10 +14,10 @@ from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
 from figures.results import THEORY, TheoryResults
-from gradpower.tools.provenance import checkout
+from gradpower.tools.results import find_result
 from simulate.questions import CONVERGENCE, ConvergenceResults
 
-PARTS = Path("batch_size", "pocket")  # of the study of batch sizes, in results
+PARTS = "batch_size/pocket"  # of the study of batch sizes, in results
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,11 @@ class Findings:
 
 def read_findings(folder: Path) -> Findings | None:
     """Return what lies in a folder or else in the checkout's results; None without the theory's."""
-    theory, convergence, step_time = (kind.find(folder) for kind in (THEORY, CONVERGENCE, STEP_COST))
+    theory, parts = THEORY.find(folder), find_result(PARTS, folder)
     if theory is None:
         return None
-    root = checkout()
-    places = [place / PARTS for place in (folder, *([root / "results"] if root else []))]
-    parts = next((place for place in places if place.is_dir()), None)
-    return Findings(
-        THEORY.read(theory),
-        CONVERGENCE.read(convergence) if convergence else None,
-        STEP_COST.read(step_time) if step_time else None,
-        read_batch_size(parts) if parts else None,
-    )
+    batch_size = read_batch_size(parts) if parts else None
+    return Findings(theory, CONVERGENCE.find(folder), STEP_COST.find(folder), batch_size)
 
 
 def page(found: Findings) -> str:

@@ -99,11 +99,17 @@ class Kind(Generic[Content]):
         except OSError as error:
             raise InputError("results", file, f"a file that can be read ({error.strerror})") from None
 
-    def find(self, folder: Path) -> Path | None:
-        """Return the file of this kind in `folder`, or else in the checkout; None if there is none."""
-        root = checkout()
-        places = [folder, *([root / "results"] if root else [])]
-        return next((place / self.file for place in places if (place / self.file).is_file()), None)
+    def find(self, folder: Path) -> Content | None:
+        """Return the content of the file in `folder`, or else of the checkout's; None if there is none."""
+        path = find_result(self.file, folder)
+        return self.read(path) if path else None
+
+
+def find_result(name: str, folder: Path) -> Path | None:
+    """Return a file or folder of results by name, in `folder` or else in the checkout's results; None if nowhere."""
+    root = checkout()
+    places = [folder, *([root / "results"] if root else [])]
+    return next((place / name for place in places if (place / name).exists()), None)
 
 
 def _rounded(value: Any, digits: int) -> Any:
