@@ -17,7 +17,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from tueplots import axes as tue_axes
 from tueplots import figsizes, fontsizes
 
@@ -89,6 +92,21 @@ def letter(axes: Sequence[Axes]) -> None:
     for name, axis in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
         axis.set_title(f"({name}) {axis.get_title(loc='left') or axis.get_title()}", loc="left")
         axis.set_title("", loc="center")
+
+
+def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]], **options: Any) -> None:
+    """Put a row of line and mark samples above ("upper") or below ("lower") the axes, from styles by label."""
+    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    options = {"ncols": len(handles), "columnspacing": 1.2} | options
+    loc: Any = f"outside {place} center"
+    figure.legend(handles=handles, loc=loc, **options)
+
+
+def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Set the ticks of a logarithmic axis, and write them as plain numbers."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(

@@ -7,9 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from figures.style import letter, new_figure, ratio_style
+from figures.style import legend, letter, new_figure, ratio_style
 
 LAW_TITLES = {
     "uniform": "uniform noise",
@@ -68,11 +67,9 @@ def law_columns(
 
 def ratio_legend(figure: Figure, ratios: Sequence[float], marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Put above the axes what the colours (ratios), and below them what the marks mean."""
-    curves = []
-    for index, ratio in enumerate(ratios):
-        label = f"{'σ/μ = ' if index == 0 else ''}{ratio:g}"
-        curves.append(Line2D([], [], label=label, markersize=4, **ratio_style(index, len(ratios))))
-    figure.legend(handles=curves, loc="outside upper center", ncols=len(curves), columnspacing=1.6)
-    neutral = {"color": "0.25"}
-    others = [Line2D([], [], label=label, **{**neutral, **style}) for label, style in marks.items()]
-    figure.legend(handles=others, loc="outside lower center", ncols=len(others), columnspacing=1.2)
+    curves = {
+        f"{'σ/μ = ' if index == 0 else ''}{ratio:g}": {"markersize": 4, **ratio_style(index, len(ratios))}
+        for index, ratio in enumerate(ratios)
+    }
+    legend(figure, "upper", curves, columnspacing=1.6)
+    legend(figure, "lower", {label: {"color": "0.25", **style} for label, style in marks.items()})

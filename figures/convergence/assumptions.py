@@ -15,9 +15,8 @@ from functools import cache
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from figures.style import Row, house_style, law_style, letter, new_figure
+from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks
 from theory.adagrad.alignment import largest_bound_to_noise, largest_noise_to_signal
 from theory.adagrad.distortion import mean_map_slope
 from theory.laws import Empirical, NoiseLaw, parse_law
@@ -148,9 +147,7 @@ def _draw_contractions(axis: Axes, curves: Sequence[Curve]) -> None:
     axis.axhspan(1e-3, 1.0, color="0.5", alpha=0.18, linewidth=0)
     axis.text(1.2, 0.12, "(C2) can hold: $\\rho\\leq 1$", fontsize=7)
     axis.set(yscale="log", xlim=(1, 5), ylim=(0.1, 20), ylabel="$\\rho=R^{p-1}/s$ as $\\nabla F\\to 0$")
-    axis.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.5, 1, 2, 5, 10, 20]))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_locator(NullLocator())
+    plain_ticks(axis.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
     axis.set_title("Assumption 4.9, (C2)")
     axis.legend(loc="upper center", handlelength=2.4, ncols=2, columnspacing=0.8)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from figures.style import Row, house_style, letter, new_figure, ratio_style
+from figures.style import Row, house_style, legend, letter, new_figure, ratio_style
 from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
@@ -212,20 +212,16 @@ def _draw_guides(axis: Axes, curves: Sequence[Curve]) -> None:
 
 
 def _legends(figure: Figure) -> None:
-    powers = []
-    for index, power in enumerate(_POWERS):
-        style = ratio_style(index, len(_POWERS))
-        label = f"$p={power:g}$" + " (Adagrad)" * (power == 1)
-        powers.append(Line2D([], [], label=label, markersize=4, linewidth=1.6, **style))
-    figure.legend(handles=powers, loc="outside upper center", ncols=len(powers), columnspacing=1.2)
-    grey = "0.25"
-    marks = [
-        Line2D(
-            [], [], color=grey, marker="o", markersize=3, linewidth=0.5, label="measured, ± 2 standard errors"
-        ),
-        Line2D(
-            [], [], color=grey, linewidth=1.6, label="(a), (b) the theorem's bound; (c) bound without $R$"
-        ),
-        Line2D([], [], color=grey, linewidth=1.2, linestyle=(0, (1, 1.2)), label="bound for relative noise"),
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), columnspacing=1.2)
+    powers = {
+        f"$p={power:g}$" + " (Adagrad)" * (power == 1): ratio_style(index, len(_POWERS))
+        | {"markersize": 4, "linewidth": 1.6}
+        for index, power in enumerate(_POWERS)
+    }
+    legend(figure, "upper", powers)
+    grey = {"color": "0.25"}
+    marks: dict[str, dict[str, Any]] = {
+        "measured, ± 2 standard errors": {"marker": "o", "markersize": 3, "linewidth": 0.5},
+        "(a), (b) the theorem's bound; (c) bound without $R$": {"linewidth": 1.6},
+        "bound for relative noise": {"linewidth": 1.2, "linestyle": (0, (1, 1.2))},
+    }
+    legend(figure, "lower", {label: grey | style for label, style in marks.items()})

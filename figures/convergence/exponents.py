@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, house_style, law_style, legend, letter, new_figure, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.rates import AverageCurve, Exponents
 
@@ -123,19 +122,14 @@ def _draw_marks(axis: Axes, table: Sequence[Row], shift: float, style: dict[str,
 
 
 def _legends(figure: Figure, noises: Sequence[str]) -> None:
-    marks = []
-    for index, noise in enumerate(noises):
-        label = "no noise" if noise == "none" else noise
-        marks.append(Line2D([], [], linestyle="", markersize=5, label=label, **_style(index)))
-    figure.legend(
-        handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1.4, handletextpad=0.2
-    )
-    lines = [
-        Line2D([], [], color="0.35", linewidth=1.1, linestyle=dashes, label=label)
-        for label, dashes in _THEORY.values()
-    ]
-    dash: dict[str, Any] = {"marker": "_", "markersize": 5, "markeredgecolor": "0.25"}
-    lines.append(Line2D([], [], color="0.75", linewidth=3, label="two decades, dash: the last", **dash))
-    figure.legend(
-        handles=lines, loc="outside lower center", ncols=len(lines), columnspacing=1.2, handlelength=2.4
-    )
+    marks = {
+        "no noise" if noise == "none" else noise: _style(index) | {"linestyle": "", "markersize": 5}
+        for index, noise in enumerate(noises)
+    }
+    legend(figure, "upper", marks, columnspacing=1.4, handletextpad=0.2)
+    lines: dict[str, dict[str, Any]] = {
+        label: {"color": "0.35", "linewidth": 1.1, "linestyle": dashes} for label, dashes in _THEORY.values()
+    }
+    dash = {"marker": "_", "markersize": 5, "markeredgecolor": "0.25"}
+    lines["two decades, dash: the last"] = {"color": "0.75", "linewidth": 3, **dash}
+    legend(figure, "lower", lines, handlelength=2.4)

@@ -20,10 +20,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, house_style, law_style, legend, letter, new_figure, plain_ticks, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.gains import Gain
 from theory.adagrad.alignment import contraction
@@ -148,10 +146,7 @@ def _draw_ratios(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
             face = {"markerfacecolor": "white"} if power == RATIO_POWERS[0] else {}
             _draw_marks(axis, own, "noise_to_signal", linewidth=1.0, **{**style, "linestyle": dashes}, **face)
     axis.set_xscale("log")
-    ratios = sorted({row["noise_to_signal"] for row in table})
-    axis.xaxis.set_major_locator(FixedLocator(ratios))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_ticks(axis.xaxis, sorted({row["noise_to_signal"] for row in table}))
     _scale(axis, (0.5, 0.7, 1.0, 1.5, 2.0))
     axis.set_xlabel("noise-to-signal ratio $r$")
 
@@ -168,28 +163,24 @@ def _draw_steps(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
 def _scale(axis: Axes, ticks: Sequence[float]) -> None:
     """A logarithmic axis with plain numbers, and a line at Adagrad's 1."""
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(FixedLocator(ticks))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    plain_ticks(axis.yaxis, ticks)
     axis.axhline(1.0, color="black", linewidth=0.8, zorder=0)
     axis.grid(alpha=0.25)
 
 
 def _legends(figure: Figure, laws: Sequence[str]) -> None:
-    marks = []
-    for index, law in enumerate(laws):
-        style = law_style(index)
-        marks.append(Line2D([], [], label=law, markersize=4, linewidth=1.3, **{**style, "linestyle": "-"}))
-    figure.legend(handles=marks, loc="outside upper center", ncols=len(marks), columnspacing=1.6)
+    marks = {
+        law: law_style(index) | {"markersize": 4, "linewidth": 1.3, "linestyle": "-"}
+        for index, law in enumerate(laws)
+    }
+    legend(figure, "upper", marks, columnspacing=1.6)
     grey: dict[str, Any] = {"color": "0.25"}
-    bare: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4}
-    others = [
-        Line2D([], [], label="each power's best $\\eta$", **bare, **grey),
-        Line2D([], [], label="Adagrad's best $\\eta$ (a, b)", markerfacecolor="white", **bare, **grey),
-        Line2D([], [], label="$Q(1)/Q(p)$; (d) inverse square", linewidth=1.3, **grey),
-        Line2D([], [], label="Theorem 4.11's $\\rho$", linewidth=0.9, linestyle=(0, (4, 2)), **grey),
-        Line2D([], [], label="Adagrad", linewidth=0.8, color="black"),
-    ]
-    figure.legend(
-        handles=others, loc="outside lower center", ncols=len(others), columnspacing=1.1, handlelength=1.8
-    )
+    bare = grey | {"linestyle": "", "marker": "o", "markersize": 4}
+    others = {
+        "each power's best $\\eta$": bare,
+        "Adagrad's best $\\eta$ (a, b)": bare | {"markerfacecolor": "white"},
+        "$Q(1)/Q(p)$; (d) inverse square": grey | {"linewidth": 1.3},
+        "Theorem 4.11's $\\rho$": grey | {"linewidth": 0.9, "linestyle": (0, (4, 2))},
+        "Adagrad": {"linewidth": 0.8, "color": "black"},
+    }
+    legend(figure, "lower", others, columnspacing=1.1, handlelength=1.8)

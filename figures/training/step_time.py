@@ -13,10 +13,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from experiments.step_cost import STEP_COST, StepTime
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, house_style, law_style, legend, letter, new_figure, plain_ticks, single
 
 FILE = "step_time"
 
@@ -48,6 +47,7 @@ def draw(data: Sequence[StepTime]) -> Figure:
         grid[0, 0].set(ylabel="AdamWPower's time over AdamW's")
         grid[0, 0].set_ylim(bottom=0)
         grid[0, 1].set(ylabel="28 bytes × parameters / time (GB/s)", yscale="log")
+        plain_ticks(grid[0, 1].yaxis, [5, 10, 20, 50, 100, 200, 500, 1000, 2000])
         for axis in grid[0]:
             axis.set(xscale="log", xlabel="parameters")
             axis.grid(alpha=0.25)
@@ -74,11 +74,9 @@ def _marks(index: int) -> dict[str, Any]:
 
 
 def _legend(figure: Figure, implementations: Sequence[str]) -> None:
-    handles = [Line2D([], [], label=name, **_marks(index)) for index, name in enumerate(implementations)]
-    grey: dict[str, Any] = {"color": "0.25", "linewidth": 1.1, "markersize": 4}
-    handles += [
-        Line2D([], [], label="(b) AdamWPower", marker="o", **grey),
-        Line2D([], [], label="(b) AdamW", marker="o", markerfacecolor="white", linestyle=(0, (1, 1)), **grey),
-        Line2D([], [], label="(b) plain copy", color="black", linewidth=0.8, linestyle=(0, (4, 2))),
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2)
+    entries = {name: _marks(index) for index, name in enumerate(implementations)}
+    grey: dict[str, Any] = {"color": "0.25", "linewidth": 1.1, "markersize": 4, "marker": "o"}
+    entries["(b) AdamWPower"] = grey
+    entries["(b) AdamW"] = grey | {"markerfacecolor": "white", "linestyle": (0, (1, 1))}
+    entries["(b) plain copy"] = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+    legend(figure, "upper", entries)

@@ -17,14 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from experiments.statistics import SeedMean
 from experiments.sweeps.analyse_command import judged_study, study_source
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.groups import Settings, is_number
 from experiments.sweeps.tables import short
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks, single
 
 FILE = "sweep_losses"
 _COLUMNS = 3
@@ -152,9 +151,7 @@ def value_axis(axis: Axes, values: Sequence[float]) -> None:
     low, high = min(values), max(values)
     room = ((high / low) ** 0.06 if high > low else 1.1) if log else 0.06 * (high - low) or 1.0
     axis.set_xlim(*((low / room, high * room) if log else (low - room, high + room)))
-    axis.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
+    plain_ticks(axis.xaxis, sorted(set(values)))
 
 
 def _label(fields: Settings) -> str:
