@@ -66,14 +66,15 @@ def step_time(
     for count in tensors:
         require(count >= 1, "tensors", count, "whole numbers >= 1")
     text = _measured(CostConfig(size, model, tensors, device, "", power, rounds, seed=0))
+    path = write_file(output / STEP_COST.file, text)
     if json:
         print(text, end="")
     else:
-        for table in _tables(STEP_COST.parse(text)):
+        for table in _tables(STEP_COST.read(path)):
             Console().print(table)
-    file = sys.stderr if json else sys.stdout
-    tell([write_file(output / STEP_COST.file, text)], file=file)
-    print(f"to draw it: gradpower figure step-time {output / STEP_COST.file}", file=file)
+    stream = sys.stderr if json else sys.stdout
+    tell([path], file=stream)
+    print(f"to draw it: gradpower figure step-time {path}", file=stream)
 
 
 def _check(device: str, power: float, rounds: int) -> None:

@@ -6,20 +6,22 @@ import json as json_module
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
+from experiments.studies.batch_size import BatchSizeStudy, read_batch_size
+from figures.registry import save_figure
+from figures.report.batch_size import batch_rows
+from figures.report.page import PARTS
+from figures.report.render import interval
 from gradpower.tools.errors import require
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
 from gradpower.tools.results import find_result
-from gradpower.tools.terminal import jsonable, tell
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from experiments.studies.batch_size import BatchSizeStudy
+from gradpower.tools.terminal import jsonable, result_table, tell
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -46,12 +48,6 @@ def batch_size(
     --------
     $ gradpower batch-size --json
     """
-    from rich.console import Console
-
-    from experiments.studies.batch_size import read_batch_size
-    from figures.registry import save_figure
-    from figures.report.page import PARTS
-
     require_folder(output)
     parts = folder or find_result(PARTS, Path("results"))
     require(parts, "folder", "none", "that of the study's parts")
@@ -59,7 +55,8 @@ def batch_size(
     origin = provenance("gradpower batch-size", {"fingerprint": study.study.fingerprint})
     written = save_figure("batch-size", study, origin, output)
     if json:
-        print(json_module.dumps(jsonable(_plain(study) | {"provenance": origin}), allow_nan=False))
+        plain = asdict(study) | {"study": study.study.fingerprint, "provenance": origin}
+        print(json_module.dumps(jsonable(plain), allow_nan=False))
     else:
         print(
             f"{study.label}: crossing test p = {study.as_run.falls:.3f} as run, {study.one_rate.falls:.3f} at one rate"
@@ -68,16 +65,7 @@ def batch_size(
     tell(written, file=sys.stderr if json else sys.stdout)
 
 
-def _plain(study: BatchSizeStudy) -> dict[str, object]:
-    """Return the study as plain data; the declaration by its fingerprint."""
-    return asdict(study) | {"study": study.study.fingerprint}
-
-
 def _table(study: BatchSizeStudy) -> Table:
-    from figures.report.batch_size import batch_rows
-    from figures.report.render import interval
-    from gradpower.tools.terminal import result_table
-
     made = batch_rows(study)
     return result_table(
         "Slope dL/d ln p at p = 1 (below 0: p > 1 is better), and loss less that of p = 1",

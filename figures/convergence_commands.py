@@ -50,9 +50,9 @@ def convergence(output: Path = Path("reproduction"), quick: Flag = False) -> int
         print("a try-out: its numbers mean nothing", file=sys.stderr)
     studies = run_studies(size, output / "unfinished")
     origin = provenance("gradpower convergence" + " --quick" * quick, asdict(size))
-    text = CONVERGENCE.dump(origin, studies=studies)
-    content = CONVERGENCE.parse(text)
-    written = [write_file(output / CONVERGENCE.file, text), *_draw(content.studies, origin, size, output)]
+    file = write_file(output / CONVERGENCE.file, CONVERGENCE.dump(origin, studies=studies))
+    content = CONVERGENCE.read(file)
+    written = [file, *_draw(content.studies, origin, size, output)]
     if THEORY.find(output):
         written.append(write_page(output))
     Console().print(Markdown(headlines(convergence_section(content))))

@@ -169,7 +169,7 @@ def _draw_map(figure: Figure, axis: Axes, optima: list[list[Optimum]]) -> None:
         axis.clabel(lines, fontsize=7, inline_spacing=2, fmt="%g")
     axis.plot(*_WORKING_POINT, marker="*", markersize=9, color="white", markeredgecolor="black")
     label = "$r = 10$, $\\epsilon = 10^{-8}$"
-    axis.annotate(label, _WORKING_POINT, (4, 5), textcoords="offset points", color="white", fontsize=6)
+    axis.annotate(label, _WORKING_POINT, (-6, 7), textcoords="offset points", color="white", fontsize=6)
     axis.text(0.3, 1e-7, "supremum at $p \\to 0$", rotation=90, ha="center", va="center", fontsize=7)
     axis.set_ylabel("Adam's $\\epsilon$")
     axis.set_title(f"by $\\epsilon$, {_MAP_LAW} noise; thick: $p$* = 1")

@@ -73,31 +73,23 @@ class Kind(Generic[Content]):
         rounded = _rounded(msgspec.to_builtins(content), self.digits)
         return json.dumps(rounded, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
-    def parse(self, text: str | bytes, path: Path | None = None) -> Content:
-        """Return the content of a file's text; `path` is named in the error.
+    def read(self, path: Path) -> Content:
+        """Return the content of a file, or of the one in a folder.
 
         Raises
         ------
         InputError
-            If it is damaged or of another kind; the message names the field.
+            If it cannot be read, is damaged or of another kind; the message names the field.
         """
-        place = path or Path(self.file)
+        file = path / self.file if path.is_dir() else path
         allowed = f"a file of schema {self.schema.name}, version {VERSION}"
         try:
-            raw = msgspec.json.decode(text)
+            raw = msgspec.json.decode(file.read_bytes())
             mark = raw.get("schema") if isinstance(raw, dict) else None
-            require(mark == msgspec.to_builtins(self.schema), "results", place, allowed)
+            require(mark == msgspec.to_builtins(self.schema), "results", file, allowed)
             return msgspec.convert(raw, self.content)
-        except msgspec.DecodeError as error:
-            raise InputError("results", place, f"{allowed} ({error})") from None
-
-    def read(self, path: Path) -> Content:
-        """Return the content of a file, or of the one in a folder; raise InputError if it cannot be read."""
-        file = path / self.file if path.is_dir() else path
-        try:
-            return self.parse(file.read_bytes(), file)
-        except OSError as error:
-            raise InputError("results", file, f"a file that can be read ({error.strerror})") from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise InputError("results", file, f"{allowed} ({error})") from None
 
     def find(self, folder: Path) -> Content | None:
         """Return the content of the file in `folder`, or else of the checkout's; None if there is none."""

@@ -10,8 +10,6 @@ from matplotlib.container import ErrorbarContainer
 
 from figures.convergence import assumptions, exponents, gain, slack
 from figures.convergence import bounds as convergence_bounds
-from figures.style import save
-from gradpower.tools.provenance import provenance
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.bounds import BoundedArm
@@ -134,7 +132,6 @@ def test_every_bound_holds_and_is_drawn(curves):
         drawn = np.asarray(sorted(bars(axis)))
         distance = np.abs(drawn[:, None] / np.asarray(sorted(known)) - 1).max(axis=-1)
         assert distance.min(axis=1).max() < 1e-9
-    figure.draw_without_rendering()
 
 
 # --- exponents
@@ -206,7 +203,6 @@ def test_exponents_are_drawn_panel_by_panel():
             if len(dashes.get_offsets()) > 1
         ]
         assert sorted(np.concatenate(drawn)) == sorted(column(own, "last_decade"))
-    figure.draw_without_rendering()
 
 
 # --- slack
@@ -252,7 +248,6 @@ def test_slack_is_drawn_as_it_stands_in_the_rows():
             assert f"least {least}" in written
     strips = figure.axes[3]
     assert {x for x, _ in points(strips, skip=(0.8,))} == set(column(select(rows, panel="strip"), "slack"))
-    figure.draw_without_rendering()
 
 
 # --- speed-up
@@ -324,7 +319,6 @@ def test_gains_are_drawn_as_they_stand_in_the_rows():
         if panel != "steps":
             assert unknown == pytest.approx(np.asarray(sorted(caps)), rel=1e-9)
             check_bars(axis, [row for row in own if "low" in row])
-    figure.draw_without_rendering()
 
 
 # --- assumptions
@@ -380,21 +374,3 @@ def test_the_regions_are_drawn(regions):
     for axis, panel in zip(figure.axes, ("4.6", "C2", "4.10"), strict=True):
         own = select(rows, panel=panel)
         assert points(axis) == {(row["power"], row["value"]) for row in own}
-    figure.draw_without_rendering()
-
-
-def test_all_can_be_saved(tmp_path, curves, regions):
-    origin = provenance("a test", {})
-    drawn = [
-        (convergence_bounds, curves),
-        (exponents, rate_rows()),
-        (slack, bound_rows()),
-        (gain, gain_rows()),
-        (assumptions, regions),
-    ]
-    for module, data in drawn:
-        rows = module.rows(data)
-        for path in save(module.draw(data), rows, origin, tmp_path, module.FILE):
-            assert path.stat().st_size > 1000
-        table = (tmp_path / f"{module.FILE}.csv").read_text(encoding="utf-8").splitlines()
-        assert len([line for line in table if not line.startswith("#")]) == len(rows) + 1

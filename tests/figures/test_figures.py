@@ -119,18 +119,10 @@ def test_phase_diagram_rows_are_the_optimal_powers(phases):
     assert set(column(select(rows, panel="epsilon", noise_to_signal=0.5), "at_edge")) == {"low"}
 
 
-def test_everything_can_be_drawn(seven, rms, phases):
-    panels = [figure7.draw(seven), drift_to_rms.draw(rms), phase_diagram.draw(phases)]
-    assert [len(figure.axes) for figure in panels] == [2, 2, 3]
-    beside = figure7.draw(
-        [*seven, *figure7.compute(Setting(("laplace",), (1.0, 10.0), trials=64), powers=POWERS)]
-    )
-    assert [axis.get_title(loc="left") for axis in beside.axes[:2]] == [
-        "(a) uniform noise",
-        "(b) Laplace noise",
-    ]
-    for figure in [*panels, beside]:
-        figure.draw_without_rendering()
+def test_laws_are_drawn_side_by_side(seven):
+    laplace = figure7.compute(Setting(("laplace",), (1.0, 10.0), trials=64), powers=POWERS)
+    titles = [axis.get_title(loc="left") for axis in figure7.draw([*seven, *laplace]).axes]
+    assert titles[:2] == ["(a) uniform noise", "(b) Laplace noise"]
 
 
 def test_a_row_of_the_table_of_optimal_powers():
