@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gradpower.tools.results import Kind, Provenance, Schema
+from gradpower.tools.results import Kind, Provenance
 
 Device = Literal["cpu", "cuda"]
 Layout = Literal["plain", "sharded"]
@@ -93,7 +93,6 @@ class CostConfig:
 class StepCost:
     """The content of results/step_time.json."""
 
-    schema: Schema
     provenance: Provenance[CostConfig]
     steps: list[StepTime]
     training: TrainingTime

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from figures.adam.example import Setting
-from gradpower.tools.results import Kind, Provenance, Schema
+from gradpower.tools.results import Kind, Provenance
 
 Verdict = Literal["holds", "holds with a condition", "fails"]
 
@@ -68,7 +68,6 @@ class ClaimRecord:
 class TheoryResults:
     """The content of results/theory.json."""
 
-    schema: Schema
     provenance: Provenance[Setting]
     optimal_powers: list[OptimalPowers]
     claims: list[ClaimRecord]

@@ -20,14 +20,6 @@ Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
-class Schema:
-    """The mark by which a file of a kind is known."""
-
-    name: str
-    version: int
-
-
-@dataclass(frozen=True)
 class Provenance(Generic[Config]):
     """Where the numbers of a file come from; written by `gradpower.tools.provenance.provenance`."""
 
@@ -48,7 +40,7 @@ class Kind(Generic[Content]):
     name : str
         Of the files and of their schema.
     content : type
-        A dataclass with the fields `schema`, `provenance` and the parts of the file.
+        A dataclass with the field `provenance` and the parts of the file.
     digits : int
         Significant digits that are written: so few that the last bits make no difference.
     """
@@ -63,9 +55,9 @@ class Kind(Generic[Content]):
         return f"{self.name}.json"
 
     @property
-    def schema(self) -> Schema:
-        """The mark of the files."""
-        return Schema(f"gradpower/{self.name}", VERSION)
+    def schema(self) -> dict[str, object]:
+        """The mark by which the files are known."""
+        return {"name": f"gradpower/{self.name}", "version": VERSION}
 
     def dump(self, provenance: Mapping[str, Any], **parts: object) -> str:
         """Return the text of a file from dataclasses; what is not finite is written as null."""
@@ -82,11 +74,11 @@ class Kind(Generic[Content]):
             If it cannot be read, is damaged or of another kind; the message names the field.
         """
         file = path / self.file if path.is_dir() else path
-        allowed = f"a file of schema {self.schema.name}, version {VERSION}"
+        allowed = f"a file of schema gradpower/{self.name}, version {VERSION}"
         try:
             raw = msgspec.json.decode(file.read_bytes())
             mark = raw.get("schema") if isinstance(raw, dict) else None
-            require(mark == msgspec.to_builtins(self.schema), "results", file, allowed)
+            require(mark == self.schema, "results", file, allowed)
             return msgspec.convert(raw, self.content)
         except (OSError, msgspec.DecodeError) as error:
             raise InputError("results", file, f"{allowed} ({error})") from None

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from gradpower.tools.files import write_file
-from gradpower.tools.results import Kind, Provenance, Schema
+from gradpower.tools.results import Kind, Provenance
 from gradpower.tools.terminal import progress_bar
 from simulate.questions import bounds, extremes, gains, rates, unbounded
 from simulate.questions.size import Progress, Size
@@ -39,7 +39,6 @@ class Studies:
 class ConvergenceResults:
     """The content of results/convergence.json."""
 
-    schema: Schema
     provenance: Provenance[Size]
     studies: Studies
 

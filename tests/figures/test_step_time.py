@@ -24,6 +24,7 @@ def test_command(tmp_path, capsys):
     assert main(["step-time", *flags, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     content = STEP_COST.read(tmp_path)
+    assert printed.pop("schema") == {"name": "gradpower/step_time", "version": 1}
     assert printed == json.loads(json.dumps(msgspec.to_builtins(content)))
     assert {"torch", "transformers"} <= set(content.provenance.versions)
     assert [row.implementation for row in content.steps] == ["for-loop", "foreach", "fused"]
