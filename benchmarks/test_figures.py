@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from figures.curves import Setting
+from figures.adam.example import Setting
 from theory import exact_update, parse_law
 
 FIGURE_7_TARGET, REPRODUCTION_TARGET = 3.0, 60.0  # seconds on two cores

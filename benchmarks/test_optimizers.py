@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 
+from experiments.training.step_cost import TARGET_SHARE, TARGETS
 from experiments.training.step_time import (
     IMPLEMENTATIONS,
     SIZES,
@@ -16,7 +17,6 @@ from experiments.training.step_time import (
     summary,
     training_step_time,
 )
-from figures.step_time_report import TARGET_SHARE, TARGETS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Room for a noisy machine: two cores have measured at most 2.7, 3.3 and 1.3. On a GPU nothing was measured yet.
@@ -31,19 +31,19 @@ def test_step_of_adamw_power(benchmark, capsys, size):
         )
 
     rows = benchmark.pedantic(measure, rounds=1)
-    assert [row["implementation"] for row in rows] == list(IMPLEMENTATIONS)
+    assert [row.implementation for row in rows] == list(IMPLEMENTATIONS)
     with capsys.disabled():
-        print(f"\nAdamWPower over AdamW, {rows[0]['parameters'] / 1e6:.1f}M parameters, {DEVICE}:")
+        print(f"\nAdamWPower over AdamW, {rows[0].parameters / 1e6:.1f}M parameters, {DEVICE}:")
         for row in rows:
-            target = f" (target {TARGETS[DEVICE]:g})" if row["implementation"] == "fused" else ""
+            target = f" (target {TARGETS[DEVICE]:g})" if row.implementation == "fused" else ""
             print(
-                f"  {row['implementation']}: {row['ratio']:.2f} ± {row['ratio_margin']:.2f}{target}; "
-                f"{row['powered_gb_per_second']:.1f} GB/s of the least bytes, AdamW {row['base_gb_per_second']:.1f}, "
-                f"a copy {row['copy_gb_per_second']:.1f}"
+                f"  {row.implementation}: {row.ratio:.2f} ± {row.ratio_margin:.2f}{target}; "
+                f"{row.powered_gb_per_second:.1f} GB/s of the least bytes, AdamW {row.base_gb_per_second:.1f}, "
+                f"a copy {row.copy_gb_per_second:.1f}"
             )
     for row in rows:
-        benchmark.extra_info[row["implementation"]] = row["ratio"]
-        assert row["ratio"] <= CEILINGS[row["implementation"]]
+        benchmark.extra_info[row.implementation] = row.ratio
+        assert row.ratio <= CEILINGS[row.implementation]
 
 
 def compiled_update(size):
@@ -80,7 +80,7 @@ def test_kernel_against_a_compiled_update(benchmark, capsys, size):
     row = benchmark.pedantic(lambda: summary(alternately(base.step, step, DEVICE, 15)), rounds=1)
     with capsys.disabled():
         print(
-            f"\ncompiled update over torch's fused AdamW, {size}: {row['ratio']:.2f} ± {row['ratio_margin']:.2f}; "
+            f"\ncompiled update over torch's fused AdamW, {size}: {row.ratio:.2f} ± {row.ratio_margin:.2f}; "
         )
         print(f"  its first step took {first:.1f} s")
 
@@ -90,11 +90,11 @@ def test_whole_training_step(benchmark, capsys):
         return training_step_time("10M", sequences=8, length=256, device=DEVICE, power=1.2, rounds=5, seed=0)
 
     row = benchmark.pedantic(measure, rounds=1)
-    benchmark.extra_info["share"] = row["share"]
+    benchmark.extra_info["share"] = row.share
     with capsys.disabled():
         print(
-            f"\nwhole training step, LLaMA {row['parameters'] / 1e6:.1f}M, {row['tokens']} tokens, {DEVICE}: the fused "
-            f"power adds {100 * row['share']:.3f} % to {row['whole_seconds']:.3g} s "
+            f"\nwhole training step, LLaMA {row.parameters / 1e6:.1f}M, {row.tokens} tokens, {DEVICE}: the fused "
+            f"power adds {100 * row.share:.3f} % to {row.whole_seconds:.3g} s "
             f"(target at most {100 * TARGET_SHARE:g} %)"
         )
-    assert row["share"] < 0.02
+    assert row.share < 0.02

@@ -1,4 +1,4 @@
-"""The command `gradpower batch-size`: the study of batch size and power, judged, drawn and put into the report."""
+"""The command `gradpower batch-size`: the study of batch size and power, judged and drawn."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json as json_module
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
-from gradpower.tools.errors import InputError
-from gradpower.tools.files import require_folder, write_file
-from gradpower.tools.provenance import checkout, provenance
-from gradpower.tools.terminal import jsonable
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from experiments.studies.batch_size import BatchSizeStudy
+from experiments.studies.batch_size import BatchSizeStudy, read_batch_size
+from figures.registry import save_figure
+from figures.report.batch_size import batch_rows
+from figures.report.page import PARTS
+from figures.report.render import interval
+from gradpower.tools.errors import require
+from gradpower.tools.files import require_folder
+from gradpower.tools.provenance import provenance
+from gradpower.tools.results import find_result
+from gradpower.tools.terminal import jsonable, result_table, tell
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -27,7 +30,6 @@ def batch_size(
     folder: Path | None = None,
     output: Path = Path("reproduction"),
     json: Flag = False,
-    update: Flag = False,
 ) -> None:
     """Judge and draw the study of batch size and power (Figures 2 and 6) from its committed parts.
 
@@ -41,58 +43,30 @@ def batch_size(
         Folder for the picture and its data.
     json
         Print what was found as one JSON object instead of a table.
-    update
-        Also refresh the checkout's paper_repro.md and docs, which show the committed parts.
 
     Examples
     --------
     $ gradpower batch-size --json
     """
-    from rich.console import Console
-
-    from experiments.studies.batch_size import read_batch_size
-    from figures.batch_size import FILE, draw, rows
-    from figures.commands import checkout_to_refresh, tell
-    from figures.report import page
-    from figures.report.page import PARTS
-    from figures.style import save
-
     require_folder(output)
-    root = checkout_to_refresh() if update else None
-    committed = (checkout() or Path()) / "results" / PARTS
-    source = folder or committed
-    if update and source.resolve() != committed.resolve():
-        raise InputError("folder", source, f"none but {committed} with --update: the report shows that")
-    found = read_batch_size(source)
-    origin = provenance("gradpower batch-size", {"fingerprint": found.study.fingerprint})
-    written = [*save(draw(found), rows(found), origin, output, FILE)]
-    if root is not None:
-        text = page(root / "results")
-        picture = (output / f"{FILE}.png").read_bytes()
-        written.append(write_file(root / "docs" / f"{FILE}.png", picture))
-        if text is not None:
-            written.append(write_file(root / "paper_repro.md", text))
+    parts = folder or find_result(PARTS, Path("results"))
+    require(parts, "folder", "none", "that of the study's parts")
+    study = read_batch_size(parts or Path())
+    origin = provenance("gradpower batch-size", {"fingerprint": study.study.fingerprint})
+    written = save_figure("batch-size", study, origin, output)
     if json:
-        print(json_module.dumps(jsonable(_plain(found) | {"provenance": origin}), allow_nan=False))
+        plain = asdict(study) | {"study": study.study.fingerprint, "provenance": origin}
+        print(json_module.dumps(jsonable(plain), allow_nan=False))
     else:
         print(
-            f"{found.label}: crossing test p = {found.as_run.falls:.3f} as run, {found.one_rate.falls:.3f} at one rate"
+            f"{study.label}: crossing test p = {study.as_run.falls:.3f} as run, {study.one_rate.falls:.3f} at one rate"
         )
-        Console().print(_table(found))
+        Console().print(_table(study))
     tell(written, file=sys.stderr if json else sys.stdout)
 
 
-def _plain(found: BatchSizeStudy) -> dict[str, object]:
-    """Return the study as plain data; the declaration by its fingerprint."""
-    return asdict(found) | {"study": found.study.fingerprint}
-
-
-def _table(found: BatchSizeStudy) -> Table:
-    from figures.report.batch_size import batch_rows
-    from figures.report.render import interval
-    from gradpower.tools.terminal import result_table
-
-    made = batch_rows(found)
+def _table(study: BatchSizeStudy) -> Table:
+    made = batch_rows(study)
     return result_table(
         "Slope dL/d ln p at p = 1 (below 0: p > 1 is better), and loss less that of p = 1",
         {

@@ -1,87 +1,65 @@
-"""The commands `gradpower reproduce`, `gradpower figure` and `gradpower theory phase-diagram`."""
+"""The commands `gradpower figure`, `gradpower reproduce` and `gradpower report`."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from matplotlib.figure import Figure
 from rich.console import Console
 
-from figures import drift_to_rms, figure7
-from figures import phase_diagram as phases
-from figures.choosing_power import refresh_readme
-from figures.curves import Setting
-from figures.optima import LAWS, optimal_powers
-from figures.report import page, power_columns
-from figures.results import dump, results
-from figures.style import Row, save
+from figures import registry
+from figures.adam.example import Setting
+from figures.adam.optima import LAWS, optimal_powers
+from figures.report import page, read_findings
+from figures.report.adam import power_columns
+from figures.report.choosing_power import refreshed
+from figures.results import THEORY, OptimalPowers
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import checkout, provenance
-from gradpower.tools.terminal import jsonable, result_table
+from gradpower.tools.terminal import jsonable, result_table, tell
 
 if TYPE_CHECKING:
     from theory.claims.claim import CheckedClaim
 
 SettingFlags = Annotated[Setting, tyro.conf.arg(name="")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-Name = Literal["7", "drift-to-rms", "phase-diagram"]
 
 _FIGURE_7 = Setting()
 _REPRODUCTION = Path("reproduction")
-
-
-class FigureModule(Protocol):
-    """What a figure's file offers."""
-
-    @property
-    def FILE(self) -> str:
-        """Name of its files."""
-
-    @property
-    def LAWS(self) -> tuple[str, ...]:
-        """The laws it shows if none is named."""
-
-    def compute(self, setting: Setting) -> Any:
-        """Return the numbers."""
-
-    def rows(self, data: Any, /) -> list[Row]:
-        """Return the numbers as rows of the CSV."""
-
-    def draw(self, data: Any, /) -> Figure:
-        """Return the picture."""
-
-
-_MODULES: dict[str, FigureModule] = {
-    "7": figure7,
-    "drift-to-rms": drift_to_rms,
-    "phase-diagram": phases,
+# The pictures in docs, by figure.
+_DOCS = {
+    "7": "figure7",
+    "exponents": "convergence_exponents",
+    "gain": "convergence_gain",
+    "step-time": "step_time",
+    "batch-size": "batch_size",
 }
 
 
 def figure(
-    name: Annotated[Name, tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional] = "",
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
     setting: SettingFlags = _FIGURE_7,
     output: Path = _REPRODUCTION,
     json: Flag = False,
 ) -> None:
-    """Draw one figure as PDF and PNG, with its data as CSV.
+    """Draw one figure as PDF and PNG, with its data as CSV; without a name, list them all.
 
     Parameters
     ----------
     name
-        7: the mean update against the power; drift-to-rms: the same for drift/RMS; phase-diagram: the optimal power
-        against noise ratio, noise law and ε.
+        Of the figure.
+    sources
+        What it reads, where it reads: runs, a study, a measurement, a result file; the committed one if not given.
     setting
-        The curves.
+        The noise example, for the figures that compute with it.
     output
         Folder for the files.
     json
@@ -91,53 +69,33 @@ def figure(
     --------
     $ gradpower figure 7 --law uniform gaussian laplace
     """
+    if not name:
+        _list_figures(json)
+        return
     require_folder(output)
+    file = registry.module(name)
+    laws = setting.law or getattr(file, "LAWS", ())
     with _status() as say:
         say(f"drawing figure {name}")
-        table, origin, written = _make(name, setting, f"gradpower figure {name}", output)
-    _show(table, origin, written, json)
+        data = registry.figure_data(name, setting, sources, output)
+        config = {"sources": [path.name for path in sources]} if sources else setting.config(laws)
+        origin = provenance(_command(f"gradpower figure {name}", setting), config)
+        written = registry.save_figure(name, data, origin, output, laws)
+    if json:
+        table = {"rows": file.rows(data), **origin}
+        print(dumps(jsonable(table), ensure_ascii=False, allow_nan=False))
+    tell(written, file=sys.stderr if json else sys.stdout)
 
 
-def phase_diagram(
-    setting: SettingFlags = _FIGURE_7,
-    output: Path = _REPRODUCTION,
-    json: Flag = False,
-) -> None:
-    """Compute and draw the optimal power against noise ratio, noise law and ε.
-
-    Parameters
-    ----------
-    setting
-        The laws of the lines; the noise ratios of the table and of the exact markers, which alone use the betas.
-    output
-        Folder for the files.
-    json
-        Print one JSON object with the data and all inputs instead of a table.
-
-    Examples
-    --------
-    $ gradpower theory phase-diagram
-    """
-    require_folder(output)
-    with _status() as say:
-        say("computing optimal powers")
-        table, origin, written = _make("phase-diagram", setting, "gradpower theory phase-diagram", output)
-    if not json:
-        lines = [
-            row
-            for row in table
-            if row["panel"] == "law"
-            and row["method"] == "limit"
-            and row["noise_to_signal"] in setting.noise_to_signal
-        ]
-        columns: dict[str, list[Any]] = {"σ/μ": [f"{r:.3g}" for r in dict.fromkeys(_ratios(lines))]}
-        for law in dict.fromkeys(row["law"] for row in lines):
-            columns[law] = [_shown(row) for row in lines if row["law"] == law]
-        Console().print(result_table("Optimal power in the limit β → 1", columns))
-    _show(table, origin, written, json)
+def _list_figures(as_json: bool) -> None:
+    if as_json:
+        print(dumps({name: entry.help for name, entry in registry.FIGURES.items()}, ensure_ascii=False))
+        return
+    for name, entry in registry.FIGURES.items():
+        print(f"{name:20}{entry.help}" + f"; reads {entry.sources}" * bool(entry.sources))
 
 
-def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
+def reproduce(output: Path = _REPRODUCTION) -> int:
     """Compute Figure 7, its relatives, the optimal powers, and a verdict on every claim of Section 4.
 
     Figures, the data behind them, results and the report `paper_repro.md` go into one folder. The exit code is 1 if
@@ -147,8 +105,6 @@ def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
     ----------
     output
         Folder for the files; made if need be, and its files of an earlier run overwritten.
-    update
-        Also refresh the checkout's own results/theory.json, paper_repro.md and docs/figure7.png.
 
     Examples
     --------
@@ -158,31 +114,33 @@ def reproduce(output: Path = _REPRODUCTION, update: Flag = False) -> int:
     from theory.claims.commands import as_record, claims_table
 
     require_folder(output)
-    root = checkout_to_refresh() if update else None
     beside = replace(_FIGURE_7, law=LAWS)
     written, powers, checked = _compute(beside, output)
     origin = provenance("gradpower reproduce", beside.config(LAWS))
-    content = results("theory", origin, optimal_powers=powers, claims=[as_record(item) for item in checked])
-    written += _write_results(content, output)
+    records = [as_record(item) for item in checked]
+    text = THEORY.dump(origin, optimal_powers=powers, claims=records)
+    written.append(write_file(output / THEORY.file, text))
+    written.append(write_page(output))
     console = Console()
     console.print(claims_table(checked))
     console.print(result_table("Optimal powers", power_columns(powers)))
-    if root:
-        written += _refresh(content, output, root)
     tell(written)
     return 0 if all(item.as_expected for item in checked) else 1
 
 
-def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[Row], list[CheckedClaim]]:
+def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[OptimalPowers], list[CheckedClaim]]:
     """Draw and write every figure, and compute the optimal powers, while another process checks the claims."""
-    from figures.claims import checked_claims
+    from figures.checked_claims import checked_claims
 
     written: list[Path] = []
     plan = (("7", _FIGURE_7), ("7", beside), ("drift-to-rms", beside), ("phase-diagram", _FIGURE_7))
     with _status() as say, checked_claims() as claims:
         for name, setting in plan:
             say(f"drawing figure {name}")
-            written += _make(name, setting, "gradpower reproduce", output)[2]
+            laws = setting.law or registry.module(name).LAWS
+            data = registry.figure_data(name, setting)
+            origin = provenance("gradpower reproduce", setting.config(laws))
+            written += registry.save_figure(name, data, origin, output, laws)
         say("simulating the optimal powers")
         powers = optimal_powers(beside)
         checked = []
@@ -192,71 +150,68 @@ def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[Row], list
     return written, powers, checked
 
 
-def _write_results(content: dict[str, Any], folder: Path) -> list[Path]:
-    return [
-        write_file(folder / "theory.json", dump(content)),
-        write_file(folder / "paper_repro.md", page(folder, theory=content) or ""),
-    ]
+def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
+    """Write the report paper_repro.md from result files: those in a folder, and the committed ones for the rest.
+
+    Parameters
+    ----------
+    folder
+        Where `reproduce`, `convergence` and `step-time` have left their results; the report goes there, too.
+    update
+        Take these results into the checkout instead, and refresh its paper_repro.md, the numbers of its README and the
+        pictures in docs.
+
+    Examples
+    --------
+    $ gradpower report --update
+    """
+    require_folder(folder)
+    if update:
+        tell(_update(folder, checkout_to_refresh()))
+    else:
+        tell([write_page(folder)])
 
 
-def _refresh(content: dict[str, Any], output: Path, root: Path) -> list[Path]:
-    """Write the committed results, report, picture, and the numbers of the README."""
-    readme = [write_file(*refresh_readme(root, content))] if (root / "README.md").is_file() else []
-    return [
-        *readme,
-        write_file(root / "results" / "theory.json", dump(content)),
-        write_file(root / "paper_repro.md", page(root / "results", theory=content) or ""),
-        write_file(root / "docs" / "figure7.png", (output / "figure7.png").read_bytes()),
-    ]
+def write_page(folder: Path) -> Path:
+    """Write the report into a folder, from the results there and the committed ones."""
+    found = read_findings(folder)
+    if found is None:
+        raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
+    return write_file(folder / "paper_repro.md", page(found))
 
 
-def _make(
-    name: str, setting: Setting, command: str, folder: Path
-) -> tuple[list[Row], dict[str, Any], tuple[Path, ...]]:
-    """Compute, draw and save one figure; its rows, provenance and files."""
-    module = _MODULES[name]
-    laws = setting.law or module.LAWS
-    stem = module.FILE if laws == module.LAWS else "_".join([module.FILE, *map(_file_name, laws)])
-    data = module.compute(setting)
-    table = module.rows(data)
-    origin = provenance(_command(command, setting), setting.config(laws))
-    return table, origin, save(module.draw(data), table, origin, folder, stem)
+def _update(folder: Path, root: Path) -> list[Path]:
+    """Take the results of a folder into the checkout, and write what is made of them."""
+    from experiments.training.step_cost import STEP_COST
+    from simulate.questions import CONVERGENCE
 
-
-def _file_name(law: str) -> str:
-    return re.sub(r"\W+", "-", law)
+    new = [kind.file for kind in (THEORY, CONVERGENCE, STEP_COST) if (folder / kind.file).is_file()]
+    read_findings(folder)  # what is damaged is refused before anything is written
+    written = [write_file(root / "results" / name, (folder / name).read_bytes()) for name in new]
+    found = read_findings(root / "results")
+    if found is None:
+        raise InputError("folder", folder, "one with theory.json, as the checkout has none")
+    written.append(write_file(root / "paper_repro.md", page(found)))
+    readme = root / "README.md"
+    if readme.is_file():
+        text = refreshed(readme.read_text(encoding="utf-8"), found.theory.optimal_powers)
+        written.append(write_file(readme, text))
+    for name, picture in _DOCS.items():
+        data = registry.figure_data(name, folder=root / "results")
+        drawn = registry.save_figure(name, data, provenance("gradpower report --update", {}), folder)
+        (png,) = (path for path in drawn if path.suffix == ".png")
+        written.append(write_file(root / "docs" / f"{picture}.png", png.read_bytes()))
+    return written
 
 
 def _command(command: str, setting: Setting) -> str:
     """Return the command line that makes the same numbers."""
-    if command == "gradpower reproduce":
-        return command
     for field in fields(setting):
         value = getattr(setting, field.name)
         if value != field.default:
             words = value if isinstance(value, tuple) else (value,)
             command += f" --{field.name.replace('_', '-')} {' '.join(map(str, words))}"
     return command
-
-
-def _show(table: Sequence[Row], origin: dict[str, Any], written: Sequence[Path], as_json: bool) -> None:
-    if as_json:
-        print(dumps(jsonable({"rows": list(table), **origin}), ensure_ascii=False, allow_nan=False))
-    tell(written, file=sys.stderr if as_json else sys.stdout)
-
-
-def tell(written: Sequence[Path], file: Any = None) -> None:
-    """Name the files that were written."""
-    for path in written:
-        print(f"wrote {path}", file=file)
-
-
-def _ratios(lines: Sequence[Row]) -> Iterator[float]:
-    return (float(row["noise_to_signal"]) for row in lines)
-
-
-def _shown(row: Row) -> str:
-    return "→ 0" if row["at_edge"] == "low" else f"{row['optimal_power']:.4f}"
 
 
 def checkout_to_refresh() -> Path:

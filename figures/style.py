@@ -17,10 +17,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from tueplots import axes as tue_axes
 from tueplots import figsizes, fontsizes
 
+from gradpower.tools.errors import require
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import comment
 
@@ -55,6 +59,12 @@ def house_style() -> Iterator[None]:
         yield
 
 
+def single(sources: Sequence[Path]) -> Path:
+    """Return the one source of a figure, or raise InputError if there are several."""
+    require(len(sources) == 1, "sources", " ".join(map(str, sources)), "one place")
+    return sources[0]
+
+
 def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tuple[Figure, Any]:
     """Return a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes."""
     width = figsizes.icml2024_full()["figure.figsize"][0]
@@ -82,6 +92,21 @@ def letter(axes: Sequence[Axes]) -> None:
     for name, axis in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
         axis.set_title(f"({name}) {axis.get_title(loc='left') or axis.get_title()}", loc="left")
         axis.set_title("", loc="center")
+
+
+def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]], **options: Any) -> None:
+    """Put a row of line and mark samples above ("upper") or below ("lower") the axes, from styles by label."""
+    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    options = {"ncols": len(handles), "columnspacing": 1.2} | options
+    loc: Any = f"outside {place} center"
+    figure.legend(handles=handles, loc=loc, **options)
+
+
+def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
+    """Set the ticks of a logarithmic axis, and write them as plain numbers."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def save(

@@ -33,7 +33,7 @@ COMMANDS = {
         "gradpower convergence",
     ),
     "step-time": Command(
-        "figures.step_time_commands",
+        "experiments.training.step_time_commands",
         "step_time",
         "what the power costs: AdamWPower's step against torch's AdamW on this machine",
         "gradpower step-time --size 1M 10M",
@@ -63,20 +63,14 @@ COMMANDS = {
         "where the arms of a study are",
         "gradpower status example --watch",
     ),
-    "curves": Command(
-        "figures.training_commands",
-        "curves",
-        "draw the losses of training runs",
-        "gradpower curves runs/pocket-*",
-    ),
     "analyse": Command(
-        "figures.sweep_commands",
+        "experiments.sweeps.analyse_command",
         "analyse",
         "judge a study by its declared rule: which powers are better, and how the best one moves",
         "gradpower analyse runs/example",
     ),
     "noise": Command(
-        "figures.noise_commands",
+        "experiments.noise.commands",
         "noise",
         "measure gradient noise by module at a checkpoint, and predict the best power from it",
         "gradpower noise pocket --batch-sizes 8 32 128",
@@ -88,22 +82,22 @@ COMMANDS = {
         "gradpower batch-size",
     ),
     "noise-along": Command(
-        "figures.noise_commands",
+        "experiments.noise.commands",
         "noise_along",
         "the gradient noise along the runs of a study",
         "gradpower noise-along runs/batch-size-pocket",
     ),
-    "noise-figure": Command(
-        "figures.noise_commands",
-        "noise_figure",
-        "draw a measurement of gradient noise",
-        "gradpower noise-figure runs/noise-pocket-0123456789ab-0",
-    ),
     "figure": Command(
         "figures.commands",
         "figure",
-        "draw one figure, with its data beside it",
-        "gradpower figure 7",
+        "draw any figure, with its data beside it; without a name, list them all",
+        "gradpower figure 7 --law uniform gaussian laplace",
+    ),
+    "report": Command(
+        "figures.commands",
+        "report",
+        "write paper_repro.md from result files",
+        "gradpower report",
     ),
     "theory check": Command(
         "theory.claims.commands",
@@ -122,12 +116,6 @@ COMMANDS = {
         "optimal_power",
         "the power with the largest expected update, by four methods",
         "gradpower theory optimal-power --noise-to-signal 10 --method exact",
-    ),
-    "theory phase-diagram": Command(
-        "figures.commands",
-        "phase_diagram",
-        "the optimal power against noise ratio, noise law and epsilon",
-        "gradpower theory phase-diagram",
     ),
     "theory bound": Command(
         "theory.adagrad.commands",

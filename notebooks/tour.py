@@ -69,8 +69,8 @@ for power, by_theory, simulated, error in zip(
 # best is $p \to 0$; when the noise dominates it is above 1.
 
 # %%
-from figures import figure7
-from figures.curves import Setting
+from figures.adam import figure7
+from figures.adam.example import Setting
 
 curves = figure7.compute(Setting(trials=2048), powers=np.linspace(0.05, 3.0, 60))
 figure7.draw(curves)

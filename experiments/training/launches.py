@@ -5,14 +5,15 @@ A launch is an operation that reaches torch's dispatcher. Its number depends on 
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import msgspec
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -20,10 +21,10 @@ from torch.multiprocessing.spawn import spawn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.training.step_time import Device, alternately, summary
+from experiments.training.step_cost import Device, LaunchCount, Layout
+from experiments.training.step_time import alternately, summary
 from gradpower import AdamWPower, SGDPower
 
-Layout = Literal["plain", "sharded"]
 WIDTH = 16  # of the square matrices
 RANKS = 2
 BASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
@@ -68,7 +69,7 @@ def launches_of(optimizer: Optimizer) -> int:
 
 def launch_rows(
     counts: Sequence[int], *, layout: Layout = "plain", device: Device = "cpu", power: float, rounds: int
-) -> list[dict[str, Any]]:
+) -> list[LaunchCount]:
     """Return launches and seconds of a step of both optimizers, for numbers of small parameters.
 
     Parameters
@@ -83,7 +84,7 @@ def launch_rows(
     return [_row(name, count, layout, device, power, rounds) for count in counts for name in BASES]
 
 
-def _row(name: str, count: int, layout: Layout, device: Device, power: float, rounds: int) -> dict[str, Any]:
+def _row(name: str, count: int, layout: Layout, device: Device, power: float, rounds: int) -> LaunchCount:
     base, powered, settings = BASES[name]
     pair = []
     for make in (base, partial(powered, power=power)):
@@ -98,18 +99,17 @@ def _row(name: str, count: int, layout: Layout, device: Device, power: float, ro
         for p in model.parameters():
             p.grad = torch.full_like(p, 1e-3)
         pair.append(make(model.parameters(), **settings))
-    counted = {"base_launches": launches_of(pair[0]), "powered_launches": launches_of(pair[1])}
-    seconds = summary(alternately(pair[0].step, pair[1].step, device, rounds))
-    return {"optimizer": name, "tensors": count, "layout": layout} | counted | seconds
+    counted = (launches_of(pair[0]), launches_of(pair[1]))
+    times = summary(alternately(pair[0].step, pair[1].step, device, rounds))
+    return LaunchCount(name, count, layout, *counted, **asdict(times))
 
 
-def sharded_rows(counts: Sequence[int], *, power: float, rounds: int) -> list[dict[str, Any]]:
+def sharded_rows(counts: Sequence[int], *, power: float, rounds: int) -> list[LaunchCount]:
     """Return `launch_rows` of shards, measured on the first of `RANKS` gloo processes of one thread each."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = (Path(folder), tuple(counts), power, rounds)
         spawn(_rank, arguments, nprocs=RANKS)  # type: ignore[no-untyped-call]
-        rows: list[dict[str, Any]] = json.loads((Path(folder) / "rows.json").read_text(encoding="utf-8"))
-    return rows
+        return msgspec.json.decode((Path(folder) / "rows.json").read_bytes(), type=list[LaunchCount])
 
 
 def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds: int) -> None:
@@ -120,12 +120,12 @@ def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS, timeout=patience)
     rows = launch_rows(counts, layout="sharded", power=power, rounds=rounds)
     if rank == 0:
-        (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+        (folder / "rows.json").write_bytes(msgspec.json.encode(rows))
     dist.barrier()
     dist.destroy_process_group()
 
 
-def all_rows(counts: Sequence[int], *, device: Device, power: float, rounds: int) -> list[dict[str, Any]]:
+def all_rows(counts: Sequence[int], *, device: Device, power: float, rounds: int) -> list[LaunchCount]:
     """Return the rows of both layouts; shards on the CPU only."""
     rows = launch_rows(counts, device=device, power=power, rounds=rounds)
     if device == "cpu" and dist.is_available():

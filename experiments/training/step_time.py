@@ -9,15 +9,15 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from experiments.training.step_cost import Device, StepTime, Times, TrainingTime
 from gradpower import AdamWPower
 
-Device = Literal["cpu", "cuda"]
 Progress = Callable[[int, int], None]
 # float32 AdamW must read the parameter, gradient and both moments, and write all but the gradient.
 LEAST_BYTES = 7 * 4
@@ -67,7 +67,7 @@ SIZES = {
 
 def step_times(
     sizes: list[str], *, device: Device, power: float, rounds: int, seed: int, progress: Progress
-) -> list[dict[str, Any]]:
+) -> list[StepTime]:
     """Return one row for each size and implementation: seconds of both optimizers, their ratio, bandwidths.
 
     Parameters
@@ -85,7 +85,7 @@ def step_times(
     progress : callable
         Called with the settings done and their number.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[StepTime] = []
     total = len(sizes) * len(IMPLEMENTATIONS)
     for name in sizes:
         copy = copy_bandwidth(device)
@@ -93,12 +93,18 @@ def step_times(
             base = prepared(torch.optim.AdamW, SIZES[name], device, seed, **flags)
             powered = prepared(AdamWPower, SIZES[name], device, seed, power=power, **flags)
             pairs = alternately(base.step, powered.step, device, rounds)
-            row = {"size": name, "parameters": SIZES[name].parameters, "implementation": implementation}
-            rows.append(row | summary(pairs) | {"copy_gb_per_second": copy / 1e9})
-            least = LEAST_BYTES * SIZES[name].parameters / 1e9
-            rows[-1] |= {
-                f"{who}_gb_per_second": least / rows[-1][f"{who}_seconds"] for who in ("base", "powered")
-            }
+            times, least = summary(pairs), LEAST_BYTES * SIZES[name].parameters / 1e9
+            rows.append(
+                StepTime(
+                    name,
+                    SIZES[name].parameters,
+                    implementation,
+                    **asdict(times),
+                    copy_gb_per_second=copy / 1e9,
+                    base_gb_per_second=least / times.base_seconds,
+                    powered_gb_per_second=least / times.powered_seconds,
+                )
+            )
             del base, powered
             progress(len(rows), total)
     return rows
@@ -106,7 +112,7 @@ def step_times(
 
 def training_step_time(
     size: str, *, sequences: int, length: int, device: Device, power: float, rounds: int, seed: int
-) -> dict[str, Any]:
+) -> TrainingTime:
     """Return the time of a whole training step of a LLaMA and the share that the power adds to it.
 
     The share is (time of AdamWPower's step − time of AdamW's)/(forward, backward and AdamW's step), all `fused`; the
@@ -135,10 +141,10 @@ def training_step_time(
     base = torch.optim.AdamW(model.parameters(), fused=True)
     powered = AdamWPower(model.parameters(), fused=True, power=power)
     times = summary(alternately(base.step, powered.step, device, 4 * rounds))
-    whole = statistics.median(passes) + times["base_seconds"]
-    added = times["powered_seconds"] - times["base_seconds"]
-    row = {"size": size, "parameters": sum(p.numel() for p in model.parameters()), "tokens": tokens}
-    return row | times | {"whole_seconds": whole, "share": added / whole}
+    whole = statistics.median(passes) + times.base_seconds
+    added = times.powered_seconds - times.base_seconds
+    parameters = sum(p.numel() for p in model.parameters())
+    return TrainingTime(size, parameters, tokens, **asdict(times), whole_seconds=whole, share=added / whole)
 
 
 def copy_bandwidth(device: Device) -> float:
@@ -192,15 +198,15 @@ def _timed(function: Callable[[], Any], device: Device) -> float:
     return time.perf_counter() - start
 
 
-def summary(pairs: list[tuple[float, float]]) -> dict[str, float]:
+def summary(pairs: list[tuple[float, float]]) -> Times:
     """Return medians, and half the width of the ratio's 95 % interval by order statistics."""
     ratios = sorted(b / a for a, b in pairs)
     spread = 0.98 * math.sqrt(len(ratios))
     middle = (len(ratios) - 1) / 2
     low, high = max(0, math.floor(middle - spread)), min(len(ratios) - 1, math.ceil(middle + spread))
-    return {
-        "base_seconds": statistics.median(a for a, _ in pairs),
-        "powered_seconds": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(ratios),
-        "ratio_margin": (ratios[high] - ratios[low]) / 2,
-    }
+    return Times(
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(ratios),
+        (ratios[high] - ratios[low]) / 2,
+    )

@@ -3,6 +3,6 @@
 Prose is written by people, in templates/; a module a section computes the numbers that are filled in.
 """
 
-from figures.report.page import page, power_columns, power_table, report
+from figures.report.page import Findings, page, read_findings
 
-__all__ = ["page", "power_columns", "power_table", "report"]
+__all__ = ["Findings", "page", "read_findings"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -15,6 +17,27 @@ def render(name: str, **values: object) -> str:
     A name that the template has and that is not given is an error.
     """
     return _ENVIRONMENT.get_template(f"{name}.md.j2").render(**values).strip()
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    r"""Return a Markdown table; bars within cells are escaped.
+
+    >>> print(table(["p", "|u|"], [["1", "0.5"]]))
+    | p | \|u\| |
+    | --- | --- |
+    | 1 | 0.5 |
+    """
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    r"""Return text for a table: bars are escaped.
+
+    >>> cell("|g|")
+    '\\|g\\|'
+    """
+    return text.replace("|", "\\|")
 
 
 def signed(number: float, digits: int = 4) -> str:
@@ -37,13 +60,22 @@ def interval(mean: SeedMean, digits: int = 4) -> str:
     return f"{signed(mean.mean, digits)} [{signed(mean.low, digits)}, {signed(mean.high, digits)}]"
 
 
-def cell(text: str) -> str:
-    r"""Return text for a table: bars are escaped.
+def millions(number: float, digits: int = 1) -> str:
+    """Return a number of parameters.
 
-    >>> cell("|g|")
-    '\\|g\\|'
+    >>> millions(66_433_536), millions(66_433_536, 0)
+    ('66.4M', '66M')
     """
-    return text.replace("|", "\\|")
+    return f"{number / 1e6:.{digits}f}M"
+
+
+def listed(numbers: Sequence[float]) -> str:
+    """Return numbers with commas between them.
+
+    >>> listed([0.5, 1.0]), listed([])
+    ('0.5, 1', 'none')
+    """
+    return ", ".join(f"{number:g}" for number in numbers) or "none"
 
 
 _ENVIRONMENT = Environment(
@@ -52,4 +84,19 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters |= {"signed": signed, "interval": interval, "cell": cell}
+_ENVIRONMENT.globals["table"] = table
+_ENVIRONMENT.filters |= {
+    "cell": cell,
+    "code": lambda text: f"`{text}`",
+    "fixed": lambda number, digits: f"{number:.{digits}f}",
+    "general": lambda number, digits=6: f"{number:.{digits}g}",
+    "interval": interval,
+    "listed": listed,
+    "mark": lambda check: "–" if check is None else "✓" if check.passed else "✗",
+    "median": median,
+    "millions": millions,
+    "percent": lambda share, digits=0: f"{share:.{digits}%}",
+    "range": lambda numbers: f"{min(numbers):.2f} to {max(numbers):.2f}",
+    "results": lambda gains: ", ".join(f"{gain.law} {gain.shared:.3f}" for gain in gains) or "none",
+    "signed": signed,
+}

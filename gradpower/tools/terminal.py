@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import numpy as np
 import tyro
@@ -96,6 +96,12 @@ def _cell(value: Any, digits: int) -> str:
     if value is None:
         return "none"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def tell(written: Sequence[Path], file: TextIO | None = None) -> None:
+    """Name the files that were written, on stdout by default."""
+    for path in written:
+        print(f"wrote {path}", file=file)
 
 
 @contextmanager

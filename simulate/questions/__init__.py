@@ -7,18 +7,19 @@
 5. `extremes`: in which instance does p ≠ 1 help most, and in which does it hurt most?
 6. `unbounded`: what happens without a bound on the gradients?
 
-Each question is a module with a function `run` of a `Size` and a progress callback, and returns rows of numbers.
+Each question is a module with a function `run` of a `Size` and a progress callback, and returns dataclasses of numbers.
 """
 
-from simulate.questions import bounds, extremes, gains, rates, unbounded
-from simulate.questions.size import FULL, QUICK, Question, Row, Size
+from simulate.questions.size import FULL, QUICK, Size
+from simulate.questions.studies import CONVERGENCE, QUESTIONS, ConvergenceResults, Studies, run_studies
 
-__all__ = ["FULL", "QUESTIONS", "QUICK", "Question", "Row", "Size"]
-
-QUESTIONS: dict[str, Question] = {
-    "bounds": bounds.run,
-    "rates": rates.run,
-    "gains": gains.run,
-    "extremes": extremes.run,
-    "unbounded": unbounded.run,
-}
+__all__ = [
+    "CONVERGENCE",
+    "FULL",
+    "QUESTIONS",
+    "QUICK",
+    "ConvergenceResults",
+    "Size",
+    "Studies",
+    "run_studies",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from simulate.adagrad.bounds import arm_bound, least_mean
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Row, Size
+from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import CONFIDENCE
 from theory.laws import parse_law
 
@@ -36,18 +37,35 @@ REGIMES = (
 )
 
 
-def run(size: Size, progress: Progress) -> list[Row]:
-    """Measured averages against their bounds.
+@dataclass(frozen=True)
+class BoundedArm:
+    """One arm: the mean at T with its standard error, and the bound, where a theorem speaks.
 
-    Returns
-    -------
-    list of dict
-        A row an arm: problem, noise, law, noise_to_signal, power, learning_rate, theorem, steps, measured (the mean at
-        T) and its standard error, bound, slack (bound/measured at T), least_slack (over T), and `violated`: whether at
-        some T the mean exceeds the bound by more than chance, all comparisons of the study taken together.
+    `slack` is bound/measured at T, `least_slack` the least over T; `violated` says whether at some T the mean exceeds
+    the bound by more than chance, all comparisons of the study taken together.
     """
+
+    problem: str
+    noise: NoiseKind
+    law: str
+    noise_to_signal: float
+    power: float
+    learning_rate: float
+    theorem: str
+    note: str
+    steps: int
+    measured: float
+    standard_error: float
+    bound: float | None = None
+    slack: float | None = None
+    least_slack: float | None = None
+    violated: bool = False
+
+
+def run(size: Size, progress: Progress) -> list[BoundedArm]:
+    """Return measured averages against their bounds."""
     plans = list(product(PROBLEMS, REGIMES))
-    rows: list[Row] = []
+    rows: list[BoundedArm] = []
     tests = sum(_arms(regime) for _, regime in plans) * 50  # at most so many checkpoints each
     for done, (name, regime) in enumerate(plans):
         problem = parse_problem(name)
@@ -71,7 +89,7 @@ def _arms(regime: Regime) -> int:
     return len(regime.ratios) * len(regime.powers) * len(RATES)
 
 
-def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
+def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[BoundedArm]:
     """The rows of one simulation; `tests` comparisons share the level."""
     rows = []
     grid = [
@@ -81,27 +99,28 @@ def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
     for (i, ratio), (j, power), (k, rate) in product(*grid):
         arm = arm_bound(descent, ratio, power, rate)
         mean, error = runs.over_seeds(getattr(runs, arm.average)[i, j, k])
-        row: Row = {
-            "problem": descent.problem.name,
-            "noise": descent.noise,
-            "law": descent.law.name,
-            "noise_to_signal": ratio,
-            "power": power,
-            "learning_rate": rate,
-            "theorem": arm.theorem,
-            "note": arm.note,
-            "steps": descent.steps,
-            "measured": float(mean[-1]),
-            "standard_error": float(error[-1]),
-        }
+        row = BoundedArm(
+            descent.problem.name,
+            descent.noise,
+            descent.law.name,
+            ratio,
+            power,
+            rate,
+            arm.theorem,
+            arm.note,
+            descent.steps,
+            float(mean[-1]),
+            float(error[-1]),
+        )
         if arm.bound is not None:
             total = np.broadcast_to(arm.bound.total, mean.shape)
             least = least_mean(mean, error, descent.seeds, tests=tests, confidence=CONFIDENCE)
-            row |= {
-                "bound": float(total[-1]),
-                "slack": float(total[-1] / mean[-1]),
-                "least_slack": float(np.min(total / mean)),
-                "violated": bool(np.any(least > total)),
-            }
+            row = replace(
+                row,
+                bound=float(total[-1]),
+                slack=float(total[-1] / mean[-1]),
+                least_slack=float(np.min(total / mean)),
+                violated=bool(np.any(least > total)),
+            )
         rows.append(row)
     return rows

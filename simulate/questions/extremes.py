@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Row, Size
+from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
 from theory.laws import parse_law
 
@@ -75,16 +75,31 @@ def compare(
     return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
 
 
-def run(size: Size, progress: Progress) -> list[Row]:
-    """Search, and judge what is found on fresh runs.
+@dataclass(frozen=True)
+class Extreme:
+    """What was found for a set of laws ("symmetric", "any") and a goal ("helps most", "hurts most"), judged at T.
 
-    Returns
-    -------
-    list of dict
-        A row a set of laws ("symmetric", "any"), goal ("helps most", "hurts most") and T: problem, law,
-        noise_to_signal, power; on fresh runs the ratio of the averages of ‖∇F‖² with its interval, and both learning
-        rates; `at_edge`, which of p, r and the rates lie at an end of what is searched.
+    On fresh runs: the ratio of the averages of ‖∇F‖² with its interval, and both learning rates; `at_edge` names which
+    of p, r and the rates lie at an end of what is searched.
     """
+
+    laws: str
+    goal: str
+    problem: str
+    law: str
+    noise_to_signal: float
+    power: float
+    steps: int
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    learning_rate: float
+    adagrad_rate: float
+    at_edge: list[str]
+
+
+def run(size: Size, progress: Progress) -> list[Extreme]:
+    """Search, and judge what is found on fresh runs."""
     pairs = list(product(PROBLEMS, LAWS["any"]))
     grid: list[tuple[float, Instance]] = []
     for done, (problem, law) in enumerate(pairs):
@@ -96,7 +111,7 @@ def run(size: Size, progress: Progress) -> list[Row]:
                 for power, entry in zip(powers, found.ratios, strict=True)
             ]
         progress(done + 1, len(pairs) + 4)
-    rows: list[Row] = []
+    rows: list[Extreme] = []
     for done, ((name, laws), (goal, sign)) in enumerate(
         product(LAWS.items(), (("helps most", 1), ("hurts most", -1)))
     ):
@@ -104,7 +119,7 @@ def run(size: Size, progress: Progress) -> list[Row]:
             [(sign * math.log(value), point) for value, point in grid if point.law in laws], sign, size
         )
         for steps in (size.search_steps, 10 * size.search_steps):
-            rows.append({"laws": name, "goal": goal} | _judged(best, steps, 2 * size.seeds))
+            rows.append(_judged(name, goal, best, steps, 2 * size.seeds))
         progress(len(pairs) + done + 1, len(pairs) + 4)
     return rows
 
@@ -148,7 +163,7 @@ def _refined(value: float, start: Instance, sign: int, size: Size) -> tuple[floa
     return min((value, start), (float(found.fun), instance(found.x)), key=lambda entry: entry[0])
 
 
-def _judged(best: Instance, steps: int, seeds: int) -> Row:
+def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Extreme:
     found = compare(best.problem, best.law, best.noise_to_signal, [best.power], steps, seeds, _FRESH)
     ratio, rate = found.ratios[0], found.rates[0]
     edges = {
@@ -157,16 +172,21 @@ def _judged(best: Instance, steps: int, seeds: int) -> Row:
         "η": _at_end(rate, _RATES),
         "Adagrad's η": _at_end(found.adagrad_rate, _RATES),
     }
-    return {
-        **asdict(best),
-        "steps": steps,
-        "ratio": ratio.value,
-        "ratio_low": ratio.low,
-        "ratio_high": ratio.high,
-        "learning_rate": rate,
-        "adagrad_rate": found.adagrad_rate,
-        "at_edge": [name for name, edge in edges.items() if edge],
-    }
+    return Extreme(
+        laws,
+        goal,
+        best.problem,
+        best.law,
+        best.noise_to_signal,
+        best.power,
+        steps,
+        ratio.value,
+        ratio.low,
+        ratio.high,
+        rate,
+        found.adagrad_rate,
+        [name for name, edge in edges.items() if edge],
+    )
 
 
 def _at_end(value: float, ends: tuple[float, float]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Row, Size
-from simulate.questions.tuning import best_rates, learning_rates, paired_ratio
+from simulate.questions.size import Progress, Size
+from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
 from theory.adagrad.alignment import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law
@@ -24,21 +25,58 @@ PROBLEMS = {"pseudo-huber": (0.3, 1.0, 3.0, 10.0, 30.0), "river-valley": (3.0, 1
 _ADAGRAD = POWERS.index(1.0)
 
 
-def run(size: Size, progress: Progress) -> list[Row]:
-    """Averages of ‖∇F‖² for every power over those of Adagrad, below 1 where the power gains.
+@dataclass(frozen=True)
+class Gain:
+    """One problem, law, ratio r and power: the average of ‖∇F‖² over Adagrad's, below 1 where the power gains.
 
-    Returns
-    -------
-    list of dict
-        A row a problem, law, ratio r and power: `tuned` and `shared`, the ratios at each power's best learning rate and
-        at Adagrad's, with their intervals; `learning_rate`, the best one, `adagrad_rate`, and `at_edge`, whether either
-        lies at an end of the grid; `rho`, what Theorem 4.11 predicts; `quality`, Q(1)/Q(p); `speed_up`, how many times
-        fewer steps the power takes to Adagrad's final average (above 1) or Adagrad to the power's (below 1).
+    `tuned` and `shared` are the ratios at each power's best learning rate and at Adagrad's, with their intervals;
+    `at_edge` says whether either rate lies at an end of the grid; `rho` is what Theorem 4.11 predicts (None or infinite
+    where the noise has no bound), `quality` Q(1)/Q(p); `speed_up` says how many times fewer steps the power takes to
+    Adagrad's final average (above 1), or Adagrad to the power's (below 1).
     """
+
+    problem: str
+    law: str
+    noise_to_signal: float
+    power: float
+    steps: int
+    tuned: float
+    tuned_low: float
+    tuned_high: float
+    shared: float
+    shared_low: float
+    shared_high: float
+    learning_rate: float
+    adagrad_rate: float
+    at_edge: bool
+    adagrad_average: float
+    rho: float | None
+    quality: float
+    speed_up: float
+
+    @property
+    def rho_is_wrong(self) -> bool:
+        """Whether ρ says loss where Adagrad's learning rate shows a gain beyond chance, or the reverse."""
+        rho = self.rho or 1.0
+        return (rho > 1 and self.shared_high < 1) or (rho < 1 and self.shared_low > 1)
+
+    @property
+    def tuned_ratio(self) -> Ratio:
+        """The ratio at each power's own learning rate, with its interval."""
+        return Ratio(self.tuned, self.tuned_low, self.tuned_high)
+
+    @property
+    def shared_ratio(self) -> Ratio:
+        """The ratio at Adagrad's learning rate, with its interval."""
+        return Ratio(self.shared, self.shared_low, self.shared_high)
+
+
+def run(size: Size, progress: Progress) -> list[Gain]:
+    """Return the gains of every power over Adagrad."""
     plans = [
         (name, law, ratio) for (name, ratios), law in product(PROBLEMS.items(), LAWS) for ratio in ratios
     ]
-    rows: list[Row] = []
+    rows: list[Gain] = []
     for done, (name, law_name, ratio) in enumerate(plans):
         problem, law = parse_problem(name), parse_law(law_name)
         powers = [p for p in POWERS if 2 * p < law.moment_limit]
@@ -62,7 +100,7 @@ def _grid(distance: float, ratio: float, size: Size) -> Array:
     return learning_rates(distance / 800 * noise**0.5, 0.64 * distance * noise**0.75, size.rates_per_octave)
 
 
-def _rows(descent: Descent, ratio: float, averages: Array) -> list[Row]:
+def _rows(descent: Descent, ratio: float, averages: Array) -> list[Gain]:
     """The rows of one simulation: averages of shape (powers, learning rates, seeds, checkpoints)."""
     index, judged = best_rates(averages[..., -1])
     shared = averages[:, index[_ADAGRAD], descent.seeds // 2 :, -1]
@@ -72,26 +110,26 @@ def _rows(descent: Descent, ratio: float, averages: Array) -> list[Row]:
     for j, power in enumerate(descent.powers.tolist()):
         tuned, same = (paired_ratio(runs[j], runs[_ADAGRAD]) for runs in (judged, shared))
         rows.append(
-            {
-                "problem": descent.problem.name,
-                "law": descent.law.name,
-                "noise_to_signal": ratio,
-                "power": power,
-                "steps": descent.steps,
-                "tuned": tuned.value,
-                "tuned_low": tuned.low,
-                "tuned_high": tuned.high,
-                "shared": same.value,
-                "shared_low": same.low,
-                "shared_high": same.high,
-                "learning_rate": float(descent.learning_rates[index[j]]),
-                "adagrad_rate": float(descent.learning_rates[index[_ADAGRAD]]),
-                "at_edge": bool(index[j] in edges or index[_ADAGRAD] in edges),
-                "adagrad_average": float(judged[_ADAGRAD].mean()),
-                "rho": _rho(power, ratio, descent),
-                "quality": _quality_ratio(power, descent.law),
-                "speed_up": speed_up(np.array(descent.checkpoints), curves[j], curves[_ADAGRAD]),
-            }
+            Gain(
+                problem=descent.problem.name,
+                law=descent.law.name,
+                noise_to_signal=ratio,
+                power=power,
+                steps=descent.steps,
+                tuned=tuned.value,
+                tuned_low=tuned.low,
+                tuned_high=tuned.high,
+                shared=same.value,
+                shared_low=same.low,
+                shared_high=same.high,
+                learning_rate=float(descent.learning_rates[index[j]]),
+                adagrad_rate=float(descent.learning_rates[index[_ADAGRAD]]),
+                at_edge=bool(index[j] in edges or index[_ADAGRAD] in edges),
+                adagrad_average=float(judged[_ADAGRAD].mean()),
+                rho=_rho(power, ratio, descent),
+                quality=_quality_ratio(power, descent.law),
+                speed_up=speed_up(np.array(descent.checkpoints), curves[j], curves[_ADAGRAD]),
+            )
         )
     return rows
 

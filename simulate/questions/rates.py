@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from simulate.adagrad.descent import NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Row, Size
+from simulate.questions.size import Progress, Size
 from theory.laws import parse_law
 
 POWERS = (0.25, 0.5, 0.75, 1.0)
@@ -38,15 +39,41 @@ NOISES = (
 )
 
 
-def run(size: Size, progress: Progress) -> list[Row]:
-    """Exponents of `(1/T)Σ‖∇F‖²` and of `((1/T)Σ‖∇F‖_{p+1}^{p+1})^{2/(p+1)}` over the last two decades.
+@dataclass(frozen=True)
+class AverageCurve:
+    """An average over T: its mean over the seeds, with the standard error."""
 
-    Returns
-    -------
-    list of dict
-        A row a problem, noise and power: both exponents with half-widths, `theorem_exponent` 1/(p+1), and the curve of
-        the second quantity (mean over the seeds, standard error).
+    steps: list[int]
+    mean: list[float]
+    standard_error: list[float]
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """One problem, noise and power: exponents with the half-widths of their intervals, and Theorem 4.8's 1/(p+1).
+
+    `exponent` and `curve` are those of `((1/T)Σ‖∇F‖_{p+1}^{p+1})^{2/(p+1)}`, `square_exponent` that of `(1/T)Σ‖∇F‖²`.
     """
+
+    problem: str
+    noise: str
+    law: str
+    noise_kind: NoiseKind
+    noise_to_signal: float
+    assumption_4_6: bool
+    power: float
+    learning_rate: float
+    steps: int
+    exponent: float
+    half_width: float
+    square_exponent: float
+    square_half_width: float
+    theorem_exponent: float
+    curve: AverageCurve
+
+
+def run(size: Size, progress: Progress) -> list[Exponents]:
+    """Return both exponents over the last two decades of T, for every problem, noise and power."""
     plans, rows = list(product(PROBLEMS.items(), NOISES)), []
     for done, ((name, rate), kind) in enumerate(plans):
         descent = build_descent(
@@ -65,27 +92,23 @@ def run(size: Size, progress: Progress) -> list[Row]:
             of_square, of_power = (fitted_exponent(runs.steps, curve) for curve in (square, powered))
             mean, error = runs.over_seeds(powered)
             rows.append(
-                {
-                    "problem": name,
-                    "noise": kind.title,
-                    "law": kind.law,
-                    "noise_kind": kind.noise,
-                    "noise_to_signal": kind.ratio,
-                    "assumption_4_6": kind.assumption,
-                    "power": power,
-                    "learning_rate": rate,
-                    "steps": size.long_steps,
-                    "exponent": float(of_power.mean),
-                    "half_width": float(of_power.half_width),
-                    "square_exponent": float(of_square.mean),
-                    "square_half_width": float(of_square.half_width),
-                    "theorem_exponent": 1 / (power + 1),
-                    "curve": {
-                        "steps": runs.steps.tolist(),
-                        "mean": np.asarray(mean).tolist(),
-                        "standard_error": np.asarray(error).tolist(),
-                    },
-                }
+                Exponents(
+                    name,
+                    kind.title,
+                    kind.law,
+                    kind.noise,
+                    kind.ratio,
+                    kind.assumption,
+                    power,
+                    rate,
+                    size.long_steps,
+                    float(of_power.mean),
+                    float(of_power.half_width),
+                    float(of_square.mean),
+                    float(of_square.half_width),
+                    1 / (power + 1),
+                    AverageCurve(runs.steps.tolist(), np.asarray(mean).tolist(), np.asarray(error).tolist()),
+                )
             )
         progress(done + 1, len(plans))
     return rows

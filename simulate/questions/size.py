@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-Row = dict[str, Any]
 Progress = Callable[[int, int], None]
-Question = Callable[["Size", Progress], list[Row]]
 
 
 @dataclass(frozen=True)

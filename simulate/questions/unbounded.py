@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Row, Size
+from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import CONFIDENCE
 from theory.laws import parse_law
 
@@ -22,17 +23,35 @@ PROBLEMS = ("pseudo-huber", "geman-mcclure", "quadratic:4")
 RATES = (0.1, 1.0, 10.0)
 
 
-def run(size: Size, progress: Progress) -> list[Row]:
-    """Measured averages, the bound without R where there is one, and how the largest gradient grows.
+@dataclass(frozen=True)
+class UnboundedArm:
+    """One arm: the mean of (1/T)Σ‖∇F‖² with its standard error and exponent, and the bound without R.
 
-    Returns
-    -------
-    list of dict
-        A row an arm: `measured`, the mean of (1/T)Σ‖∇F‖² with its standard error and exponent; `absolute`, the square
-        of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` (`adagrad.convergence.second_moment_bound`) bounds, with
-        `slack` and `violated`; `largest_gradient`, the largest |g_i| seen in all runs. For the noisy quadratic, whose
-        ∇F has no bound, the largest |g_i| seen stands in for it (`bound_is_proved` is false).
+    `absolute` is the square of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` bounds
+    (`adagrad.convergence.second_moment_bound`), with `slack` and `violated`; `largest_gradient` is the largest |g_i|
+    seen in all runs. For the noisy quadratic, whose ∇F has no bound, it stands in for one (`bound_is_proved` is false).
     """
+
+    problem: str
+    law: str
+    noise_to_signal: float
+    power: float
+    learning_rate: float
+    steps: int
+    measured: float
+    standard_error: float
+    exponent: float
+    half_width: float
+    largest_gradient: float
+    absolute: float
+    bound: float
+    slack: float
+    violated: bool
+    bound_is_proved: bool
+
+
+def run(size: Size, progress: Progress) -> list[UnboundedArm]:
+    """Return measured averages, the bound without R, and how the largest gradient grows."""
     plans, rows = list(product(PROBLEMS, LAWS)), []
     tests = len(plans) * len(POWERS) * len(RATIOS) * len(RATES)
     for done, (name, law) in enumerate(plans):
@@ -44,7 +63,7 @@ def run(size: Size, progress: Progress) -> list[Row]:
     return rows
 
 
-def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
+def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[UnboundedArm]:
     grid = [
         list(enumerate(axis.tolist()))
         for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
@@ -60,23 +79,23 @@ def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[Row]:
         least = least_mean(absolute[-1], spread[-1], descent.seeds, tests=tests, confidence=CONFIDENCE)
         lowest = max(float(least), 0.0) ** 2 / descent.problem.dimension
         rows.append(
-            {
-                "problem": descent.problem.name,
-                "law": descent.law.name,
-                "noise_to_signal": ratio,
-                "power": power,
-                "learning_rate": rate,
-                "steps": descent.steps,
-                "measured": float(mean[-1]),
-                "standard_error": float(error[-1]),
-                "exponent": float(exponent.mean),
-                "half_width": float(exponent.half_width),
-                "largest_gradient": seen,
-                "absolute": float(absolute[-1] ** 2 / descent.problem.dimension),
-                "bound": total,
-                "slack": total * descent.problem.dimension / float(absolute[-1]) ** 2,
-                "violated": lowest > total,
-                "bound_is_proved": bool(np.all(np.isfinite(descent.problem.largest_gradient))),
-            }
+            UnboundedArm(
+                problem=descent.problem.name,
+                law=descent.law.name,
+                noise_to_signal=ratio,
+                power=power,
+                learning_rate=rate,
+                steps=descent.steps,
+                measured=float(mean[-1]),
+                standard_error=float(error[-1]),
+                exponent=float(exponent.mean),
+                half_width=float(exponent.half_width),
+                largest_gradient=seen,
+                absolute=float(absolute[-1] ** 2 / descent.problem.dimension),
+                bound=total,
+                slack=total * descent.problem.dimension / float(absolute[-1]) ** 2,
+                violated=lowest > total,
+                bound_is_proved=bool(np.all(np.isfinite(descent.problem.largest_gradient))),
+            )
         )
     return rows

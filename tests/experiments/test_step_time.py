@@ -42,21 +42,21 @@ def test_rows_hold_what_was_measured():
         seed=0,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert [row["implementation"] for row in rows] == list(IMPLEMENTATIONS)
+    assert [row.implementation for row in rows] == list(IMPLEMENTATIONS)
     assert seen == [(1, 3), (2, 3), (3, 3)]
     for row in rows:
-        assert all(math.isfinite(row[name]) and row[name] > 0 for name in ("base_seconds", "powered_seconds"))
-        moved = row["base_gb_per_second"] * row["base_seconds"] * 1e9
+        assert all(math.isfinite(time) and time > 0 for time in (row.base_seconds, row.powered_seconds))
+        moved = row.base_gb_per_second * row.base_seconds * 1e9
         assert moved == pytest.approx(28 * SIZES["1M"].parameters)
 
 
 def test_training_step_adds_up():
     row = training_step_time("1M", sequences=2, length=16, device="cpu", power=1.2, rounds=1, seed=0)
-    assert row["tokens"] == 32
-    assert row["parameters"] == SIZES["1M"].parameters
-    added = row["powered_seconds"] - row["base_seconds"]
-    assert row["share"] * row["whole_seconds"] == pytest.approx(added)
-    assert row["whole_seconds"] > row["base_seconds"]
+    assert row.tokens == 32
+    assert row.parameters == SIZES["1M"].parameters
+    added = row.powered_seconds - row.base_seconds
+    assert row.share * row.whole_seconds == pytest.approx(added)
+    assert row.whole_seconds > row.base_seconds
 
 
 def test_a_copy_is_faster_than_nothing():

@@ -13,7 +13,7 @@ import pytest
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import RECIPES, command_of, recipe
 from experiments.training.records import read_metrics, read_result
-from figures.training_curves import draw, rows
+from figures.training.curves import draw, read
 from gradpower.__main__ import main
 from tests.experiments.corpora import write_text
 
@@ -113,7 +113,7 @@ def test_the_recipes_are_listed(capsys):
 def test_curves_draw_every_run(run, place, tmp_path, capsys):
     assert main(words(place, "other", optimizer__power="1.2")) == 0
     folders = [run, place / "other", place / "text"]
-    assert main(["curves", *map(str, folders), "--output", str(tmp_path)]) == 0
+    assert main(["figure", "curves", *map(str, folders), "--output", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert f"left out, as nothing was trained in it: {place / 'text'}" in err
     assert str(tmp_path / "training_curves.png") in out
@@ -127,7 +127,7 @@ def test_curves_draw_every_run(run, place, tmp_path, capsys):
 
 def test_runs_of_one_recipe_are_told_apart(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
-    figure = draw(rows([run, copy]))
+    figure = draw(read([run, copy]))
     assert figure.axes[1].get_legend_handles_labels()[1] == ["pocket (run)", "pocket (copy)"]
     assert len(figure.axes[0].lines) == 2
 
@@ -151,6 +151,6 @@ def test_the_command_of_a_recipe_makes_it_again(monkeypatch):
 
 
 def test_curves_of_nothing_are_refused(tmp_path, capsys):
-    assert main(["curves", str(tmp_path), "--output", str(tmp_path)]) == 2
+    assert main(["figure", "curves", str(tmp_path), "--output", str(tmp_path)]) == 2
     assert "the folder of a run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -10,10 +10,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.studies.batch_size import read_batch_size
-from figures import commands
-from figures.batch_size import draw, rows
 from figures.report.batch_size import batch_size_section
 from figures.report.render import render
+from figures.training.batch_size import draw, rows
 from gradpower.__main__ import main
 from gradpower.tools.labels import Label
 from tests.experiments.test_batch_size_parts import FOLDER
@@ -75,22 +74,10 @@ def test_command(tmp_path, capsys, blank_pictures):
     assert len(printed["controls"]) == 28
 
 
-def test_update_writes_the_page_and_the_picture(tmp_path, monkeypatch, capsys, blank_pictures):
-    """In a checkout of which only the places that are written are another one."""
-    for name in ("results", "docs"):
-        (tmp_path / "root" / name).mkdir(parents=True)
-    monkeypatch.setattr(commands, "checkout_to_refresh", lambda: tmp_path / "root")
-    assert main(["batch-size", "--output", str(tmp_path / "out"), "--update"]) == 0
-    page = (tmp_path / "root" / "paper_repro.md").read_text(encoding="utf-8")
-    assert page == (ROOT / "paper_repro.md").read_text(encoding="utf-8")
-    assert (tmp_path / "root" / "docs" / "batch_size.png").is_file()
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--folder", "nowhere"], "one with main.json in it"),
-        (["--folder", "nowhere", "--update"], "with --update: the report shows that"),
         (["--scale", "pocket"], "--scale"),
     ],
 )

@@ -6,23 +6,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures.choosing_power import CLIPPED, END, POWERS, START, block, refreshed, relative_to_adam
-from figures.results import load
+from figures.report.choosing_power import (
+    CLIPPED,
+    END,
+    POWERS,
+    START,
+    choosing_power,
+    refreshed,
+    relative_to_adam,
+)
+from figures.results import THEORY
 from gradpower.tools.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-THEORY = load(ROOT / "results" / "theory.json", "theory")
+BEST = THEORY.read(ROOT / "results").optimal_powers
 
 
 def test_readme_is_fresh():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert refreshed(text, THEORY) == text, "run `gradpower reproduce --update`"
+    assert refreshed(text, BEST) == text, "run `gradpower report --update`"
 
 
 def test_marks_are_needed():
     with pytest.raises(InputError, match=r"README\.md"):
-        refreshed("# no marks", THEORY)
-    assert refreshed(f"a\n{START}\nold\n{END}\nb", THEORY) == f"a\n{START}\n\n{block(THEORY)}\n\n{END}\nb"
+        refreshed("# no marks", BEST)
+    expected = f"a\n{START}\n\n{choosing_power(BEST)}\n\n{END}\nb"
+    assert refreshed(f"a\n{START}\nold\n{END}\nb", BEST) == expected
 
 
 @pytest.mark.parametrize("ratio", [1.0, 100.0])
@@ -36,7 +45,7 @@ def test_update_sizes_by_simulation(ratio):
         x = np.sign(g) * np.abs(g) ** powers
         m, v = beta1 * m + (1 - beta1) * x, beta2 * v + (1 - beta2) * x**2
     rms = np.sqrt(np.mean((m / np.sqrt(v)) ** 2, axis=1))
-    found = relative_to_adam("gaussian", ratio)["rms"]
+    found = relative_to_adam("gaussian", ratio)[0]
     np.testing.assert_allclose(rms[:2] / rms[2], [found[POWERS.index(p)] for p in (0.5, 1.2)], atol=0.02)
 
 
@@ -45,4 +54,4 @@ def test_norms_of_the_clipping_example():
     g /= np.linalg.norm(g) * math.sqrt(CLIPPED / g.size)
     for power in (0.8, 1.2):
         norm = np.linalg.norm(np.abs(g) ** power) * math.sqrt(CLIPPED / g.size)
-        assert f"{norm:.2g} at p = {power:g}" in block(THEORY).replace("\n", " ")
+        assert f"{norm:.2g} at p = {power:g}" in choosing_power(BEST).replace("\n", " ")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from figures import assumptions, convergence_bounds, exponents, slack, speed_up
-from figures.style import save
-from gradpower.tools.provenance import provenance
+from figures.convergence import assumptions, exponents, gain, slack
+from figures.convergence import bounds as convergence_bounds
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
+from simulate.questions.bounds import BoundedArm
+from simulate.questions.gains import Gain
+from simulate.questions.rates import AverageCurve, Exponents
 from theory.adagrad.alignment import alignment, contraction, high_noise_alignment
 from theory.adagrad.convergence import high_noise_bound, second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
@@ -128,7 +132,6 @@ def test_every_bound_holds_and_is_drawn(curves):
         drawn = np.asarray(sorted(bars(axis)))
         distance = np.abs(drawn[:, None] / np.asarray(sorted(known)) - 1).max(axis=-1)
         assert distance.min(axis=1).max() < 1e-9
-    figure.draw_without_rendering()
 
 
 # --- exponents
@@ -142,21 +145,23 @@ def rate_rows():
             for power in (0.5, 1.0):
                 mean = [step ** -(0.5 + 0.1 * k) for step in steps]
                 rows.append(
-                    {
-                        "problem": problem,
-                        "noise": noise,
-                        "law": "uniform",
-                        "noise_kind": "additive",
-                        "noise_to_signal": 0.3,
-                        "assumption_4_6": True,
-                        "power": power,
-                        "learning_rate": 1.0,
-                        "steps": 1000,
-                        "exponent": 0.5 + 0.1 * k + 0.01 * power,
-                        "half_width": 0.01 + 0.01 * k,
-                        "theorem_exponent": 1 / (power + 1),
-                        "curve": {"steps": steps, "mean": mean, "standard_error": [0.0] * 5},
-                    }
+                    Exponents(
+                        problem=problem,
+                        noise=noise,
+                        law="uniform",
+                        noise_kind="additive",
+                        noise_to_signal=0.3,
+                        assumption_4_6=True,
+                        power=power,
+                        learning_rate=1.0,
+                        steps=1000,
+                        exponent=0.5 + 0.1 * k + 0.01 * power,
+                        half_width=0.01 + 0.01 * k,
+                        square_exponent=0.5,
+                        square_half_width=0.01,
+                        theorem_exponent=1 / (power + 1),
+                        curve=AverageCurve(steps, mean, [0.0] * 5),
+                    )
                 )
     return rows
 
@@ -165,9 +170,9 @@ def test_exponents_are_the_studys_with_its_intervals():
     data = rate_rows()
     rows = exponents.rows(data)
     measured = select(rows, series="measured")
-    assert column(measured, "exponent") == column(data, "exponent")
+    assert column(measured, "exponent") == [row.exponent for row in data]
     for row, source in zip(measured, data, strict=True):
-        assert row["high"] - row["low"] == pytest.approx(2 * source["half_width"])
+        assert row["high"] - row["low"] == pytest.approx(2 * source.half_width)
         local = 0.5 + 0.1 * ("none", "relative, uniform", "fixed, sparse").index(row["noise"])
         assert (row["decade_before_last"], row["last_decade"]) == pytest.approx((local, local))
     for series, expected in (
@@ -198,7 +203,6 @@ def test_exponents_are_drawn_panel_by_panel():
             if len(dashes.get_offsets()) > 1
         ]
         assert sorted(np.concatenate(drawn)) == sorted(column(own, "last_decade"))
-    figure.draw_without_rendering()
 
 
 # --- slack
@@ -211,21 +215,10 @@ def bound_rows():
         for problem in ("pseudo-huber", "plateau", "separable:16"):
             for ratio in (0.1, 1.0):
                 for power in (0.5, 1.0):
-                    row = {
-                        "problem": problem,
-                        "noise": noise,
-                        "law": law,
-                        "noise_to_signal": ratio,
-                        "power": power,
-                        "learning_rate": 1.0,
-                        "theorem": "4.11",
-                        "steps": 300,
-                        "measured": 1.0,
-                        "standard_error": 0.1,
-                    }
+                    row = BoundedArm(problem, noise, law, ratio, power, 1.0, "4.11", "", 300, 1.0, 0.1)
                     size = 10.0 ** (k + 2 * power) * (8.0 if problem == "plateau" else 1.0)
                     if (k, ratio, power) != (2, 1.0, 1.0):  # a cell of which no theorem speaks
-                        row |= {"bound": size, "slack": size, "least_slack": size / 2, "violated": False}
+                        row = replace(row, bound=size, slack=size, least_slack=size / 2)
                     rows.append(row)
     return rows
 
@@ -255,7 +248,6 @@ def test_slack_is_drawn_as_it_stands_in_the_rows():
             assert f"least {least}" in written
     strips = figure.axes[3]
     assert {x for x, _ in points(strips, skip=(0.8,))} == set(column(select(rows, panel="strip"), "slack"))
-    figure.draw_without_rendering()
 
 
 # --- speed-up
@@ -268,19 +260,30 @@ def gain_rows():
             for ratio in ratios:
                 for power in (0.5, 1.0, 1.2, 2.0):
                     value = power**-0.3
-                    row = dict.fromkeys(("tuned", "shared"), value)
-                    row |= {f"{name}_low": 0.9 * value for name in ("tuned", "shared")}
-                    row |= {f"{name}_high": 1.2 * value for name in ("tuned", "shared")}
-                    row |= {"problem": problem, "law": law, "noise_to_signal": ratio, "power": power}
-                    row |= {"steps": 300, "learning_rate": 2.0 if power == 2 else 1.0, "adagrad_rate": 1.0}
-                    row["shared"] *= 1.01
-                    row |= {"speed_up": power**0.6, "rho": 1.0, "quality": value, "at_edge": False}
+                    tuned = (value, 0.9 * value, 1.2 * value)
+                    row = Gain(
+                        problem,
+                        law,
+                        ratio,
+                        power,
+                        300,
+                        *tuned,
+                        1.01 * value,
+                        *tuned[1:],
+                        learning_rate=2.0 if power == 2 else 1.0,
+                        adagrad_rate=1.0,
+                        at_edge=False,
+                        adagrad_average=1.0,
+                        rho=1.0,
+                        quality=value,
+                        speed_up=power**0.6,
+                    )
                     rows.append(row)
     return rows
 
 
 def test_gains_are_the_studys_beside_their_predictions():
-    rows = speed_up.rows(gain_rows())
+    rows = gain.rows(gain_rows())
     (mark,) = select(rows, panel="river-valley", law="uniform", series="tuned", power=2.0)
     assert (mark["value"], mark["low"], mark["high"]) == pytest.approx(
         (2**-0.3, 0.9 * 2**-0.3, 1.2 * 2**-0.3)
@@ -302,8 +305,8 @@ def test_gains_are_the_studys_beside_their_predictions():
 
 def test_gains_are_drawn_as_they_stand_in_the_rows():
     data = gain_rows()
-    rows = speed_up.rows(data)
-    figure = speed_up.draw(data)
+    rows = gain.rows(data)
+    figure = gain.draw(data)
     panels = ("pseudo-huber", "river-valley", "ratios", "steps")
     for axis, panel in zip(figure.axes, panels, strict=True):
         own = select(rows, panel=panel)
@@ -316,7 +319,6 @@ def test_gains_are_drawn_as_they_stand_in_the_rows():
         if panel != "steps":
             assert unknown == pytest.approx(np.asarray(sorted(caps)), rel=1e-9)
             check_bars(axis, [row for row in own if "low" in row])
-    figure.draw_without_rendering()
 
 
 # --- assumptions
@@ -372,21 +374,3 @@ def test_the_regions_are_drawn(regions):
     for axis, panel in zip(figure.axes, ("4.6", "C2", "4.10"), strict=True):
         own = select(rows, panel=panel)
         assert points(axis) == {(row["power"], row["value"]) for row in own}
-    figure.draw_without_rendering()
-
-
-def test_all_can_be_saved(tmp_path, curves, regions):
-    origin = provenance("a test", {})
-    drawn = [
-        (convergence_bounds, curves),
-        (exponents, rate_rows()),
-        (slack, bound_rows()),
-        (speed_up, gain_rows()),
-        (assumptions, regions),
-    ]
-    for module, data in drawn:
-        rows = module.rows(data)
-        for path in save(module.draw(data), rows, origin, tmp_path, module.FILE):
-            assert path.stat().st_size > 1000
-        table = (tmp_path / f"{module.FILE}.csv").read_text(encoding="utf-8").splitlines()
-        assert len([line for line in table if not line.startswith("#")]) == len(rows) + 1

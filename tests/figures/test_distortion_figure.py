@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from figures import distortion
-from figures.curves import Setting
+from figures.adam.example import Setting
+from figures.convergence import distortion
 from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
 from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from figures import drift_to_rms, figure7, phase_diagram
-from figures.curves import Point, Setting
-from figures.optima import row
+from figures.adam import drift_to_rms, figure7, phase_diagram
+from figures.adam.example import Point, Setting
+from figures.adam.optima import row
+from figures.results import BestPower
 from gradpower.tools.errors import InputError
 from simulate import simulate_adam
 from theory import exact_update, limit_update, optimal_power, parse_law
@@ -118,28 +119,20 @@ def test_phase_diagram_rows_are_the_optimal_powers(phases):
     assert set(column(select(rows, panel="epsilon", noise_to_signal=0.5), "at_edge")) == {"low"}
 
 
-def test_everything_can_be_drawn(seven, rms, phases):
-    panels = [figure7.draw(seven), drift_to_rms.draw(rms), phase_diagram.draw(phases)]
-    assert [len(figure.axes) for figure in panels] == [2, 2, 3]
-    beside = figure7.draw(
-        [*seven, *figure7.compute(Setting(("laplace",), (1.0, 10.0), trials=64), powers=POWERS)]
-    )
-    assert [axis.get_title(loc="left") for axis in beside.axes[:2]] == [
-        "(a) uniform noise",
-        "(b) Laplace noise",
-    ]
-    for figure in [*panels, beside]:
-        figure.draw_without_rendering()
+def test_laws_are_drawn_side_by_side(seven):
+    laplace = figure7.compute(Setting(("laplace",), (1.0, 10.0), trials=64), powers=POWERS)
+    titles = [axis.get_title(loc="left") for axis in figure7.draw([*seven, *laplace]).axes]
+    assert titles[:2] == ["(a) uniform noise", "(b) Laplace noise"]
 
 
 def test_a_row_of_the_table_of_optimal_powers():
     found = row(Point("uniform", 1e-6, 1e-5), seed=0)
-    low, high = found["monte_carlo"]["power_interval"]
-    assert low < found["exact"]["power"] < high
-    low, high = found["proposition"]["bounds"]
-    assert low < found["limit"]["power"] < high
-    assert found["drift_to_rms"] == {"power": 3.0, "at_edge": "high"}
-    assert row(Point("gaussian", 1e-6, 1e-6), seed=0)["monte_carlo"] is None
+    low, high = found.monte_carlo.power_interval
+    assert low < found.exact.power < high
+    low, high = found.proposition.bounds
+    assert low < found.limit.power < high
+    assert found.drift_to_rms == BestPower(3.0, "high")
+    assert row(Point("gaussian", 1e-6, 1e-6), seed=0).monte_carlo is None
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from figures.gradient_noise import draw, rows
-from figures.noise_tables import module_power_table, module_table, power_table
+from experiments.noise.tables import module_power_table, module_table, power_table
+from figures.training.gradient_noise import draw, rows
 from gradpower.__main__ import main
 
 QUANTILES = {
@@ -74,10 +74,11 @@ def test_what_is_drawn():
     data = rows(content())
     assert [row["panel"] for row in data] == ["module"] * 2 + ["power"] * 4
     assert data[0]["ratio_50"] == 4.0
-    figure = draw(data, sequences=8)
+    figure = draw(content())
     assert [axis.get_title(loc="left")[:3] for axis in figure.axes] == ["(a)", "(b)", "(c)", "(d)"]
     ratios, shapes, powers, _ = figure.axes
-    assert len(draw([data[0] | {"shape_at_edge": True}], sequences=8).axes[1].containers) == 0
+    at_edge = module("qk", shape={"shape": 1.5, "error": 0.1, "at_edge": True})
+    assert len(draw(content() | {"modules": [at_edge]}).axes[1].containers) == 0
     assert len(ratios.containers) == len(shapes.containers) == 1  # the silent module has no marks
     assert len(powers.containers) == 2
 
@@ -111,14 +112,17 @@ def test_command(tmp_path, capsys):
     assert main(["noise", str(source), "--device", "cpu", *flags, *places, "--samples", "--json"]) == 0
     out, said = capsys.readouterr()
     assert json.loads(out) == json.loads((tmp_path / "out" / "noise.json").read_text())
-    assert [line.rpartition("/")[2] for line in said.splitlines() if line.startswith("wrote")] == [
-        "noise.json", "samples.npz", "gradient_noise.pdf", "gradient_noise.png", "gradient_noise.csv",
-    ]  # fmt: skip
-    again = tmp_path / "again"
-    assert main(["noise-figure", str(tmp_path / "out"), "--output", str(again)]) == 0
-    assert (again / "gradient_noise.png").read_bytes() == (
-        tmp_path / "out" / "gradient_noise.png"
-    ).read_bytes()
+    lines = said.splitlines()
+    assert [line.rpartition("/")[2] for line in lines if line.startswith("wrote")] == [
+        "noise.json",
+        "samples.npz",
+    ]
+    assert lines[-1] == f"to draw it: gradpower figure gradient-noise {tmp_path / 'out'}"
+    drawn = tmp_path / "drawn"
+    assert main(["figure", "gradient-noise", str(tmp_path / "out"), "--output", str(drawn)]) == 0
+    assert {path.name for path in drawn.iterdir()} == {
+        f"gradient_noise.{end}" for end in ("pdf", "png", "csv")
+    }
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_command(tmp_path, capsys):
         (["noise", "poket"], "source: poket is not allowed"),
         (["noise", "pocket", "--micro-batches", "4"], "micro_batches: 4 is not allowed"),
         (["noise", "pocket", "--batch-sizes", "0"], "batch_sizes: 0"),
-        (["noise-figure", "nowhere.json"], "measurement: nowhere.json is not allowed"),
+        (["figure", "gradient-noise", "nowhere.json"], "measurement: nowhere.json is not allowed"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, named):

@@ -2,112 +2,171 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+from jinja2 import UndefinedError
 
-from figures.curves import Point
-from figures.open_claims import OPEN_CLAIMS
-from figures.report import page, power_columns, report
-from figures.results import dump, load, results, schema
+from experiments.training.step_cost import STEP_COST
+from figures.adam.example import Point
+from figures.report import page, read_findings
+from figures.report.adam import adam_section, power_columns
+from figures.report.convergence import convergence_section, headlines
+from figures.report.render import render
+from figures.report.step_time import step_time_section
+from figures.results import THEORY, BestPower, CheckRecord, ClaimRecord, OptimalPowers
 from gradpower.tools.errors import InputError
+from simulate.questions import CONVERGENCE
 from theory.claims.registry import CLAIMS
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "results" / "theory.json"
-CONVERGENCE = ROOT / "results" / "convergence.json"
+RESULTS = ROOT / "results"
+KINDS = (THEORY, CONVERGENCE, STEP_COST)
 
-CLAIM = {
-    "id": "4.3-unique",
-    "statement": "There is one maximiser of f(p) where |f| > 0.",
-    "place": "Proposition 4.3",
-    "source": "paper",
-    "kind": "equality",
-    "symbolic": {"passed": True, "detail": "derived"},
-    "numeric": {"passed": False, "detail": "two maxima at a | b"},
-    "rigorous": None,
-    "region": "ε·ln(1/σ) < 1",
-    "paper_value": "one",
-    "verdict": "fails",
-    "expected": "holds",
-}
-
-
-def found(power, edge=None, **more):
-    return {"power": power, "at_edge": edge, **more}
+CLAIM = ClaimRecord(
+    id="4.3-unique",
+    statement="There is one maximiser of f(p) where |f| > 0.",
+    place="Proposition 4.3",
+    source="paper",
+    kind="equality",
+    symbolic=CheckRecord(passed=True, detail="derived"),
+    numeric=CheckRecord(passed=False, detail="two maxima at a | b"),
+    rigorous=None,
+    region="ε·ln(1/σ) < 1",
+    paper_value="one",
+    verdict="fails",
+    expected="holds",
+)
 
 
-POWERS = [
-    {
-        "law": "uniform",
-        "noise_to_signal": ratio,
-        "proposition": found(power + 0.01, bounds=[power - 0.1, power + 0.2]),
-        "limit": found(power + 0.004),
-        "exact": found(power) if power else found(0.0, "low"),
-        "monte_carlo": found(power, power_interval=[power - 0.00123, power + 0.00123]),
-        "drift_to_rms": found(3.0, "high"),
-    }
-    for ratio, power in ((0.1, 0.0), (2.0, 0.918), (10.0, 1.2158))
-]
-CONFIG = {"mean": 1e-6, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8}
-CONTENT = results("theory", {"config": CONFIG}, optimal_powers=POWERS, claims=[CLAIM])
+def powers(*rows):
+    return [
+        OptimalPowers(
+            "uniform",
+            ratio,
+            BestPower(power + 0.01, None, bounds=(power - 0.1, power + 0.2)),
+            BestPower(power + 0.004, None),
+            BestPower(power, None if power else "low"),
+            BestPower(power, None, power_interval=(power - 0.00123, power + 0.00123)),
+            BestPower(3.0, "high"),
+        )
+        for ratio, power in rows
+    ]
 
 
-def test_the_committed_report_is_fresh():
-    fresh = page(ROOT / "results")
-    assert fresh == (ROOT / "paper_repro.md").read_text(encoding="utf-8"), (
-        "paper_repro.md is stale: run `gradpower reproduce --update`"
+POWERS = powers((0.1, 0.0), (2.0, 0.918), (10.0, 1.2158))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return read_findings(RESULTS)
+
+
+def test_the_committed_report_is_fresh(found):
+    assert page(found) == (ROOT / "paper_repro.md").read_text(encoding="utf-8"), (
+        "paper_repro.md is stale: run `gradpower report --update`"
     )
 
 
-def test_committed_optimal_powers_are_what_is_computed():
-    committed = load(RESULTS, "theory")
-    config = committed["provenance"]["config"]
-    adam = {name: config[name] for name in ("beta1", "beta2", "epsilon")}
-    for row in committed["optimal_powers"]:
-        sigma = config["mean"] * row["noise_to_signal"]
-        point = Point(row["law"], config["mean"], sigma, **adam)
-        assert point.limit_optimum().power == pytest.approx(row["limit"]["power"], abs=1e-6)
-        if row["law"] != "laplace":  # takes longer than the other two together
+def test_committed_optimal_powers_are_what_is_computed(found):
+    config = found.theory.provenance.config
+    for row in found.theory.optimal_powers:
+        sigma = config.mean * row.noise_to_signal
+        point = Point(row.law, config.mean, sigma, config.beta1, config.beta2, config.epsilon)
+        assert point.limit_optimum().power == pytest.approx(row.limit.power, abs=1e-6)
+        if row.law != "laplace":  # takes longer than the other two together
             best = point.optimum()
-            assert best.power == pytest.approx(row["exact"]["power"], abs=1e-6)
-            assert best.at_edge == row["exact"]["at_edge"]
+            assert best.power == pytest.approx(row.exact.power, abs=1e-6)
+            assert best.at_edge == row.exact.at_edge
 
 
-def test_simulated_intervals_hold_the_exact_powers():
-    for row in load(RESULTS, "theory")["optimal_powers"]:
-        if row["monte_carlo"] and "power_interval" in row["monte_carlo"]:
-            low, high = row["monte_carlo"]["power_interval"]
-            assert low <= row["exact"]["power"] <= high
+def test_simulated_intervals_hold_the_exact_powers(found):
+    for row in found.theory.optimal_powers:
+        if row.monte_carlo and row.monte_carlo.power_interval:
+            low, high = row.monte_carlo.power_interval
+            assert low <= row.exact.power <= high
 
 
 def test_the_committed_results_name_no_place_of_a_machine():
-    for file in (RESULTS, CONVERGENCE, ROOT / "paper_repro.md"):
+    for file in (*(RESULTS / kind.file for kind in KINDS), ROOT / "paper_repro.md"):
         text = file.read_text(encoding="utf-8")
         assert str(ROOT) not in text
         assert str(Path.home()) not in text or str(Path.home()) == "/"
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_result_file_is_what_is_read_from_it(kind):
+    """To the bit: nothing in it is left unread, and nothing is added."""
+    text = (RESULTS / kind.file).read_text(encoding="utf-8")
+    content = msgspec.to_builtins(kind.read(RESULTS))
+    assert kind.dump(content.pop("provenance"), **content) == text
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"schema": {"name": "other", "version": 1}}'])
+def test_other_files_are_refused(tmp_path, text):
+    path = tmp_path / "theory.json"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"^results: .*theory\.json") as error:
+        THEORY.read(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda content: content["optimal_powers"][2]["limit"].pop("power"), "optimal_powers[2].limit"),
+        (lambda content: content["claims"][0].update(verdict="perhaps"), "claims[0].verdict"),
+        (lambda content: content["provenance"]["config"].update(mean=-1.0), "provenance.config"),
+        (lambda content: content.pop("claims"), "claims"),
+    ],
+)
+def test_the_field_of_a_damaged_file_is_named(tmp_path, change, place):
+    content = json.loads((RESULTS / "theory.json").read_text(encoding="utf-8"))
+    change(content)
+    (tmp_path / "theory.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        THEORY.read(tmp_path)
+    assert place in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_committed_claims_are_those_of_the_registry(found):
+    """A claim that was added, dropped, reworded or re-judged since makes the committed page stale."""
+    fields = ("id", "statement", "place", "source", "kind", "expected", "paper_value")
+    assert [[getattr(record, name) for name in fields] for record in found.theory.claims] == [
+        [getattr(claim, name) for name in fields] for claim in CLAIMS
+    ]
+    assert all(record.verdict == record.expected for record in found.theory.claims)
+
+
 def test_the_report_tells_a_failing_claim():
-    text = report(CONTENT)
+    text = render("claims", claims=[CLAIM], failing=[CLAIM])
     assert "| [`4.3-unique`](#43-unique) | Proposition 4.3 | paper | ✓ | ✗ | – | fails |" in text
     assert "0 of 1 claims hold" in text
+    assert "Not so: `4.3-unique`." in text
     assert "- numeric ✗ two maxima at a | b" in text
     assert "- condition: ε·ln(1/σ) < 1" in text
     assert "- verdict: **fails** (expected: holds)" in text
+    kept = dataclasses.replace(CLAIM, verdict="holds", region="")
+    text = render("claims", claims=[kept], failing=[])
+    assert "1 of 1 claims hold" in text
+    assert "None fails." in text
+    assert "- verdict: **holds**\n" in text
 
 
-def test_the_report_lists_what_is_not_attempted():
-    text = report(CONTENT)
-    assert text.count("not attempted yet") == len(OPEN_CLAIMS)
-
-
-def test_figure_7_is_counted_as_it_is():
-    text = report(CONTENT)
+def test_every_label_of_figure_7_has_a_branch(found):
+    setting = found.theory.provenance.config
+    text = adam_section(POWERS, setting)
     assert "| p* at the left edge (low noise) | 2 | 0.1 |" in text
     assert "| p* between | 1 | 2 |" in text
     assert "but not with the same counts" in text
+    assert "not all kinds of curve appear" in adam_section(POWERS[:2], setting)
+    papers = powers((0.1, 0.0), (0.2, 0.0), (2.0, 0.9), (3.0, 1.1), (4.0, 1.2), (5.0, 1.3), (6.0, 1.4))
+    assert "with the same counts." in adam_section(papers, setting).replace("but not with", "")
 
 
 def test_numbers_are_rounded_to_what_they_are_worth():
@@ -117,33 +176,96 @@ def test_numbers_are_rounded_to_what_they_are_worth():
     assert columns["bounds"][2] == "1.12 to 1.42"
 
 
-def test_the_last_bits_do_not_reach_the_report():
-    shifted = json.loads(json.dumps(CONTENT))
-    shifted["optimal_powers"][1]["exact"]["power"] *= 1 + 1e-9
-    assert report(shifted) == report(CONTENT)
+def test_without_results_a_section_says_how_to_make_them():
+    assert "gradpower convergence" in convergence_section(None)
+    assert "gradpower step-time" in step_time_section(None)
 
 
-def test_results_survive_the_file(tmp_path):
-    path = tmp_path / "results.json"
-    path.write_text(dump(CONTENT), encoding="utf-8")
-    assert load(path, "theory") == json.loads(dump(CONTENT))
-    assert load(path, "theory")["schema"] == schema("theory")
+def changed(results, study, number=0, **fields):
+    """Convergence results with one row of a study changed."""
+    rows = list(getattr(results.studies, study))
+    rows[number] = dataclasses.replace(rows[number], **fields)
+    studies = dataclasses.replace(results.studies, **{study: rows})
+    return dataclasses.replace(results, studies=studies)
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"schema": {"name": "other", "version": 1}}'])
-def test_other_files_are_refused(tmp_path, text):
-    path = tmp_path / "results.json"
-    if text is not None:
-        path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=r"^results: "):
-        load(path, "theory")
+def test_there_is_an_answer_to_each_question(found):
+    text = convergence_section(found.convergence)
+    parts = text.split("\n### ")[1:]
+    assert [part[:2] for part in parts] == [f"{number}." for number in range(1, 7)]
+    for part in parts:
+        tables = [line.count("|") - line.count("\\|") for line in part.splitlines() if line.startswith("|")]
+        assert len(tables) > 4
+        assert len(set(tables)) == 1
+    shown = headlines(text)
+    assert shown.count("###") == 6
+    assert shown.count("**") == 12
+    assert "\n|" not in shown
 
 
-def test_committed_claims_are_those_of_the_registry():
-    """A claim that was added, dropped, reworded or re-judged since makes the committed page stale."""
-    fields = ("id", "statement", "place", "source", "kind", "expected", "paper_value")
-    committed = json.loads(RESULTS.read_text(encoding="utf-8"))["claims"]
-    assert [[record[name] for name in fields] for record in committed] == [
-        [getattr(claim, name) for name in fields] for claim in CLAIMS
-    ]
-    assert all(record["verdict"] == record["expected"] for record in committed)
+def test_a_try_out_is_marked_as_one(found):
+    origin = dataclasses.replace(found.convergence.provenance, command="gradpower convergence --quick")
+    quick = dataclasses.replace(found.convergence, provenance=origin)
+    assert "mean nothing" in convergence_section(quick)
+    assert "mean nothing" not in convergence_section(found.convergence)
+
+
+def test_a_violated_bound_is_the_headline(found):
+    text = convergence_section(changed(found.convergence, "bounds", violated=True))
+    assert "**1 of the bounds are violated in 480 arms" in text
+    text = convergence_section(changed(found.convergence, "unbounded", violated=True))
+    assert "is violated in 1 of 216 arms.**" in text
+
+
+def test_other_answers_have_their_branches(found):
+    results = found.convergence
+    rates = [row.noise for row in results.studies.rates]
+    slow = changed(results, "rates", rates.index("fixed, sparse"), exponent=0.1)
+    assert "**The exponents follow neither picture throughout.**" in convergence_section(slow)
+    fast = changed(results, "rates", square_exponent=1.2)
+    assert "That is faster in places than Adagrad." in convergence_section(fast)
+    noisy = [(row.law, row.noise_to_signal, row.power) for row in results.studies.gains]
+    place = noisy.index(("uniform", 10.0, 1.2))
+    reversed_ = changed(results, "gains", place, shared=1.5, shared_low=1.4, shared_high=1.6)
+    text = convergence_section(reversed_)
+    assert "uniform 1.500" in text.split("loss")[1]
+    assert "Theorem 4.11's ρ does not exist for unbounded noise." in text
+    assert "**Part of it.**" in text
+    nothing = dataclasses.replace(
+        results.studies,
+        bounds=[dataclasses.replace(row, bound=1e9) for row in results.studies.bounds],
+        unbounded=[dataclasses.replace(row, bound_is_proved=False) for row in results.studies.unbounded],
+    )
+    text = convergence_section(dataclasses.replace(results, studies=nothing))
+    assert "0 of the arms say something" in text
+    assert "Over these" not in text
+    assert "that have moved" not in text
+
+
+def test_a_label_without_a_branch_is_an_error():
+    with pytest.raises(UndefinedError):
+        render("convergence/1_bounds", label="perhaps")
+
+
+def test_the_verdict_on_the_cost_follows_from_the_rows(found):
+    cost = found.step_time
+    fused = [number for number, row in enumerate(cost.steps) if row.implementation == "fused"]
+
+    def section(training=cost.training, **fields):
+        steps = [
+            dataclasses.replace(row, **fields) if number in fused else row
+            for number, row in enumerate(cost.steps)
+        ]
+        return step_time_section(dataclasses.replace(cost, steps=steps, training=training))
+
+    assert "is met at every size.\n" in section(ratio=1.1, ratio_margin=0.01)
+    assert "by the medians; the intervals at\n1.0M, 10.5M, 66.4M, 200.3M reach beyond it" in section(
+        ratio=1.1, ratio_margin=0.2
+    )
+    assert "is missed at 4 of 4 sizes, by up to 100%" in section(ratio=2.3)
+    dear = dataclasses.replace(cost.training, share=0.05)
+    assert "above the paper's. Our target of at most 0.1% is missed." in section(dear)
+    vague = dataclasses.replace(cost.training, share=0.001, ratio_margin=5.0)
+    text = section(vague)
+    assert "not distinguishable from the paper's. Our target of at most 0.1% is not decided." in text
+    assert "below the paper's. Our target of at most 0.1% is met." in section()

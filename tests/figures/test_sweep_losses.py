@@ -7,7 +7,7 @@ import pytest
 from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult, write_summary
 from experiments.sweeps.studies import example
-from figures.sweep_losses import draw, rows_of
+from figures.training.sweep_losses import draw, rows_of
 from gradpower.__main__ import main
 from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
 from tests.experiments.test_study_analysis import changed, run_folder
@@ -66,16 +66,20 @@ def test_command(tmp_path, capsys):
     assert main(words) == 0
     told = capsys.readouterr().out
     assert told.startswith("difference shown: 15 comparisons with power 1; ")
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"analysis.json", "sweep_losses.pdf", "sweep_losses.png", "sweep_losses.csv"}
-    assert all(f"out/{name}" in told for name in names)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["analysis.json"]
+    *_, draws = told.splitlines()
+    words_of_it = draws.partition("gradpower ")[2].split()
+    assert main([*words_of_it, "--output", str(tmp_path / "drawn")]) == 0
+    names = {path.name for path in (tmp_path / "drawn").iterdir()}
+    assert names == {"sweep_losses.pdf", "sweep_losses.png", "sweep_losses.csv"}
+    capsys.readouterr()
     assert main([*words, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "analysis.json").read_text())
     assert printed["label"] == "difference shown"
 
 
-def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch, blank_pictures):
+def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     results = [
         ArmResult(arm.values, arm.seed, "completed", 3 + 0.01 * place, 0.01, arm.fingerprint)
@@ -88,7 +92,7 @@ def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatc
     (tmp_path / "kept").mkdir()
     kept = summary.rename(tmp_path / "kept" / "summary.json")
     assert main(["analyse", str(kept)]) == 0
-    assert {path.name for path in kept.parent.iterdir()} >= {"analysis.json", "sweep_losses.png"}
+    assert {path.name for path in kept.parent.iterdir()} == {"summary.json", "analysis.json"}
     capsys.readouterr()
     assert main(["analyse", "exampel"]) == 2
     error = capsys.readouterr().err

@@ -120,7 +120,7 @@ def test_overview_of_a_group_shows_that_group_only(capsys):
         (["theory", "updat"], "theory update"),
         (["theroy", "check"], "theory check"),
         (["figur", "7"], "figure"),
-        (["phase-diagram"], "theory phase-diagram"),
+        (["optimal-power"], "theory optimal-power"),
     ],
 )
 def test_unknown_command_names_the_nearest(capsys, words, nearest):

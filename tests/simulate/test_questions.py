@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
+from typing import get_type_hints
 
+import msgspec
 import numpy as np
 import pytest
 
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import run_descent
 from simulate.problems import parse_problem
-from simulate.questions import QUESTIONS, QUICK, bounds, extremes
+from simulate.questions import QUESTIONS, QUICK, Studies, bounds, extremes
 from simulate.questions.bounds import compared
 from simulate.questions.extremes import LAWS, compare
 from simulate.questions.gains import speed_up
@@ -29,9 +30,9 @@ def quick(name):
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_every_study_gives_plain_rows_and_the_same_ones_again(name):
+def test_every_study_gives_rows_that_a_file_can_hold_and_the_same_ones_again(name):
     first, reports = quick(name)
-    assert json.loads(json.dumps(first)) == first
+    assert msgspec.convert(msgspec.to_builtins(first), get_type_hints(Studies)[name]) == first
     assert first == QUESTIONS[name](QUICK, lambda done, total: None)
     assert reports[-1][0] <= reports[-1][1]
     assert reports == sorted(reports)
@@ -40,8 +41,8 @@ def test_every_study_gives_plain_rows_and_the_same_ones_again(name):
 def test_no_bound_is_violated_even_in_short_runs():
     for name in ("bounds", "unbounded"):
         rows, _ = quick(name)
-        assert any("violated" in row for row in rows)
-        assert not any(row.get("violated") for row in rows)
+        assert any(row.bound is not None for row in rows)
+        assert not any(row.violated for row in rows)
 
 
 def test_a_bound_too_small_is_violated(monkeypatch):
@@ -50,7 +51,7 @@ def test_a_bound_too_small_is_violated(monkeypatch):
         parse_problem("pseudo-huber"), 1.0, 1.0, 0.3, parse_law("uniform"), steps=200, seeds=8
     )
     runs = run_descent(descent)
-    assert not compared(descent, runs, 10)[0]["violated"]
+    assert not compared(descent, runs, 10)[0].violated
     right = bounds.arm_bound
 
     def shrunk(*arguments):
@@ -61,7 +62,7 @@ def test_a_bound_too_small_is_violated(monkeypatch):
         return type(arm)(arm.theorem, arm.note, arm.alignment, arm.gradient_bound, tiny)
 
     monkeypatch.setattr(bounds, "arm_bound", shrunk)
-    assert compared(descent, runs, 10)[0]["violated"]
+    assert compared(descent, runs, 10)[0].violated
 
 
 def test_paired_ratio_covers_as_often_as_it_says():
@@ -101,9 +102,9 @@ def test_gain_over_adagrad_is_that_of_drift_over_rms_under_binary_noise():
 
 
 def test_adagrad_against_itself_is_one():
-    rows = [row for row in quick("gains")[0] if row["power"] == 1.0]
+    rows = [row for row in quick("gains")[0] if row.power == 1.0]
     assert rows
-    assert all(row["tuned"] == row["shared"] == 1.0 for row in rows)
+    assert all(row.tuned == row.shared == 1.0 for row in rows)
 
 
 def test_adagrad_compared_with_itself_is_one():
@@ -115,13 +116,13 @@ def test_adagrad_compared_with_itself_is_one():
 def test_the_larger_set_of_laws_is_at_least_as_extreme():
     """On the runs of the search, for which the extremes are the smallest and largest ratios found."""
     rows, _ = quick("extremes")
-    found = {(row["laws"], row["goal"]): row for row in rows if row["steps"] == QUICK.search_steps}
+    found = {(row.laws, row.goal): row for row in rows if row.steps == QUICK.search_steps}
     assert set(found) == {(laws, goal) for laws in LAWS for goal in ("helps most", "hurts most")}
 
     def again(laws, goal):
         row = found[laws, goal]
         steps, seeds = QUICK.search_steps, QUICK.seeds // 2
-        where = row["problem"], row["law"], row["noise_to_signal"], [row["power"]]
+        where = row.problem, row.law, row.noise_to_signal, [row.power]
         return compare(*where, steps, seeds, extremes._SEED).ratios[0].value
 
     assert again("any", "helps most") <= again("symmetric", "helps most")

@@ -1,0 +1,168 @@
+"""The command `gradpower step-time`: what the power costs on this machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from experiments.training.step_cost import STEP_COST, CostConfig, Device, StepCost
+from gradpower.tools.errors import InputError, require
+from gradpower.tools.files import require_folder, write_file
+from gradpower.tools.provenance import provenance
+from gradpower.tools.terminal import progress_bar, result_table, tell
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Name = Literal["1M", "10M", "66M", "200M"]
+# Sequences of 256 tokens in a training step: what a minute allows, and what the logits leave of a GPU's memory.
+SEQUENCES: dict[Device, int] = {"cpu": 8, "cuda": 64}
+
+
+def step_time(
+    size: tuple[Name, ...] = ("1M", "10M", "66M", "200M"),
+    model: Name = "66M",
+    tensors: tuple[int, ...] = (10, 300, 3000),
+    device: Device = "cpu",
+    power: float = 1.2,
+    rounds: int = 15,
+    output: Path = Path("reproduction"),
+    json: Flag = False,
+) -> None:
+    """Time a step of AdamWPower against one of torch's AdamW, for-loop, foreach and fused, and a whole training step.
+
+    Needs PyTorch; 200M parameters take 7 GB of memory.
+
+    Parameters
+    ----------
+    size
+        Numbers of parameters, in the shapes of a LLaMA.
+    model
+        The LLaMA whose whole training step is timed.
+    tensors
+        Numbers of small parameters whose launches are counted.
+    device
+        Where: cpu or cuda.
+    power
+        The power p of AdamWPower.
+    rounds
+        Pairs of steps, one with each optimizer; fewer, but at least 5, where they take longer than 10 s.
+    output
+        Folder for step_time.json.
+    json
+        Print one JSON object instead of a table.
+
+    Examples
+    --------
+    $ gradpower step-time --size 1M 10M
+    """
+    require_folder(output)
+    _check(device, power, rounds)
+    for count in tensors:
+        require(count >= 1, "tensors", count, "whole numbers >= 1")
+    text = _measured(CostConfig(size, model, tensors, device, "", power, rounds, seed=0))
+    path = write_file(output / STEP_COST.file, text)
+    if json:
+        print(text, end="")
+    else:
+        for table in _tables(STEP_COST.read(path)):
+            Console().print(table)
+    stream = sys.stderr if json else sys.stdout
+    tell([path], file=stream)
+    print(f"to draw it: gradpower figure step-time {path}", file=stream)
+
+
+def _check(device: str, power: float, rounds: int) -> None:
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "torch", "missing", "an installation: pip install '.[train]' in the checkout"
+        ) from None
+    from gradpower.inputs import check_power
+
+    try:
+        check_power(power)
+    except ValueError:
+        raise InputError("power", power, "a finite number > 0") from None
+    require(rounds >= 3, "rounds", rounds, "a whole number >= 3")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("device", device, "cpu, as PyTorch sees no GPU here")
+
+
+def _measured(asked: CostConfig) -> str:
+    """Measure, and return the text of the result file."""
+    from experiments.training.launches import all_rows
+    from experiments.training.step_time import step_times, training_step_time
+
+    device, power, rounds = asked.device, asked.power, asked.rounds
+    with progress_bar("steps") as bar:
+        progress = bar or (lambda done, total: None)
+        # A whole training step, and the many small parameters, take about as long as the steps of one size each.
+        steps = step_times(
+            list(asked.size),
+            device=device,
+            power=power,
+            rounds=rounds,
+            seed=asked.seed,
+            progress=lambda done, total: progress(done, total + 6),
+        )
+        total = 3 * len(asked.size) + 6
+        training = training_step_time(
+            asked.model,
+            sequences=SEQUENCES[device],
+            length=256,
+            device=device,
+            power=power,
+            rounds=3,
+            seed=asked.seed,
+        )
+        progress(total - 3, total)
+        launches = all_rows(asked.tensors, device=device, power=power, rounds=rounds)
+        progress(total, total)
+    config = msgspec.to_builtins(asked) | {"hardware": _hardware(device)}
+    origin = provenance("gradpower step-time", config, packages=("torch", "transformers"))
+    return STEP_COST.dump(origin, steps=steps, training=training, launches=launches)
+
+
+def _hardware(device: str) -> str:
+    import torch
+
+    if device == "cuda":
+        return f"one {torch.cuda.get_device_name()}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{torch.get_num_threads()} cores ({platform.machine()}, {capability})"
+
+
+def _tables(content: StepCost) -> list[Table]:
+    steps, launches = content.steps, content.launches
+    return [
+        result_table(
+            "A step of AdamWPower against one of AdamW",
+            {
+                "parameters": [f"{row.parameters / 1e6:.1f}M" for row in steps],
+                "implementation": [row.implementation for row in steps],
+                "AdamW, ms": [f"{row.base_seconds * 1e3:.3g}" for row in steps],
+                "AdamWPower, ms": [f"{row.powered_seconds * 1e3:.3g}" for row in steps],
+                "ratio": [f"{row.ratio:.2f} ± {row.ratio_margin:.2f}" for row in steps],
+                "GB/s": [f"{row.powered_gb_per_second:.3g}" for row in steps],
+                "copy, GB/s": [f"{row.copy_gb_per_second:.3g}" for row in steps],
+            },
+        ),
+        result_table(
+            "Many small parameters",
+            {
+                "optimizer": [row.optimizer for row in launches],
+                "layout": [row.layout for row in launches],
+                "parameters": [row.tensors for row in launches],
+                "launches": [row.base_launches for row in launches],
+                "with the power": [row.powered_launches for row in launches],
+                "ratio of times": [f"{row.ratio:.2f} ± {row.ratio_margin:.2f}" for row in launches],
+            },
+        ),
+    ]

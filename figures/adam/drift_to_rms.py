@@ -1,0 +1,138 @@
+"""Figure 7 with drift/RMS, E u/√(E u²), in place of the mean update u: progress per unit of movement.
+
+A learning rate can make up for the size of an update, not for its noise. Stars mark the power that maximises drift/RMS,
+triangles the curves that still rise at the last power, open diamonds the power that maximises u: where the two differ,
+Figure 7's best power is one of size. All curves are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.adam.example import INTERVAL, Point, Setting
+from figures.adam.panels import law_columns, ratio_legend
+from figures.style import Row, house_style, ratio_style
+from theory.adam.optimum import OptimalPower
+from theory.numerics.inputs import Array
+
+FILE = "drift_to_rms"
+LAWS = ("uniform", "gaussian", "laplace")
+POWERS = np.linspace(0.05, 3.0, 60)
+_FLAT = 1e-6  # curves that vary less have no maximum worth a mark
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Drift/RMS of one noise example.
+
+    Attributes
+    ----------
+    point : Point
+        The noise example.
+    powers, drift_to_rms : ndarray
+        p and E u/√(E u²).
+    optimum, drift_optimum : OptimalPower
+        Where drift/RMS and where u is largest.
+    """
+
+    point: Point
+    powers: Array
+    drift_to_rms: Array
+    optimum: OptimalPower
+    drift_optimum: OptimalPower
+
+    @property
+    def flat(self) -> bool:
+        """Whether drift/RMS hardly depends on p, as without noise."""
+        return float(np.ptp(self.drift_to_rms)) < _FLAT
+
+    @property
+    def marked(self) -> dict[str, tuple[float, float]]:
+        """Both optimal powers by name, with drift/RMS there; an edge p → 0 is not a point of the curve."""
+        marks = {}
+        if not self.flat and self.optimum.at_edge != "low":
+            name = "still rising" if self.optimum.at_edge else "optimum of drift/RMS"
+            marks[name] = (self.optimum.power, self.optimum.update)
+        if self.drift_optimum.at_edge != "low":
+            power = self.drift_optimum.power
+            marks["optimum of u"] = (power, float(self.point.exact(np.array([power])).drift_to_rms[0]))
+        return marks
+
+
+def compute(setting: Setting, *, powers: Array = POWERS) -> list[Curve]:
+    """Return the curves, law by law, in the order of the ratios."""
+    return [
+        Curve(
+            point,
+            powers,
+            point.exact(powers).drift_to_rms,
+            point.drift_to_rms_optimum(),
+            point.optimum(),
+        )
+        for law in setting.law or LAWS
+        for point in setting.points(law)
+    ]
+
+
+def rows(curves: Sequence[Curve]) -> list[Row]:
+    """Return every drawn mark: law, ratio, series, p and drift/RMS, also over the curve's maximum."""
+    table: list[Row] = []
+    for curve in curves:
+        drawn = [
+            ("exact", *pair) for pair in zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
+        ]
+        for series, power, value in [*drawn, *((name, *pair) for name, pair in curve.marked.items())]:
+            table.append(
+                {
+                    "law": curve.point.law,
+                    "noise_to_signal": curve.point.noise_to_signal,
+                    "series": series,
+                    "power": power,
+                    "drift_to_rms": value,
+                    "over_maximum": value / curve.optimum.update,
+                }
+            )
+    return table
+
+
+_MARKS: dict[str, dict[str, Any]] = {
+    "optimum of drift/RMS": {
+        "marker": "*",
+        "markersize": 8,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+    },
+    "still rising": {"marker": ">", "markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "optimum of u": {"marker": "D", "markersize": 4, "markerfacecolor": "white"},
+}
+
+
+def draw(curves: Sequence[Curve]) -> Figure:
+    """Draw drift/RMS against p, and each curve over its maximum, in columns by law."""
+    laws = list(dict.fromkeys(curve.point.law for curve in curves))
+    with house_style():
+        figure, pairs = law_columns(laws, "drift/RMS", "drift/RMS over its maximum", INTERVAL[1])
+        for law, (top, bottom) in zip(laws, pairs, strict=True):
+            own = [curve for curve in curves if curve.point.law == law]
+            for index, curve in enumerate(own):
+                style = ratio_style(index, len(own)) | {"markersize": 2.6, "markevery": (3 * index, 21)}
+                _draw_curve(top, curve, style, 1.0)
+                _draw_curve(bottom, curve, style, curve.optimum.update)
+            top.set_ylim(bottom=min(0.5, *(float(curve.drift_to_rms.min()) for curve in curves)))
+            bottom.set_ylim(0.55, 1.06)
+        marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
+        marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
+        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], {"exact": {}, **marks})
+    return figure
+
+
+def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], scale: float) -> None:
+    axis.plot(curve.powers, curve.drift_to_rms / scale, **style)
+    for name, (power, value) in curve.marked.items():
+        axis.plot(power, value / scale, color=style["color"], clip_on=False, zorder=4, **_MARKS[name])

@@ -1,0 +1,221 @@
+"""Figure 7: Adam's mean update u against the power p, one curve a noise-to-signal ratio r = σ/μ (Example 4.1).
+
+Solid lines are exact at finite β, thin dashed ones the limit β → 1, markers with 95% error bars a Monte Carlo in which
+all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best and the
+second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
+p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves of uniform noise with σ > μ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from figures.adam.example import Point, Setting
+from figures.adam.panels import law_columns, ratio_legend
+from figures.style import Row, house_style, ratio_style
+from simulate import simulate_adam
+from theory.adam.optimum import OptimalPower
+from theory.laws import parse_law
+from theory.numerics.inputs import Array
+
+FILE = "figure7"
+LAWS = ("uniform",)
+POWERS = np.linspace(0.05, 3.0, 200)
+_COARSE = np.linspace(0.05, 3.0, 60)  # enough for the narrow panels of several laws
+SIMULATED = np.linspace(0.05, 3.0, 25)
+STARRED = np.arange(1, 31) / 10
+_LAST, _LOWEST = 2.4, 2e-3  # of the axes; beyond their maxima the curves fall by many more orders
+_Z95 = float(norm.ppf(0.975))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of Figure 7.
+
+    Attributes
+    ----------
+    point : Point
+        The noise example.
+    powers, exact, limit : ndarray
+        p, E u and u∞; u∞ is NaN where the law lacks the moment.
+    simulated, error : ndarray
+        Monte Carlo mean at `SIMULATED`, and half its 95% confidence interval.
+    optimum : OptimalPower
+        Exact p*.
+    starred : ndarray
+        Best and second-best power of the grid `STARRED`.
+    proposition : float or None
+        Proposition 4.3's p*, where it speaks.
+    """
+
+    point: Point
+    powers: Array
+    exact: Array
+    limit: Array
+    simulated: Array
+    error: Array
+    optimum: OptimalPower
+    starred: Array
+    proposition: float | None
+
+    @property
+    def marked(self) -> dict[str, tuple[Array, Array]]:
+        """The marked powers by name, with the exact update there."""
+        starred = self.point.exact(self.starred).drift
+        marks = {
+            "optimum": (np.array([self.optimum.power]), np.array([self.optimum.update])),
+            "best on grid": (self.starred[:1], starred[:1]),
+            "second best on grid": (self.starred[1:], starred[1:]),
+        }
+        if self.proposition is not None:
+            power = np.array([self.proposition])
+            marks["proposition"] = (power, self.point.exact(power).drift)
+        return marks
+
+
+def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
+    """Return the curves, law by law, in the order of the ratios; by default at `POWERS` for a single law."""
+    curves, laws = [], setting.law or LAWS
+    if powers is None:
+        powers = POWERS if len(laws) == 1 else _COARSE
+    for law in laws:
+        trials = simulate_adam(
+            SIMULATED,
+            setting.mean,
+            [point.noise_scale for point in setting.points(law)],
+            parse_law(law),
+            beta1=setting.beta1,
+            beta2=setting.beta2,
+            epsilon=setting.epsilon,
+            trials=setting.trials,
+            seed=setting.seed,
+        )
+        margins = _Z95 * trials.standard_error
+        for point, mean, margin in zip(setting.points(law), trials.drift, margins, strict=True):
+            on_grid = point.exact(STARRED).drift
+            curves.append(
+                Curve(
+                    point,
+                    powers,
+                    point.exact(powers).drift,
+                    point.limit(powers),
+                    mean,
+                    margin,
+                    point.optimum(),
+                    STARRED[np.argsort(-on_grid, kind="stable")[:2]],
+                    point.proposition_power(),
+                )
+            )
+    return curves
+
+
+def rows(curves: Sequence[Curve]) -> list[Row]:
+    """Return every drawn mark: law, ratio, series, p, u, u over the curve's maximum, half the 95% interval."""
+    table: list[Row] = []
+    for curve in curves:
+        series: dict[str, tuple[Array, ...]] = {
+            "exact": (curve.powers, curve.exact),
+            "limit": (curve.powers, curve.limit),
+            "monte-carlo": (SIMULATED, curve.simulated, curve.error),
+            **curve.marked,
+        }
+        for name, (powers, updates, *margins) in series.items():
+            for index, (power, update) in enumerate(zip(powers.tolist(), updates.tolist(), strict=True)):
+                row: dict[str, Any] = {
+                    "law": curve.point.law,
+                    "noise_to_signal": curve.point.noise_to_signal,
+                    "series": name,
+                    "power": power,
+                    "update": update,
+                    "over_maximum": update / curve.optimum.update,
+                }
+                if margins:
+                    row["margin_95"] = float(margins[0][index])
+                table.append(row)
+    return table
+
+
+_MARKS: dict[str, dict[str, Any]] = {
+    "optimum": {
+        "marker": "*",
+        "markersize": 8,
+        "linestyle": "",
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.6,
+    },
+    "best on grid": {
+        "marker": "*",
+        "markersize": 5.5,
+        "linestyle": "",
+        "markerfacecolor": "white",
+        "markeredgewidth": 0.8,
+    },
+    "second best on grid": {
+        "marker": "*",
+        "markersize": 5.5,
+        "linestyle": "",
+        "markerfacecolor": "white",
+        "markeredgewidth": 0.8,
+    },
+    "proposition": {
+        "marker": "|",
+        "markersize": 11,
+        "linestyle": "",
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.9,
+    },
+}
+_LEGEND: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "limit β → 1": {"linestyle": "--", "linewidth": 0.7},
+    "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
+    "exact $p$*": _MARKS["optimum"],
+    "best two of $p$ = 0.1, 0.2, …": _MARKS["best on grid"],
+    "Proposition 4.3": _MARKS["proposition"],
+}
+
+
+def draw(curves: Sequence[Curve]) -> Figure:
+    """Draw u against p, and each curve over its maximum, in columns by law."""
+    laws = list(dict.fromkeys(curve.point.law for curve in curves))
+    with house_style():
+        figure, pairs = law_columns(laws, "mean update $u$", "$u\\,/\\,u(p$*)", _LAST)
+        for law, (top, bottom) in zip(laws, pairs, strict=True):
+            own = [curve for curve in curves if curve.point.law == law]
+            for index, curve in enumerate(own):
+                style = ratio_style(index, len(own))
+                _draw_curve(top, curve, style, scale=1.0, marks=("optimum", "proposition"))
+                _draw_curve(bottom, curve, style, scale=curve.optimum.update, marks=tuple(_MARKS))
+            top.set_ylim(_LOWEST, 1.5)
+            bottom.set_ylim(0.55, 1.06)
+        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], _LEGEND)
+    return figure
+
+
+def _draw_curve(
+    axis: Axes, curve: Curve, style: dict[str, Any], scale: float, marks: tuple[str, ...]
+) -> None:
+    color = style["color"]
+    axis.plot(curve.powers, curve.exact / scale, color=color)
+    axis.plot(curve.powers, curve.limit / scale, color=color, linestyle="--", linewidth=0.7)
+    axis.errorbar(
+        SIMULATED,
+        curve.simulated / scale,
+        curve.error / scale,
+        **style,
+        markersize=2.3,
+        linestyle="",
+        elinewidth=0.7,
+        capsize=1.5,
+    )
+    for name, (powers, updates) in curve.marked.items():
+        if name in marks:
+            # The star of a maximum at p → 0 sits on the axis itself.
+            axis.plot(powers, updates / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])

@@ -1,0 +1,68 @@
+"""The table of optimal powers: every law and ratio, by every method that can tell."""
+
+from __future__ import annotations
+
+from figures.adam.example import INTERVAL, Point, Setting
+from figures.results import BestPower, OptimalPowers
+from simulate.adam.optimum import monte_carlo_optimal_power
+from theory.adam.optimum import OptimalPower, optimal_power
+from theory.laws import parse_law
+
+LAWS = ("uniform", "gaussian", "laplace")
+
+
+def optimal_powers(setting: Setting) -> list[OptimalPowers]:
+    """Return, for every law and ratio, the optimal powers among those of `INTERVAL`.
+
+    "limit", "exact" and "drift_to_rms" (exact) are there for all laws, the proposition and the Monte Carlo for uniform
+    noise.
+    """
+    return [row(point, setting.seed) for law in setting.law or LAWS for point in setting.points(law)]
+
+
+def row(point: Point, seed: int) -> OptimalPowers:
+    """Return the optimal powers of one noise example; `seed` is that of the Monte Carlo."""
+    uniform = point.law == "uniform"
+    return OptimalPowers(
+        point.law,
+        point.noise_to_signal,
+        _best(_proposition(point)) if uniform else None,
+        _best(point.limit_optimum()),
+        _best(point.optimum()),
+        _best(_monte_carlo(point, seed)) if uniform else None,
+        _best(point.drift_to_rms_optimum()),
+    )
+
+
+def _best(best: OptimalPower) -> BestPower:
+    bounds, interval = (getattr(best, name, None) for name in ("bounds", "power_interval"))
+    return BestPower(
+        float(best.power),
+        best.at_edge,
+        (float(bounds[0]), float(bounds[1])) if bounds else None,
+        (float(interval[0]), float(interval[1])) if interval else None,
+    )
+
+
+def _proposition(point: Point) -> OptimalPower:
+    return optimal_power(
+        point.mean,
+        point.noise_scale,
+        parse_law(point.law),
+        epsilon=point.epsilon,
+        method="proposition",
+        interval=INTERVAL,
+    )
+
+
+def _monte_carlo(point: Point, seed: int) -> OptimalPower:
+    return monte_carlo_optimal_power(
+        point.mean,
+        point.noise_scale,
+        parse_law(point.law),
+        beta1=point.beta1,
+        beta2=point.beta2,
+        epsilon=point.epsilon,
+        interval=INTERVAL,
+        seed=seed,
+    )

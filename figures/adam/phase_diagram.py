@@ -1,0 +1,176 @@
+"""The phase diagram: the power p* that maximises u, against noise ratio and noise law, and against ratio and ε.
+
+Lines and map are the limit β → 1, which takes a millisecond a point; markers are exact at finite β. Where the supremum
+of u sits at p → 0 there is no best power: the lines lie on 0 there, and the map is hatched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.adam.example import Point, Setting
+from figures.style import Row, house_style, law_style, letter, new_figure
+from theory.adam.moments import PowerMoments, power_moments
+from theory.adam.optimum import OptimalPower, maximise
+from theory.laws import parse_law
+from theory.numerics.inputs import Array
+
+FILE = "phase_diagram"
+LAWS = ("uniform", "generalized-normal:4", "gaussian", "laplace", "student-t:5", "binary")
+RATIOS = np.logspace(-1, 4, 31)
+EPSILONS = np.logspace(-12, -2, 31)
+SEARCHED = (0.0, 5.0)
+_EXACT_LAWS = ("uniform", "gaussian", "laplace")  # exact optima under other laws take up to a minute a law
+_WORKING_POINT = (10.0, 1e-8)  # σ/μ and ε of p* ≈ 1.2, the paper's power
+_MAP_LAW = "uniform"
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The optimal power of one noise example, by one method."""
+
+    point: Point
+    method: str
+    best: OptimalPower
+
+    @property
+    def at_zero(self) -> bool:
+        """Whether the supremum sits at p → 0, or so near that float64 could not tell."""
+        return self.best.at_edge == "low" or self.best.power < 1e-6
+
+    def row(self, panel: str) -> Row:
+        """One line of the table: `at_edge` says whether the supremum of u sits at an end of the powers searched."""
+        return {
+            "panel": panel,
+            "law": self.point.law,
+            "noise_to_signal": self.point.noise_to_signal,
+            "epsilon": self.point.epsilon,
+            "method": self.method,
+            "optimal_power": float(self.best.power),
+            "at_edge": self.best.at_edge or "",
+        }
+
+
+@dataclass(frozen=True)
+class PhaseDiagram:
+    """p*(r, law) as lines (limit) and markers (exact), and p*(r, ε) as a map (limit), ratios by epsilons."""
+
+    lines: list[Optimum]
+    markers: list[Optimum]
+    map: list[list[Optimum]]
+
+
+def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSILONS) -> PhaseDiagram:
+    """Return the optimal powers; the exact ones at the setting's ratios, for uniform, Gaussian and Laplace noise."""
+    laws = setting.law or LAWS
+    dense = replace(setting, noise_to_signal=tuple(ratios.tolist()))
+    own = [ratio for ratio in setting.noise_to_signal if ratio > 0]
+    along = replace(setting, noise_to_signal=tuple(np.union1d(ratios, own).tolist()))
+    lines = [Optimum(p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in along.points(law)]
+    sparse = [point for law in laws if law in _EXACT_LAWS for point in setting.points(law)]
+    # A logarithmic axis has no room for r = 0, where the supremum sits at p → 0 in any case.
+    markers = [Optimum(p, "exact", p.optimum()) for p in sparse if p.noise_to_signal > 0]
+    return PhaseDiagram(lines, markers, [_over_epsilon(point, epsilons) for point in dense.points(_MAP_LAW)])
+
+
+def _over_epsilon(point: Point, epsilons: Array) -> list[Optimum]:
+    """Limit optima for all ε at once: the moments do not depend on it."""
+    law = parse_law(point.law)
+
+    @lru_cache
+    def moments(powers: tuple[float, ...]) -> PowerMoments:
+        return power_moments(powers, point.mean, point.noise_scale, law)
+
+    def best(epsilon: float) -> OptimalPower:
+        def update(powers: Array) -> Array:
+            known = moments(tuple(powers.tolist()))
+            return known.first / (known.rms + epsilon)
+
+        return maximise(update, SEARCHED, "limit")
+
+    values = epsilons.tolist()
+    return [Optimum(replace(point, epsilon=epsilon), "limit", best(epsilon)) for epsilon in values]
+
+
+def rows(diagram: PhaseDiagram) -> list[Row]:
+    """Return every drawn optimum: panel, law, ratio, ε, method, p* and the edge it sits at, if any."""
+    by_law = [optimum.row("law") for optimum in (*diagram.lines, *diagram.markers)]
+    return by_law + [optimum.row("epsilon") for line in diagram.map for optimum in line]
+
+
+def draw(diagram: PhaseDiagram) -> Figure:
+    """Draw p*(r, law) and p*(r, ε)."""
+    with house_style():
+        figure, grid = new_figure(1, 2, height=3.2)
+        by_law, by_epsilon = grid[0]
+        for axis in (by_law, by_epsilon):
+            axis.set_xscale("log")
+            axis.set_xlabel("noise-to-signal ratio $r = \\sigma/\\mu$")
+        _draw_laws(by_law, diagram)
+        _draw_map(figure, by_epsilon, diagram.map)
+        letter([by_law, by_epsilon])
+    return figure
+
+
+def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
+    legend = []
+    for index, law in enumerate(dict.fromkeys(optimum.point.law for optimum in diagram.lines)):
+        style = law_style(index)
+        marker = {
+            "marker": style.pop("marker"),
+            "markersize": 4,
+            "markerfacecolor": "white",
+            "clip_on": False,
+        }
+        exact = _line(diagram.markers, law)
+        axis.plot(*_line(diagram.lines, law), **style)
+        if exact[0]:
+            axis.plot(*exact, color=style["color"], linestyle="", **marker)
+        legend.append(Line2D([], [], label=law, **style, **(marker if exact[0] else {})))
+    axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
+    axis.set_ylim(bottom=0.0)
+    axis.set_title("by noise law (lines: limit, markers: exact)")
+    axis.set_ylabel("optimal power $p$*")
+    axis.legend(handles=legend, loc="upper left", handlelength=3.2)
+    axis.text(1, 0.045, "at 0: supremum at $p \\to 0$", transform=axis.transAxes, ha="right", fontsize=7)
+    axis.grid(alpha=0.25)
+
+
+def _line(optima: Sequence[Optimum], law: str) -> tuple[list[float], list[float]]:
+    own = [optimum for optimum in optima if optimum.point.law == law]
+    return [o.point.noise_to_signal for o in own], [o.best.power for o in own]
+
+
+def _draw_map(figure: Figure, axis: Axes, optima: list[list[Optimum]]) -> None:
+    ratios = [line[0].point.noise_to_signal for line in optima]
+    epsilons = [optimum.point.epsilon for optimum in optima[0]]
+    power = np.array([[optimum.best.power for optimum in line] for line in optima]).T
+    edge = np.array([[optimum.at_zero for optimum in line] for line in optima]).T
+    axis.set_yscale("log")  # before the contours: their labels are placed on the screen
+    axis.set_facecolor("0.85")
+    mesh = axis.pcolormesh(
+        ratios,
+        epsilons,
+        np.ma.masked_array(power, edge),
+        cmap="cividis",
+        shading="nearest",
+        rasterized=True,
+        vmin=0,
+    )
+    for levels, width in (([0.5, 1.5, 2, 3, 4], 0.7), ([1.0], 1.8)):
+        lines = axis.contour(ratios, epsilons, power, levels=levels, colors="white", linewidths=width)
+        axis.clabel(lines, fontsize=7, inline_spacing=2, fmt="%g")
+    axis.plot(*_WORKING_POINT, marker="*", markersize=9, color="white", markeredgecolor="black")
+    label = "$r = 10$, $\\epsilon = 10^{-8}$"
+    axis.annotate(label, _WORKING_POINT, (-6, 7), textcoords="offset points", color="white", fontsize=6)
+    axis.text(0.3, 1e-7, "supremum at $p \\to 0$", rotation=90, ha="center", va="center", fontsize=7)
+    axis.set_ylabel("Adam's $\\epsilon$")
+    axis.set_title(f"by $\\epsilon$, {_MAP_LAW} noise; thick: $p$* = 1")
+    figure.colorbar(mesh, ax=axis, label="optimal power $p$*", pad=0.02)

@@ -1,0 +1,1 @@
+"""Section 4.2: the convergence theorems, their assumptions, and the studies of simulate.questions."""

@@ -1,0 +1,173 @@
+"""Where Assumptions 4.6 and 4.9 hold: noise ratios, powers and gradients that their constants allow.
+
+(a) Below a line, Assumption 4.6 holds with the named c wherever σ <= r·|∇_iF| (Example 4.7 has c = 0.99). (b) ρ of (C2)
+for vanishing gradients, its best case: `ρ = 1/(p·E|ξ/sup ξ|^{p−1})` is below 1 for laws with their mass at the ends,
+above 1 for laws with a peak at 0, and exactly 1 for uniform noise, whatever p: then (C2) fails as soon as ∇F ≠ 0.
+(c) How large gradients may be under binary noise ±a, for ρ <= 1 and for Example 4.10's ρ <= 1.01/p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks
+from theory.adagrad.alignment import largest_bound_to_noise, largest_noise_to_signal
+from theory.adagrad.distortion import mean_map_slope
+from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.numerics.inputs import Array
+
+FILE = "assumption_regions"
+LOW_POWERS = np.sin(np.linspace(0.12, 1.45, 57)) ** 2  # dense towards 0 and 1
+HIGH_POWERS = np.linspace(1.0, 5.0, 41)[1:]
+LOW_NOISE = (
+    ("uniform", 0.99),
+    ("binary", 0.99),
+    ("gaussian", 0.99),
+    ("laplace", 0.99),
+    ("sparse:0.25", 0.99),
+    ("uniform", 0.5),
+)
+CONTRACTIONS = ("binary", "arcsine", "uniform", "triangular", "sparse:0.25")
+_QUANTILES = 2000
+_MAIN = "0.99"  # Example 4.7's c
+_EXAMPLE = (3.0, 1.01)  # p and p·ρ of Example 4.10
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: `value` is r in panel "4.6", ρ in "C2", and |∇F|/a in "4.10"; `constant` is c, or the limit on ρ."""
+
+    panel: str
+    law: str
+    constant: str
+    powers: Array
+    value: Array
+
+
+def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS) -> list[Curve]:
+    """Return the lines of all panels."""
+    curves = []
+    for name, constant in LOW_NOISE:
+        law = parse_law(name)
+        ratios = np.array([largest_noise_to_signal(p, constant, law) for p in low_powers.tolist()])
+        curves.append(Curve("4.6", name, f"{constant:g}", low_powers, ratios))
+    for name in CONTRACTIONS:
+        law = noise_law(name)
+        # The limit of `theory.adagrad.alignment.contraction`, which an atom at ξ = 0 lets come only slowly.
+        rho = law.reach ** (high_powers - 1) / mean_map_slope(high_powers, 0.0, 1.0, law)
+        curves.append(Curve("C2", name, "", high_powers, rho))
+    for limit in ("1", "1.01/p"):
+        largest = np.array([_largest_gradient(p, limit) for p in high_powers.tolist()])
+        curves.append(Curve("4.10", "binary", limit, high_powers, largest))
+    power = _EXAMPLE[0]
+    at_example = np.array([_largest_gradient(power, "1.01/p")])
+    return [*curves, Curve("4.10", "binary", "Example 4.10", np.array([power]), at_example)]
+
+
+def _largest_gradient(power: float, limit: str) -> float:
+    """The largest |∇F|/a with ρ <= 1, or ρ <= 1.01/p: R = |∇F| + a."""
+    target = 1.0 if limit == "1" else _EXAMPLE[1] / power
+    return largest_bound_to_noise(power, target, parse_law("binary")) - 1
+
+
+@cache
+def noise_law(name: str) -> NoiseLaw:
+    """Return a law by name; the arcsine law and the triangular one are made of quantiles, ends included.
+
+    >>> law = noise_law("triangular")
+    >>> round(1 / law.reach**2, 3)  # E ξ² over sup ξ²
+    0.167
+    """
+    upper = np.linspace(0.5, 1.0, _QUANTILES // 2)
+    if name == "arcsine":
+        half = np.sin(np.pi * (upper - 0.5))
+    elif name == "triangular":
+        half = 1 - np.sqrt(2 * (1 - upper))
+    else:
+        return parse_law(name)
+    return Empirical(np.concatenate([-half, half]), name)
+
+
+def rows(curves: Sequence[Curve]) -> list[Row]:
+    """Return every drawn point: panel, law, constant, p and the value."""
+    return [
+        {"panel": curve.panel, "law": curve.law, "constant": curve.constant, "power": power, "value": value}
+        for curve in curves
+        for power, value in zip(curve.powers.tolist(), curve.value.tolist(), strict=True)
+    ]
+
+
+def draw(curves: Sequence[Curve]) -> Figure:
+    """Draw the three panels side by side."""
+    with house_style():
+        figure, grid = new_figure(1, 3, height=3.2)
+        low, contractions, example = grid[0]
+        _draw_low(low, [curve for curve in curves if curve.panel == "4.6"])
+        _draw_contractions(contractions, [curve for curve in curves if curve.panel == "C2"])
+        _draw_example(example, [curve for curve in curves if curve.panel == "4.10"])
+        for axis in grid[0]:
+            axis.set_xlabel("power $p$")
+            axis.grid(alpha=0.25)
+        letter(list(grid[0]))
+    return figure
+
+
+def _draw_low(axis: Axes, curves: Sequence[Curve]) -> None:
+    laws = list(dict.fromkeys(curve.law for curve in curves))
+    for curve in curves:
+        index = laws.index(curve.law)
+        style = law_style(index)
+        if curve.constant == _MAIN:
+            every = (2 + 2 * index, 12)
+            axis.plot(curve.powers, curve.value, label=curve.law, markersize=3, markevery=every, **style)
+        else:
+            axis.plot(curve.powers, curve.value, color=style["color"], linewidth=0.8)
+            axis.text(0.04, 4.5, f"{curve.law}, $c\\geq {curve.constant}$", fontsize=7, va="bottom")
+    shaded, floor = curves[0], 1e-3
+    axis.fill_between(
+        shaded.powers, shaded.value, floor, color=law_style(0)["color"], alpha=0.13, linewidth=0
+    )
+    axis.set(yscale="log", xlim=(0, 1), ylim=(floor, 30), ylabel="largest $r=\\sigma/|\\nabla_iF|$")
+    axis.set_title(f"Assumption 4.6, $c\\geq {_MAIN}$")
+    axis.legend(loc="lower center", handlelength=3, title=f"shaded: holds for {shaded.law}", title_fontsize=7)
+
+
+def _draw_contractions(axis: Axes, curves: Sequence[Curve]) -> None:
+    for index, curve in enumerate(curves):
+        every = (2 + 3 * index, 13)
+        axis.plot(
+            curve.powers, curve.value, label=curve.law, markersize=3, markevery=every, **law_style(index)
+        )
+    axis.axhspan(1e-3, 1.0, color="0.5", alpha=0.18, linewidth=0)
+    axis.text(1.2, 0.12, "(C2) can hold: $\\rho\\leq 1$", fontsize=7)
+    axis.set(yscale="log", xlim=(1, 5), ylim=(0.1, 20), ylabel="$\\rho=R^{p-1}/s$ as $\\nabla F\\to 0$")
+    plain_ticks(axis.yaxis, [0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
+    axis.set_title("Assumption 4.9, (C2)")
+    axis.legend(loc="upper center", handlelength=2.4, ncols=2, columnspacing=0.8)
+
+
+def _draw_example(axis: Axes, curves: Sequence[Curve]) -> None:
+    *lines, example = curves
+    names, heights, dashes = ("$\\rho\\leq 1$", "$\\rho\\leq 1.01/p$"), (1.2, 1.35), ("-", (0, (5, 1.5)))
+    for curve, name, height, dash in zip(lines, names, heights, dashes, strict=True):
+        axis.plot(curve.powers, curve.value, color=law_style(0)["color"], linestyle=dash)
+        middle = curve.powers.size // 2
+        axis.text(curve.powers[middle], height * curve.value[middle], name, fontsize=8)
+    axis.plot(example.powers, example.value, marker="*", markersize=8, color="black", linestyle="")
+    power, value = float(example.powers[0]), float(example.value[0])
+    axis.annotate(
+        f"Example 4.10, $p={power:g}$:\n$|\\nabla F|\\leq {value:.4f}\\,a$",
+        (power, value),
+        (power, 1.2e-3),
+        fontsize=7,
+        ha="center",
+        va="bottom",
+    )
+    axis.set(yscale="log", xlim=(1, 5), ylim=(1e-3, 2), ylabel="largest $|\\nabla F|/a$")
+    axis.set_title("binary noise $\\pm a$")

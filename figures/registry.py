@@ -1,0 +1,128 @@
+"""All figures by name. A figure is one file: it computes or reads its data, gives them as rows, and draws them.
+
+Every file has `FILE` (the name of what is written), `rows(data)` and `draw(data)`, and one of `compute(setting)`,
+`compute()` and `read(sources)`, as its entry says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from figures.adam.example import Setting
+from figures.style import save
+from gradpower.tools.errors import require
+from gradpower.tools.results import find_result
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure: its file, what it shows, and what it takes.
+
+    Attributes
+    ----------
+    module, help : str
+        The file, and one line for the list of figures.
+    flags : bool
+        Whether it is computed from the flags of the noise example.
+    sources, default : str
+        What it reads instead ("" if it is computed), and where that lies in results if none is named.
+    """
+
+    module: str
+    help: str
+    flags: bool = False
+    sources: str = ""
+    default: str = ""
+
+
+def _adam(file: str, shows: str) -> Entry:
+    return Entry(f"figures.adam.{file}", shows, flags=True)
+
+
+def _answer(file: str, shows: str) -> Entry:
+    return Entry(
+        f"figures.convergence.{file}", shows, sources="a convergence.json", default="convergence.json"
+    )
+
+
+def _training(file: str, shows: str, sources: str, default: str = "") -> Entry:
+    return Entry(f"figures.training.{file}", shows, sources=sources, default=default)
+
+
+_DEFAULT = Setting()
+_STUDY = "a study's name, its .toml file, its folder, or its summary.json"
+FIGURES = {
+    "7": _adam("figure7", "Figure 7: the mean update against the power"),
+    "drift-to-rms": _adam("drift_to_rms", "Figure 7 with drift/RMS, which leaves size aside"),
+    "phase-diagram": _adam("phase_diagram", "the best power by noise ratio, noise law and ε"),
+    "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=True),
+    "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
+    "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),
+    "slack": _answer("slack", "how far bounds lie above measurements"),
+    "exponents": _answer("exponents", "how fast averages fall at low noise"),
+    "gain": _answer("gain", "the gain over Adagrad at high noise"),
+    "step-time": _training("step_time", "what the power costs", "a step_time.json", "step_time.json"),
+    "curves": _training("curves", "losses of training runs", "folders of runs"),
+    "sweep-losses": _training("sweep_losses", "a study's losses, judged by its rule", _STUDY),
+    "gradient-noise": _training(
+        "gradient_noise",
+        "gradient noise, and the powers it predicts",
+        "a noise.json, or its folder",
+        "pocket",
+    ),
+    "batch-size": _training(
+        "batch_size",
+        "Figures 2 and 6: the best power and the batch size",
+        "the parts' folder",
+        "batch_size/pocket",
+    ),
+}
+
+
+def module(name: str) -> Any:
+    """Return a figure's file, or raise InputError for a name that no figure has."""
+    require(name in FIGURES, "name", name, f"one of {', '.join(FIGURES)}")
+    return import_module(FIGURES[name].module)
+
+
+def figure_data(
+    name: str, setting: Setting = _DEFAULT, sources: Sequence[Path] = (), folder: Path = Path()
+) -> Any:
+    """Return the data of a figure, computed or read.
+
+    Parameters
+    ----------
+    name : str
+        Of `FIGURES`.
+    setting : Setting
+        The flags of the noise example, for the figures that take them.
+    sources : sequence of Path
+        Files or folders, for the figures that read; if none are named, the default in `folder` or the checkout.
+    """
+    file, entry = module(name), FIGURES[name]
+    require(
+        entry.flags or setting == _DEFAULT, "flags", "a noise example", f"none: {name} does not take them"
+    )
+    if entry.sources:
+        default = find_result(entry.default, folder) if entry.default and not sources else None
+        chosen = [default] if default else list(sources)
+        require(chosen, "sources", "none", f"{entry.sources}, for figure {name}")
+        return file.read(chosen)
+    require(not sources, "sources", " ".join(map(str, sources)), f"none, as {name} is computed")
+    return file.compute(setting) if entry.flags else file.compute()
+
+
+def save_figure(
+    name: str, data: Any, origin: Mapping[str, Any], folder: Path, laws: Sequence[str] = ()
+) -> list[Path]:
+    """Draw a figure and write it with its rows; laws other than its own are part of the files' names."""
+    file = module(name)
+    words = (
+        [] if tuple(laws) in ((), getattr(file, "LAWS", ())) else [re.sub(r"\W+", "-", law) for law in laws]
+    )
+    return [*save(file.draw(data), file.rows(data), origin, folder, "_".join([file.FILE, *words]))]

@@ -1,0 +1,1 @@
+"""Training: losses of runs and studies, gradient noise, the cost of a step."""
