@@ -13,11 +13,11 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce convergence test check oldest recipes pyright bench clean
+.PHONY: help install reproduce convergence test test-fast check oldest recipes pyright bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F '|' '{ printf "%-14s%s\n", $$1, $$2 }'
 
 install: $(DEV)  ## install everything, PyTorch included, into .venv
 
@@ -34,6 +34,8 @@ test: $(DEV)  ## install the tools and run all tests
 	@echo "Running the tests and doctests"
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile
 
+test-fast: $(DEV)  ## the tests of the inner loop, without the slow files
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -q -n 2 --dist loadfile -m "not slow"
 check: $(DEV)  ## formatting, lint, types and allowed imports, then the tests
 	@echo "Checking formatting, lint, types and allowed imports"
 	@$(PY) -m ruff format --check .

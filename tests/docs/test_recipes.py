@@ -16,6 +16,8 @@ import pytest
 
 from gradpower import PoweredOptimizer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "docs" / "recipes"
 FILES = sorted(RECIPES.glob("*.py"))

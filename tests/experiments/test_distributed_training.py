@@ -19,9 +19,12 @@ from experiments.training.records import read_metrics, read_recipe, read_result
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 
-pytestmark = pytest.mark.skipif(
-    not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
+    ),
+]
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300
 

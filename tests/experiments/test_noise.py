@@ -29,6 +29,8 @@ from tests.experiments.corpora import small_recipe, write_text
 from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
 from theory.prediction.predicted_power import AdamSettings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(micro_batches=16, micro_batch_size=2, batch_sizes=(2, 20), coordinates=150, seed=5)
 
 

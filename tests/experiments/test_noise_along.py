@@ -15,6 +15,8 @@ from gradpower.__main__ import main
 from tests.experiments.corpora import write_text
 from tests.experiments.sweep_helpers import small_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

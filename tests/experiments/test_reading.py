@@ -31,6 +31,8 @@ from experiments.training.records import (
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import Schema, convert, json_content, read_json, read_lines, write_json
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COMMITTED = [
     path

@@ -21,6 +21,8 @@ from gradpower.__main__ import main
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("distributed")
 

@@ -18,6 +18,8 @@ from experiments.training.execution import Execution
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import STALE, ThreadWorker, given_workers, small_study, toml_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -23,6 +23,8 @@ from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
 from tests.experiments.workers.crashing import crash, crash_at_once
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 POWERS, SEEDS = (1.0, 1.2), (0, 1)
 

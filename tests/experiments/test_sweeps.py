@@ -41,6 +41,8 @@ from tests.experiments.sweep_helpers import (
     toml_of,
 )
 
+pytestmark = pytest.mark.slow
+
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
 
 

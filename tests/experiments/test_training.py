@@ -24,6 +24,8 @@ from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.workers.nursery import Child
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TIMES = ("tokens_per_second", "mfu")
 

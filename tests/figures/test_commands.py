@@ -20,6 +20,8 @@ from gradpower.__main__ import main
 from theory.claims.claim import run_claim
 from theory.claims.registry import CLAIMS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SMALL = Setting(noise_to_signal=(0.0, 2.0), trials=64)
 QUICK = next(claim for claim in CLAIMS if claim.id == "4.3-stationarity")

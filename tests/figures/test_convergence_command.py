@@ -11,6 +11,8 @@ from figures import convergence_commands as commands
 from gradpower.__main__ import main
 from simulate.questions import CONVERGENCE, QUICK
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = CONVERGENCE.read(Path(__file__).parents[2] / "results").studies
 
 

@@ -21,6 +21,8 @@ from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
 from theory.laws import parse_law
 
+pytestmark = pytest.mark.slow
+
 
 def select(rows, **wanted):
     return [row for row in rows if wanted.items() <= row.items()]

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import jupytext
+import pytest
 from nbclient import NotebookClient
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 TOUR = ROOT / "notebooks" / "tour.py"

@@ -10,6 +10,8 @@ from experiments.training.step_cost import STEP_COST
 from figures.training.step_time import draw
 from gradpower.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).parents[2] / "results"
 
 

@@ -12,6 +12,8 @@ from gradpower.__main__ import main
 from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
 from tests.experiments.test_study_analysis import changed, run_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def analysed():

@@ -13,6 +13,7 @@ from tests.gradpower.contract import BY_NAME, Signum, assert_same_bits, paramete
 SHAPES = ((3, 4), (5, 3))
 NAMES = ["AdamW", "SGD-momentum", "Adagrad", "RMSprop", "NAdam", "Lion", "Muon"]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),

@@ -24,6 +24,8 @@ from gradpower import (
 )
 from gradpower.tools.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 
 

@@ -14,9 +14,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 pytest.importorskip("transformers", reason="needs transformers' LLaMA")
-pytestmark = pytest.mark.skipif(
-    not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 WORLD, PATIENCE = 2, 300.0

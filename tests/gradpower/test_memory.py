@@ -12,6 +12,8 @@ from torch.utils._pytree import tree_leaves
 
 from gradpower import AdamWPower, SGDPower, clip_then_power, power_then_clip, transform
 
+pytestmark = pytest.mark.slow
+
 # The largest is just above the room that any step may have.
 SIZES = (3_000_000, 2_000_000, 1_000_000, 4_250_000, 500_000, 500_000, 4_250_000)
 

@@ -14,6 +14,8 @@ from gradpower.meters.module_snr import ModuleSNR, SNRMeter
 from gradpower.optimizers.named import AdamWPower
 from gradpower.tools.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def gradients(
     samples: int, mean: float, noise_scale: torch.Tensor, generator: torch.Generator

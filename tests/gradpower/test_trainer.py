@@ -16,6 +16,8 @@ from gradpower import AdamWPower, PowerSchedule, SGDPower, clip_then_power, line
 from gradpower.optimizers.muon import MuonAdamWPower
 from gradpower.optimizers.muon_groups import muon_groups
 
+pytestmark = pytest.mark.slow
+
 transformers = pytest.importorskip("transformers", reason="needs the transformers Trainer")
 accelerate = pytest.importorskip("accelerate", reason="needs accelerate")
 datasets = pytest.importorskip("datasets", reason="needs datasets")

@@ -15,6 +15,8 @@ from gradpower.tools.errors import InputError
 from theory import exact_update
 from theory.laws import Gaussian
 
+pytestmark = pytest.mark.slow
+
 Gradient = Callable[[nn.Parameter], torch.Tensor]
 
 

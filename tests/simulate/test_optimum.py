@@ -10,6 +10,8 @@ from simulate.adam.optimum import monte_carlo_optimal_power
 from theory.adam.optimum import optimal_power
 from theory.laws import parse_law
 
+pytestmark = pytest.mark.slow
+
 MEAN = 1e-6
 
 

@@ -20,6 +20,8 @@ from simulate.questions.tuning import best_rates, paired_ratio
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 
+pytestmark = pytest.mark.slow
+
 
 @functools.cache
 def quick(name):

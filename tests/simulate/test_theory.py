@@ -13,6 +13,8 @@ from theory.adam.moments import power_moments
 from theory.adam.update import exact_update
 from theory.laws import Empirical, parse_law
 
+pytestmark = pytest.mark.slow
+
 MEAN = 1e-6
 RATIOS = np.array([0.3, 1.0, 3.0, 10.0, 100.0])
 POWERS = np.linspace(0.25, 3.0, 6)

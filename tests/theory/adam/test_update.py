@@ -17,6 +17,8 @@ from theory.adam.moments import power_moments
 from theory.adam.update import exact_update, limit_update
 from theory.laws import Binary, Uniform, parse_law
 
+pytestmark = pytest.mark.slow
+
 POWERS = st.floats(0.05, 5)
 LAWS = st.sampled_from(["uniform", "binary", "gaussian", "laplace", "generalized-normal:3", "student-t:4"])
 

@@ -10,6 +10,8 @@ from theory.claims import figure_7, leading_order, proposition_4_2, proposition_
 from theory.claims.beyond import finite_beta
 from theory.laws import Uniform
 
+pytestmark = pytest.mark.slow
+
 
 def test_remainder_check_can_fail():
     """A remainder bound below the true coefficient is not proved, in either regime."""

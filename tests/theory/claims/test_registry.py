@@ -17,6 +17,8 @@ from theory.claims.claim import Claim, claims_in, condition, numeric, rigorous, 
 from theory.claims.commands import check, select
 from theory.claims.registry import CLAIMS
 
+pytestmark = pytest.mark.slow
+
 FILES = [
     name
     for _, name, package in pkgutil.walk_packages(theory.claims.__path__, "theory.claims.")
