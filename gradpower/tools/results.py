@@ -13,6 +13,7 @@ import msgspec
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.provenance import checkout
+from gradpower.tools.reading import DAMAGED, convert, one_line
 
 VERSION = 1
 Config = TypeVar("Config")
@@ -79,9 +80,11 @@ class Kind(Generic[Content]):
             raw = msgspec.json.decode(file.read_bytes())
             mark = raw.get("schema") if isinstance(raw, dict) else None
             require(mark == self.schema, "results", file, allowed)
-            return msgspec.convert(raw, self.content)
-        except (OSError, msgspec.DecodeError) as error:
-            raise InputError("results", file, f"{allowed} ({error})") from None
+            return convert({key: raw[key] for key in raw if key != "schema"}, self.content, whole=True)
+        except InputError:
+            raise
+        except (OSError, *DAMAGED) as error:
+            raise InputError("results", file, f"{allowed} ({one_line(error)})") from None
 
     def find(self, folder: Path) -> Content | None:
         """Return the content of the file in `folder`, or else of the checkout's; None if there is none."""

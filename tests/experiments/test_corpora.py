@@ -24,6 +24,8 @@ from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import write_text
 
+pytestmark = pytest.mark.slow
+
 
 def quiet(what, done, total):
     """Progress that nobody sees."""

@@ -14,6 +14,8 @@ import pytest
 from experiments.sweeps import leases as module
 from experiments.sweeps.leases import LeaseLost, Watch, acquire, leases, newest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 ARMS, CONTENDERS = 25, 4
 

@@ -23,6 +23,8 @@ from experiments.training.records import read_metrics
 from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 
+pytestmark = pytest.mark.slow
+
 FILES, DOCUMENTS = 5, 60
 
 

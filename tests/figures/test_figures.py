@@ -13,6 +13,8 @@ from gradpower.tools.errors import InputError
 from simulate import simulate_adam
 from theory import exact_update, limit_update, optimal_power, parse_law
 
+pytestmark = pytest.mark.slow
+
 SMALL = Setting(noise_to_signal=(0.1, 10.0), trials=256)
 POWERS = np.linspace(0.2, 2.0, 4)
 

@@ -10,6 +10,8 @@ from experiments.noise.tables import module_power_table, module_table, power_tab
 from figures.training.gradient_noise import draw, rows
 from gradpower.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 QUANTILES = {
     "probability": [0.1, 0.25, 0.5, 0.75, 0.9],
     "debiased": [1.0, 2.0, 4.0, 8.0, 16.0],

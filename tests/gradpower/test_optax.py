@@ -15,6 +15,8 @@ import gradpower
 from gradpower import AdamWPower
 from gradpower.tools.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 jax = pytest.importorskip("jax", reason="needs jax")
 jnp = jax.numpy
 optax = pytest.importorskip("optax", reason="needs optax")

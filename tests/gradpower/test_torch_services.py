@@ -37,6 +37,8 @@ from tests.gradpower.named import (
 )
 from tests.gradpower.workers.pickled import stepped
 
+pytestmark = pytest.mark.slow
+
 
 @every_class
 def test_step_hooks_run_once_in_order_and_may_change_the_arguments(named: Named) -> None:
