@@ -44,7 +44,7 @@ check: $(DEV)  ## formatting, lint, types and allowed imports, then the tests
 	@$(PY) $(VENV)/bin/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
 
-# The library only: the other rooms are run with the pinned versions.
+# The library only: the other packages are run with the pinned versions.
 oldest:  ## run the library's tests with the oldest PyTorch that is supported, in a .venv of its own
 	@echo "Installing PyTorch 2.9 and the tools into $(VENV)-oldest"
 	@$(PYTHON) -m venv $(VENV)-oldest

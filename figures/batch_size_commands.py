@@ -59,7 +59,8 @@ def batch_size(
         print(json_module.dumps(jsonable(plain), allow_nan=False))
     else:
         print(
-            f"{study.label}: crossing test p = {study.as_run.falls:.3f} as run, {study.one_rate.falls:.3f} at one rate"
+            f"{study.label}: p-value of the crossing test {study.as_run.falls:.3f} as run, "
+            f"{study.one_rate.falls:.3f} at one rate"
         )
         Console().print(_table(study))
     tell(written, file=sys.stderr if json else sys.stdout)

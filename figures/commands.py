@@ -20,7 +20,7 @@ from figures.report import page, read_findings
 from figures.report.adam import power_columns
 from figures.report.choosing_power import refreshed
 from figures.results import THEORY, OptimalPowers
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import checkout, provenance
 from gradpower.tools.terminal import jsonable, result_table, tell
@@ -44,7 +44,7 @@ _DOCS = {
 
 
 def figure(
-    name: Annotated[str, tyro.conf.Positional] = "",
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "",
     sources: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
     setting: SettingFlags = _FIGURE_7,
     output: Path = _REPRODUCTION,
@@ -55,9 +55,9 @@ def figure(
     Parameters
     ----------
     name
-        Of the figure.
+        Name of a figure; `gradpower figure` lists them.
     sources
-        What it reads, where it reads: runs, a study, a measurement, a result file; the committed one if not given.
+        Files or folders that it reads. The committed results if not given; curves and sweep-losses need some.
     setting
         The noise example, for the figures that compute with it.
     output
@@ -74,6 +74,7 @@ def figure(
         return
     require_folder(output)
     file = registry.module(name)
+    registry.check_flags(name, setting)
     laws = setting.law or getattr(file, "LAWS", ())
     with _status() as say:
         say(f"drawing figure {name}")
@@ -165,6 +166,8 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     --------
     $ gradpower report --update
     """
+    allowed = "an existing folder"
+    require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, allowed)
     require_folder(folder)
     if update:
         tell(_update(folder, checkout_to_refresh()))

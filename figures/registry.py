@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,24 @@ class Entry:
     ----------
     module, help : str
         The file, and one line for the list of figures.
-    flags : bool
-        Whether it is computed from the flags of the noise example.
+    flags : tuple of str
+        The flags of the noise example that it is computed from.
     sources, default : str
         What it reads instead ("" if it is computed), and where that lies in results if none is named.
     """
 
     module: str
     help: str
-    flags: bool = False
+    flags: tuple[str, ...] = ()
     sources: str = ""
     default: str = ""
 
 
-def _adam(file: str, shows: str) -> Entry:
-    return Entry(f"figures.adam.{file}", shows, flags=True)
+_EXAMPLE = ("law", "noise_to_signal", "mean", "beta1", "beta2", "epsilon")
+
+
+def _adam(file: str, shows: str, *more: str) -> Entry:
+    return Entry(f"figures.adam.{file}", shows, flags=(*_EXAMPLE, *more))
 
 
 def _answer(file: str, shows: str) -> Entry:
@@ -57,10 +60,10 @@ def _training(file: str, shows: str, sources: str, default: str = "") -> Entry:
 _DEFAULT = Setting()
 _STUDY = "a study's name, its .toml file, its folder, or its summary.json"
 FIGURES = {
-    "7": _adam("figure7", "Figure 7: the mean update against the power"),
+    "7": _adam("figure7", "Figure 7: the mean update against the power", "trials", "seed"),
     "drift-to-rms": _adam("drift_to_rms", "Figure 7 with drift/RMS, which leaves size aside"),
     "phase-diagram": _adam("phase_diagram", "the best power by noise ratio, noise law and ε"),
-    "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=True),
+    "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=("law",)),
     "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
     "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),
     "slack": _answer("slack", "how far bounds lie above measurements"),
@@ -90,6 +93,15 @@ def module(name: str) -> Any:
     return import_module(FIGURES[name].module)
 
 
+def check_flags(name: str, setting: Setting) -> None:
+    """Raise InputError for a flag that a figure does not take."""
+    takes = FIGURES[name].flags
+    for flag in fields(setting):
+        value = getattr(setting, flag.name)
+        allowed = f"no such flag: figure {name} takes {', '.join(takes) or 'none'}"
+        require(flag.name in takes or value == flag.default, flag.name, value, allowed)
+
+
 def figure_data(
     name: str, setting: Setting = _DEFAULT, sources: Sequence[Path] = (), folder: Path = Path()
 ) -> Any:
@@ -105,9 +117,6 @@ def figure_data(
         Files or folders, for the figures that read; if none are named, the default in `folder` or the checkout.
     """
     file, entry = module(name), FIGURES[name]
-    require(
-        entry.flags or setting == _DEFAULT, "flags", "a noise example", f"none: {name} does not take them"
-    )
     if entry.sources:
         default = find_result(entry.default, folder) if entry.default and not sources else None
         chosen = [default] if default else list(sources)

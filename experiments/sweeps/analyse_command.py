@@ -28,14 +28,14 @@ def analyse(
     """Judge a study by its declared rule: comparisons with the baseline, slopes there, and how the best moves.
 
     Prints one line with the label and its numbers, tables, and the command that draws them. Missing arms are left out
-    in pairs. Writes analysis.json.
+    in pairs. Writes analysis.json into the study's folder.
 
     Parameters
     ----------
     study
         Name of a study, its .toml file, its folder, or its summary.json.
     output
-        Folder for analysis.json; that of the study, or of the summary.json, if not given.
+        Folder for analysis.json; that of the study if not given. Of a summary.json none is written then.
     json
         Print the analysis as one JSON object instead of tables.
 
@@ -49,19 +49,20 @@ def analyse(
     from experiments.sweeps.analysis_tables import tables, verdict_line
 
     source = study_source(study)
-    folder = output or (source if source.is_dir() else source.parent)
-    require_folder(folder)
+    folder = output or (source if source.is_dir() else None)
+    if folder is not None:
+        require_folder(folder)
     planned, analysis = judged_study(source)
     config = {"study": planned.name, "fingerprint": planned.fingerprint}
     origin = provenance(f"gradpower analyse {planned.name}", config)
-    path, text = write_analysis(folder, analysis, origin)
+    written, text = write_analysis(folder, analysis, origin)
     if json:
         print(text, end="")
     else:
         print(verdict_line(analysis))
         for table in tables(analysis):
             Console().print(table)
-    tell([path], file=sys.stderr if json else sys.stdout)
+    tell(written, file=sys.stderr if json else sys.stdout)
     print(f"to draw it: gradpower figure sweep-losses {source}", file=sys.stderr if json else sys.stdout)
 
 

@@ -154,8 +154,10 @@ class Analysis:
         return self.planned - self.completed - self.diverged
 
 
-def write_analysis(folder: Path, analysis: Analysis, origin: Mapping[str, Any]) -> tuple[Path, str]:
-    """Write analysis.json: an analysis and its provenance; return its path and its text."""
+def write_analysis(
+    folder: Path | None, analysis: Analysis, origin: Mapping[str, Any]
+) -> tuple[list[Path], str]:
+    """Write analysis.json, an analysis and its provenance, if there is a folder; return the files and the text."""
     content = {"schema": SCHEMA, **asdict(analysis), "provenance": origin}
     text = json.dumps(jsonable(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return write_file(folder / ANALYSIS, text), text
+    return [write_file(folder / ANALYSIS, text)] if folder else [], text

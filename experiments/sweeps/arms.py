@@ -100,9 +100,11 @@ def link_arms(folder: Path, study: Study, data: Mapping[DataSettings, str]) -> N
         if not link.exists():
             with suppress(FileExistsError):
                 link.symlink_to(run)
+        allowed = f"the folder of a study on this text ({text}): it has changed since"
         if link.is_symlink():
-            allowed = f"the folder of a study on this text ({text}): it has changed since"
             require(link.readlink() == run, "output", folder, allowed)
+        elif (result := read_result(link)) is not None:
+            require(result.data.get("fingerprint") == text, "output", folder, allowed)
 
 
 def arm_state(folder: Path, arm: Arm, retries: int) -> ArmState:

@@ -111,11 +111,11 @@ def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool
     from experiments.sweeps.analysis_tables import tables, verdict_line
     from experiments.sweeps.judge import analyse
 
+    summary = write_summary(folder, study)
     late = [row["added"] for row in read_additions(folder) if row["finished"]]
     analysis = analyse(study, read_results(folder, study), added_late=late)
     origin = provenance(f"gradpower sweep {study.name}", _content(study, folder))
-    written, _ = write_analysis(folder, analysis, origin)
-    paths = [written, write_summary(folder, study)]
+    paths = [summary, *write_analysis(folder, analysis, origin)[0]]
     if json:
         _print_json(study, folder, states, ended="done", analysis=asdict(analysis))
     else:

@@ -18,12 +18,13 @@ from experiments.sweeps.arms import ENDED, Board, arm_folder, link_arms, read_fa
 from experiments.sweeps.display import Display
 from experiments.sweeps.folder import checked_changes, open_folder, read_folder
 from experiments.sweeps.leases import LIMIT, Watch, leases
-from experiments.sweeps.results import known_results, reuse_results
+from experiments.sweeps.results import known_results, require_store, reuse_results
 from experiments.sweeps.study import Arm, Study
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import require, whole
+from gradpower.tools.files import require_folder
 from gradpower.tools.reading import one_line
 
 POLL = 0.5
@@ -118,7 +119,10 @@ def check_study(study: Study, folder: Path, execution: Execution, known: Path | 
         As `run_sweep`.
     """
     before = read_folder(folder)
+    require_folder(folder.resolve().parent / "arms")
     if before is not None:
+        if known is None:
+            require_store(folder, "output")
         checked_changes(folder, before, study)
     if known is not None:
         require(not execution.snapshots, "known", known, "none with --snapshots: a summary has no weights")

@@ -159,13 +159,22 @@ def additions(old: Study, new: Study) -> str:
     >>> additions(example(), replace(example(), seeds=(0, 1, 2, 3)))
     'seeds 2, 3'
     """
-    before, after = _flat(old), _flat(new)
-    added = {"seeds": [seed for seed in new.seeds if seed not in old.seeds]}
+    added = {"seeds": [str(seed) for seed in new.seeds if seed not in old.seeds]}
     for axis in new.axes:
-        name = next(iter(axis))
-        known = before.get(name, [])
-        added[name] = [value for value in after[name] if not isinstance(known, list) or value not in known]
-    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in added.items() if values)
+        same = next((each for each in old.axes if set(each) == set(axis)), dict.fromkeys(axis, ()))
+        known = list(zip(*(same[name] for name in axis), strict=True))
+        firsts = [point[0] for point in known]
+        first, *others = axis
+        # What varies together with a first value that was there already is named, too.
+        added[first] = [
+            str(point[0])
+            + "".join(
+                f" with {n} = {v}" for n, v in zip(others, point[1:], strict=True) if point[0] in firsts
+            )
+            for point in zip(*axis.values(), strict=True)
+            if point not in known
+        ]
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in added.items() if values)
 
 
 def changes(old: Study, new: Study) -> list[str]:

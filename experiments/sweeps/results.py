@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,10 @@ class ArmResult:
     """In summaries of older versions: where the result was copied from."""
 
     def __post_init__(self) -> None:
-        """Check the evaluations."""
+        """Check the loss and the evaluations."""
+        known = self.loss is not None and math.isfinite(self.loss)
+        allowed = "a number if the arm is completed, else null"
+        require(known == (self.status == "completed"), "loss", self.loss, allowed)
         for row in self.evaluations:
             convert(row, Evaluation)
 
@@ -174,6 +178,19 @@ def read_summary(path: Path, argument: str = "study") -> Summary:
     return read_json(path / "summary.json" if path.is_dir() else path, Summary, SUMMARY_SCHEMA, argument)
 
 
+def require_store(folder: Path, argument: str) -> None:
+    """Raise InputError if a study's summary has results and its runs, which lie beside its folder, have none."""
+    if not (folder / "summary.json").is_file():
+        return
+    rows = [row for row in read_summary(folder, argument).arms if row.status != "missing"]
+    there = any((arm_folder(folder, row.fingerprint) / "result.json").exists() for row in rows)
+    allowed = (
+        f"a study whose runs lie in {folder.parent / 'arms'}: the results of its summary.json are not there (move "
+        "them along; or sweep with --known, to go on from the summary; or delete it, to run all anew)"
+    )
+    require(there or not rows, argument, folder, allowed)
+
+
 def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
     """Return a study and what its arms came to.
 
@@ -189,6 +206,7 @@ def read_outcome(path: Path) -> tuple[Study, list[ArmResult]]:
     """
     study = read_folder(path) if path.is_dir() else None
     if study is not None:
+        require_store(path, "study")
         return study, read_results(path, study)
     summary = read_summary(path)
     return summary.study, summary.arms
@@ -235,11 +253,16 @@ def known_results(
     ]
     changed = "; ".join(differences(study.recipe, summary.study.recipe)) or "no such arm is completed"
     require(known, "known", path, f"a summary with completed arms of {study.name}; in this one {changed}")
+    for arm, row, _ in known:
+        shared = row.values.keys() & arm.values.keys()
+        same = row.seed == arm.seed and all(row.values[name] == arm.values[name] for name in shared)
+        allowed = f"a summary whose rows are those of their fingerprints, as {arm.fingerprint}'s is not"
+        require(same, "known", path, allowed)
     if data is None:
         return known
-    same = [entry for entry in known if entry[2].data.get("fingerprint") == data[entry[0].recipe.data]]
-    require(same, "known", path, f"a summary with completed arms of {study.name} on this text")
-    return same
+    on_text = [entry for entry in known if entry[2].data.get("fingerprint") == data[entry[0].recipe.data]]
+    require(on_text, "known", path, f"a summary with completed arms of {study.name} on this text")
+    return on_text
 
 
 def reuse_results(folder: Path, study: Study, data: Mapping[DataSettings, str], path: Path) -> int:
@@ -255,7 +278,7 @@ def reuse_results(folder: Path, study: Study, data: Mapping[DataSettings, str], 
     reused = 0
     for arm, row, origin in known_results(study, path, data):
         run = arm_folder(folder, arm.fingerprint).resolve()
-        if not run.exists():
+        if not (run / "result.json").exists() and not (run / "leases").exists():
             write_recipe(run, arm.recipe)
             write_result(run, _run_result(arm, row, origin))
             reused += 1

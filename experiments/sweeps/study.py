@@ -129,6 +129,8 @@ class Study:
         values = list(self.axes[axis_of[compared]][compared])
         allowed = f"one of the values of {compared}: {', '.join(map(str, values))}"
         require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, allowed)
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        require(numbers, "rule.compared", compared, "a field of numbers only")
         together = within is not None and axis_of[within] == axis_of[compared]
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)

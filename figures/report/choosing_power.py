@@ -21,6 +21,7 @@ POWERS = (0.5, 0.8, 0.9, 1.1, 1.2, 1.5)
 LAWS = ("uniform", "gaussian", "laplace")
 EPSILON = 1e-8
 RATIOS = (1.0, 100.0)  # signal as large as the noise, and noise alone, nearly
+SMALL = 1e-6  # μ of Figure 7, where ε does matter
 CLIPPED = 66_433_536  # entries of the gradient in the example of clipping: the paper's LLaMA 66M
 
 
@@ -37,6 +38,8 @@ def choosing_power(powers: Sequence[OptimalPowers]) -> str:
         low=RATIOS[0],
         high=RATIOS[1],
         sizes=_sizes(),
+        small=SMALL,
+        damped=dict(zip(POWERS, relative_to_adam("gaussian", RATIOS[0], SMALL)[0].tolist(), strict=True)),
         clipped=CLIPPED,
         norms={power: _powered_norm(power) for power in (0.8, 1.2)},
     )
@@ -79,12 +82,12 @@ def _sizes() -> list[list[str]]:
     ]
 
 
-def relative_to_adam(law: str, ratio: float) -> tuple[Array, Array]:
-    """Return the RMS and the mean of Adam's stationary update over those at p = 1, where ε does not matter."""
+def relative_to_adam(law: str, ratio: float, mean: float = 1.0) -> tuple[Array, Array]:
+    """Return the RMS and the mean of Adam's stationary update over those at p = 1; ε does not matter at μ = 1."""
     update = exact_update(
         [*POWERS, 1.0],
-        mean=1.0,
-        noise_scale=ratio,
+        mean=mean,
+        noise_scale=mean * ratio,
         law=parse_law(law),
         beta1=0.9,
         beta2=0.95,

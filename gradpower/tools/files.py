@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from gradpower.tools.errors import InputError
@@ -28,9 +29,10 @@ def require_writable(path: Path) -> None:
 def write_file(path: Path, content: str | bytes) -> Path:
     """Write `content` to `path`, whole or not at all, making its folder if need be; return `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    # Containers that share a file system may have one process id.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with unfinished.open("wb") as file:
+        with unfinished.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,6 +165,10 @@ def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:
 
 
 def append_line(path: Path, row: Any) -> None:
-    """Append a line for `read_lines`."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(jsonable(plain(row)), allow_nan=False) + "\n")
+    """Append a line for `read_lines`; after a line that a kill cut off, on a line of its own."""
+    line = json.dumps(jsonable(plain(row)), allow_nan=False) + "\n"
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else "\n" + line
+        file.write(line.encode())

@@ -99,7 +99,7 @@ def test_noise(found):
 def reading(found, *, fades=True, crosses=True):
     """Return the comparison with a change of slopes and a test of one's own."""
     change = mean_over_seeds(np.array([0.1, 0.11, 0.09]) if fades else np.array([0.1, -0.1, 0.01]))
-    return ByBatch(found.as_run.analysis, 0.01 if crosses else 0.5, change)
+    return ByBatch(found.as_run.analysis, 0.01 if crosses else 0.5, 0.5, change)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_labels(found, as_run, one_rate, label):
 def test_slopes_on_one_side_do_not_cross(found):
     groups = found.as_run.analysis.groups
     analysis = dataclasses.replace(found.as_run.analysis, groups=(groups[0], groups[1]))
-    assert not ByBatch(analysis, 0.01, found.as_run.change).crosses
+    assert not ByBatch(analysis, 0.01, 0.01, found.as_run.change).crosses
 
 
 def test_parts_that_are_not_there_or_not_finished(tmp_path):

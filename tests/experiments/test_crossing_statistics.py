@@ -66,6 +66,11 @@ def test_level_with_one_best_power_and_unequal_curvatures(curvatures, best, seed
     assert max(share) <= 0.07 + 2 * math.sqrt(0.07 * 0.93 / 400)
 
 
+def test_level_rises_as_one_curve_becomes_flat():
+    falls, _ = rejections((0.5, 0.01), (1.2, 1.2), (0.02, 0.02), seeds=3, studies=1000)
+    assert 0.05 < falls < 0.14
+
+
 def test_level_where_one_curve_is_flat_is_higher():
     falls, _ = rejections((0.45, 0.0), (1.4, 1.0), (NOISE[0], NOISE[2]), studies=1000)
     assert 0.06 < falls < 0.14 + 0.03

@@ -29,7 +29,15 @@ from experiments.training.records import (
     write_result,
 )
 from gradpower.tools.errors import InputError
-from gradpower.tools.reading import Schema, convert, json_content, read_json, read_lines, write_json
+from gradpower.tools.reading import (
+    Schema,
+    append_line,
+    convert,
+    json_content,
+    read_json,
+    read_lines,
+    write_json,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -268,3 +276,12 @@ def test_what_is_written_is_read(tmp_path):
     assert convert(asdict(recipe("pocket-moe")), Recipe) == recipe("pocket-moe")
     assert RECIPE_SCHEMA == ("gradpower/recipe", 1)
     assert read_failures(tmp_path) == []
+
+
+def test_a_line_after_a_torn_one_is_a_line_of_its_own(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    append_line(file, {"step": 1})
+    with file.open("a") as torn:
+        torn.write('{"step": 2')
+    append_line(file, {"step": 3})
+    assert read_lines(file, dict[str, int]) == ([{"step": 1}, {"step": 3}], 1)

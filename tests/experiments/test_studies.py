@@ -362,3 +362,17 @@ def test_nobody_elses_file_is_taken_for_a_study(tmp_path):
     with pytest.raises(InputError, match="gradpower/study"):
         open_folder(tmp_path, make())
     assert (tmp_path / "study.json").read_text() == "[]"
+
+
+def test_what_varies_together_with_an_old_value_counts_as_added():
+    from experiments.sweeps.folder import additions
+
+    axes = (
+        {"optimizer.power": (1.0, 1.2)},
+        {"training.batch_size": (8,), "optimizer.learning_rate": (0.006,)},
+    )
+    old = Study("mine", recipe("pocket"), axes, Rule("optimizer.power", 1.0))
+    more = {"training.batch_size": (8, 8, 16), "optimizer.learning_rate": (0.006, 0.012, 0.012)}
+    new = dataclasses.replace(old, axes=(axes[0], more))
+    assert additions(old, new) == "training.batch_size 8 with optimizer.learning_rate = 0.012, 16"
+    assert additions(old, old) == ""

@@ -297,9 +297,8 @@ def test_trends_are_one_family():
 
 def test_compared_values_must_be_numbers():
     field = "optimizer.beta2_half_life"
-    study = Study("none", recipe("pocket"), [{field: (None, 1e5)}], Rule(field, 1e5))
     with pytest.raises(InputError, match=r"rule\.compared"):
-        analyse(study, [])
+        Study("none", recipe("pocket"), [{field: (None, 1e5)}], Rule(field, 1e5))
 
 
 def test_an_analysis_is_written_as_plain_data(tmp_path):
@@ -307,7 +306,7 @@ def test_an_analysis_is_written_as_plain_data(tmp_path):
     results = changed(synthetic_results(study), 1.2, 8, 1, status="diverged", loss=None)
     analysis = analyse(study, results)
     assert analysis == analyse(study, results)
-    path, text = write_analysis(tmp_path, analysis, {"command": "test"})
+    (path,), text = write_analysis(tmp_path, analysis, {"command": "test"})
     content = json.loads(path.read_text())
     assert content == json.loads(text)
     assert content["schema"] == {"name": "gradpower/analysis", "version": 2}

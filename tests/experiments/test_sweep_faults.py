@@ -126,7 +126,7 @@ def test_a_stderr_that_goes_away_saves_the_arms(text, tmp_path):
     words = ["sweep", str(file), "--output", str(folder), "--cache", str(tmp_path / "cache"), *flags]
     # A terminal's bar speaks again and again: so does a quiet time of nothing.
     program = f"""
-from experiments.training.loop import reporting
+from experiments.training import reporting
 reporting.QUIET = 0.0
 from gradpower.__main__ import main
 raise SystemExit(main({words!r}))

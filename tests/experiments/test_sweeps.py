@@ -363,7 +363,7 @@ def test_what_is_not_known(unbroken, tmp_path):
     with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
         reuse_results(tmp_path / "on", study, {study.recipe.data: "other text"}, given)
     content = json.loads(given.read_text())
-    content["arms"][0]["status"] = "diverged"
+    content["arms"][0] |= {"status": "diverged", "loss": None}
     given.write_text(json.dumps(content))
     assert reuse_results(tmp_path / "on", study, text_of(source, study), given) == 3
     for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
@@ -547,3 +547,32 @@ def test_workers_take_the_gpus_in_turn(monkeypatch):
         torch.cuda, "device_count", lambda: 1
     )  # as where a cluster shows a worker only its own
     assert worker.on_gpu(Execution(device="cuda"), 3).device == "cuda"
+
+
+def test_a_study_without_its_runs_is_not_taken_for_one_that_has_not_begun(command, tmp_path, capsys):
+    """Its runs lie beside its folder: a copy without them must not lose its summary, or be given another rule."""
+    words, folder = command
+    assert main(words) == 0
+    copy = tmp_path / "elsewhere" / folder.name
+    shutil.copytree(folder, copy, symlinks=True)
+    kept = (copy / "summary.json").read_bytes()
+    for asked in (["analyse", str(copy)], [*words[:2], "--output", str(copy), *words[4:]]):
+        assert main(asked) == 2
+        assert "move them along" in capsys.readouterr().err
+    assert (copy / "summary.json").read_bytes() == kept
+
+
+def test_results_that_contradict_themselves_are_not_reused(unbroken, tmp_path):
+    study, source = unbroken
+    given = write_summary(source, study).rename(tmp_path / "given.json")
+    whole = json.loads(given.read_text())
+    first, second, *rest = whole["arms"]
+    swapped = [
+        first | {"fingerprint": second["fingerprint"]},
+        second | {"fingerprint": first["fingerprint"]},
+        *rest,
+    ]
+    for arms in ([first | {"loss": None}, second, *rest], swapped):
+        given.write_text(json.dumps({**whole, "arms": arms}))
+        with pytest.raises(InputError, match="known: "):
+            known_results(study, given)

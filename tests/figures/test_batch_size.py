@@ -63,7 +63,9 @@ def test_both_readings_are_in_the_data_and_the_largest_batch_is_drawn_twice(foun
 def test_command(tmp_path, capsys, blank_pictures):
     assert main(["batch-size", "--output", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("inconclusive at this size: crossing test p = 0.022 as run, 0.284 at one rate\n")
+    assert told.startswith(
+        "inconclusive at this size: p-value of the crossing test 0.022 as run, 0.284 at one rate\n"
+    )
     assert {path.name for path in tmp_path.iterdir()} == {
         f"batch_size.{end}" for end in ("pdf", "png", "csv")
     }

@@ -168,6 +168,8 @@ def test_report_takes_new_results_into_the_checkout(
 
 
 def test_report_leaves_the_checkout_alone_unless_asked(tmp_path, copy_of_the_checkout):
+    assert main(["report", "--folder", str(tmp_path / "out")]) == 2  # mistyped
+    (tmp_path / "out").mkdir()
     assert main(["report", "--folder", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "paper_repro.md").read_text() == (ROOT / "paper_repro.md").read_text()
     assert names(copy_of_the_checkout) == ["README.md", "docs", "results"]
@@ -204,7 +206,9 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path, monkeypat
     [
         ("figure 8", "name: 8"),
         ("figure 7 runs", "sources: runs"),
-        ("figure gain --law uniform", "flags: "),
+        ("figure gain --law uniform", "law: "),
+        ("figure distortion --beta1 0.5", "beta1: 0.5"),
+        ("figure phase-diagram --trials 4", "trials: 4"),
         ("figure curves", "sources: none"),
         ("figure 7 --law cauchy", "law: cauchy"),
         ("figure 7 --mean 0", "mean: 0.0"),
@@ -223,7 +227,7 @@ def test_bad_flags_are_named_and_nothing_is_written(tmp_path, monkeypatch, capsy
 
 def test_update_needs_a_checkout(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(commands, "checkout", lambda: None)
-    assert main(["report", "--update", "--folder", str(tmp_path / "out")]) == 2
+    assert main(["report", "--update", "--folder", str(tmp_path)]) == 2
     assert "update: True is not allowed; expected a run from a git checkout" in capsys.readouterr().err
     assert names(tmp_path) == []
 

@@ -94,7 +94,9 @@ def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatc
     (tmp_path / "kept").mkdir()
     kept = summary.rename(tmp_path / "kept" / "summary.json")
     assert main(["analyse", str(kept)]) == 0
-    assert {path.name for path in kept.parent.iterdir()} == {"summary.json", "analysis.json"}
+    assert {path.name for path in kept.parent.iterdir()} == {"summary.json"}
+    assert main(["analyse", str(kept), "--output", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"analysis.json"}
     capsys.readouterr()
     assert main(["analyse", "exampel"]) == 2
     error = capsys.readouterr().err
