@@ -153,7 +153,7 @@ def read_along(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise InputError("noise", path, "a file of schema gradpower/noise-along-study, version 1")

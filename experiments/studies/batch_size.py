@@ -19,7 +19,7 @@ from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult, read_outcome
 from experiments.sweeps.study import RATE, Study
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -147,9 +147,12 @@ def read_batch_size(folder: Path) -> BatchSizeStudy:
         require((folder / f"{part}.json").is_file(), "folder", folder, allowed)
     outcomes = {part: read_outcome(folder / f"{part}.json") for part in _PARTS}
     parts = {part: results for part, (_, results) in outcomes.items()}
-    for part, results in parts.items():
-        if any(result.loss is None for result in results):
-            raise InputError("folder", folder / f"{part}.json", "a part whose arms have all completed")
+    for part, (study, results) in outcomes.items():
+        name = "-".join(["batch-size", *([] if part == "main" else [part]), "pocket"])
+        completed = {result.fingerprint for result in results if result.loss is not None}
+        whole = {arm.fingerprint for arm in study.arms()} <= completed
+        allowed = f"the study {name} with all its arms completed"
+        require(study.name == name and whole, "folder", folder / f"{part}.json", allowed)
     as_run, one_rate = (_by_batch(*outcomes[part]) for part in ("main", "one-rate"))
     tuned = analyse(*outcomes["tuned"])
     return BatchSizeStudy(

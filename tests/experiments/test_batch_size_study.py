@@ -127,8 +127,16 @@ def test_parts_that_are_not_there_or_not_finished(tmp_path):
         read_batch_size(tmp_path)
     for path in FOLDER.glob("*.json"):
         shutil.copy(path, tmp_path)
-    content = json.loads((tmp_path / "clip.json").read_text())
-    content["arms"][0] |= {"status": "diverged", "loss": None}
-    (tmp_path / "clip.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"clip\.json.*arms have all completed"):
-        read_batch_size(tmp_path)
+    whole = json.loads((tmp_path / "clip.json").read_text())
+    first, *rest = whole["arms"]
+    other = json.loads((tmp_path / "tuned.json").read_text())
+    for content in (
+        {**whole, "arms": [first | {"status": "diverged", "loss": None}, *rest]},
+        {**whole, "arms": rest},
+        other,
+    ):
+        (tmp_path / "clip.json").write_text(json.dumps(content))
+        with pytest.raises(
+            InputError, match=r"clip\.json.*batch-size-clip-pocket with all its arms completed"
+        ):
+            read_batch_size(tmp_path)

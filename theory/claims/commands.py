@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 from rich.box import SIMPLE
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 from gradpower.tools.terminal import Output, OutputFlags
 from theory.claims.claim import CheckedClaim, Claim, Means, run_claim
 from theory.claims.registry import CLAIMS
@@ -104,9 +105,10 @@ def select(only: tuple[str, ...]) -> tuple[Claim, ...]:
     """
     chosen = []
     for name in only:
-        named = [claim for claim in CLAIMS if name in _names(claim)]
-        if not named:
-            raise InputError("only", name, "a place or one of " + ", ".join(claim.id for claim in CLAIMS))
+        named = [claim for claim in CLAIMS if name.lower() in map(str.lower, _names(claim))]
+        near = get_close_matches(name, {each for claim in CLAIMS for each in _names(claim)}, n=3)
+        allowed = "a place, as 4.3 or 'Figure 7', or the id of a claim in paper_repro.md"
+        require(named, "only", name, f"{allowed} (the nearest: {', '.join(near)})" if near else allowed)
         chosen += [claim for claim in named if claim not in chosen]
     return tuple(chosen) or CLAIMS
 
