@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from experiments.recipes.model_size import model_size
 from experiments.statistics import SeedMean
 from experiments.studies.batch_size import CONTROLS, BatchSizeStudy, Control
 from experiments.sweeps.analysis import Group
@@ -44,6 +45,7 @@ def batch_size_section(found: BatchSizeStudy | None) -> str:
         "batch_size",
         label=found.label,
         study=found,
+        parameters=model_size(found.study.recipe.model).total,
         batches=batch_rows(found),
         counts=Counter(comparison.decision for comparison in found.as_run.analysis.comparisons),
         controls=controls,

@@ -6,7 +6,13 @@ from enum import StrEnum
 
 
 class Label(StrEnum):
-    """What is said of a statement; the first three of derived ones, the others of experiments.
+    """What is said of a statement.
+
+    Derived statements: "holds" where no check found an exception, "holds for p near 1" where there it does and further
+    away not, "fails" where there is a counterexample. Experiments:
+    "reproduced" and "not reproduced" by a rule that was declared, "in part" where some of a statement's parts are
+    reproduced and others not, "inconclusive at this size" where the answer depends on a choice that the runs cannot
+    settle, "not attempted" where nothing was run.
 
     Examples
     --------
