@@ -72,7 +72,7 @@ COMMANDS = {
     "noise": Command(
         "experiments.noise.commands",
         "noise",
-        "measure gradient noise by module at a checkpoint, and predict the best power from it",
+        "predict the best power at a checkpoint from its gradient noise, by module",
         "gradpower noise pocket --batch-sizes 8 32 128",
     ),
     "batch-size": Command(
@@ -80,12 +80,6 @@ COMMANDS = {
         "batch_size",
         "Figures 2 and 6: the best power and the batch size, with controls",
         "gradpower batch-size",
-    ),
-    "noise-along": Command(
-        "experiments.noise.commands",
-        "noise_along",
-        "the gradient noise along the runs of a study",
-        "gradpower noise-along runs/batch-size-pocket",
     ),
     "figure": Command(
         "figures.commands",
@@ -110,6 +104,12 @@ COMMANDS = {
         "update",
         "the exact expected update of Adam on powered gradients",
         "gradpower theory update --power 1.2 --noise-to-signal 10 --json",
+    ),
+    "theory noise-equivalent": Command(
+        "theory.adam.commands",
+        "noise_equivalent",
+        "how much less noise a power is worth, at a tuned learning rate",
+        "gradpower theory noise-equivalent --law laplace --power 1.2",
     ),
     "theory optimal-power": Command(
         "simulate.adam.commands",

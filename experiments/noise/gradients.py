@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from experiments.corpora import IGNORED
 from experiments.noise.modules import noise_modules
-from experiments.noise.moments import Moments, Order
 from experiments.training.losses import batch_loss
 from gradpower import SNRMeter
 from theory.measured.micro_batch_gradients import MicroBatchGradients
@@ -83,7 +81,7 @@ def _sorted_choice(total: int, count: int, generator: torch.Generator) -> Tensor
     return found[torch.randperm(len(found), generator=generator)[:count]].sort().values
 
 
-@dataclass
+@dataclass(frozen=True)
 class Gradients:
     """What N micro-batches of b sequences leave behind.
 
@@ -91,44 +89,31 @@ class Gradients:
     ----------
     size : int
         b.
+    coordinates : dict of str to int
+        Of each module.
+    meter : SNRMeter
+        Signal-to-noise ratios of the modules, and of "all" together.
     samples : dict of str to list of ndarray
         By module, the sampled coordinates of each micro-batch's gradient.
-    norms : list of float
-        Squared norm of each whole gradient.
     zeros : dict of str to int
         By module, entries of all gradients that are exactly 0.
+    norms : list of float
+        Squared norm of each whole gradient.
     losses : list of float
         Mean cross-entropy of each micro-batch, in nats a token.
-    meter : SNRMeter or None
-        Signal-to-noise ratios of the modules, and of "all" together.
-    halves : dict of str to list of (Moments, Moments)
-        By module, for each parameter the moments over even and over odd micro-batches.
     """
 
     size: int
-    samples: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    coordinates: dict[str, int]
+    meter: SNRMeter
+    samples: dict[str, list[NDArray[np.float32]]]
+    zeros: dict[str, int]
     norms: list[float] = field(default_factory=list)
-    zeros: dict[str, int] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
-    meter: SNRMeter | None = None
-    halves: dict[str, list[tuple[Moments, Moments]]] = field(default_factory=dict)
 
-    def array(self, module: str) -> NDArray[np.float32]:
-        """Return the samples of a module, shape (N, d)."""
-        return np.stack(self.samples[module])
-
-
-def affordable_order(parameters: int, device: torch.device) -> Order:
-    """Return 4 if moments up to the fourth of both halves, 64 bytes a parameter, fit half the free memory; else 2.
-
-    >>> affordable_order(10, torch.device("cpu"))
-    4
-    """
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 if 64 * parameters <= free / 2 else 2
+    def of(self, module: str) -> MicroBatchGradients:
+        """Return the sampled gradients of a module."""
+        return MicroBatchGradients(module, np.stack(self.samples[module]), self.coordinates[module])
 
 
 def measure_gradients(
@@ -140,7 +125,6 @@ def measure_gradients(
     micro_batches: int,
     size: int,
     balance_loss: float,
-    order: Order | None,
     progress: Progress,
 ) -> Gradients:
     """Take the next micro-batches of the data, each by itself, and gather what `Gradients` holds.
@@ -153,18 +137,17 @@ def measure_gradients(
         N and b.
     balance_loss : float
         Factor of the load-balancing loss, which belongs to the training objective.
-    order : int, optional
-        Of the streamed moments; without it only samples and norms are gathered.
     progress : callable
         Called as progress(done, total).
     """
-    found = Gradients(size, {m.name: [] for m in modules}, zeros={m.name: 0 for m in modules})
-    if order is not None:
-        found.meter = SNRMeter(_meter_modules(modules))
-        found.halves = {
-            m.name: [(Moments(p, order=order), Moments(p, order=order)) for p in m.parameters]
-            for m in modules
-        }
+    meter = SNRMeter(_meter_modules(modules))
+    found = Gradients(
+        size,
+        {m.name: m.coordinates for m in modules},
+        meter,
+        {m.name: [] for m in modules},
+        {m.name: 0 for m in modules},
+    )
     model.train()
     for index in range(micro_batches):
         model.zero_grad(set_to_none=True)
@@ -173,10 +156,7 @@ def measure_gradients(
         for module in modules:
             found.samples[module.name].append(module.sample())
             found.zeros[module.name] += sum(int((_gradient(p) == 0).sum()) for p in module.parameters)
-            for p, pair in zip(module.parameters, found.halves.get(module.name, ()), strict=False):
-                pair[index % 2].update(_gradient(p))
-        if found.meter is not None:
-            found.meter.update()
+        meter.update()
         progress(index + 1, micro_batches)
     model.zero_grad(set_to_none=True)
     return found
@@ -202,31 +182,3 @@ def _backward(model: nn.Module, batch: Batch, devices: Devices, balance_loss: fl
             loss = loss + balance_loss * out.balance
         loss.backward()
     return mean
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """What the passes over the model leave behind.
-
-    Attributes
-    ----------
-    modules : dict of str to int
-        Coordinates of each module.
-    first, second : Gradients
-        At b and at 4·b.
-    order : int
-        Of the streamed moments.
-    about : dict
-        Data and device.
-    """
-
-    modules: dict[str, int]
-    first: Gradients
-    second: Gradients
-    order: int
-    about: dict[str, Any]
-
-    def data(self, module: str, *, second: bool = False) -> MicroBatchGradients:
-        """Return the sampled gradients of a module."""
-        gradients = self.second if second else self.first
-        return MicroBatchGradients(module, gradients.array(module), self.modules[module])

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.noise.source import Source
+from experiments.noise.statistics import ModuleRow, Scale
+from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
-from gradpower.tools.terminal import jsonable
+from gradpower.tools.results import Kind, Provenance
 from theory.measured.micro_batch_gradients import FEWEST
-from theory.prediction.predicted_power import AdamSettings
+from theory.prediction.predicted_power import ModuleNoise, PredictedPower, predict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from experiments.corpora import Data
-    from experiments.noise.gradients import Gradients, Raw
+    from experiments.noise.gradients import Gradients
 
-SCHEMA = {"name": "gradpower/noise", "version": 1}
 SECOND_SIZE = 4  # micro-batches of the second size are so many times as large, and so many times fewer
-FILE, SAMPLES = "noise.json", "samples.npz"
+SAMPLES = "samples.npz"
 # Runs take their order of sequences from small seeds; the measurement must not take the sequences a run began with.
 _ORDER = 1_000_003
 Progress = Callable[[str, int, int], None]
@@ -49,7 +47,7 @@ class Settings:
     micro_batch_size : int
         b, sequences.
     batch_sizes : tuple of int
-        B, that results are extrapolated to.
+        B >= b, that the best power is predicted for.
     coordinates : int
         Coordinates of each module that are sampled.
     seed : int
@@ -77,9 +75,10 @@ class Settings:
         minima = {"micro_batches": FEWEST, "micro_batch_size": 1, "coordinates": 1, "seed": 0}
         for name, minimum in minima.items():
             whole(name, getattr(self, name), minimum)
-        if not self.batch_sizes or min(self.batch_sizes) < 1:
-            given = " ".join(map(str, self.batch_sizes)) or "none"
-            raise InputError("batch_sizes", given, "one or more whole numbers >= 1")
+        given = " ".join(map(str, self.batch_sizes)) or "none"
+        lowest = self.micro_batch_size
+        allowed = f"one or more whole numbers >= {lowest}, the micro-batch size"
+        require(self.batch_sizes and min(self.batch_sizes) >= lowest, "batch_sizes", given, allowed)
 
     @property
     def second_micro_batches(self) -> int:
@@ -92,15 +91,65 @@ class Settings:
         return self.micro_batch_size * (self.micro_batches + SECOND_SIZE * self.second_micro_batches)
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """The content of noise.json.
+
+    Attributes
+    ----------
+    provenance : Provenance
+        Command, settings, versions.
+    recipe : Recipe
+        Of the model.
+    step : int
+        Steps it has taken.
+    checkpoint : str or None
+        Where its weights lie; None for the initial ones.
+    data : str
+        Fingerprint of the text.
+    device : str
+        The machine's part that computed.
+    loss, loss_error : float
+        Mean cross-entropy over micro-batches in nats a token, and its standard error.
+    modules : tuple of ModuleRow
+        The noise by module.
+    norms, trace : Scale
+        The gradient-noise scale, estimated in two ways.
+    predictions : tuple of PredictedPower
+        By batch size: all modules together, then each.
+    """
+
+    provenance: Provenance[Settings]
+    recipe: Recipe
+    step: int
+    checkpoint: str | None
+    data: str
+    device: str
+    loss: float
+    loss_error: float
+    modules: tuple[ModuleRow, ...]
+    norms: Scale
+    trace: Scale
+    predictions: tuple[PredictedPower, ...]
+
+    @property
+    def settings(self) -> Settings:
+        """How it was measured."""
+        return self.provenance.config
+
+
+NOISE = Kind("noise", Measurement, digits=8)
+Samples = Mapping[str, NDArray[np.float32]]
+
+
 def measure(
     source: Source,
     settings: Settings,
     *,
     execution: Execution | None = None,
-    command: str = "gradpower noise",
     progress: Progress = lambda what, done, total: None,
-) -> tuple[dict[str, Any], Raw]:
-    """Measure the gradient noise at a model and predict the best power; return the content of noise.json and the raw.
+) -> tuple[Measurement, Samples]:
+    """Measure the gradient noise at a model and predict the best power; return it and the sampled gradients by module.
 
     Parameters
     ----------
@@ -110,8 +159,6 @@ def measure(
         How to measure.
     execution : Execution, optional
         Device, threads and cache of the text.
-    command : str
-        For the provenance.
     progress : callable
         Called as progress(what, done, total).
 
@@ -121,96 +168,68 @@ def measure(
         If the text is too little, or the gradients are not finite.
     """
     from experiments.noise import statistics
-    from experiments.noise.prediction import Measured, predictions
     from experiments.training.loop import PACKAGES
+    from theory.measured.shape_fit import fit_shape
 
-    raw = _passes(source, settings, execution or Execution(), progress)
-    modules = [statistics.module_row(raw, name) for name in raw.modules]
-    scale = statistics.noise_scales(raw)
-    optimizer = source.recipe.optimizer
-    clip = optimizer.clip_norm if optimizer.clip_order == "before" else None
-    batches = [
-        statistics.batch_row(modules, scale, size, raw.first.size, clip) for size in settings.batch_sizes
+    about, first, second = _passes(source, settings, execution or Execution(), progress)
+    snrs = statistics.snrs(first)
+    fits = {name: fit_shape(first.of(name)) for name in first.samples}
+    noises = [ModuleNoise.of(first.of(name), fit) for name, fit in fits.items() if math.isfinite(fit.shape)]
+    betas = {"beta1": source.recipe.optimizer.beta1, "beta2": source.recipe.beta2}
+    progress("predicting", 0, len(settings.batch_sizes))
+    predictions = [
+        row
+        for size in settings.batch_sizes
+        for row in predict(noises, size, settings.micro_batch_size, **betas)
     ]
-    adam = AdamSettings(optimizer.beta1, source.recipe.beta2, optimizer.epsilon, optimizer.match_epsilon)
-    varying = tuple(raw.data(m["module"]) for m in modules if m["noise"] > 0)
-    require(varying, "source", source.recipe.name, "a model whose gradients vary between micro-batches")
-    measured = Measured(
-        varying,
-        {m["module"]: statistics.ShapeFit(**m["shape"]) for m in modules},
-        raw.first.size,
-        adam,
-        {row["batch_size"]: row["clip_factor"] for row in batches},
-        settings.seed,
+    origin = provenance("gradpower noise", dataclasses.asdict(settings), packages=PACKAGES)
+    losses = np.array(first.losses)
+    measurement = Measurement(
+        Provenance(**(origin | {"config": settings})),
+        source.recipe,
+        source.step,
+        str(source.checkpoint) if source.checkpoint else None,
+        **about,
+        loss=float(losses.mean()),
+        loss_error=float(losses.std(ddof=1)) / math.sqrt(len(losses)),
+        modules=tuple(
+            statistics.module_row(first, second, name, snrs[name], fit) for name, fit in fits.items()
+        ),
+        norms=statistics.scale_of_norms(first, second),
+        trace=statistics.scale_of_trace(snrs["all"], first.size),
+        predictions=tuple(predictions),
     )
-    predicted = predictions(measured, lambda done, total: progress("predicting", done, total))
-    config = {"source": source.recipe.name, "step": source.step, **dataclasses.asdict(settings)}
-    content = {
-        "schema": SCHEMA,
-        "provenance": provenance(command, config, packages=PACKAGES),
-        "recipe": dataclasses.asdict(source.recipe),
-        "fingerprint": source.recipe.fingerprint,
-        "step": source.step,
-        "checkpoint": str(source.checkpoint) if source.checkpoint else None,
-        "settings": dataclasses.asdict(settings),
-        **raw.about,
-        "loss": statistics.mean_and_error(raw.first.losses),
-        "adam": dataclasses.asdict(adam),
-        "modules": modules,
-        "noise_scale": scale,
-        "batch_sizes": batches,
-        "predictions": predicted,
-    }
-    return dict(jsonable(content)), raw
+    return measurement, {name: first.of(name).gradients for name in fits}
 
 
-def _passes(source: Source, settings: Settings, execution: Execution, progress: Progress) -> Raw:
-    from experiments.noise.gradients import Raw, affordable_order, measure_gradients, modules_of
+def _passes(
+    source: Source, settings: Settings, execution: Execution, progress: Progress
+) -> tuple[dict[str, str], Gradients, Gradients]:
+    """Run the micro-batches of both sizes; return the text's fingerprint and the device as well."""
+    from experiments.noise.gradients import measure_gradients, modules_of
+    from experiments.training.devices import Devices
 
-    recipe = source.recipe
     data = _open(source, settings, execution, progress)
-    with _devices(source, execution) as devices:
-        model = devices.place(source.model(), compiled=False)
-        modules = modules_of(model, coordinates=settings.coordinates, seed=settings.seed)
-        parameters = sum(module.coordinates for module in modules)
-        order = affordable_order(parameters, devices.device)
-        found: list[Gradients] = []
+    devices = Devices(source.recipe, execution, Path())
+    model = devices.place(source.model(), compiled=False)
+    modules = modules_of(model, coordinates=settings.coordinates, seed=settings.seed)
+    first, second = (
+        measure_gradients(
+            model,
+            modules,
+            data,
+            devices,
+            micro_batches=number,
+            size=size,
+            balance_loss=source.recipe.model.balance_loss,
+            progress=partial(progress, what),
+        )
         for what, number, size in (
             ("micro-batches", settings.micro_batches, settings.micro_batch_size),
             ("larger ones", settings.second_micro_batches, SECOND_SIZE * settings.micro_batch_size),
-        ):
-            found.append(
-                measure_gradients(
-                    model,
-                    modules,
-                    data,
-                    devices,
-                    micro_batches=number,
-                    size=size,
-                    balance_loss=recipe.model.balance_loss,
-                    order=None if found else order,
-                    progress=partial(progress, what),
-                )
-            )
-        about = {
-            "data": {"fingerprint": data.fingerprint, **data.description},
-            "device": {"device": str(devices.device), "name": devices.hardware},
-            "precision": recipe.training.precision,
-            "parameters": parameters,
-            "moments": {"order": order, "bytes_per_parameter": 2 * 8 * order + 8},
-        }
-    return Raw({m.name: m.coordinates for m in modules}, found[0], found[1], order, about)
-
-
-@contextmanager
-def _devices(source: Source, execution: Execution) -> Iterator[Any]:
-    from experiments.training.devices import Devices
-
-    devices = Devices(source.recipe, execution, Path())
-    try:
-        yield devices
-    finally:
-        devices.close(wait=True)
+        )
+    )
+    return {"data": data.fingerprint, "device": f"{devices.device} ({devices.hardware})"}, first, second
 
 
 def _open(source: Source, settings: Settings, execution: Execution, progress: Progress) -> Data:
@@ -232,40 +251,13 @@ def _open(source: Source, settings: Settings, execution: Execution, progress: Pr
     return data
 
 
-def write_measurement(folder: Path, content: Mapping[str, Any], raw: Raw | None) -> list[Path]:
-    """Write noise.json and, if `raw` is given, the sampled gradients: one array a module, (N, coordinates), float32.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to.
-    content : mapping
-        From `measure`.
-    raw : Raw, optional
-        From `measure`.
-    """
-    written = [write_file(folder / FILE, json.dumps(content, indent=1, allow_nan=False) + "\n")]
-    if raw is not None:
+def write_measurement(folder: Path, measurement: Measurement, samples: Samples | None) -> list[Path]:
+    """Write noise.json and, if given, the sampled gradients: one array a module, (N, coordinates), float32."""
+    parts: dict[str, Any] = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
+    written = [write_file(folder / NOISE.file, NOISE.dump(**parts))]
+    if samples is not None:
         packed = io.BytesIO()
-        arrays: dict[str, Any] = {name: raw.first.array(name) for name in raw.modules}
+        arrays: dict[str, Any] = dict(samples)
         np.savez_compressed(packed, **arrays)
         written.append(write_file(folder / SAMPLES, packed.getvalue()))
     return written
-
-
-def read_measurement(path: Path) -> dict[str, Any]:
-    """Return the content of a noise.json, or of the one in a folder.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is none of ours.
-    """
-    file = path / FILE if path.is_dir() else path
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA or "modules" not in content:
-        raise InputError("measurement", path, "a file of schema gradpower/noise, version 1")
-    return content

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import numpy as np
 
-from experiments.noise.along_study import read_along
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, paired_difference, slopes, tune
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult, read_outcome
 from experiments.sweeps.study import RATE, Study
-from gradpower.tools.errors import require
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.labels import Label
+from gradpower.tools.reading import DAMAGED, one_line
 from theory.numerics.inputs import Array
 
 POWER, BATCH = "optimizer.power", "training.batch_size"
@@ -288,18 +289,41 @@ def _from_one(
     return {seed: ours[seed] - theirs[seed] for seed in sorted(ours)}
 
 
+class _Shape(msgspec.Struct):
+    shape: float
+
+
+class _Module(msgspec.Struct):
+    module: str
+    noise_to_signal: float
+    shape: _Shape
+
+
+class _Snapshot(msgspec.Struct):
+    share: float
+    modules: list[_Module]
+
+
+class _Along(msgspec.Struct):
+    """What is used of noise.json, measured at four snapshots of the runs at p = 1."""
+
+    measurements: list[_Snapshot]
+
+
 def _noise(path: Path) -> tuple[Noise, ...]:
-    rows = read_along(path)["measurements"]
-    shares = [row["share"] for row in rows]
-    modules = [module | {"share": row["share"]} for row in rows for module in row["modules"]]
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=_Along).measurements
+        modules = [(row.share, module) for row in rows for module in row.modules]
+        ends = [end(row.share for row in rows) for end in (min, max)]
+    except DAMAGED as error:
+        raise InputError("folder", path, f"gradient noise along runs ({one_line(error)})") from None
 
     def mean(kind: str, share: float) -> tuple[float, float]:
-        own = [module for module in modules if (module["module"], module["share"]) == (kind, share)]
-        ratios, shapes = zip(*((m["noise_to_signal"], m["shape"]["shape"]) for m in own), strict=True)
-        return float(np.mean(ratios)), float(np.mean(shapes))
+        own = [module for at, module in modules if (module.module, at) == (kind, share)]
+        return float(np.mean([m.noise_to_signal for m in own])), float(np.mean([m.shape.shape for m in own]))
 
     found = []
-    for kind in dict.fromkeys(module["module"] for module in modules):
-        early, late = mean(kind, min(shares)), mean(kind, max(shares))
+    for kind in dict.fromkeys(module.module for _, module in modules):
+        early, late = (mean(kind, share) for share in ends)
         found.append(Noise(kind, (early[0], late[0]), (early[1], late[1])))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The command `gradpower theory update`."""
+"""The commands `gradpower theory update` and `gradpower theory noise-equivalent`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 
 from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.adam import long_run
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.update import exact_update, limit_update
+from theory.laws import parse_law
 from theory.numerics.inputs import power_in_range
 
 _FIGURE_7 = Example()
@@ -61,3 +63,42 @@ def update(
     table = result_table(title, {name.replace("_", " "): [value] for name, value in values.items()})
     table.caption = "\n".join(notes)
     output.show({**values, "notes": notes, "power": power, "step": step, **example.inputs()}, table)
+
+
+def noise_equivalent(
+    output: OutputFlags = _TABLE,
+    power: float = 1.2,
+    law: str = "uniform",
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+    noise_to_signal: float = float("inf"),
+) -> None:
+    """Compute q: at a tuned rate, Adam on powered gradients makes the progress of p = 1 under noise q times smaller.
+
+    q > 1: the power helps; q < 1: it harms. Progress is the mean of the update over the root of its long-run variance.
+
+    Parameters
+    ----------
+    output
+        Where the result goes.
+    power
+        Power p in (0, 10].
+    law
+        A symmetric law of the noise, as in `gradpower theory update`.
+    beta1
+        Decay rate of Adam's first average.
+    beta2
+        Decay rate of Adam's second average.
+    noise_to_signal
+        Noise-to-signal ratio σ/μ >= 1; strong noise (the limit) if not given.
+
+    Examples
+    --------
+    $ gradpower theory noise-equivalent --law laplace --power 1.2 --json
+    """
+    q = long_run.noise_equivalent(
+        power, parse_law(law), beta1=beta1, beta2=beta2, noise_to_signal=noise_to_signal
+    )
+    inputs = {"power": power, "law": law, "beta1": beta1, "beta2": beta2, "noise_to_signal": noise_to_signal}
+    table = result_table("Noise equivalent of a power", {**{k: [v] for k, v in inputs.items()}, "q": [q]})
+    output.show({"noise_equivalent": q, **inputs}, table)

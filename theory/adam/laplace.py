@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 from scipy.special import erfcx
@@ -148,7 +148,7 @@ def _shifted(values: Array, count: int, left: float) -> Array:
 
 
 @dataclass(frozen=True)
-class _Sums:
+class Sums:
     """G, N and V on the grid t = ln(sω_0)."""
 
     t: Array
@@ -165,7 +165,7 @@ def _range(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -
     return start, -2 * power * finite.min() + 6.0 - np.log(max(memory.beta2, 1e-300)) * memory.step
 
 
-def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory: Memory) -> _Sums:
+def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory: Memory) -> Sums:
     """The sums term by term, for a step t <= `_FEW`."""
     age = np.arange(int(memory.step))
     with np.errstate(divide="ignore"):
@@ -178,10 +178,10 @@ def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory:
         log_a, b, c = (part.reshape(t.size, age.size) for part in (curves.log_a, curves.b, curves.c))
         blocks.append(np.stack([t, log_a.sum(axis=1), b @ w, c @ w**2]))
         t = t + _STEP * t.size
-    return _Sums(*np.concatenate(blocks, axis=1))
+    return Sums(*np.concatenate(blocks, axis=1))
 
 
-def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory: Memory) -> _Sums:
+def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory: Memory) -> Sums:
     """The sums as moving averages along the grid, for many or infinitely many terms."""
     spacing, stride = _grid(memory.beta2)
     if spacing < _INTERPOLATE_BELOW:
@@ -200,7 +200,7 @@ def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory
         t = t + spacing * size
     t, log_a, b, c = _continued(np.concatenate(blocks, axis=1), spacing)
     beta1, w = memory.beta1, memory.weight1
-    return _Sums(
+    return Sums(
         t,
         _sum_back(log_a, stride, 1.0, memory.step, 0.0),
         _sum_back(w * b, stride, beta1, memory.step, w * b[0]),
@@ -218,49 +218,21 @@ def _continued(curves: Array, spacing: float) -> Array:
     return np.concatenate([left, curves], axis=1)
 
 
+def sums_along_grid(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> Sums:
+    """G, N and V from where neither ε nor any term is felt to where every term has decayed."""
+    gather = _few_sums if memory.step <= _FEW else _many_sums
+    return gather(rule, power, _range(rule, power, log_epsilon, memory), memory)
+
+
 def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> tuple[float, float]:
     """(E u, √(E u²)) in units where max(μ, σ) = 1."""
-    gather = _few_sums if memory.step <= _FEW else _many_sums
-    sums = gather(rule, power, _range(rule, power, log_epsilon, memory), memory)
+    sums = sums_along_grid(rule, power, log_epsilon, memory)
     log_s = sums.t - np.log(memory.weight2)
     z = np.exp(np.minimum(log_epsilon + log_s / 2, 345.0))
-    drift = sums.first * _kernel1(z) * np.exp(log_s / 2 + sums.log_product)
+    drift = sums.first * kernel1(z) * np.exp(log_s / 2 + sums.log_product)
     square = (sums.variance + sums.first**2) * _kernel2(z) * np.exp(log_s + sums.log_product)
     spacing = sums.t[1] - sums.t[0]
     return spacing * _trapezoid(drift, spacing / 2), float(np.sqrt(spacing * _trapezoid(square, spacing)))
-
-
-def integrate_over_epsilon(
-    rule: FoldedRule, power: float, log_epsilon: Array, memory: Memory
-) -> tuple[Array, Array]:
-    """`integrate` at many ε >= e^{−300} for little more than the price of one, to about 1e-4.
-
-    The sums over the terms do not depend on ε, and the kernels are looked up.
-    """
-    gather = _few_sums if memory.step <= _FEW else _many_sums
-    sums = gather(rule, power, _range(rule, power, float(np.max(log_epsilon)), memory), memory)
-    log_s = sums.t - np.log(memory.weight2)
-    spacing = sums.t[1] - sums.t[0]
-    drift = sums.first * np.exp(log_s / 2 + sums.log_product)
-    square = (sums.variance + sums.first**2) * np.exp(log_s + sums.log_product)
-    drift[0] *= 1 + 1 / np.expm1(spacing / 2)  # the continuation to the left, as in `_trapezoid`
-    square[0] *= 1 + 1 / np.expm1(spacing)
-    grid, kernel1, kernel2 = _kernel_table()
-    # both kernels are constant left of the table
-    log_z = np.maximum(log_epsilon[:, None] + log_s / 2, grid[0])
-    place = np.minimum((log_z - grid[0]) / (grid[1] - grid[0]), grid.size - 1.001)
-    low = place.astype(np.int64)
-    share = place - low
-    first, second = (table[low] + share * (table[low + 1] - table[low]) for table in (kernel1, kernel2))
-    return spacing * (first @ drift), np.sqrt(spacing * (second @ square))
-
-
-@lru_cache(maxsize=1)
-def _kernel_table() -> tuple[Array, Array, Array]:
-    """The grid of ln z, and both kernels on it; beyond it the terms have decayed."""
-    grid = np.arange(-30.0, 60.0, 0.01)
-    z = np.exp(grid)
-    return grid, _kernel1(z), _kernel2(z)
 
 
 def _trapezoid(values: Array, growth: float) -> float:
@@ -268,7 +240,7 @@ def _trapezoid(values: Array, growth: float) -> float:
     return float(values.sum() + values[0] / np.expm1(growth))
 
 
-def _kernel1(z: Array) -> Array:
+def kernel1(z: Array) -> Array:
     """`√s·h₁(s)` at z = ε√s: `1/√π − z·erfcx(z)`, by its asymptotic series for large z."""
     near, far = np.minimum(z, 10.0), np.maximum(z, 10.0) ** -2.0
     series = np.ones_like(far)

@@ -135,7 +135,7 @@ def exact_update(
         if order <= 1:
             allowed = "one whose tails leave the mean of u finite at these β (or a finite step)"
             raise InputError("law", law.name, allowed)
-        rule = _rule(law, float(mu[index]) / unit, float(sigma[index]) / unit, _round_up(exponent))
+        rule = folded_rule(law, float(mu[index]) / unit, float(sigma[index]) / unit, exponent)
         log_epsilon = float(np.log(eps[index]) - exponent * np.log(unit)) if eps[index] > 0 else -np.inf
         # with ε this far above √v the update is m/ε to the last bit, so a larger ε only divides it further
         largest = min(log_epsilon, 300.0)
@@ -163,11 +163,11 @@ def update_moment(law: NoiseLaw, power: float, memory: Memory) -> float:
     return float(-law.moment_limit / (2 * power) * np.log(memory.beta2) / growth)
 
 
+def folded_rule(law: NoiseLaw, location: float, scale: float, power: float) -> FoldedRule:
+    """The nodes of `NoiseLaw.folded_rule`, shared by powers of similar size: the next of 1, √2, 2, 2√2, …."""
+    return _rule(law, location, scale, float(2 ** (np.ceil(2 * np.log2(max(power, 1.0))) / 2)))
+
+
 @lru_cache(maxsize=64)
 def _rule(law: NoiseLaw, location: float, scale: float, power: float) -> FoldedRule:
     return law.folded_rule(location, scale, power)
-
-
-def _round_up(power: float) -> float:
-    """The next of 1, √2, 2, 2√2, …: powers of similar size share their nodes."""
-    return float(2 ** (np.ceil(2 * np.log2(max(power, 1.0))) / 2))

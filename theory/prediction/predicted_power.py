@@ -1,163 +1,206 @@
-"""The power with the largest expected first-order decrease, from measured gradient noise.
+"""The power that measured gradient noise calls for, at a tuned learning rate.
 
-A step of Adam on φ_p(g) at a fixed model lowers the loss by η·Σ_i μ_i·E u_i(p) to first order. Each coordinate is the
-one-dimensional example of Section 4.1 with its own mean μ_i and noise σ_i; here the sum over all of them is maximised
-over p, at equal learning rate, and at equal size of the update, i.e. divided by √(Σ_i E u_i²).
+K steps of Adam at rate η lower the loss by η·K·Σ_i μ_i·E u_i, and noise raises it by ½η²·K·Σ_i h_i·LRV_i, with h_i the
+curvature and LRV the long-run variance of the update (`theory.adam.long_run`). At its best rate a power is worth
 
-What is taken for granted: gradients within Adam's memory are independent draws at one model; learning rates are equal
-for all coordinates; the noise of a coordinate has a law common to its module but for σ_i; a batch B times as large has
-σ/√B. Skewness is left out, except by the law "direct" of `theory.prediction.direct_update`.
+    S(p) = (Σ_i μ_i·E u_i)² / Σ_i h_i·LRV_i.
 
-At equal size, to first order, nothing beats the gradient itself: a power at which ε or p makes large coordinates move
-more than small ones gains by that alone, whatever the noise. Read the second objective beside the first, not alone.
+Here h_i ∝ σ_i², the diagonal of the Fisher matrix, and noise is strong: E u_i = κ(p, b)·μ_i/σ_i and LRV_i = LRV(p, b)
+for noise of shape b. So S(p) = (Σ_m κ(p, b_m)·A_m)² / Σ_m LRV(p, b_m)·N_m over modules m, with A = Σ μ_i²/σ_i and
+N = Σ σ_i². √(S(p)/S(1)) is the q of `theory.adam.long_run.noise_equivalent`: the power is worth noise q times smaller.
+
+What is taken for granted: independent gradients within Adam's memory; a symmetric generalized-normal law for each
+module, whose excess kurtosis falls as 1/B; σ_i ≫ |μ_i| (else effects are smaller, see `noise_equivalent`); ε → 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, RectBivariateSpline
 from scipy.special import stdtrit
 
-from gradpower.tools.errors import InputError, require
-from theory.measured.micro_batch_gradients import jackknife_error
-from theory.numerics.inputs import Array, interval, nonnegative
+from gradpower.tools.errors import require
+from theory.adam.long_run import PURE_NOISE, long_run_update
+from theory.laws import GeneralizedNormal
+from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
+from theory.measured.shape_fit import HIGHEST_SHAPE, LOWEST_SHAPE, ShapeFit, averaged_shape
+from theory.numerics.inputs import Array
 
-RANGE = (0.3, 2.0)
-_POWERS = 49
+POWERS = np.linspace(0.3, 2.0, 35)
+ALL = "all"
+_LOG_SHAPES = np.log(np.geomspace(LOWEST_SHAPE, HIGHEST_SHAPE, 15))
+_COARSE_POWERS = np.linspace(0.3, 2.0, 9)
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleNoise:
+    """What the prediction needs of a module.
+
+    Attributes
+    ----------
+    name : str
+        The module.
+    shape, shape_error : float
+        b of its noise at the micro-batches' size.
+    signal, noise : ndarray, shape (J + 1,)
+        `Σ μ_i²/σ_i` and `Σ σ_i²` over its coordinates: of all micro-batches, then without each jackknife group.
+    """
+
+    name: str
+    shape: float
+    shape_error: float
+    signal: Array
+    noise: Array
+
+    @classmethod
+    def of(cls, data: MicroBatchGradients, fit: ShapeFit) -> ModuleNoise:
+        """Sum over the sampled coordinates; μ_i² is the product of two independent means."""
+        varies = data.sigma.min(axis=0) > 0
+        a, b, sigma = (values[:, varies] for values in (data.mean_a, data.mean_b, data.sigma))
+        signal, noise = (data.weight * part.sum(axis=1) for part in (a * b / sigma, sigma**2))
+        return cls(data.name, fit.shape, float(np.nan_to_num(fit.error)), signal, noise)
 
 
 @dataclass(frozen=True)
-class AdamSettings:
-    """Adam's settings as they act on φ_p(g).
-
-    Attributes
-    ----------
-    beta1, beta2, epsilon : float
-        Adam's.
-    match_epsilon : bool
-        Whether ε^p stands for ε.
-    """
-
-    beta1: float = 0.9
-    beta2: float = 0.95
-    epsilon: float = 1e-8
-    match_epsilon: bool = False
-
-    def log_epsilon(self, powers: Array) -> Array:
-        """`ln ε` at each power, a very negative number for ε = 0."""
-        log = float(np.log(max(float(nonnegative("epsilon", self.epsilon)), 1e-300)))
-        return powers * log if self.match_epsilon else np.full(powers.shape, log)
-
-
-@dataclass(frozen=True, eq=False)
 class PredictedPower:
-    """The best power, and the curve that it is the maximum of.
+    """The best power for a batch size, of one module or of all together.
 
     Attributes
     ----------
-    power : float
-        p*, within the range searched.
-    standard_error : float
-        By the jackknife over groups of micro-batches.
-    interval : tuple of float
-        95 % by Student's law, cut off at the ends of the range.
-    at_edge : str or None
-        "low" or "high" if the maximum sits at that end of the range: the best power lies there or beyond.
+    batch_size : int
+        B, in sequences.
+    module : str
+        The module, or "all".
+    power, low, high : float
+        p* within the range of `POWERS`, and its 95 % interval: jackknife over micro-batches, and the shapes' errors.
+    at_edge : bool
+        Whether p* sits at an end of the range: the best power lies there or beyond.
     resolved : bool
-        Whether the decrease at the best power is more than two standard errors above 0; if not, p* means nothing.
-    powers, curve, curve_error : ndarray
-        The objective over its value at p = 1, and the standard error of that ratio.
+        Whether the signal Σ μ_i²/σ_i is more than two standard errors above 0; if not, p* of "all" means nothing.
+    equivalent : tuple of float
+        q at `POWERS`: the power p acts as noise q times smaller.
     """
 
+    batch_size: int
+    module: str
     power: float
-    standard_error: float
-    interval: tuple[float, float]
-    at_edge: str | None
+    low: float
+    high: float
+    at_edge: bool
     resolved: bool
-    powers: Array
-    curve: Array
-    curve_error: Array
+    equivalent: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Sums:
-    """`Σ_i μ_i·E u_i(p)` and `Σ_i E u_i(p)²` over coordinates, shape (J + 1, P): all, and without each group."""
-
-    decrease: Array
-    square: Array
-
-    def __add__(self, other: Sums) -> Sums:
-        if self.decrease.shape != other.decrease.shape:
-            raise InputError("modules", "different micro-batches", "modules of the same micro-batches")
-        return Sums(self.decrease + other.decrease, self.square + other.square)
-
-
-def search_powers(search: tuple[float, float] = RANGE) -> Array:
-    """The powers at which sums are computed, evenly spaced.
-
-    >>> search_powers((0.5, 1.5))[[0, 24, 48]].tolist()
-    [0.5, 1.0, 1.5]
-    """
-    return np.linspace(*interval("search", search), _POWERS)
-
-
-def predict(sums: Sums, powers: Array, *, equal_size: bool = False) -> PredictedPower:
-    """Maximise the decrease over p.
+def predict(
+    modules: Sequence[ModuleNoise],
+    batch_size: int,
+    micro_batch_size: int,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+) -> list[PredictedPower]:
+    """Predict the best power for a batch size: of all modules together, then of each by itself.
 
     Parameters
     ----------
-    sums : Sums
-        Of all coordinates that are asked about.
-    powers : ndarray
-        From `search_powers`.
-    equal_size : bool
-        At equal update RMS, `Σ μ_i E u_i/√(Σ E u_i²)`, instead of at equal learning rate.
-    """
-    objective = sums.decrease / np.sqrt(np.maximum(sums.square, 1e-300)) if equal_size else sums.decrease
-    scale = float(np.abs(objective[0]).max()) or 1.0
-    curves = [CubicSpline(powers, row / scale) for row in objective]
-    best, value = zip(*map(_maximum, curves), strict=True)
-    groups = len(best) - 1
-    error = float(jackknife_error(np.array(best[1:])))
-    margin = float(stdtrit(groups - 1, 0.975)) * error
-    low, high = float(powers[0]), float(powers[-1])
-    edge = {low: "low", high: "high"}.get(best[0])
-    resolved = value[0] > 2 * float(jackknife_error(np.array(value[1:])))
-    at_one = np.array([[float(curve(np.clip(1.0, low, high)))] for curve in curves])
-    relative = objective / scale / np.where(at_one == 0, np.nan, at_one)
-    return PredictedPower(
-        best[0],
-        error,
-        (max(low, best[0] - margin), min(high, best[0] + margin)),
-        edge,
-        bool(resolved),
-        powers,
-        relative[0],
-        jackknife_error(relative[1:]),
-    )
-
-
-def _maximum(curve: CubicSpline) -> tuple[float, float]:
-    """The maximiser and the maximum of a spline; an end only if nothing inside is larger."""
-    points = np.array([curve.x[0], curve.x[-1], *curve.derivative().roots(extrapolate=False)])
-    heights = curve(points)
-    best = int(np.argmax(heights))
-    return float(points[best]), float(heights[best])
-
-
-def total(sums: Sequence[Sums]) -> Sums:
-    """The sums over several modules.
+    modules : sequence of ModuleNoise
+        Of the same micro-batches.
+    batch_size, micro_batch_size : int
+        B asked about, and b measured, in sequences.
+    beta1, beta2 : float
+        Adam's.
 
     Raises
     ------
     InputError
-        If they come from different numbers of micro-batches, or there are none.
+        If there is no module.
+
+    Examples
+    --------
+    >>> ones = np.ones(9)
+    >>> whole, *_ = predict([ModuleNoise("head", 1.0, 0.0, ones, ones)], 8, 8)
+    >>> whole.power, whole.at_edge  # Laplace noise calls for the smallest power
+    (0.3, True)
     """
-    require(sums, "modules", "none", "at least one")
-    result = sums[0]
-    for more in sums[1:]:
-        result = result + more
-    return result
+    require(modules, "modules", "none", "at least one")
+    response = _response(beta1, beta2)
+    ratio = batch_size / micro_batch_size
+    groups = [(ALL, list(modules)), *((module.name, [module]) for module in modules)]
+    return [_prediction(name, group, batch_size, ratio, response) for name, group in groups]
+
+
+def _prediction(
+    name: str, modules: Sequence[ModuleNoise], batch_size: int, ratio: float, response: _Response
+) -> PredictedPower:
+    shapes = np.array([averaged_shape(module.shape, ratio) for module in modules])
+    signal, noise = (np.array([getattr(m, part) for m in modules]) for part in ("signal", "noise"))
+    scores = response.scores(shapes, signal, noise)
+    best, *without = (_best(row) for row in scores)
+    squares = [float(jackknife_error(np.array(without))) ** 2]
+    for index, module in enumerate(modules):  # the shapes' errors are independent
+        moved = [
+            averaged_shape(
+                float(np.clip(module.shape + sign * module.shape_error, LOWEST_SHAPE, HIGHEST_SHAPE)), ratio
+            )
+            for sign in (-1, 1)
+        ]
+        ends = [
+            _best(response.scores(np.where(np.arange(len(shapes)) == index, shape, shapes), signal, noise)[0])
+            for shape in moved
+        ]
+        squares.append(((ends[1] - ends[0]) / 2) ** 2)
+    margin = float(stdtrit(scores.shape[0] - 2, 0.975) * np.sqrt(sum(squares)))
+    total = signal.sum(axis=0)
+    return PredictedPower(
+        batch_size,
+        name,
+        best,
+        max(float(POWERS[0]), best - margin),
+        min(float(POWERS[-1]), best + margin),
+        best in (POWERS[0], POWERS[-1]),
+        bool(total[0] > 2 * jackknife_error(total[1:])),
+        tuple(np.sqrt(scores[0] / CubicSpline(POWERS, scores[0])(1.0)).tolist()),
+    )
+
+
+def _best(scores: Array) -> float:
+    """The maximiser of the spline through the scores at `POWERS`; an end only if nothing inside is larger."""
+    curve = CubicSpline(POWERS, scores)
+    points = np.array([POWERS[0], POWERS[-1], *curve.derivative().roots(extrapolate=False)])
+    return float(points[np.argmax(curve(points))])
+
+
+class _Response:
+    """ln κ and ln LRV of generalized-normal noise, smooth in ln b and p."""
+
+    def __init__(self, beta1: float, beta2: float) -> None:
+        updates = [
+            [
+                long_run_update(p, PURE_NOISE, 1.0, GeneralizedNormal(b), beta1=beta1, beta2=beta2)
+                for p in _COARSE_POWERS.tolist()
+            ]
+            for b in np.exp(_LOG_SHAPES).tolist()
+        ]
+        self._log_drift, self._log_variance = (
+            RectBivariateSpline(
+                _LOG_SHAPES, _COARSE_POWERS, np.log([[getattr(u, part) for u in row] for row in updates])
+            )
+            for part in ("drift", "variance")
+        )
+
+    def scores(self, shapes: Array, signal: Array, noise: Array) -> Array:
+        """S at `POWERS`, shape (J + 1, powers), from shapes (M,) and sums (M, J + 1)."""
+        order = np.argsort(shapes)
+        drift, variance = np.empty((2, len(shapes), POWERS.size))
+        for table, spline in ((drift, self._log_drift), (variance, self._log_variance)):
+            table[order] = np.exp(spline(np.log(shapes[order]), POWERS))
+        return np.asarray((signal.T @ drift) ** 2 / (noise.T @ variance))
+
+
+@lru_cache(maxsize=4)
+def _response(beta1: float, beta2: float) -> _Response:
+    return _Response(beta1, beta2)
