@@ -66,9 +66,9 @@ def draw(measurement: Measurement) -> Figure:
         _draw_shapes(shapes, measurement.modules)
         _draw_powers(powers, measurement)
         sequences = measurement.settings.micro_batch_size
-        ratios.set(xlabel=f"noise-to-signal ratio σ/|μ|, {sequences} sequences", xscale="log")
+        ratios.set(xlabel=f"σ/|μ|, micro-batches of {sequences} sequences", xscale="log")
         shapes.set(xlabel="generalized-normal shape b", xscale="log")
-        ratios.xaxis.set_major_locator(LogLocator())
+        ratios.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         shapes.set_xticks([0.25, 0.5, 1, 2, 4, 8])
         for axis in (ratios, shapes):
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -124,8 +124,8 @@ def _draw_shapes(axis: Axes, modules: Sequence[ModuleRow]) -> None:
     for shape, name in ((1, "Laplace"), (2, "Gauss")):
         axis.axvline(shape, color="0.35", linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
         axis.annotate(
-            name, (shape, 0.01), xycoords=("data", "axes fraction"), xytext=(2, 0),
-            textcoords="offset points", fontsize=6, color="0.25",
+            name, (shape, 0.02), xycoords=("data", "axes fraction"), xytext=(2, 0),
+            textcoords="offset points", fontsize=6, color="0.25", rotation=90, va="bottom",
         )  # fmt: skip
     _name_modules(axis, modules, "shape of the noise")
 
