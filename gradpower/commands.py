@@ -147,6 +147,12 @@ COMMANDS = {
         "Adagrad on powered gradients of test problems, against the convergence theorems",
         "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
     ),
+    "simulate intervention": Command(
+        "simulate.intervention.commands",
+        "intervention",
+        "set the law of the noise and see what a power does, against what the theory says",
+        "gradpower simulate intervention --laws uniform laplace --levels 8 --seeds 8",
+    ),
     "simulate assumptions": Command(
         "simulate.adagrad.problem_assumptions",
         "assumptions",

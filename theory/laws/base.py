@@ -43,6 +43,10 @@ class NoiseLaw(ABC):
         """Draw independent ξ as a float64 array of shape `size`."""
 
     @abstractmethod
+    def quantile(self, chance: Array) -> Array:
+        """ξ at cumulative probabilities in (0, 1): the same uniform numbers couple the noise of different laws."""
+
+    @abstractmethod
     def density(self, noise: Array) -> Array:
         """Density f(ξ)."""
 

@@ -30,6 +30,10 @@ class Uniform(NoiseLaw):
         """Draw ξ."""
         return generator.uniform(-1.0, 1.0, size)
 
+    def quantile(self, chance: Array) -> Array:
+        """2u − 1."""
+        return 2 * chance - 1
+
     def density(self, noise: Array) -> Array:
         """½ on [−1, 1]."""
         return np.where(np.abs(noise) <= 1, 0.5, 0.0)
@@ -74,6 +78,10 @@ class Binary(NoiseLaw):
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""
         return 2.0 * generator.integers(0, 2, size).astype(np.float64) - 1.0
+
+    def quantile(self, chance: Array) -> Array:
+        """The sign of u − ½."""
+        return np.where(chance < 0.5, -1.0, 1.0)
 
     def density(self, noise: Array) -> Array:
         """Raise InputError: two atoms have no density."""

@@ -72,6 +72,10 @@ class Empirical(NoiseLaw):
         """Draw ξ with replacement."""
         return generator.choice(self.samples, size)
 
+    def quantile(self, chance: Array) -> Array:
+        """The sample of this rank."""
+        return np.asarray(self.samples[(chance * self.samples.size).astype(np.int64)])
+
     def density(self, noise: Array) -> Array:
         """Raise InputError: atoms have no density."""
         raise InputError("law", self.name, "a law with a density")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from flint import arb
-from scipy.special import gammainccinv, gammaln
+from scipy.special import gammainccinv, gammaincinv, gammaln
 
 from theory.laws.base import SymmetricDensityLaw
 from theory.numerics.balls import certified
@@ -35,6 +35,12 @@ class GeneralizedNormal(SymmetricDensityLaw):
         """Draw ξ: a random sign times α times a gamma(1/b) variable to the power 1/b."""
         magnitude = generator.standard_gamma(1 / self.shape, size) ** (1 / self.shape)
         return math.exp(self.log_alpha) * magnitude * (2.0 * generator.integers(0, 2, size) - 1.0)
+
+    def quantile(self, chance: Array) -> Array:
+        """±α·G^{1/b} with G the gamma quantile of |2u − 1|; near 1 by the upper tail, which does not round to 0."""
+        lower, upper = np.abs(2 * chance - 1), 2 * np.minimum(chance, 1 - chance)
+        gamma = np.where(lower < 0.5, gammaincinv(1 / self.shape, lower), gammainccinv(1 / self.shape, upper))
+        return np.asarray(np.sign(chance - 0.5) * math.exp(self.log_alpha) * gamma ** (1 / self.shape))
 
     def log_density(self, log_noise: Array) -> Array:
         """`ln f` at ln|ξ|."""

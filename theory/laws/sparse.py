@@ -40,6 +40,11 @@ class Sparse(NoiseLaw):
         sign = np.where(position < self.probability / 2, -self.reach, self.reach)
         return np.where(position < self.probability, sign, 0.0)
 
+    def quantile(self, chance: Array) -> Array:
+        """−1/√Q below Q/2, 1/√Q above 1 − Q/2."""
+        beyond = np.abs(2 * chance - 1) > 1 - self.probability
+        return np.where(beyond, np.sign(chance - 0.5) * self.reach, 0.0)
+
     def density(self, noise: Array) -> Array:
         """Raise InputError: three atoms have no density."""
         raise InputError("law", self.name, "a law with a density")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from flint import arb
-from scipy.special import gammaln
+from scipy.special import gammaln, stdtrit
 
 from theory.laws.base import SymmetricDensityLaw
 from theory.numerics.balls import certified
@@ -40,6 +40,10 @@ class StudentT(SymmetricDensityLaw):
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:
         """Draw ξ."""
         return math.sqrt(self.width_squared / self.degrees) * generator.standard_t(self.degrees, size)
+
+    def quantile(self, chance: Array) -> Array:
+        """Student's quantile, scaled."""
+        return np.asarray(math.sqrt(self.width_squared / self.degrees) * stdtrit(self.degrees, chance))
 
     def log_density(self, log_noise: Array) -> Array:
         """`ln f` at ln|ξ|."""

@@ -48,6 +48,10 @@ class TwoPoint(NoiseLaw):
         """Draw ξ."""
         return np.where(generator.random(size) < self.probability, self.upper, -self.lower)
 
+    def quantile(self, chance: Array) -> Array:
+        """The upper value above 1 − Q."""
+        return np.where(chance > 1 - self.probability, self.upper, -self.lower)
+
     def density(self, noise: Array) -> Array:
         """Raise InputError: two atoms have no density."""
         raise InputError("law", self.name, "a law with a density")

@@ -124,6 +124,18 @@ def test_samples_follow_the_law(name):
         assert abs(sampled.mean() - exact) < 4 * sampled.std() / np.sqrt(size)
 
 
+@pytest.mark.parametrize("name", [*LAWS, "sparse:0.2"])
+def test_quantiles_have_the_moments_of_the_law(name):
+    law = parse_law(name)
+    noise = law.quantile((np.arange(200_000) + 0.5) / 200_000)
+    assert np.all(np.diff(noise) >= 0)
+    for power in (0.5, 1.0, 1.5):
+        for shift in (0.3, 1.0):
+            values = shift + noise
+            expected = law.signed_moment(power, shift, 1.0)
+            assert np.mean(np.sign(values) * np.abs(values) ** power) == pytest.approx(expected, abs=3e-3)
+
+
 @pytest.mark.parametrize("name", ["gaussian", "laplace", "generalized-normal:3", "student-t:5"])
 def test_density_and_score(name):
     law, points = parse_law(name), np.array([-2.3, -0.4, 0.7, 1.9])

@@ -1,0 +1,119 @@
+"""Adam on powered gradients of the small network: its exact gradient plus noise of a chosen law."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulate.intervention.network import COORDINATES, TENSORS, Network
+from theory.laws import NoiseLaw
+from theory.numerics.inputs import Array
+
+_TOGETHER = 16  # copies whose gradients are computed at once: as many as the cache holds
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting of the optimizer.
+
+    Attributes
+    ----------
+    power : float
+        p.
+    level : float
+        σ of every coordinate over the root mean square of its tensor's gradient at the initial weights.
+    rate : float
+        Learning rate η, which falls linearly to 0.
+    """
+
+    power: float
+    level: float
+    rate: float
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """What came of the arms.
+
+    Attributes
+    ----------
+    loss : ndarray, shape (arms, seeds)
+        The exact loss at the last weights.
+    ratio : ndarray, shape (arms,)
+        σ over the root mean square of the exact gradient, averaged over steps and seeds.
+    """
+
+    loss: Array
+    ratio: Array
+
+
+def descend(
+    law: NoiseLaw,
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    steps: int,
+    *,
+    beta1: float = 0.9,
+    beta2: float = 0.95,
+) -> Descent:
+    """Run Adam with ε = 0 on `φ_p(∇F + σ·ξ)` for every arm and seed.
+
+    Arms of one seed have the same initial weights, and their noise is made of the same uniform numbers, as is that of
+    other laws: differences between arms and laws have less noise than their losses.
+
+    Parameters
+    ----------
+    law : NoiseLaw
+        Of ξ, independent in every coordinate and step.
+    arms, seeds : sequences
+        What to run.
+    steps : int
+        How many.
+    beta1, beta2 : float
+        Adam's.
+
+    Examples
+    --------
+    >>> from theory.laws import Uniform
+    >>> found = descend(Uniform(), [Arm(1.0, 1.0, 0.03), Arm(1.2, 1.0, 0.03)], [0, 1], steps=50)
+    >>> found.loss.shape
+    (2, 2)
+    """
+    network = Network(0)
+    generators = [np.random.default_rng([seed, 1]) for seed in seeds]
+    start = np.concatenate([network.start(generator, 1) for generator in generators])
+    power, level, rate = (
+        np.array([getattr(arm, name) for arm in arms])[:, None, None] for name in ("power", "level", "rate")
+    )
+    scale = level * _tensor_rms(network.loss_and_gradient(start)[1])
+    weights = np.repeat(start[None], len(arms), axis=0)
+    first, second = np.zeros((2, *weights.shape))
+    ratio = np.zeros(len(arms))
+    for step in range(steps):
+        chance = np.stack([generator.random(COORDINATES) for generator in generators])
+        gradient = _evaluated(network, weights)[1]
+        rms = np.sqrt((gradient**2).mean(axis=-1))
+        ratio += (np.sqrt((scale**2).mean(axis=-1)) / rms).mean(axis=-1) / steps
+        gradient = gradient + scale * law.quantile(chance)
+        powered = np.sign(gradient) * np.abs(gradient) ** power
+        first = beta1 * first + (1 - beta1) * powered
+        second = beta2 * second + (1 - beta2) * powered**2
+        update = first / (1 - beta1 ** (step + 1)) / np.sqrt(second / (1 - beta2 ** (step + 1)))
+        weights = weights - rate * (1 - step / steps) * update
+    return Descent(_evaluated(network, weights)[0], ratio)
+
+
+def _tensor_rms(gradient: Array) -> Array:
+    """The root mean square of each coordinate's tensor, shape (copies, 442)."""
+    squares = [(gradient[:, TENSORS == k] ** 2).mean(axis=1) for k in range(4)]
+    return np.asarray(np.sqrt(squares)[TENSORS].T)
+
+
+def _evaluated(network: Network, weights: Array) -> tuple[Array, Array]:
+    """F and ∇F at weights of shape (arms, seeds, 442)."""
+    flat = weights.reshape(-1, COORDINATES)
+    parts = [network.loss_and_gradient(flat[i : i + _TOGETHER]) for i in range(0, len(flat), _TOGETHER)]
+    losses, gradients = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return losses.reshape(weights.shape[:2]), gradients.reshape(weights.shape)

@@ -1,0 +1,273 @@
+"""Does a power act like less noise? The noise's law, level and the power are set; everything else is held.
+
+The replacement statement: under strong noise and at tuned rates, Adam on φ_p(g) with noise σ ends where p = 1 does with
+noise σ/q, q = `theory.adam.long_run.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`,
+predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from gradpower.tools.errors import require, whole
+from gradpower.tools.labels import Label
+from gradpower.tools.results import Kind, Provenance
+from simulate.intervention.descent import Arm, descend
+from theory.adam.long_run import PURE_NOISE, long_run_update, noise_equivalent
+from theory.laws import NoiseLaw, parse_law
+from theory.numerics.inputs import Array, positive, power_in_range
+
+_FINE, _COARSE = np.geomspace(0.4, 2.5, 5), np.geomspace(0.003, 0.2, 7)  # rates over a centre, and rates
+_TUNING_SEED = 1000  # and following: of no comparison
+STRONG = 10.0  # mean σ/RMS(∇F) from which noise counts as strong
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is run.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+    """
+
+    laws: tuple[str, ...] = (
+        "uniform",
+        "binary",
+        "gaussian",
+        "laplace",
+        "generalized-normal:0.5",
+        "student-t:4",
+    )
+    """Laws of the noise: symmetric ones, spelled as everywhere."""
+    powers: tuple[float, ...] = (0.6, 0.8, 1.2, 1.5)
+    """Powers that are compared with 1."""
+    levels: tuple[float, ...] = (0.1, 0.5, 2.0, 8.0, 24.0)
+    """σ over the root mean square of the gradient at the initial weights."""
+    seeds: int = 16
+    """Paired seeds; half as many others tune the rates."""
+    steps: int = 1500
+    """Steps of each run."""
+    beta1: float = 0.9
+    """Adam's β1."""
+    beta2: float = 0.95
+    """Adam's β2."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        for law in self.laws:
+            require(parse_law(law).symmetric, "laws", law, "symmetric laws")
+        power_in_range("powers", self.powers)
+        require(1.0 not in self.powers, "powers", 1.0, "other powers than 1, with which they are compared")
+        positive("levels", self.levels)
+        whole("seeds", self.seeds, 4)
+        whole("steps", self.steps, 50)
+
+
+@dataclass(frozen=True)
+class Change:
+    """The loss at a power less that at p = 1, in nats, at one law and level.
+
+    Attributes
+    ----------
+    law, level, power : str, float, float
+        The setting.
+    ratio : float
+        Mean σ/RMS(∇F) of the run at p = 1.
+    equivalent : float
+        q: the power is predicted to act like noise q times smaller.
+    measured, measured_error : float
+        ΔL at tuned rates, mean and standard error over seeds.
+    predicted, predicted_error : float
+        L(1, σ/q) − L(1, σ), likewise.
+    gap_error : float
+        Standard error of measured less predicted, which share their seeds.
+    shared, shared_error : float
+        ΔL at the rate of p = 1.
+    rate, at_edge : float, bool
+        The tuned rate, and whether it lies at an end of its grid.
+    """
+
+    law: str
+    level: float
+    power: float
+    ratio: float
+    equivalent: float
+    measured: float
+    measured_error: float
+    predicted: float
+    predicted_error: float
+    gap_error: float
+    shared: float
+    shared_error: float
+    rate: float
+    at_edge: bool
+
+    @property
+    def strong(self) -> bool:
+        """Whether the noise counts as strong."""
+        return self.ratio >= STRONG
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The changes of one law and level, and ΔL and its prediction seed by seed, shape (powers, seeds)."""
+
+    changes: tuple[Change, ...]
+    measured: tuple[tuple[float, ...], ...]
+    predicted: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Measured changes against predicted ones.
+
+    Attributes
+    ----------
+    slope, low, high : float
+        Of the regression through the origin: 1 if the statement is exact; its mean and 95 % t interval over seeds.
+    chi_square, count : float, int
+        Σ(measured − predicted)²/error² over so many changes.
+    signs : int
+        Changes of the predicted sign.
+    """
+
+    slope: float
+    low: float
+    high: float
+    chi_square: float
+    count: int
+    signs: int
+
+    @property
+    def label(self) -> Label:
+        """By the declared rule: reproduced if the interval of the slope lies within [0.8, 1.2], in part above 0."""
+        if self.low >= 0.8 and self.high <= 1.2:
+            return Label.REPRODUCED
+        return Label.IN_PART if self.low > 0 else Label.NOT_REPRODUCED
+
+
+@dataclass(frozen=True)
+class InterventionResults:
+    """The content of intervention.json."""
+
+    provenance: Provenance[Design]
+    cells: list[Cell]
+
+    def calibration(self, *, strong: bool = True) -> Calibration:
+        """Calibrate over the changes under strong noise, or under weaker noise."""
+        return calibrate([cell for cell in self.cells if cell.changes[0].strong == strong])
+
+
+INTERVENTION = Kind("intervention", InterventionResults, digits=6)
+
+
+def run_cell(law: str, level: float, design: Design) -> Cell:
+    """Tune, run and compare at one law and level."""
+    noise, count = parse_law(law), len(design.powers)
+    equivalents = [noise_equivalent(power, noise, **_betas(design)) for power in design.powers]
+    settings = [(1.0, level), *((1.0, level / q) for q in equivalents), *((p, level) for p in design.powers)]
+    arms, edges = _tuned(noise, settings, design)
+    shared = [Arm(power, level, arms[0].rate) for power in design.powers]
+    found = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
+    predicted, measured, at_shared = np.split(found.loss[1:] - found.loss[0], 3)
+    ours = slice(1 + count, None)
+    changes = tuple(
+        Change(
+            law,
+            level,
+            power,
+            float(found.ratio[0]),
+            q,
+            *_mean_and_error(m),
+            *_mean_and_error(p),
+            _mean_and_error(m - p)[1],
+            *_mean_and_error(s),
+            arm.rate,
+            edge,
+        )
+        for power, q, m, p, s, arm, edge in zip(
+            design.powers, equivalents, measured, predicted, at_shared, arms[ours], edges[ours], strict=True
+        )
+    )
+    return Cell(changes, _rows(measured), _rows(predicted))
+
+
+def calibrate(cells: Sequence[Cell]) -> Calibration:
+    """Regress measured on predicted changes through the origin, weighted by their errors, seed by seed.
+
+    Raises
+    ------
+    InputError
+        If there is no cell.
+    """
+    require(cells, "cells", "none", "one or more")
+    changes = [change for cell in cells for change in cell.changes]
+    measured, predicted = (
+        np.concatenate([np.array(getattr(cell, part)) for cell in cells])
+        for part in ("measured", "predicted")
+    )
+    errors = np.array([change.gap_error for change in changes])
+    mean = predicted.mean(axis=1)
+    # weights and regressor are common to all seeds: the slopes of the seeds are independent
+    slopes = (mean / errors**2) @ measured / ((mean / errors) ** 2).sum()
+    slope, error = _mean_and_error(slopes)
+    margin = float(stdtrit(slopes.size - 1, 0.975)) * error
+    gaps = np.array([change.measured - change.predicted for change in changes])
+    signs = sum(change.measured * change.predicted > 0 for change in changes)
+    chi_square = float(((gaps / errors) ** 2).sum())
+    return Calibration(slope, slope - margin, slope + margin, chi_square, len(changes), signs)
+
+
+def _betas(design: Design) -> dict[str, float]:
+    return {"beta1": design.beta1, "beta2": design.beta2}
+
+
+def _rows(values: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in values.tolist())
+
+
+def _mean_and_error(values: Array) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def _tuned(
+    law: NoiseLaw, settings: Sequence[tuple[float, float]], design: Design
+) -> tuple[list[Arm], list[bool]]:
+    """The arms of these powers and levels at tuned rates, and which of them lie at an end of the grid.
+
+    The first setting is p = 1; theory says where about the others' best rates are.
+    """
+    seeds = range(_TUNING_SEED, _TUNING_SEED + design.seeds // 2)
+    level = settings[0][1]
+    coarse = [Arm(1.0, level, rate) for rate in _COARSE.tolist()]
+    first = descend(law, coarse, seeds, design.steps, **_betas(design)).loss.mean(axis=1)
+    centre = float(_COARSE[np.nanargmin(first)])
+    grids = [centre * _rate_shift(law, power, design) * level / own * _FINE for power, own in settings]
+    arms = [
+        Arm(*setting, rate) for setting, grid in zip(settings, grids, strict=True) for rate in grid.tolist()
+    ]
+    losses = descend(law, arms, seeds, design.steps, **_betas(design)).loss.mean(axis=1)
+    rows = losses.reshape(len(grids), -1)
+    best, edges = zip(*(_best_rate(grid, row) for grid, row in zip(grids, rows, strict=True)), strict=True)
+    return [Arm(*setting, rate) for setting, rate in zip(settings, best, strict=True)], list(edges)
+
+
+def _rate_shift(law: NoiseLaw, power: float, design: Design) -> float:
+    """How much larger the best rate of a power is than that of p = 1 by theory: E u/LRV over its value at 1."""
+    ours, theirs = (long_run_update(p, PURE_NOISE, 1.0, law, **_betas(design)) for p in (power, 1.0))
+    return ours.drift / ours.variance / (theirs.drift / theirs.variance)
+
+
+def _best_rate(rates: Array, losses: Array) -> tuple[float, bool]:
+    """The minimiser of the parabola in ln η through the three points around the best; or the end of the grid."""
+    best = int(np.nanargmin(losses))
+    if best in (0, len(rates) - 1):
+        return float(rates[best]), True
+    a, b, _ = np.polyfit(np.log(rates[best - 1 : best + 2]), losses[best - 1 : best + 2], 2)
+    return float(np.exp(-b / (2 * a))), False
