@@ -63,6 +63,12 @@ FIGURES = {
     "7": _adam("figure7", "Figure 7: the mean update against the power", "trials", "seed"),
     "drift-to-rms": _adam("drift_to_rms", "Figure 7 with drift/RMS, which leaves size aside"),
     "phase-diagram": _adam("phase_diagram", "the best power by noise ratio, noise law and ε"),
+    "intervention": Entry(
+        "figures.adam.intervention",
+        "what a power changes against what the theory predicts, by the law of the noise",
+        sources="an intervention.json",
+        default="intervention/intervention.json",
+    ),
     "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=("law",)),
     "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
     "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),

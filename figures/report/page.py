@@ -10,14 +10,17 @@ from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
 from figures.report.batch_size import batch_size_section
 from figures.report.convergence import convergence_section
+from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.results import find_result
+from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
 
-PARTS = "batch_size/pocket"  # of the study of batch sizes, in results
+# In results: the parts of the study of batch sizes, and the intervention.
+PARTS, CHOSEN_NOISE = "batch_size/pocket", "intervention/intervention.json"
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,22 @@ class Findings:
     convergence: ConvergenceResults | None = None
     step_time: StepCost | None = None
     batch_size: BatchSizeStudy | None = None
+    intervention: InterventionResults | None = None
 
 
 def read_findings(folder: Path) -> Findings | None:
     """Return what lies in a folder or else in the checkout's results; None without the theory's."""
     theory, parts = THEORY.find(folder), find_result(PARTS, folder)
+    chosen_noise = find_result(CHOSEN_NOISE, folder)
     if theory is None:
         return None
-    batch_size = read_batch_size(parts) if parts else None
-    return Findings(theory, CONVERGENCE.find(folder), STEP_COST.find(folder), batch_size)
+    return Findings(
+        theory,
+        CONVERGENCE.find(folder),
+        STEP_COST.find(folder),
+        read_batch_size(parts) if parts else None,
+        INTERVENTION.read(chosen_noise) if chosen_noise else None,
+    )
 
 
 def page(found: Findings) -> str:
@@ -49,6 +59,7 @@ def page(found: Findings) -> str:
         convergence_section(found.convergence),
         step_time_section(found.step_time),
         batch_size_section(found.batch_size),
+        intervention_section(found.intervention),
         render("claims", claims=theory.claims, failing=failing),
         models_section(),
         render("not_attempted"),

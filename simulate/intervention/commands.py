@@ -24,7 +24,7 @@ from simulate.intervention.study import INTERVENTION, Calibration, Cell, Design,
 
 DesignFlags = Annotated[Design, tyro.conf.arg(name="")]
 _USUAL = Design()
-_FOLDER = Path("reproduction")
+_FOLDER = Path("reproduction/intervention")
 
 
 def intervention(

@@ -107,7 +107,7 @@ def descend(
 
 def _tensor_rms(gradient: Array) -> Array:
     """The root mean square of each coordinate's tensor, shape (copies, 442)."""
-    squares = [(gradient[:, TENSORS == k] ** 2).mean(axis=1) for k in range(4)]
+    squares = [(gradient[:, k == TENSORS] ** 2).mean(axis=1) for k in range(4)]
     return np.asarray(np.sqrt(squares)[TENSORS].T)
 
 

@@ -1,0 +1,82 @@
+"""What a power changes against what the theory predicts, for noise of chosen laws.
+
+Each mark is a law, a level of the noise and a power: the loss less that of p = 1 at tuned rates, measured, against the
+loss that p = 1 has at the noise level that the power is predicted to act like. Bars are standard errors over seeds. On
+the diagonal the prediction, which has no free parameter, is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from figures.style import Row, house_style, law_style, legend, letter, new_figure, single
+from simulate.intervention.study import INTERVENTION, STRONG, Change, InterventionResults
+
+FILE = "intervention"
+_UNIT = 1e3  # losses are drawn in 1e-3 nats
+
+
+def read(sources: Sequence[Path]) -> InterventionResults:
+    """Return the content of an intervention.json, or of the one in a folder."""
+    return INTERVENTION.read(single(sources))
+
+
+def rows(results: InterventionResults) -> list[Row]:
+    """Return a row for every mark."""
+    return [asdict(change) | {"strong": change.strong} for change in _changes(results)]
+
+
+def _changes(results: InterventionResults) -> list[Change]:
+    return [change for cell in results.cells for change in cell.changes]
+
+
+def draw(results: InterventionResults) -> Figure:
+    """Draw strong noise and weaker noise side by side."""
+    laws = list(dict.fromkeys(change.law for change in _changes(results)))
+    styles = {
+        law: law_style(index) | {"linestyle": "none", "markersize": 4} for index, law in enumerate(laws)
+    }
+    with house_style():
+        figure, grid = new_figure(1, 2, height=3.3)
+        for axis, strong in zip(grid.flat, (True, False), strict=True):
+            own = [change for change in _changes(results) if change.strong == strong]
+            _draw_changes(axis, own, styles)
+            sign = "≥" if strong else "<"
+            axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}")
+        grid[0, 0].set_ylabel("measured ΔL (1e-3 nats)")
+        letter(list(grid.flat))
+        legend(figure, "upper", styles)
+    return figure
+
+
+def _draw_changes(axis: Axes, changes: Sequence[Change], styles: dict[str, dict[str, Any]]) -> None:
+    for change in changes:
+        axis.errorbar(
+            _UNIT * change.predicted,
+            _UNIT * change.measured,
+            xerr=_UNIT * change.predicted_error,
+            yerr=_UNIT * change.measured_error,
+            elinewidth=0.8,
+            **styles[change.law],
+        )
+    ends = [_UNIT * value for change in changes for value in (change.measured, change.predicted)]
+    reach = 1.15 * max(map(abs, ends), default=1.0)
+    # linear about 0, so that small effects are seen beside large ones
+    axis.set_xscale("symlog", linthresh=5)
+    axis.set_yscale("symlog", linthresh=5)
+    line = np.linspace(-reach, reach, 401)
+    axis.plot(line, line, color="black", linewidth=0.8, zorder=0)
+    axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+    axis.axvline(0, color="0.7", linewidth=0.6, zorder=0)
+    ticks = [sign * tick for sign in (-1, 1) for tick in (2, 5, 20, 100, 500) if tick < reach]
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_ticks(sorted([0, *ticks]), labels=[f"{tick:g}" for tick in sorted([0, *ticks])])
+        side.set_ticks([], minor=True)
+    axis.set(xlabel="predicted ΔL (1e-3 nats)", xlim=(-reach, reach), ylim=(-reach, reach))
