@@ -21,6 +21,7 @@ from theory.claims.beyond import (
     exact_update,
     finite_beta,
     mean_map,
+    noise_equivalent,
     noise_shape,
     powered_noise,
     relative_noise,
@@ -29,7 +30,16 @@ from theory.claims.beyond import (
 )
 from theory.claims.claim import Claim, claims_in
 
-_BEFORE = [proposition_4_2, proposition_4_3, figure_7, finite_beta, appendix_b1, noise_shape, tails]
+_BEFORE = [
+    proposition_4_2,
+    proposition_4_3,
+    figure_7,
+    finite_beta,
+    appendix_b1,
+    noise_shape,
+    tails,
+    noise_equivalent,
+]
 _BEFORE += [every_noise_level, damping, exact_update, lemma_c_2, lemma_c_1]
 _AFTER = [assumption_4_6, assumption_4_9, relative_noise, second_moment, mean_map, powered_noise]
 
