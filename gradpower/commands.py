@@ -61,10 +61,10 @@ COMMANDS = {
         "experiments.sweeps.commands",
         "status",
         "where the arms of a study are",
-        "gradpower status example --watch",
+        "gradpower status example",
     ),
     "analyse": Command(
-        "experiments.sweeps.analyse_command",
+        "experiments.sweeps.commands",
         "analyse",
         "judge a study by its declared rule: which powers are better, and how the best one moves",
         "gradpower analyse runs/example",

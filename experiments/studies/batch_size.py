@@ -17,7 +17,7 @@ import numpy as np
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, paired_difference, slopes, tune
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import analyse
-from experiments.sweeps.results import ArmResult, read_outcome
+from experiments.sweeps.results import ArmResult, read_summary
 from experiments.sweeps.study import RATE, Study
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.labels import Label
@@ -146,19 +146,20 @@ def read_batch_size(folder: Path) -> BatchSizeStudy:
     for part in (*_PARTS, "noise"):
         allowed = f"one with {part}.json in it, as results/batch_size/pocket"
         require((folder / f"{part}.json").is_file(), "folder", folder, allowed)
-    outcomes = {part: read_outcome(folder / f"{part}.json") for part in _PARTS}
-    parts = {part: results for part, (_, results) in outcomes.items()}
-    for part, (study, results) in outcomes.items():
+    summaries = {part: read_summary(folder / f"{part}.json") for part in _PARTS}
+    studies = {part: summary.study for part, summary in summaries.items()}
+    parts = {part: summary.arms for part, summary in summaries.items()}
+    for part, study in studies.items():
         name = "-".join(["batch-size", *([] if part == "main" else [part]), "pocket"])
-        completed = {result.fingerprint for result in results if result.loss is not None}
+        completed = {result.fingerprint for result in parts[part] if result.loss is not None}
         whole = {arm.fingerprint for arm in study.arms()} <= completed
         allowed = f"the study {name} with all its arms completed"
         require(study.name == name and whole, "folder", folder / f"{part}.json", allowed)
-    as_run, one_rate = (_by_batch(*outcomes[part]) for part in ("main", "one-rate"))
-    tuned = analyse(*outcomes["tuned"])
+    as_run, one_rate = (_by_batch(studies[part], parts[part]) for part in ("main", "one-rate"))
+    tuned = analyse(studies["tuned"], parts["tuned"])
     return BatchSizeStudy(
         verdict(as_run, one_rate),
-        outcomes["main"][0],
+        studies["main"],
         as_run,
         one_rate,
         _rate_averaged(parts["tuned"], _batches(as_run)[0]),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from experiments.statistics import SeedMean, Tuned
 from experiments.sweeps.groups import Setting, Settings
-from experiments.sweeps.rule import Rule
+from experiments.sweeps.study import Rule
 from gradpower.tools.files import write_file
 from gradpower.tools.terminal import jsonable
 
@@ -23,41 +23,27 @@ Movement = Literal["falls", "rises", "not shown", "not tested"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A value against the baseline, over the seeds that have both.
-
-    Attributes
-    ----------
-    value : float
-        The value.
-    seeds : tuple of int
-        The seeds.
-    diverged, baseline_diverged : int
-        In how many of them a run diverged: then nothing is tested.
-    same_rates : bool
-        Whether both were tuned over the same rates; if not, nothing is tested.
-    differences : tuple of float
-        Loss less the baseline's by seed, if tested.
-    difference : SeedMean or None
-        Their mean, interval and p-value.
-    adjusted, equivalence : float or None
-        p-values of a difference, and of a difference below the smallest effect, adjusted for the study's family.
-    detectable : float or None
-        The difference that would be found with probability 0.8 at the level that the correction leaves to one.
-    decision : str
-        What the rule says; "unstable" with a diverged run.
-    """
+    """A value against the baseline, over the seeds that have both."""
 
     value: float
     seeds: tuple[int, ...]
     diverged: int
+    """In how many of the seeds the run diverged: if in any, nothing is tested."""
     baseline_diverged: int
     same_rates: bool
+    """Whether both were tuned over the same rates; if not, nothing is tested."""
     differences: tuple[float, ...] = ()
+    """Loss less the baseline's by seed, if tested …"""
     difference: SeedMean | None = None
+    """… and their mean, interval and p-value."""
     adjusted: float | None = None
+    """p-value of a difference, adjusted for the study's family …"""
     equivalence: float | None = None
+    """… and of a difference below the smallest effect."""
     detectable: float | None = None
+    """The difference that would be found with probability 0.8 at the level that the correction leaves to one."""
     decision: Decision = "undecided"
+    """What the rule says; "unstable" with a diverged run."""
 
 
 @dataclass(frozen=True)
@@ -74,36 +60,23 @@ class Value:
 
 @dataclass(frozen=True)
 class Group:
-    """What is compared all else equal, or at tuned rates.
-
-    Attributes
-    ----------
-    within : number, str, bool or None
-        Value of the rule's `within` field.
-    others : mapping
-        Values of the fields that the rule does not name, where they vary freely.
-    values : tuple of Value
-        Every value's losses.
-    comparisons : tuple of Comparison
-        Every other value against the baseline.
-    best : float or None
-        The value with the lowest mean loss, over the seeds that have all.
-    best_at_edge : bool
-        It is the first or last: the optimum may lie beyond.
-    baseline_spread : float or None
-        Standard deviation of the baseline's loss over seeds.
-    slope : SeedMean or None
-        dL/d ln x at the baseline, of each seed's parabola in ln x; None for fewer than three values, or one <= 0.
-    """
+    """What is compared all else equal, or at tuned rates."""
 
     within: Setting
+    """Value of the rule's `within` field."""
     others: Settings
+    """Values of the fields that the rule does not name, where they vary freely."""
     values: tuple[Value, ...]
     comparisons: tuple[Comparison, ...]
+    """Every other value against the baseline."""
     best: float | None
+    """The value with the lowest mean loss, over the seeds that have all."""
     best_at_edge: bool
+    """It is the first or last: the optimum may lie beyond."""
     baseline_spread: float | None
+    """Standard deviation of the baseline's loss over seeds."""
     slope: SeedMean | None
+    """dL/d ln x at the baseline, of each seed's parabola in ln x; None for fewer than three values, or one <= 0."""
 
 
 @dataclass(frozen=True)

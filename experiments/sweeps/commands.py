@@ -1,32 +1,32 @@
-"""The commands `gradpower sweep` and `gradpower status`."""
+"""The commands `gradpower sweep`, `gradpower status` and `gradpower analyse`."""
 
 from __future__ import annotations
 
 import json as json_module
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.live import Live
 
-from experiments.sweeps.arms import ENDED, ArmState, Board
+from experiments.sweeps.arms import ArmState
 from experiments.sweeps.display import Display, counted, dry_view, seconds_left, status_view
-from experiments.sweeps.engine import Options, check_study, run_sweep
-from experiments.sweeps.folder import default_folder, read_additions, read_folder
-from experiments.sweeps.results import known_results, read_results, write_summary
-from experiments.sweeps.studies import chosen_study
-from experiments.sweeps.study import Study
+from experiments.sweeps.engine import Options, run_sweep
+from experiments.sweeps.results import Known, Summary, read_known
+from experiments.sweeps.store import Store, read_outcome
+from experiments.sweeps.studies import RUNS, chosen_study, study_folder
 from experiments.training.commands import ExecutionFlags, Flag, require_torch
 from experiments.training.execution import Execution
-from gradpower.tools.errors import InputError, require, whole
+from gradpower.tools.errors import require, whole
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
-from gradpower.tools.terminal import jsonable
+from gradpower.tools.terminal import jsonable, tell
+
+if TYPE_CHECKING:
+    from experiments.sweeps.analysis import Analysis
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
@@ -72,104 +72,106 @@ def sweep(
     $ gradpower sweep example --workers 2
     """
     chosen = chosen_study(study)
-    folder = output or default_folder(chosen)
     require_torch()
+    store = Store(output or RUNS / chosen.name, chosen, options.retries)
+    store.check(whole=known is None)
+    require(
+        not (known and execution.snapshots), "known", known, "none with --snapshots: a summary has no weights"
+    )
+    reused = None if known is None else read_known(chosen, known)
     if dry_run:
-        _dry_run(chosen, folder, execution, options, known, json)
+        _dry_run(store, reused, json)
         return 0
-    return _sweep(chosen, folder, execution, options, known, json)
-
-
-def _sweep(
-    study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
-) -> int:
-    with Display() as shown:
-        ended = run_sweep(study, folder, execution, options, shown, known)
+    with Display() as display:
+        ended = run_sweep(store, execution, options, display, reused)
     # What is judged is what the folder says: another sweep may have added to the study meanwhile.
-    study = read_folder(folder) or study
-    states = Board(folder, study, options.retries).states()
+    store = Store(store.folder, retries=options.retries)
+    return _conclude(store, ended, json)
+
+
+def _conclude(store: Store, ended: str, json: bool) -> int:
+    """Say where all arms are, write the summary, judge the study if the sweep was not stopped; return the exit code."""
+    states, summary = store.states(), store.outcome()
     print(counted(states), file=sys.stderr)
-    failed = [state for state in states if state.state == "failed"]
+    written = store.write_summary(summary)
     if ended == "stopped":
-        written = write_summary(folder, study)
         if json:
-            _print_json(study, folder, states, ended=ended)
-        print(f"wrote {written}", file=sys.stderr)
+            _print_json(store, [asdict(state) for state in states], ended=ended)
+        tell([written], file=sys.stderr)
         print("stopped, and saved: the same command goes on", file=sys.stderr)
         return STOPPED
-    _conclude(study, folder, states, json)
+    analysis, paths, _ = _judge(summary, store.folder, "sweep", json)
+    if json:
+        _print_json(store, [asdict(state) for state in states], ended=ended, analysis=asdict(analysis))
+    tell([written, *paths], file=sys.stderr if json else sys.stdout)
+    return _lost(states)
+
+
+def _lost(states: Sequence[ArmState]) -> int:
+    """Say which arms came to nothing, and what can be done; return the exit code."""
+    failed = [state.failures for state in states if state.state == "failed"]
+    damaged = [state for state in states if state.state == "damaged"]
     if failed:
-        raised = max(state.failures for state in failed)
-        hint = f"to try them again: --retries {raised} or more"
+        hint = f"to try them again: --retries {max(failed)} or more"
         print(f"{len(failed)} arms failed, see attempts.jsonl in their folders; {hint}", file=sys.stderr)
-    return 1 if failed else 0
+    for state in damaged:
+        print(f"{state.error}; without the file, the arm is run again", file=sys.stderr)
+    return 1 if failed or damaged else 0
 
 
-def _conclude(study: Study, folder: Path, states: Sequence[ArmState], json: bool) -> None:
-    """Analyse what came of all arms, write it and the summary, and print it."""
+def _judge(
+    summary: Summary, folder: Path | None, command: str, json: bool
+) -> tuple[Analysis, list[Path], str]:
+    """Judge a study, write analysis.json if there is a folder, and print its tables; return it, its path and text."""
     from experiments.sweeps.analysis import write_analysis
     from experiments.sweeps.analysis_tables import tables, verdict_line
-    from experiments.sweeps.judge import analyse
+    from experiments.sweeps.judge import judged
 
-    summary = write_summary(folder, study)
-    late = [row["added"] for row in read_additions(folder) if row["finished"]]
-    analysis = analyse(study, read_results(folder, study), added_late=late)
-    origin = provenance(f"gradpower sweep {study.name}", _content(study, folder))
-    paths = [summary, *write_analysis(folder, analysis, origin)[0]]
-    if json:
-        _print_json(study, folder, states, ended="done", analysis=asdict(analysis))
-    else:
+    analysis, study = judged(summary), summary.study
+    config = {"study": study.name, "fingerprint": study.fingerprint}
+    written, text = write_analysis(folder, analysis, provenance(f"gradpower {command} {study.name}", config))
+    if not json:
         print(verdict_line(analysis))
         for table in tables(analysis):
             Console().print(table)
-    for path in paths:
-        print(f"wrote {path}", file=sys.stderr if json else sys.stdout)
+    return analysis, written, text
 
 
-def _dry_run(
-    study: Study, folder: Path, execution: Execution, options: Options, known: Path | None, json: bool
-) -> None:
+def _dry_run(store: Store, known: Known | None, json: bool) -> None:
     from experiments.corpora import require_text
 
-    require_folder(folder)
-    for data in {arm.recipe.data: None for arm in study.arms()}:
+    for data in {arm.recipe.data: None for arm in store.arms}:
         require_text(data)
-    check_study(study, folder, execution, known)
-    board = Board(folder, study, options.retries)
-    states = board.states()
+    states = store.states()
     if known is not None:
-        done = {arm.fingerprint for arm, _, _ in known_results(study, known)}
+        done = {arm.fingerprint for arm, _, _ in known.rows}
         states = [
             replace(state, state="completed")
             if state.state == "open" and state.fingerprint in done
             else state
             for state in states
         ]
-        print(f"{len(done)} of these arms are in {known}, if their text is the same", file=sys.stderr)
-    seconds = seconds_left(board.arms, states)
-    if not json:
-        Console().print(dry_view(study, states, seconds))
-        return
-    rows = [asdict(state) | {"seconds_left": left} for state, left in zip(states, seconds, strict=True)]
-    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows})))
+        print(f"{len(done)} of these arms are in {known.path}, if their text is the same", file=sys.stderr)
+    seconds = seconds_left(store.arms, states)
+    if json:
+        rows = [asdict(state) | {"seconds_left": left} for state, left in zip(states, seconds, strict=True)]
+        _print_json(store, rows)
+    else:
+        Console().print(dry_view(store.study, states, seconds))
 
 
-def _content(study: Study, folder: Path) -> dict[str, Any]:
-    return {"study": study.name, "fingerprint": study.fingerprint, "folder": str(folder)}
+def _print_json(store: Store, arms: Sequence[dict[str, Any]], **more: Any) -> None:
+    study = store.study
+    content = {
+        "study": study.name,
+        "fingerprint": study.fingerprint,
+        "folder": str(store.folder),
+        "arms": arms,
+    }
+    print(json_module.dumps(jsonable(content | more), allow_nan=False))
 
 
-def _print_json(study: Study, folder: Path, states: Sequence[ArmState], **more: Any) -> None:
-    rows = [asdict(state) for state in states]
-    print(json_module.dumps(jsonable(_content(study, folder) | {"arms": rows} | more), allow_nan=False))
-
-
-def status(
-    study: StudyWord,
-    output: Path | None = None,
-    retries: int = 2,
-    watch: Flag = False,
-    json: Flag = False,
-) -> int:
+def status(study: StudyWord, output: Path | None = None, retries: int = 2, json: Flag = False) -> int:
     """Show where the arms of a study are.
 
     Parameters
@@ -180,52 +182,49 @@ def status(
         Folder of the study; runs/NAME if not given.
     retries
         As given to `gradpower sweep`: an arm with more failures than that has failed.
-    watch
-        Go on showing it until all arms are done, or Ctrl-C.
     json
         Print one JSON object instead of a table.
 
     Examples
     --------
-    $ gradpower status example --watch
+    $ gradpower status example
     """
     whole("retries", retries, minimum=0)
-    require(not (watch and json), "json", "with --watch", "one of --watch and --json")
-    begun, folder = _begun_study(study, output)
-    board = Board(folder, begun, retries)
-    if watch:
-        _watch(board, begun)
-    elif json:
-        _print_json(begun, folder, board.states())
+    store = Store(output or study_folder(study), retries=retries)
+    states = store.states()
+    if json:
+        _print_json(store, [asdict(state) for state in states])
     else:
-        Console().print(status_view(begun, board.states()))
+        Console().print(status_view(store.study, states))
     return 0
 
 
-def _begun_study(word: str, output: Path | None) -> tuple[Study, Path]:
-    """Return the study that a word names as it is in its folder, and the folder."""
-    # A folder, or the name of a study that was once read from a file.
-    near = (Path(word), Path("runs") / word)
-    begun = next((path for path in near if (path / "study.json").exists()), None)
-    try:
-        folder = output or begun or default_folder(chosen_study(word))
-    except InputError as error:
-        if error.argument != "study":
-            raise
-        raise InputError(
-            error.argument, error.value, f"{error.allowed}, or a folder with study.json"
-        ) from None
-    study = read_folder(folder)
-    if study is None:
-        raise InputError("study", word, f"one with a folder: there is no {folder / 'study.json'} yet")
-    return study, folder
+def analyse(study: StudyWord, output: Path | None = None, json: Flag = False) -> None:
+    """Judge a study by its declared rule: comparisons with the baseline, slopes there, and how the best moves.
 
+    Prints one line with the label and its numbers, tables, and the command that draws them. Missing arms are left out
+    in pairs. Writes analysis.json into the study's folder.
 
-def _watch(board: Board, study: Study) -> None:
-    with Live(console=Console(), auto_refresh=False) as live:
-        while True:
-            states = board.states()
-            live.update(status_view(study, states), refresh=True)
-            if all(state.state in ENDED for state in states):
-                return
-            time.sleep(1.0)
+    Parameters
+    ----------
+    study
+        Name of a study, its .toml file, its folder, or its summary.json.
+    output
+        Folder for analysis.json; that of the study if not given. Of a summary.json none is written then.
+    json
+        Print the analysis as one JSON object instead of tables.
+
+    Examples
+    --------
+    $ gradpower analyse runs/example
+    """
+    source = study_folder(study)
+    folder = output or (source if source.is_dir() else None)
+    if folder is not None:
+        require_folder(folder)
+    _, written, text = _judge(read_outcome(source), folder, "analyse", json)
+    if json:
+        print(text, end="")
+    out = sys.stderr if json else sys.stdout
+    tell(written, file=out)
+    print(f"to draw it: gradpower figure sweep-losses {source}", file=out)

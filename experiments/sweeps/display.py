@@ -11,13 +11,13 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweeps.arms import ENDED, ArmState
+from experiments.sweeps.arms import DONE, ENDED, STATES, ArmState
+from experiments.sweeps.leases import LIMIT
 from experiments.sweeps.study import Arm, Study
 from experiments.training.reporting import LiveReporter
 from gradpower.tools.terminal import result_table
 
-DONE = ("completed", "diverged")
-STATES = ("open", "running", "paused", "completed", "diverged", "failed")
+Point = tuple[Mapping[str, Any], dict[int, ArmState]]
 
 
 def short(name: str) -> str:
@@ -49,15 +49,6 @@ def duration(seconds: float | None) -> str:
     return f"{whole / 86400 / 365.25:.3g} years"
 
 
-def short_values(values: Mapping[str, Any]) -> str:
-    """Return the values of an arm in one line, without the sections of the fields.
-
-    >>> short_values({"optimizer.power": 1.2, "training.batch_size": 8})
-    'power=1.2 batch_size=8'
-    """
-    return " ".join(f"{name.partition('.')[2]}={value}" for name, value in values.items())
-
-
 def counted(states: Sequence[ArmState]) -> str:
     """Return how many arms are in which state, in one line."""
     names = [state.state for state in states]
@@ -66,25 +57,36 @@ def counted(states: Sequence[ArmState]) -> str:
 
 
 def status_view(study: Study, states: Sequence[ArmState]) -> Group:
-    """Return what `gradpower status` shows: every arm, a column a seed, and those that run now."""
-    rows = _points(study, states)
-    columns = {name: [values[name] for values, _ in rows] for name in _names(study)}
-    table = result_table(
-        f"Study {study.name}",
-        {short(name): cells for name, cells in columns.items()}
-        | {f"seed {seed}": [_cell(arms.get(seed)) for _, arms in rows] for seed in study.seeds},
-    )
+    """Return what `gradpower status` shows: every arm, a column a seed, those that run now, and what is damaged."""
+    points = _points(states)
+    seeds = {f"seed {seed}": [_cell(arms.get(seed)) for _, arms in points] for seed in study.seeds}
+    columns = _columns(study, [values for values, _ in points])
+    tables = [result_table(f"Study {study.name}", columns | seeds)]
     running = [state for state in states if state.state == "running"]
-    tables = [table, *([_running_table(study, running)] if running else [])]
-    legend = "Validation loss in nats a token where done; % of the steps, in brackets if paused."
+    if running:
+        tables.append(_running_table(study, running))
+    for table in tables:
+        for column in table.columns:
+            column.no_wrap = True
     failures = sum(state.failures for state in states)
-    lines = [legend, counted(states), *([f"{failures} failed attempts: attempts.jsonl"] if failures else [])]
-    return Group(*map(_unwrapped, tables), *map(Text, lines))
+    lines = [
+        "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
+        counted(states),
+        *([f"{failures} failed attempts: attempts.jsonl"] if failures else []),
+        *(
+            f"{_name(state)}: the worker, {state.holder}, is suspended"
+            for state in running
+            if (state.heartbeat or 0.0) > LIMIT
+        ),
+        *(str(state.error) for state in states if state.state == "damaged"),
+    ]
+    return Group(*tables, *map(Text, lines))
 
 
-def _names(study: Study) -> list[str]:
+def _columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
-    return [name for axis in study.axes for name in _telling(axis)]
+    names = [name for axis in study.axes for name in _telling(axis)]
+    return {short(name): [values[name] for values in rows] for name in names}
 
 
 def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
@@ -95,9 +97,9 @@ def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
     return [first, *distinct[:1]]
 
 
-def _points(study: Study, states: Sequence[ArmState]) -> list[tuple[Mapping[str, Any], dict[int, ArmState]]]:
+def _points(states: Sequence[ArmState]) -> list[Point]:
     """Return the combinations of values, each with its arms by seed, in the study's order."""
-    points: dict[tuple[Any, ...], tuple[Mapping[str, Any], dict[int, ArmState]]] = {}
+    points: dict[tuple[Any, ...], Point] = {}
     for state in states:
         key = tuple(sorted(state.values.items()))
         points.setdefault(key, (state.values, {}))[1][state.seed] = state
@@ -107,7 +109,7 @@ def _points(study: Study, states: Sequence[ArmState]) -> list[tuple[Mapping[str,
 def _cell(state: ArmState | None) -> str:
     if state is None or state.state == "open":
         return "–"
-    if state.state in ("diverged", "failed"):
+    if state.state in ("diverged", "failed", "damaged"):
         return state.state
     if state.state == "completed":
         return _number(state.validation_loss, ".4f")
@@ -116,25 +118,15 @@ def _cell(state: ArmState | None) -> str:
 
 
 def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
-    columns = {short(name): [state.values[name] for state in states] for name in _names(study)}
-    return result_table(
-        "Running",
-        columns
-        | {
-            "seed": [state.seed for state in states],
-            "step": [f"{state.step}/{state.steps}" for state in states],
-            "loss": [_number(state.loss, ".3f") for state in states],
-            "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
-            "beat": ["" if state.heartbeat is None else f"{state.heartbeat:.0f} s" for state in states],
-            "left": [duration(state.eta) for state in states],
-        },
-    )
-
-
-def _unwrapped(table: Table) -> Table:
-    for column in table.columns:
-        column.no_wrap = True
-    return table
+    columns: dict[str, list[Any]] = {
+        "seed": [state.seed for state in states],
+        "step": [f"{state.step}/{state.steps}" for state in states],
+        "loss": [_number(state.loss, ".3f") for state in states],
+        "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+        "beat": [f"{state.heartbeat:.0f} s" for state in states],
+        "left": [duration(state.eta) for state in states],
+    }
+    return result_table("Running", _columns(study, [state.values for state in states]) | columns)
 
 
 def _number(value: float | None, form: str) -> str:
@@ -144,53 +136,41 @@ def _number(value: float | None, form: str) -> str:
 def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[float | None]:
     """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
 
-    Parameters
-    ----------
-    arms, states : sequences
-        The arms and where they are, in the same order.
+    Arms and states are in the same order.
     """
     speeds: dict[Any, list[float]] = {}
-    pairs = list(zip(arms, states, strict=True))
-    for arm, state in pairs:
+    rows = [
+        ((arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision), arm, state)
+        for arm, state in zip(arms, states, strict=True)
+    ]
+    for kind, _, state in rows:
         if state.state in DONE and state.tokens_per_second:
-            speeds.setdefault(_kind(arm), []).append(state.tokens_per_second)
+            speeds.setdefault(kind, []).append(state.tokens_per_second)
     return [
         0.0
         if state.state in DONE
-        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[_kind(arm)])
-        if _kind(arm) in speeds
+        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[kind])
+        if kind in speeds
         else None
-        for arm, state in pairs
+        for kind, arm, state in rows
     ]
-
-
-def _kind(arm: Arm) -> Any:
-    return arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision
 
 
 def dry_view(study: Study, states: Sequence[ArmState], seconds: Sequence[float | None]) -> Group:
-    """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds.
-
-    Parameters
-    ----------
-    study, states, seconds
-        What is to be run, where it is, and what it needs, see `seconds_left`.
-    """
+    """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds, and what it needs."""
     left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
-    rows = _points(study, states)
-    columns: dict[str, list[Any]] = {
-        short(name): [values[name] for values, _ in rows] for name in _names(study)
+    points = _points(states)
+    columns = _columns(study, [values for values, _ in points]) | {
+        "arms": [len(arms) for _, arms in points],
+        "done": [sum(arm.state in DONE for arm in arms.values()) for _, arms in points],
+        "time left": [
+            duration(sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) or None) for _, arms in points
+        ],
     }
-    columns["arms"] = [len(arms) for _, arms in rows]
-    columns["done"] = [sum(arm.state in DONE for arm in arms.values()) for _, arms in rows]
-    columns["time left"] = [
-        duration(sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) or None) for _, arms in rows
-    ]
     lines = [counted(states)]
     if None not in left.values():
-        lines.append(
-            f"{duration(sum(filter(None, left.values())))} one by one, at the speed of finished arms"
-        )
+        total = duration(sum(filter(None, left.values())))
+        lines.append(f"{total} one by one, at the speed of finished arms")
     return Group(result_table(f"Study {study.name}", columns), *map(Text, lines))
 
 
@@ -216,6 +196,11 @@ class Display(LiveReporter):
         super().__init__(self.stderr)
         self._ended: set[str] | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether stderr has gone away."""
+        return self.stderr.lost
+
     def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
         """Show each arm that has ended since the last call, and where all of them are."""
         ended = {state.fingerprint: state for state in states if state.state in ENDED}
@@ -237,5 +222,11 @@ def _ending(state: ArmState) -> str:
         "completed": f"validation loss {state.validation_loss or 0.0:.4f}",
         "diverged": f"the loss was no longer finite at step {state.step}",
         "failed": f"{state.failures} failed attempts; the last: {state.error}",
+        "damaged": state.error,
     }[state.state]
-    return f"{state.state}: {short_values(state.values)} seed={state.seed}: {ending}"
+    return f"{state.state}: {_name(state)}: {ending}"
+
+
+def _name(state: ArmState) -> str:
+    values = " ".join(f"{name.partition('.')[2]}={value}" for name, value in state.values.items())
+    return f"{values} seed={state.seed}"

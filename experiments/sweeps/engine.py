@@ -1,4 +1,4 @@
-"""The sweep: checks first, then jobs for workers until every arm is done or somebody says stop."""
+"""The sweep: jobs for workers until every arm of a study is done or somebody says stop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from experiments.recipes.settings import DataSettings
-from experiments.sweeps.arms import ENDED, Board, arm_folder, link_arms, read_failures, record_failure
-from experiments.sweeps.display import Display
-from experiments.sweeps.folder import checked_changes, open_folder, read_folder
+from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
 from experiments.sweeps.leases import LIMIT, Watch, leases
-from experiments.sweeps.results import known_results, require_store, reuse_results
-from experiments.sweeps.study import Arm, Study
+from experiments.sweeps.results import Known
+from experiments.sweeps.store import Store
+from experiments.sweeps.study import Arm
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
 from experiments.training.signals import Interruption
-from gradpower.tools.errors import require, whole
-from gradpower.tools.files import require_folder
+from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.reading import one_line
 
 POLL = 0.5
@@ -64,30 +62,27 @@ class Options:
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
 
 
-def run_sweep(
-    study: Study,
-    folder: Path,
-    execution: Execution,
-    options: Options,
-    display: Display,
-    known: Path | None = None,
-) -> Literal["done", "stopped"]:
-    """Run every arm of a study that has no result yet.
+class Observer(Protocol):
+    """Who is told how the sweep goes."""
 
-    Parameters
-    ----------
-    study : Study
-        What to run.
-    folder : Path
-        Its folder, made or gone on with.
-    execution : Execution
-        Where and how each arm is run.
-    options : Options
-        With how many workers, and so on.
-    display : Display
-        Shows progress.
-    known : Path, optional
-        A summary, see `results.reuse_results`: arms in it need not be run.
+    @property
+    def lost(self) -> bool:
+        """Whether nobody can be told any more: a reason to stop."""
+
+    def prepare(self, what: str, done: int, total: int) -> None:
+        """Work before the first arm."""
+
+    def note(self, text: str) -> None:
+        """An event."""
+
+    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
+        """Where all arms are."""
+
+
+def run_sweep(
+    store: Store, execution: Execution, options: Options, observer: Observer, known: Known | None = None
+) -> Literal["done", "stopped"]:
+    """Run every arm of a study that has no result yet, nor one in `known`.
 
     Returns
     -------
@@ -97,46 +92,18 @@ def run_sweep(
     Raises
     ------
     InputError
-        If the folder is another study's, an arm cannot be run as it is, or workers or known results cannot be had.
+        If the folder is another study's, an arm cannot be run as it is, workers or known results cannot be had, or the
+        file system is full.
     """
-    begun = time.monotonic()
-    check_study(study, folder, execution, known)
-    data = check_arms(study.arms(), execution, display)
-    open_folder(folder, study)
-    link_arms(folder, study, data)
+    deadline = None if options.budget is None else time.monotonic() + 60 * options.budget
+    reused = store.begin(check_arms(store.arms, execution, observer), known)
     if known is not None:
-        display.note(f"{reuse_results(folder, study, data, known)} arms are reused from {known}")
-    board = Board(folder.resolve(), study, options.retries)
-    return _Sweep(board, execution, options, display, begun).run()
+        observer.note(f"{reused} arms are reused from {known.path}")
+    return _Sweep(store, execution, options, observer, deadline).run()
 
 
-def check_study(study: Study, folder: Path, execution: Execution, known: Path | None) -> None:
-    """Check what can be checked without reading the text.
-
-    Raises
-    ------
-    InputError
-        As `run_sweep`.
-    """
-    before = read_folder(folder)
-    require_folder(folder.resolve().parent / "arms")
-    if before is not None:
-        if known is None:
-            require_store(folder, "output")
-        checked_changes(folder, before, study)
-    if known is not None:
-        require(not execution.snapshots, "known", known, "none with --snapshots: a summary has no weights")
-        known_results(study, known)
-
-
-def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
-    """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them.
-
-    Raises
-    ------
-    InputError
-        If something would.
-    """
+def check_arms(arms: Sequence[Arm], execution: Execution, observer: Observer) -> dict[DataSettings, str]:
+    """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them."""
     from experiments.corpora import open_data
 
     require(not execution.shard, "shard", True, "false in a sweep: every arm has one device")
@@ -153,7 +120,7 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> d
             sequences=sequences,
             vocabulary=vocabulary,
             cache=execution.cache,
-            progress=display.prepare,
+            progress=observer.prepare,
         ).fingerprint
         for data, (sequences, vocabulary) in needed.items()
     }
@@ -163,25 +130,33 @@ class _Sweep:
     """One call of `run_sweep`, once everything is checked."""
 
     def __init__(
-        self, board: Board, execution: Execution, options: Options, display: Display, begun: float
+        self,
+        store: Store,
+        execution: Execution,
+        options: Options,
+        observer: Observer,
+        deadline: float | None,
     ) -> None:
-        self.board, self.folder, self.options, self.display = board, board.folder, options, display
+        self.store, self.options, self.observer, self.deadline = store, options, observer, deadline
         self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
-        self.deadline = None if options.budget is None else begun + 60 * options.budget
         self.name = secrets.token_hex(6)
         # All workers see the file, wherever they run; and only this machine's clock decides.
-        self.stop_file = self.folder / f"stop-{self.name}"
-        self.states = self.board.states()
+        self.stop_file = store.folder.resolve() / f"stop-{self.name}"
+        self.states = store.states()
         self.watch, self.stopping = Watch(), False
         self.workers: Sequence[Worker] = ()
         self.idle: list[int] = []
         self.running: dict[Future[Ending], tuple[int, Arm]] = {}
         self.starts: Counter[int] = Counter()
         self.reason = ""
+        self.full: Path | None = None
         self.not_before: dict[str, float] = {}
 
     def run(self) -> Literal["done", "stopped"]:
         """Hand out jobs until there is a reason to end."""
+        done = sum(state.state in DONE for state in self.states)
+        if done and self.execution.snapshots:
+            self.observer.note(f"{done} arms are finished already: they get no --snapshots")
         open_arms = self._open_arms()
         if not open_arms:
             return "done"
@@ -191,12 +166,19 @@ class _Sweep:
                 try:
                     self._loop(interruption)
                 except BaseException as error:
-                    self.stop_file.touch()
+                    with suppress(OSError):
+                        self.stop_file.touch()
                     if isinstance(error, Exception):  # whatever it is: the workers save first
                         wait(self.running)
                     raise
         finally:
-            self.stop_file.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.stop_file.unlink(missing_ok=True)
+        if self.full:
+            allowed = (
+                "a file system with room that can be written: no arm is charged, the same command goes on"
+            )
+            raise InputError("output", self.full, allowed)
         return "stopped" if self._open_arms() else "done"
 
     def _all_workers(self, arms: int) -> AbstractContextManager[Sequence[Worker]]:
@@ -234,17 +216,22 @@ class _Sweep:
     def _open_arms(self) -> list[Arm]:
         # A file server that is away: if it stays away, the workers fail.
         with suppress(OSError):
-            self.states = self.board.states()
-        self.display.arms(self.board.arms, self.states)
-        pairs = zip(self.board.arms, self.states, strict=True)
+            self.states = self.store.states()
+        self.observer.arms(self.store.arms, self.states)
+        pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
-        if (interruption.name or late or self.display.stderr.lost) and not self.stopping:
+        if interruption.name or late or self.observer.lost:
+            self._stop(interruption.name or "out of time")
+
+    def _stop(self, reason: str) -> None:
+        if not self.stopping:
             self.stopping = True
-            self.stop_file.touch()
-            self.display.note(f"{interruption.name or 'out of time'}: arms are being saved")
+            with suppress(OSError):  # of a file system that is full: the workers will find it so
+                self.stop_file.touch()
+            self.observer.note(f"{reason}: arms are being saved")
 
     def _submit(self, open_arms: Sequence[Arm]) -> None:
         """Give every idle worker an arm that nobody has."""
@@ -255,11 +242,11 @@ class _Sweep:
                 return
             if name in busy or time.monotonic() < self.not_before.get(name, 0.0):
                 continue
-            run = arm_folder(self.folder, name).resolve()
+            run = self.store.run(arm).resolve()
             try:
                 after = self.watch.free_after(run)
             except OSError as error:  # a file server that is away, perhaps
-                self.display.note(f"{run}: {one_line(error)}")
+                self.observer.note(f"{run}: {one_line(error)}")
                 self.not_before[name] = time.monotonic() + LIMIT
                 continue
             if after is None or (run / "result.json").exists():
@@ -277,11 +264,14 @@ class _Sweep:
             ending, self.reason = "failed", one_line(error)
             self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1
             then = "started anew" if self.starts[slot] < STARTS else "not started again"
-            self.display.note(f"worker {slot} has ended, it is {then}: {self.reason}")
+            self.observer.note(f"worker {slot} has ended, it is {then}: {self.reason}")
         else:
             self.starts[slot] = 0
         if ending == "failed":
             self.workers[slot].kill()
+        if ending == "full":
+            self.full = self.store.run(arm).resolve()
+            self._stop("the file system is full, or can only be read")
         # A cluster tries the jobs of a dead worker again by itself: they meet the lease that it left.
         if ending == "taken" and not self._charge(arm, "its worker is gone"):
             self.not_before[arm.fingerprint] = time.monotonic() + LIMIT
@@ -290,7 +280,7 @@ class _Sweep:
 
     def _charge(self, arm: Arm, reason: str) -> bool:
         """Record the end of a process that was at an arm with the arm; return whether it had begun it."""
-        run, charged = arm_folder(self.folder, arm.fingerprint).resolve(), False
+        run, charged = self.store.run(arm).resolve(), False
         with suppress(OSError):
             recorded = {attempt.lease for attempt in read_failures(run)}
             # Another worker may have taken the arm over already: not only the newest lease counts.

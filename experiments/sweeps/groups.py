@@ -10,8 +10,7 @@ import numpy as np
 
 from experiments.statistics import Tuned, tune
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import RATE
+from experiments.sweeps.study import RATE, Rule
 from theory.numerics.inputs import Array
 
 Setting = str | float | int | bool | None
@@ -20,30 +19,19 @@ Settings = Mapping[str, Setting]
 
 @dataclass(frozen=True, eq=False)
 class LossTable:
-    """Losses against the compared field, all else equal or tuned.
-
-    Attributes
-    ----------
-    within : number, str, bool or None
-        Value of the rule's `within` field; None if it has none.
-    others : mapping
-        The remaining fields that can be chosen freely, by dotted name.
-    values : tuple of float
-        Values of the compared field, increasing.
-    seeds : tuple of int
-        The study's seeds.
-    losses : ndarray
-        Shape (seeds, values): +inf where a run diverged, NaN where there is no result.
-    tuning : mapping
-        By value, how the learning rate was tuned; empty where it was not.
-    """
+    """Losses against the compared field, all else equal or tuned."""
 
     within: Setting
+    """Value of the rule's `within` field; None if it has none."""
     others: Settings
+    """The remaining fields that can be chosen freely, by dotted name."""
     values: tuple[float, ...]
+    """Values of the compared field, increasing."""
     seeds: tuple[int, ...]
     losses: Array
+    """Shape (seeds, values): +inf where a run diverged, NaN where there is no result."""
     tuning: Mapping[float, Tuned] = field(default_factory=dict)
+    """By value, how the learning rate was tuned; empty where it was not."""
 
     def column(self, value: float) -> Array:
         """Return the losses at a value, shape (seeds,); NaN if it has none."""
@@ -99,12 +87,7 @@ def _decides(names: Sequence[str], name: str, arms: Sequence[Settings]) -> bool:
 def loss_tables(rule: Rule, results: Sequence[ArmResult]) -> list[LossTable]:
     """Return a table for each `within` value and each setting of the free fields, by the rule at tuned rates.
 
-    Parameters
-    ----------
-    rule : Rule
-        The study's.
-    results : sequence of ArmResult
-        One for every planned arm.
+    There is a result for every planned arm.
     """
     arms = [result.values for result in results]
     free = free_fields(rule, arms)

@@ -22,23 +22,21 @@ from experiments.statistics import (
 )
 from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Movement, Trend, Value
 from experiments.sweeps.groups import LossTable, is_number, loss_tables
-from experiments.sweeps.results import ArmResult
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.results import ArmResult, Summary
+from experiments.sweeps.study import Rule, Study
 from gradpower.tools.errors import require
+
+
+def judged(summary: Summary) -> Analysis:
+    """Judge a study by what came of its arms."""
+    late = [row["added"] for row in summary.history if row["finished"]]
+    return analyse(summary.study, summary.arms, added_late=late)
 
 
 def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[str] = ()) -> Analysis:
     """Judge a study.
 
-    Parameters
-    ----------
-    study : Study
-        What was planned.
-    results : sequence of ArmResult
-        What came of it; planned arms that are not there are missing.
-    added_late : sequence of str
-        What was added to the study once arms had finished, in words.
+    Planned arms without a result are missing; `added_late` says in words what was added once arms had finished.
 
     Raises
     ------

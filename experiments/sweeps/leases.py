@@ -150,17 +150,7 @@ class Watch:
 
 
 def acquire(folder: Path, after: int, sweep: str = "") -> HeldLease | None:
-    """Take the run in this folder; None if another worker was faster.
-
-    Parameters
-    ----------
-    folder : Path
-        The run's, made if need be.
-    after : int
-        What `Watch.free_after` returned.
-    sweep : str
-        Name of the sweep, for `Holder`.
-    """
+    """Take the run in this folder after the lease that `Watch.free_after` found free; None if another was faster."""
     path = folder / "leases" / f"{after + 1:06d}"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

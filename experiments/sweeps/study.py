@@ -7,42 +7,80 @@ import hashlib
 import itertools
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from experiments.recipes.fields import FIELDS, get_field, require_field, with_fields
-from experiments.recipes.named import recipe
+from experiments.recipes.fields import differences, get_field, require_field, with_fields
 from experiments.recipes.settings import Recipe
-from experiments.sweeps.rule import Rule
-from experiments.training.records import read_recipe
-from gradpower.tools.errors import InputError, require
-from gradpower.tools.reading import DAMAGED, convert, one_line
+from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
+Correction = Literal["holm", "bonferroni", "none"]
+Rates = Literal["equal", "tuned"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which arms are compared with which, and what difference of the final validation losses counts as an effect.
+
+    Raises
+    ------
+    InputError
+        If a field is unknown or a value not allowed.
+
+    Examples
+    --------
+    >>> Rule(compared="optimizer.power", baseline=1.0).correction
+    'holm'
+    >>> Rule(compared="optimizer.power", baseline=1.0, alpha=5)
+    Traceback (most recent call last):
+    ...
+    gradpower.tools.errors.InputError: rule.alpha: 5 is not allowed; expected a number in (0, 0.5)
+    """
+
+    compared: str
+    """Dotted name of the field whose values are compared …"""
+    baseline: float | int
+    """… with this one of them."""
+    within: str | None = None
+    """Field at each of whose values the comparison is made separately."""
+    alpha: float = 0.05
+    """Probability of at least one false effect (of one for each comparison, without correction)."""
+    correction: Correction = "holm"
+    """Correction for the number of comparisons."""
+    smallest_effect: float = 0.0
+    """Smallest difference of losses, in nats a token, that is called an effect."""
+    learning_rate: Rates = "equal"
+    """Whether values are compared at equal learning rates, or each at the best of the rates of a crossed axis
+    optimizer.learning_rate."""
+
+    def __post_init__(self) -> None:
+        """Check every value; whether the study varies these fields is checked there."""
+        for key, name in (("compared", self.compared), ("within", self.within or self.compared)):
+            require(isinstance(name, str), f"rule.{key}", name, "the dotted name of a field, in quotes")
+            require_field(name)
+        allowed = f"another field than rule.compared = {self.compared}"
+        require(self.within != self.compared, "rule.within", self.within, allowed)
+        real("rule.baseline", self.baseline)
+        real("rule.alpha", self.alpha, gt=0, lt=0.5)
+        real("rule.smallest_effect", self.smallest_effect, "a number >= 0, in nats a token", ge=0)
+        for name, known in (("correction", get_args(Correction)), ("learning_rate", get_args(Rates))):
+            require(getattr(self, name) in known, f"rule.{name}", getattr(self, name), " or ".join(known))
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One run of a study.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        The whole recipe; its fingerprint is the arm's name.
-    values : dict
-        The value of every field that an axis varies, by dotted name, in the order of the axes.
-    seed : int
-        The seed: arms of one seed have the same initial weights, and the same order of data where it is the same data.
-    """
+    """One run of a study."""
 
     recipe: Recipe
+    """The whole recipe; its fingerprint is the arm's name."""
     values: dict[str, Any]
+    """The value of every field that an axis varies, by dotted name, in the order of the axes."""
     seed: int
+    """Arms of one seed have the same initial weights, and the same order of data where it is the same data."""
 
     @property
     def fingerprint(self) -> str:
@@ -148,13 +186,7 @@ class Study:
         return len(points) > len({point[:-1] for point in points})
 
     def arms(self) -> list[Arm]:
-        """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done.
-
-        Raises
-        ------
-        InputError
-            If a value is not allowed, or two arms are the same run.
-        """
+        """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done."""
         return list(self._arms)
 
     @cached_property
@@ -181,48 +213,44 @@ class Study:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-@dataclass(frozen=True)
-class _File:
-    """What a TOML file holds: a `Study` whose recipe is named."""
+def additions(old: Study, new: Study) -> str:
+    """Return in words which seeds and values of axes a study has that the old one had not.
 
-    name: str
-    recipe: str
-    axes: Sequence[Mapping[str, Sequence[Any]]]
-    rule: Rule
-    seeds: Sequence[int] = (0, 1, 2)
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
-def read_study(path: Path) -> Study:
-    """Return the study that a TOML file describes.
-
-    Its `recipe` is the name of a recipe, or the path of a run's recipe.json beside the file. TOML has no empty value:
-    the text "none" stands for it where a field may be none.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a key is unknown, missing or of another kind, or the study is none that can be.
+    >>> from dataclasses import replace
+    >>> from experiments.sweeps.studies import example
+    >>> additions(example(), replace(example(), seeds=(0, 1, 2, 3)))
+    'seeds 2, 3'
     """
-    try:
-        content = convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
-        is_file = content.recipe.endswith(".json")
-        return Study(
-            name=content.name,
-            recipe=read_recipe(path.parent / content.recipe) if is_file else recipe(content.recipe),
-            axes=[
-                {name: tuple(_value(name, value) for value in values) for name, values in axis.items()}
-                for axis in content.axes
-            ],
-            rule=content.rule,
-            seeds=tuple(content.seeds),
-            fields={name: _value(name, value) for name, value in content.fields.items()},
-        )
-    except (OSError, *DAMAGED) as error:
-        allowed = f"the TOML file of a study, dotted names in quotes ({one_line(error)})"
-        raise InputError("study", path, allowed) from None
+    added = {"seeds": [str(seed) for seed in new.seeds if seed not in old.seeds]}
+    for axis in new.axes:
+        same = next((each for each in old.axes if set(each) == set(axis)), dict.fromkeys(axis, ()))
+        known = list(zip(*(same[name] for name in axis), strict=True))
+        firsts = [point[0] for point in known]
+        first, *others = axis
+        # What varies together with a first value that was there already is named, too.
+        added[first] = [
+            str(point[0])
+            + "".join(
+                f" with {n} = {v}" for n, v in zip(others, point[1:], strict=True) if point[0] in firsts
+            )
+            for point in zip(*axis.values(), strict=True)
+            if point not in known
+        ]
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in added.items() if values)
 
 
-def _value(name: str, value: Any) -> Any:
-    """Return a field's value; the text none as no value, where the field may have none."""
-    return None if value == "none" and type(None) in get_args(FIELDS[require_field(name)]) else value
+def changes(old: Study, new: Study) -> list[str]:
+    """Return what differs between two studies, as `name: old → new`."""
+    before, after = _flat(old), _flat(new)
+    parts = [
+        f"{name}: {before.get(name, 'not given')} → {after.get(name, 'not given')}"
+        for name in before | after
+        if before.get(name) != after.get(name)
+    ]
+    return parts + [f"recipe {part}" for part in differences(old.recipe, new.recipe)]
+
+
+def _flat(study: Study) -> dict[str, Any]:
+    axes = {name: list(values) for axis in study.axes for name, values in axis.items()}
+    rule = {f"rule.{name}": value for name, value in dataclasses.asdict(study.rule).items()}
+    return {"name": study.name, **study.fields, **axes, "seeds": list(study.seeds), **rule}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import threading
@@ -27,48 +28,45 @@ CONNECT = 8.0
 _ALONE = threading.Lock()
 _ORPHANED = threading.Event()
 
-Ending = Literal["completed", "diverged", "paused", "taken", "failed"]
+Ending = Literal["completed", "diverged", "paused", "taken", "failed", "full"]
+# Errors that are those of the file system and of no arm: it is full, or can only be read.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """An arm to train.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        What to train.
-    folder : Path
-        The run's, absolute.
-    after : int
-        Number of the lease after which the run may be taken, see `leases.acquire`.
-    sweep : str
-        Name of the sweep, which its leases bear.
-    stop_file : Path
-        The file whose existence tells all workers to save and leave.
-    execution : Execution
-        Where and how.
-    slot : int
-        Number of the worker: of several GPUs, it takes that number's.
-    """
+    """An arm to train."""
 
     recipe: Recipe
     folder: Path
+    """The run's, absolute."""
     after: int
+    """Number of the lease after which the run may be taken, see `leases.acquire`."""
     sweep: str
+    """Name of the sweep, which its leases bear."""
     stop_file: Path
+    """The file whose existence tells all workers to save and leave."""
     execution: Execution
     slot: int = 0
+    """Number of the worker: of several GPUs, it takes that number's."""
 
 
 def run_job(job: Job) -> Ending:
-    """Train an arm, and return how it ended: "taken", if another worker has it, or "failed", which is recorded."""
-    with _ALONE:
-        lease = acquire(job.folder, job.after, job.sweep)
-        if lease is None:
-            return "taken"
-        with lease:
-            return _train(job, lease)
+    """Train an arm, and return how it ended.
+
+    "taken": another worker has it; "failed", which is recorded; "full": the file system is, or can only be read.
+    """
+    try:
+        with _ALONE:
+            lease = acquire(job.folder, job.after, job.sweep)
+            if lease is None:
+                return "taken"
+            with lease:
+                return _train(job, lease)
+    except OSError as error:
+        if error.errno in _FULL:
+            return "full"
+        raise
 
 
 def _train(job: Job, lease: HeldLease) -> Ending:
@@ -81,16 +79,18 @@ def _train(job: Job, lease: HeldLease) -> Ending:
         if time.monotonic() - looked < POLL:
             return False
         looked = time.monotonic()
-        # A run that is another's must be left without a last checkpoint: the folder is that worker's.
-        lease.require()
         return _ORPHANED.is_set() or job.stop_file.exists()
 
     try:
         execution = on_gpu(job.execution, job.slot)
-        return train(job.recipe, job.folder, execution=execution, stop=stop).status
+        # A run that is another's by now is left without a last line or checkpoint: the folder is that worker's.
+        outcome = train(job.recipe, job.folder, execution=execution, stop=stop, before_writing=lease.require)
+        return outcome.status
     except (LeaseLost, FolderInUse):
         return "taken"
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
         record_failure(job.folder, lease.token, error)
         return "failed"
 
@@ -189,21 +189,10 @@ Worker = LocalWorker | ClusterWorker
 def cluster_workers(
     address: str, count: int | None, retries: int, *, on_cpu: bool
 ) -> Iterator[Sequence[Worker]]:
-    """Yield places for jobs on a Dask cluster.
+    """Yield so many places for jobs on a Dask cluster, or as many as it has room for; it tries lost jobs again.
 
     The store must be on a file system that all nodes share, and the code installed on each. Where workers of the
-    cluster offer a resource GPU, a job takes one.
-
-    Parameters
-    ----------
-    address : str
-        The scheduler's.
-    count : int, optional
-        How many; as many as there is room for, if not given.
-    retries : int
-        How often Dask tries a job again that could not be run.
-    on_cpu : bool
-        Leave GPUs alone.
+    cluster offer a resource GPU, a job takes one, unless it is to run `on_cpu`.
 
     Raises
     ------

@@ -71,6 +71,7 @@ def train(
     execution: Execution | None = None,
     deadline: float | None = None,
     stop: Callable[[], bool] | None = None,
+    before_writing: Callable[[], None] | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Train by a recipe in a folder, or go on where the last call there was interrupted.
@@ -87,6 +88,8 @@ def train(
         A time of `time.monotonic()` after which to save a checkpoint and leave.
     stop : callable, optional
         Asked after every step whether to do so; SIGTERM and Ctrl-C do, too.
+    before_writing : callable, optional
+        Called before anything is written after a step; what it raises, where the folder is another's, ends the run.
     reporter : Reporter, optional
         Told of progress.
 
@@ -113,7 +116,7 @@ def train(
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
                 write_recipe(folder, recipe)
-            return _train(run, _Stop(interruption, deadline, stop))
+            return _train(run, _Stop(interruption, deadline, stop), before_writing or (lambda: None))
 
 
 @dataclass
@@ -132,7 +135,7 @@ class _Stop:
         return "asked to stop" if self.stop is not None and self.stop() else None
 
 
-def _train(run: Any, asked: _Stop) -> Outcome:
+def _train(run: Any, asked: _Stop, before_writing: Callable[[], None]) -> Outcome:
     steps = run.recipe.training.steps
     metrics = Metrics(run.folder, run.step) if run.is_main else None
     if metrics is not None and metrics.damaged:
@@ -146,8 +149,10 @@ def _train(run: Any, asked: _Stop) -> Outcome:
     while run.step < steps:
         reason = run.devices.agree(asked.reason())
         if reason is not None:
+            before_writing()
             return _paused(run, reason)
         _step(run)
+        before_writing()
         if run.step % run.execution.log_every == 0 or run.step == steps:
             row = run.window()
             record(row)
@@ -155,6 +160,7 @@ def _train(run: Any, asked: _Stop) -> Outcome:
                 return _finished(run, "diverged", {"step": run.step, "loss": str(row["loss"])})
         if run.step in run.recipe.training.evaluation_steps:
             evaluation = run.evaluate()
+            before_writing()
             record(evaluation)
             if not math.isfinite(evaluation["validation_loss"]):
                 return _finished(

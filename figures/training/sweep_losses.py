@@ -19,10 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from experiments.statistics import SeedMean
-from experiments.sweeps.analyse_command import judged_study, study_source
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.display import short
 from experiments.sweeps.groups import Settings, is_number
+from experiments.sweeps.judge import judged
+from experiments.sweeps.store import read_outcome
+from experiments.sweeps.studies import study_folder
 from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks, single
 
 FILE = "sweep_losses"
@@ -32,7 +34,7 @@ _BAND, _SEED, _BLUE, _RED = "0.86", "0.6", "#0072B2", "#D55E00"
 
 def read(sources: Sequence[Path]) -> Analysis:
     """Return the analysis of a study, named as `gradpower analyse` takes it."""
-    return judged_study(study_source(str(single(sources))))[1]
+    return judged(read_outcome(study_folder(str(single(sources)))))
 
 
 def rows(analysis: Analysis) -> list[Row]:

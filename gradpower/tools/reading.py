@@ -139,12 +139,14 @@ def one_line(error: BaseException) -> str:
 
 def json_content(content: Any, schema: Schema) -> dict[str, Any]:
     """Return a value of one of our types as plain data under its schema; NaN and infinities become none."""
-    return {"schema": schema._asdict(), **jsonable(plain(content))}
+    values = plain(content)
+    return {"schema": schema._asdict(), **jsonable(values)}
 
 
 def write_json(path: Path, content: Any, schema: Schema) -> Path:
     """Write a value of one of our types for `read_json`, and return the path."""
-    return write_file(path, json.dumps(json_content(content, schema), indent=1, allow_nan=False) + "\n")
+    text = json.dumps(json_content(content, schema), indent=1, allow_nan=False) + "\n"
+    return write_file(path, text)
 
 
 def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.recipes.settings import Recipe
-from experiments.sweeps.arms import arm_folder
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.store import Store
+from experiments.sweeps.study import Rule, Study
 from experiments.sweeps.worker import Job, run_job
 from experiments.training.execution import Execution
 from experiments.training.records import RECIPE_SCHEMA, read_metrics, read_result
@@ -23,6 +22,17 @@ from tests.experiments.corpora import small_recipe
 TIMES = ("tokens_per_second", "mfu")
 POWER = "optimizer.power"
 STALE = OSError(errno.ESTALE, "Stale file handle", "leases")
+
+
+def arm_folder(folder: Path, fingerprint: str) -> Path:
+    """The folder of an arm's run as that of its study names it."""
+    return folder / "arms" / fingerprint
+
+
+def write_summary(folder: Path, study: Study) -> Path:
+    """Write the summary of what lies in a study's folder, and return its path."""
+    store = Store(folder, study)
+    return store.write_summary(store.outcome())
 
 
 def small_study(
@@ -51,8 +61,14 @@ def job_of(study: Study, folder: Path, cache: Path, index: int = 0, after: int =
     """The job of one of a study's arms."""
     arm = study.arms()[index]
     execution = Execution(device="cpu", threads=1, log_every=1, cache=cache)
-    run = arm_folder(folder, arm.fingerprint).resolve()
-    return Job(arm.recipe, run, after, "test", folder / "stop-test", execution)
+    return Job(
+        arm.recipe,
+        arm_folder(folder, arm.fingerprint).resolve(),
+        after,
+        "test",
+        folder / "stop-test",
+        execution,
+    )
 
 
 def outcomes(folder: Path, study: Study) -> dict[str, Any]:

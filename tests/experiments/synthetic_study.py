@@ -9,8 +9,7 @@ import numpy as np
 
 from experiments.recipes.named import recipe
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import Rule, Study
 
 POWERS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
 BATCHES = (8, 16, 32)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.sweeps.results import read_outcome
-from experiments.sweeps.study import read_study
+from experiments.sweeps.results import read_summary
+from experiments.sweeps.studies import read_study
 
 FOLDER = Path(__file__).parents[2] / "results" / "batch_size" / "pocket"
 PARTS = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -22,7 +22,7 @@ def test_every_part_has_its_file():
 @pytest.mark.parametrize("part", PARTS)
 def test_a_file_declares_the_study_and_the_arms_of_its_part(part):
     declared = read_study(FOLDER / f"{part}.toml")
-    study, results = read_outcome(FOLDER / f"{part}.json")
+    summary = read_summary(FOLDER / f"{part}.json")
     content = json.loads((FOLDER / f"{part}.json").read_text(encoding="utf-8"))
-    assert declared.fingerprint == study.fingerprint == content["provenance"]["config"]["fingerprint"]
-    assert [arm.fingerprint for arm in declared.arms()] == [result.fingerprint for result in results]
+    assert declared.fingerprint == summary.study.fingerprint == content["provenance"]["config"]["fingerprint"]
+    assert [arm.fingerprint for arm in declared.arms()] == [result.fingerprint for result in summary.arms]

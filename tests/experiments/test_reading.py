@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from experiments.recipes.named import recipe
 from experiments.recipes.settings import Recipe
 from experiments.sweeps.arms import Attempt, read_failures
-from experiments.sweeps.folder import open_folder, read_folder
 from experiments.sweeps.leases import Watch, acquire, newest
-from experiments.sweeps.results import known_results, read_summary, write_summary
-from experiments.sweeps.studies import example
-from experiments.sweeps.study import read_study
+from experiments.sweeps.results import read_known, read_summary
+from experiments.sweeps.store import Store, read_declared
+from experiments.sweeps.studies import example, read_study
 from experiments.training.records import (
     RECIPE_SCHEMA,
     Final,
@@ -63,7 +62,7 @@ def test_committed_summaries_are_read_with_their_fingerprints(path):
     assert [arm.values for arm in arms] == [row["values"] for row in content["arms"]]
     assert [row.loss for row in summary.arms] == [row["loss"] for row in content["arms"]]
     done = [row for row in content["arms"] if row["status"] == "completed"]
-    known = known_results(summary.study, path)
+    known = read_known(summary.study, path).rows
     assert [row.fingerprint for _, row, _ in known] == [row["fingerprint"] for row in done]
 
 
@@ -98,11 +97,12 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
         tuple(METRICS),
     )
     write_result(folder, result)
-    open_folder(folder, study)
+    store = Store(folder, study)
+    store.declare()
     run = folder / "arms" / study.arms()[0].fingerprint
     arm = study.arms()[0].recipe
     write_result(run, RunResult("completed", arm.fingerprint, arm, Final(1, 1, 3.0, 0.1), {}, {}, {}))
-    write_summary(folder, study)
+    store.write_summary(store.outcome())
     names = ("recipe.json", "result.json", "study.json", "summary.json")
     files = {name: (folder / name).read_bytes() for name in names}
     files["study.toml"] = TOML.encode()
@@ -117,7 +117,7 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
 READERS = {
     "recipe.json": lambda folder: read_recipe(folder / "recipe.json"),
     "result.json": read_result,
-    "study.json": read_folder,
+    "study.json": lambda folder: read_declared(folder).study,
     "summary.json": read_summary,
     "study.toml": lambda folder: read_study(folder / "study.toml"),
 }

@@ -9,10 +9,9 @@ import pytest
 
 from experiments.recipes.fields import get_field
 from experiments.recipes.named import recipe
-from experiments.sweeps.folder import changes, open_folder, read_additions, read_folder
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.studies import STUDIES, chosen_study, example
-from experiments.sweeps.study import Study, read_study
+from experiments.sweeps.store import Store, read_declared
+from experiments.sweeps.studies import STUDIES, chosen_study, example, read_study
+from experiments.sweeps.study import Rule, Study, additions, changes
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import convert
 
@@ -186,6 +185,10 @@ def make(powers=(1.0, 1.2), seeds=(0, 1), **rule) -> Study:
     )
 
 
+def open_folder(folder, study):
+    Store(folder, study).declare()
+
+
 def begin(folder, study, *, evaluate=False, finish=False):
     """Leave what an arm leaves."""
     own = folder / "arms" / study.arms()[0].fingerprint
@@ -202,7 +205,7 @@ def test_a_folder_keeps_its_study(tmp_path):
     assert content["schema"] == {"name": "gradpower/study", "version": 1}
     assert content["fingerprint"] == make().fingerprint
     assert content["history"] == []
-    assert read_folder(tmp_path / "new").arms() == make().arms()
+    assert read_declared(tmp_path / "new").study.arms() == make().arms()
 
 
 @pytest.mark.parametrize("more", [{"seeds": (0, 1, 2)}, {"powers": (0.8, 1.0, 1.2)}])
@@ -217,7 +220,7 @@ def test_arms_may_be_added_at_any_time(tmp_path, more):
     assert len(entry["changes"]) == 1
     words = "seeds 2" if "seeds" in more else "optimizer.power 0.8"
     assert (entry["added"], entry["finished"]) == (words, 1)
-    assert read_additions(tmp_path) == [{"date": entry["time"][:10], "added": words, "finished": 1}]
+    assert read_declared(tmp_path).additions == [{"date": entry["time"][:10], "added": words, "finished": 1}]
     assert entry["time"].startswith("20")
     open_folder(tmp_path, make(**more))
     assert json.loads((tmp_path / "study.json").read_text()) == content
@@ -256,7 +259,7 @@ def test_another_study_is_refused_and_nothing_written(tmp_path, new, finish, mes
 def test_before_an_arm_has_begun_anything_may_change(tmp_path):
     open_folder(tmp_path, make())
     open_folder(tmp_path, make(powers=(1.0, 1.3), alpha=0.1))
-    assert read_folder(tmp_path).rule.alpha == 0.1
+    assert read_declared(tmp_path).study.rule.alpha == 0.1
 
 
 def test_before_a_validation_loss_the_rule_may_change(tmp_path):
@@ -268,7 +271,7 @@ def test_before_a_validation_loss_the_rule_may_change(tmp_path):
     open_folder(tmp_path, make(alpha=0.1))
     content = json.loads((tmp_path / "study.json").read_text())
     assert content["history"][0]["changes"] == ["rule.alpha: 0.05 → 0.1"]
-    assert read_additions(tmp_path) == []
+    assert read_declared(tmp_path).additions == []
 
 
 def test_after_the_first_validation_loss_the_rule_is_declared(tmp_path):
@@ -277,7 +280,7 @@ def test_after_the_first_validation_loss_the_rule_is_declared(tmp_path):
     with pytest.raises(InputError, match=r"rule was declared before \(rule\.alpha: 0\.05 → 0\.1\)"):
         open_folder(tmp_path, make(alpha=0.1))
     open_folder(tmp_path, make(seeds=(0, 1, 2)))
-    assert [(row["added"], row["finished"]) for row in read_additions(tmp_path)] == [("seeds 2", 0)]
+    assert [(row["added"], row["finished"]) for row in read_declared(tmp_path).additions] == [("seeds 2", 0)]
 
 
 def test_a_study_written_before_a_field_of_the_rule_was_there_is_the_same(tmp_path):
@@ -351,7 +354,7 @@ def test_a_study_that_cannot_be_is_refused_with_its_place(tmp_path, change, mess
     content = json.loads((tmp_path / "study.json").read_text())
     change(content)
     (tmp_path / "study.json").write_text(json.dumps(content))
-    for call in (read_folder, lambda folder: open_folder(folder, make())):
+    for call in (read_declared, lambda folder: open_folder(folder, make())):
         with pytest.raises(InputError, match=rf"study\.json.*{message}") as caught:
             call(tmp_path)
         assert "\n" not in str(caught.value)
@@ -365,8 +368,6 @@ def test_nobody_elses_file_is_taken_for_a_study(tmp_path):
 
 
 def test_what_varies_together_with_an_old_value_counts_as_added():
-    from experiments.sweeps.folder import additions
-
     axes = (
         {"optimizer.power": (1.0, 1.2)},
         {"training.batch_size": (8,), "optimizer.learning_rate": (0.006,)},

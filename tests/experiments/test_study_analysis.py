@@ -13,12 +13,11 @@ from experiments.recipes.named import recipe
 from experiments.statistics import adjusted_p_values, crossing_test, detectable_difference, paired_difference
 from experiments.sweeps.analysis import write_analysis
 from experiments.sweeps.analysis_tables import tables, verdict_line
-from experiments.sweeps.folder import open_folder
 from experiments.sweeps.groups import free_fields
-from experiments.sweeps.judge import analyse
-from experiments.sweeps.results import SUMMARY_SCHEMA, read_outcome, write_summary
-from experiments.sweeps.rule import Rule
-from experiments.sweeps.study import Study
+from experiments.sweeps.judge import analyse, judged
+from experiments.sweeps.results import SUMMARY_SCHEMA
+from experiments.sweeps.store import Store, read_outcome
+from experiments.sweeps.study import Rule, Study
 from experiments.training.records import Final, RunResult, write_result
 from gradpower.tools.errors import InputError
 from tests.experiments.synthetic_study import BATCHES, POWERS, best_power, synthetic_results, synthetic_study
@@ -318,7 +317,7 @@ def test_an_analysis_is_written_as_plain_data(tmp_path):
 
 def run_folder(folder, study, results):
     """Write a study's folder as its runs leave it."""
-    open_folder(folder, study)
+    Store(folder, study).declare()
     for arm, result in zip(study.arms(), results, strict=True):
         run = folder / "arms" / arm.fingerprint
         run.mkdir(parents=True)
@@ -330,12 +329,11 @@ def test_folder_and_summary_give_the_same_outcome(tmp_path):
     study = synthetic_study(seeds=(0, 1))
     results = synthetic_results(study)
     run_folder(tmp_path / "study", study, results)
-    planned, found = read_outcome(tmp_path / "study")
-    assert planned.fingerprint == study.fingerprint
-    assert found == results
-    summary = write_summary(tmp_path / "study", study)
-    again, rows = read_outcome(summary)
-    assert analyse(again, rows) == analyse(study, results)
+    outcome = read_outcome(tmp_path / "study")
+    assert outcome.study.fingerprint == study.fingerprint
+    assert [dataclasses.replace(row, origin=None) for row in outcome.arms] == results
+    summary = read_outcome(Store(tmp_path / "study").write_summary(outcome))
+    assert judged(summary) == analyse(study, results)
 
 
 def test_what_is_no_study(tmp_path):

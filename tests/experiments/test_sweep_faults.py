@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 
 from experiments.sweeps import engine
-from experiments.sweeps.arms import arm_folder, read_failures
+from experiments.sweeps.arms import read_failures
 from experiments.sweeps.display import Display
 from experiments.sweeps.engine import Options
 from experiments.sweeps.leases import Watch, leases, newest
+from experiments.sweeps.store import Store
 from experiments.training.execution import Execution
 from tests.experiments.corpora import small_recipe, write_text
-from tests.experiments.sweep_helpers import STALE, ThreadWorker, given_workers, small_study, toml_of
+from tests.experiments.sweep_helpers import (
+    STALE,
+    ThreadWorker,
+    arm_folder,
+    given_workers,
+    small_study,
+    toml_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +48,7 @@ def sweep(text, tmp_path, monkeypatch):
             monkeypatch.setattr(display, "note", notes.append)
             execution = Execution(device="cpu", threads=1, cache=tmp_path / "cache")
             study = small_study(text, seeds=(0,))
-            return engine.run_sweep(study, tmp_path / "out", execution, Options(), display), notes
+            return engine.run_sweep(Store(tmp_path / "out", study), execution, Options(), display), notes
 
     return run
 

@@ -16,7 +16,7 @@ import pytest
 from experiments.sweeps import worker
 from experiments.sweeps.arms import read_failures
 from experiments.sweeps.leases import leases, newest
-from experiments.sweeps.study import read_study
+from experiments.sweeps.studies import read_study
 from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
 from tests.experiments.corpora import small_recipe, write_text

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,11 @@ from filelock import FileLock
 
 import experiments.training.loop
 from experiments.sweeps import engine, worker
-from experiments.sweeps.arms import arm_folder, arm_state, link_arms, read_failures
+from experiments.sweeps.arms import read_failures
 from experiments.sweeps.leases import leases, newest
-from experiments.sweeps.results import (
-    known_results,
-    read_history,
-    read_results,
-    read_summary,
-    reuse_results,
-    write_summary,
-)
-from experiments.sweeps.study import read_study
+from experiments.sweeps.results import read_known, read_summary
+from experiments.sweeps.store import Store, read_outcome
+from experiments.sweeps.studies import read_study
 from experiments.sweeps.worker import run_job
 from experiments.training.execution import Execution
 from experiments.training.loop import train
@@ -34,11 +27,13 @@ from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import (
     ThreadWorker,
+    arm_folder,
     given_workers,
     job_of,
     outcomes,
     small_study,
     toml_of,
+    write_summary,
 )
 
 pytestmark = pytest.mark.slow
@@ -74,7 +69,7 @@ def inline(monkeypatch):
 
 
 def states(folder, study, retries=2):
-    return [arm_state(folder, arm, retries).state for arm in study.arms()]
+    return [state.state for state in Store(folder, study, retries).states()]
 
 
 def words_of(file, folder, cache, *more):
@@ -149,7 +144,7 @@ def test_a_budget_saves_the_arm_that_runs(text, cache, tmp_path):
     long = small_recipe(text, training__steps=40_000, data__epochs=1e4, training__evaluate_every=40_000)
     file, folder = toml_of(long, tmp_path / "s.toml"), tmp_path / "out"
     assert main(words_of(file, folder, cache, "--budget", "0.1")) == 130
-    first, second, *_ = (arm_state(folder, arm, 2) for arm in read_study(file).arms())
+    first, second, *_ = Store(folder, read_study(file)).states()
     assert first.state == "paused"
     assert 0 < first.step < 40_000
     assert second.state == "open"
@@ -161,7 +156,7 @@ def test_an_arm_that_blows_up_is_a_result(text, cache, tmp_path):
     assert main(words_of(file, folder, cache)) == 0
     study = read_study(file)
     assert states(folder, study) == ["diverged"] * 4
-    assert [(r.status, r.loss) for r in read_results(folder, study)] == [("diverged", None)] * 4
+    assert [(r.status, r.loss) for r in read_outcome(folder).arms] == [("diverged", None)] * 4
 
 
 def failing(monkeypatch, powers, times):
@@ -308,13 +303,13 @@ def test_two_studies_with_the_same_arm_share_its_run(unbroken, command, cache, t
 
 def test_another_text_is_another_run_and_not_in_the_same_folder(unbroken, tmp_path):
     study, _ = unbroken
-    link_arms(tmp_path / "a", study, {study.recipe.data: "text"})
-    link_arms(tmp_path / "b", study, {study.recipe.data: "other"})
+    Store(tmp_path / "a", study).link({study.recipe.data: "text"})
+    Store(tmp_path / "b", study).link({study.recipe.data: "other"})
     name = study.arms()[0].fingerprint
     assert arm_folder(tmp_path / "a", name).resolve() == (tmp_path / "arms" / f"{name}-text").resolve()
     assert arm_folder(tmp_path / "b", name).resolve() == (tmp_path / "arms" / f"{name}-other").resolve()
     with pytest.raises(InputError, match=r"output: .*on this text \(other\)"):
-        link_arms(tmp_path / "a", study, {study.recipe.data: "other"})
+        Store(tmp_path / "a", study).link({study.recipe.data: "other"})
 
 
 def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, capsys):
@@ -334,8 +329,8 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, capsys):
     assert "4 arms are reused from" in capsys.readouterr().err
     study = read_study(file)
     assert states(tmp_path / "on", study) == ["completed"] * 6
-    old = {result.fingerprint: result for result in read_results(source, whole)}
-    new = {result.fingerprint: result for result in read_results(tmp_path / "on", study)}
+    old = {result.fingerprint: result for result in Store(source, whole).outcome().arms}
+    new = {result.fingerprint: result for result in read_outcome(tmp_path / "on").arms}
     assert {name: new[name] for name in old} == old
     trained = {name for name in new if leases(arm_folder(tmp_path / "on", name))}
     assert trained == set(new) - set(old)
@@ -354,22 +349,22 @@ def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_p
     data = dataclasses.replace(study.recipe.data, source="text:other.txt")
     other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, data=data))
     with pytest.raises(InputError, match=r"known: .*in this one data\.source: text:other\.txt → "):
-        known_results(other, given)
+        read_known(other, given)
 
 
 def test_what_is_not_known(unbroken, tmp_path):
     study, source = unbroken
     given = write_summary(source, study).rename(tmp_path / "given.json")
     with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
-        reuse_results(tmp_path / "on", study, {study.recipe.data: "other text"}, given)
+        Store(tmp_path / "a", study).begin({study.recipe.data: "other text"}, read_known(study, given))
     content = json.loads(given.read_text())
     content["arms"][0] |= {"status": "diverged", "loss": None}
     given.write_text(json.dumps(content))
-    assert reuse_results(tmp_path / "on", study, text_of(source, study), given) == 3
+    assert Store(tmp_path / "b", study).begin(text_of(source, study), read_known(study, given)) == 3
     for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
         given.write_text(broken)
         with pytest.raises(InputError, match=r"known: .*gradpower/sweep"):
-            known_results(study, given)
+            read_known(study, given)
 
 
 def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):
@@ -405,7 +400,7 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     (addition,) = json.loads((folder / "summary.json").read_text())["history"]
     assert (addition["added"], addition["finished"]) == ("optimizer.power 0.9", 4)
     assert json.loads((folder / "analysis.json").read_text())["added_late"] == ["optimizer.power 0.9"]
-    assert read_history(folder) == read_history(folder / "summary.json") == [addition]
+    assert read_outcome(folder).history == read_summary(folder).history == [addition]
     results = {p: t for p, t in before.items() if p.name == "result.json"}
     assert len(results) == 4
     assert {path: path.stat().st_mtime_ns for path in results} == results
@@ -470,7 +465,6 @@ def test_a_dry_run_of_many_fields_fits_eighty_columns(tmp_path, monkeypatch, cap
     [
         (["example", "--retries", "-1"], "retries: -1"),
         (["runs/exmaple"], "a folder with study.json"),
-        (["example", "--watch", "--json"], "one of --watch and --json"),
     ],
 )
 def test_a_status_that_cannot_be(words, message, capsys):
@@ -484,7 +478,7 @@ def test_a_dry_run_measures_time_on_finished_arms(command, capsys):
     words, folder = command
     assert main(words) == 0
     study = read_study(Path(words[1]))
-    speeds = sorted(arm_state(folder, arm, 2).tokens_per_second for arm in study.arms()[:3])
+    speeds = sorted(state.tokens_per_second for state in Store(folder, study).states()[:3])
     shutil.rmtree(arm_folder(folder, study.arms()[3].fingerprint).resolve())
     capsys.readouterr()
     assert main([*words, "--dry-run", "--json"]) == 0
@@ -522,15 +516,6 @@ def test_status(command, text, cache, capsys):
     assert "24/24" in out
     assert main(["status", str(folder), "--retries", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["arms"][2]["state"] == "paused"
-
-
-def test_watching_ends_with_the_last_arm(command, capsys):
-    words, folder = command
-    assert main(words) == 0
-    begun = time.monotonic()
-    assert main(["status", str(folder), "--watch"]) == 0
-    assert time.monotonic() - begun < 1
-    assert "4 arms: 4 completed" in capsys.readouterr().out
 
 
 def test_workers_take_the_gpus_in_turn(monkeypatch):
@@ -575,4 +560,4 @@ def test_results_that_contradict_themselves_are_not_reused(unbroken, tmp_path):
     for arms in ([first | {"loss": None}, second, *rest], swapped):
         given.write_text(json.dumps({**whole, "arms": arms}))
         with pytest.raises(InputError, match="known: "):
-            known_results(study, given)
+            read_known(study, given)
