@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from statistics import median
 from typing import Any
 
@@ -30,23 +31,12 @@ def short(name: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as a person says them.
+    """Return seconds as days, hours, minutes and seconds.
 
-    >>> [duration(s) for s in (0.4, 75, 7260, 200_000, 1e10, None)]
-    ['0 s', '1 min 15 s', '2 h 01 min', '2 d 7 h', '317 years', '']
+    >>> [duration(s) for s in (75, 200_000, None)]
+    ['0:01:15', '2 days, 7:33:20', '']
     """
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    if whole < 86400 * 1000:
-        return f"{whole // 86400} d {whole % 86400 // 3600} h"
-    return f"{whole / 86400 / 365.25:.3g} years"
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def counted(states: Sequence[ArmState]) -> str:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -111,12 +110,9 @@ class Store:
         return states
 
     def outcome(self) -> Summary:
-        """Return what came of all arms; a damaged result counts as missing, with a warning."""
-        results = [arm_result(self.run(arm)) for arm in self.arms]
-        for damage in (damage for _, damage in results if damage):
-            warnings.warn(f"counted as missing: {damage}", stacklevel=2)
-        history = self.declared.additions if self.declared else []
-        return summary_of(self.study, history, [result for result, _ in results])
+        """Return what came of all arms; a damaged result counts as missing, and `states` says what is wrong with it."""
+        results = [arm_result(self.run(arm))[0] for arm in self.arms]
+        return summary_of(self.study, self.declared.additions if self.declared else [], results)
 
     def write_summary(self, summary: Summary) -> Path:
         """Write summary.json, and return its path."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -13,9 +16,10 @@ from experiments.sweeps import engine
 from experiments.sweeps.arms import read_failures
 from experiments.sweeps.display import Display
 from experiments.sweeps.engine import Options
-from experiments.sweeps.leases import Watch, leases, newest
+from experiments.sweeps.leases import HeldLease, Watch, leases, newest
 from experiments.sweeps.store import Store
 from experiments.training.execution import Execution
+from gradpower.tools.errors import InputError
 from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import (
     STALE,
@@ -42,13 +46,13 @@ def sweep(text, tmp_path, monkeypatch):
     notes = []
     monkeypatch.setattr(engine, "POLL", 0.05)
 
-    def run(*workers):
+    def run(*workers, **execution):
         monkeypatch.setattr(engine, "local_workers", given_workers(*workers))
         with Display() as display:
             monkeypatch.setattr(display, "note", notes.append)
-            execution = Execution(device="cpu", threads=1, cache=tmp_path / "cache")
+            made = Execution(device="cpu", threads=1, cache=tmp_path / "cache", **execution)
             study = small_study(text, seeds=(0,))
-            return engine.run_sweep(Store(tmp_path / "out", study), execution, Options(), display), notes
+            return engine.run_sweep(Store(tmp_path / "out", study), made, Options(), display), notes
 
     return run
 
@@ -151,3 +155,54 @@ raise SystemExit(main({words!r}))
     (run,) = (tmp_path / "arms").iterdir()
     assert list(run.glob("checkpoints/step-*"))
     assert newest(run).released
+
+
+def test_a_full_disk_stops_the_sweep_and_is_charged_to_nobody(sweep, text, tmp_path, monkeypatch):
+    real = HeldLease.require
+    monkeypatch.setattr(
+        HeldLease, "require", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    )
+    with pytest.raises(InputError, match=r"output: .* a file system with room"):
+        sweep()
+    assert all(read_failures(run) == [] for run in (tmp_path / "arms").iterdir())
+    assert not list((tmp_path / "out").glob("stop-*"))
+    monkeypatch.setattr(HeldLease, "require", real)
+    assert sweep()[0] == "done"
+
+
+def test_a_damaged_result_is_named_and_the_others_go_on(sweep, text, tmp_path):
+    study = small_study(text, seeds=(0,))
+    store = Store(tmp_path / "out", study)
+    sweep()
+    damaged, other = (store.run(arm) / "result.json" for arm in study.arms())
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:100])
+    other.unlink()
+    assert sweep()[0] == "done"
+    states = store.states()
+    assert [state.state for state in states] == ["damaged", "completed"]
+    assert str(damaged) in states[0].error
+    assert [row.status for row in store.outcome().arms] == ["missing", "completed"]
+    damaged.write_bytes(whole)
+    assert [state.state for state in store.states()] == ["completed"] * 2
+
+
+def test_a_result_on_a_file_server_that_is_away_is_no_damage(sweep, monkeypatch):
+    real, looks = Path.read_bytes, iter(range(10**6))
+
+    def read_bytes(path):
+        is_sweep = threading.current_thread() is threading.main_thread()
+        if path.name == "result.json" and is_sweep and next(looks) < 2:
+            raise STALE
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    ended, notes = sweep()
+    assert ended == "done"
+    assert next(looks) > 3
+    assert not any("damaged" in note for note in notes)
+
+
+def test_snapshots_of_finished_arms_are_refused_in_a_line(sweep, tmp_path):
+    sweep()
+    assert "2 arms are finished already: they get no --snapshots" in sweep(snapshots=(1.0,))[1]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from filelock import FileLock
 import experiments.training.loop
 from experiments.sweeps import engine, worker
 from experiments.sweeps.arms import read_failures
-from experiments.sweeps.leases import leases, newest
+from experiments.sweeps.leases import acquire, leases, newest
 from experiments.sweeps.results import read_known, read_summary
 from experiments.sweeps.store import Store, read_outcome
 from experiments.sweeps.studies import read_study
@@ -227,6 +229,41 @@ def test_a_run_that_was_taken_over_is_left_without_a_trace(unbroken, cache, tmp_
     assert not (job.folder / "checkpoints").exists()
     assert read_failures(job.folder) == []
     assert not newest(job.folder).released  # that of the one who took over
+
+
+def test_who_lost_the_lease_during_a_step_writes_nothing_after_it(unbroken, cache, tmp_path, monkeypatch):
+    """As a process that was stopped and goes on: it has not looked at the clock or at its lease since."""
+    from experiments.training.run import Run
+
+    study, _ = unbroken
+    job, real, written = job_of(study, tmp_path, cache), Run.train_step, []
+
+    def train_step(self):
+        real(self)
+        if self.step == 5:
+            other = job.folder / "leases" / "000002"
+            other.write_text('{"host": "elsewhere", "token": "theirs"}\n000000000001\n')
+            written.extend(read_metrics(job.folder))
+
+    monkeypatch.setattr(Run, "train_step", train_step)
+    assert run_job(job) == "taken"
+    assert read_metrics(job.folder) == written
+    assert not (job.folder / "checkpoints").exists()
+
+
+def test_status_names_the_worker_of_a_suspended_arm(unbroken, cache, tmp_path, capsys):
+    study, _ = unbroken
+    store = Store(tmp_path / "out", study)
+    store.declare()
+    with acquire(store.run(store.arms[0]), 0) as held:
+        held._end.set()  # its heartbeat stands still, as that of a stopped process
+        held._thread.join()
+        os.utime(held.path, (0, 0))
+        assert [state.state for state in store.states()] == ["running", *["open"] * 3]
+        assert main(["status", str(tmp_path / "out")]) == 0
+    assert (
+        f"seed=0: the worker, {socket.gethostname()} {os.getpid()}, is suspended" in capsys.readouterr().out
+    )
 
 
 def test_a_run_in_which_someone_trains_is_left_alone(unbroken, command):
