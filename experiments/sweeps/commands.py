@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from experiments.sweeps.arms import ArmState
-from experiments.sweeps.display import Display, counted, dry_view, seconds_left, status_view
+from experiments.sweeps.display import Display, arms_view, counted, seconds_left
 from experiments.sweeps.engine import Options, run_sweep
 from experiments.sweeps.results import Known, Summary, read_known
 from experiments.sweeps.store import Store, read_outcome
@@ -157,7 +157,7 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
         rows = [asdict(state) | {"seconds_left": left} for state, left in zip(states, seconds, strict=True)]
         _print_json(store, rows)
     else:
-        Console().print(dry_view(store.study, states, seconds))
+        Console().print(arms_view(store.study, states, seconds))
 
 
 def _print_json(store: Store, arms: Sequence[dict[str, Any]], **more: Any) -> None:
@@ -195,7 +195,7 @@ def status(study: StudyWord, output: Path | None = None, retries: int = 2, json:
     if json:
         _print_json(store, [asdict(state) for state in states])
     else:
-        Console().print(status_view(store.study, states))
+        Console().print(arms_view(store.study, states))
     return 0
 
 

@@ -46,30 +46,40 @@ def counted(states: Sequence[ArmState]) -> str:
     return f"{len(states)} arms: {', '.join(parts)}"
 
 
-def status_view(study: Study, states: Sequence[ArmState]) -> Group:
-    """Return what `gradpower status` shows: every arm, a column a seed, those that run now, and what is damaged."""
+def arms_view(
+    study: Study, states: Sequence[ArmState], seconds: Sequence[float | None] | None = None
+) -> Group:
+    """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known.
+
+    `seconds` are those that each arm still needs, see `seconds_left`.
+    """
     points = _points(states)
-    seeds = {f"seed {seed}": [_cell(arms.get(seed)) for _, arms in points] for seed in study.seeds}
-    columns = _columns(study, [values for values, _ in points])
-    tables = [result_table(f"Study {study.name}", columns | seeds)]
-    running = [state for state in states if state.state == "running"]
-    if running:
-        tables.append(_running_table(study, running))
-    for table in tables:
-        for column in table.columns:
-            column.no_wrap = True
-    failures = sum(state.failures for state in states)
+    table: dict[str, list[Any]] = _columns(study, [values for values, _ in points]) | {
+        f"seed {seed}": [_cell(arms.get(seed)) for _, arms in points] for seed in study.seeds
+    }
     lines = [
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
-        *([f"{failures} failed attempts: attempts.jsonl"] if failures else []),
-        *(
-            f"{_name(state)}: the worker, {state.holder}, is suspended"
-            for state in running
-            if (state.heartbeat or 0.0) > LIMIT
-        ),
-        *(str(state.error) for state in states if state.state == "damaged"),
     ]
+    if seconds is not None:
+        left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
+        needed = [sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) for _, arms in points]
+        table["time left"] = [duration(each or None) for each in needed]
+        if None not in left.values():
+            lines.append(f"{duration(sum(needed))} one by one, at the speed of finished arms")
+    tables = [result_table(f"Study {study.name}", table)]
+    running = [state for state in states if state.state == "running"]
+    if running:
+        tables.append(_running_table(study, running))
+    for column in (column for each in tables for column in each.columns):
+        column.no_wrap = True
+    failures = sum(state.failures for state in states)
+    lines += [f"{failures} failed attempts: attempts.jsonl"] if failures else []
+    for state in states:
+        if state.state == "damaged":
+            lines.append(str(state.error))
+        elif (state.heartbeat or 0.0) > LIMIT:
+            lines.append(f"{_name(state)}: the worker, {state.holder}, is suspended")
     return Group(*tables, *map(Text, lines))
 
 
@@ -144,24 +154,6 @@ def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[float 
         else None
         for kind, arm, state in rows
     ]
-
-
-def dry_view(study: Study, states: Sequence[ArmState], seconds: Sequence[float | None]) -> Group:
-    """Return what `gradpower sweep --dry-run` shows: a row for the arms of all seeds, and what it needs."""
-    left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
-    points = _points(states)
-    columns = _columns(study, [values for values, _ in points]) | {
-        "arms": [len(arms) for _, arms in points],
-        "done": [sum(arm.state in DONE for arm in arms.values()) for _, arms in points],
-        "time left": [
-            duration(sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) or None) for _, arms in points
-        ],
-    }
-    lines = [counted(states)]
-    if None not in left.values():
-        total = duration(sum(filter(None, left.values())))
-        lines.append(f"{total} one by one, at the speed of finished arms")
-    return Group(result_table(f"Study {study.name}", columns), *map(Text, lines))
 
 
 class StderrConsole(Console):

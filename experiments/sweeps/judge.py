@@ -24,7 +24,6 @@ from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Move
 from experiments.sweeps.groups import LossTable, is_number, loss_tables
 from experiments.sweeps.results import ArmResult, Summary
 from experiments.sweeps.study import Rule, Study
-from gradpower.tools.errors import require
 
 
 def judged(summary: Summary) -> Analysis:
@@ -37,11 +36,6 @@ def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[
     """Judge a study.
 
     Planned arms without a result are missing; `added_late` says in words what was added once arms had finished.
-
-    Raises
-    ------
-    InputError
-        If a compared value is no number.
 
     Examples
     --------
@@ -56,10 +50,8 @@ def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[
     ('difference shown', ['lower', 'lower'])
     """
     rule, planned = study.rule, _planned(study, results)
-    for value in {result.values[rule.compared] for result in planned}:
-        require(is_number(value), "rule.compared", f"{rule.compared} = {value}", "a field of numbers only")
     tables = loss_tables(rule, planned)
-    groups = _judged([_group(table, rule) for table in tables], rule)
+    groups = _tested([_group(table, rule) for table in tables], rule)
     status = Counter(result.status for result in planned)
     return Analysis(
         study.name,
@@ -149,7 +141,7 @@ def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
     return replace(found, differences=tuple((a - b).tolist()), difference=difference)
 
 
-def _judged(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
+def _tested(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
     """Adjust the p-values of all comparisons, which are one family, and decide each."""
     family = [comparison for group in groups for comparison in group.comparisons]
     adjusted = adjusted_p_values(

@@ -117,27 +117,29 @@ def on_gpu(execution: Execution, slot: int) -> Execution:
     return dataclasses.replace(execution, device=f"cuda:{slot % count}") if count > 1 else execution
 
 
-class LocalWorker:
-    """A process of this machine for one job at a time, started with its first.
+class Worker:
+    """A place for one job at a time: in a process of this machine, started with its first, or on a `cluster`.
 
-    An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was.
+    An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was. A
+    cluster starts its processes itself.
     """
 
-    def __init__(self) -> None:
-        self._executor: Any = None
+    def __init__(self, cluster: Executor | None = None) -> None:
+        self._cluster = cluster
+        self._own: Any = None
 
     def submit(self, job: Job) -> Future[Ending]:
         """Begin a job."""
-        if self._executor is None:
+        if self._cluster is None and self._own is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            self._executor = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
-        future: Future[Ending] = self._executor.submit(run_job, job)
+            self._own = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
+        future: Future[Ending] = (self._cluster or self._own).submit(run_job, job)
         return future
 
     def kill(self) -> None:
         """End the process at once; the next job starts another one."""
-        executor, self._executor = self._executor, None
+        executor, self._own = self._own, None
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
 
@@ -160,29 +162,12 @@ def _follow(parent: int) -> None:
 @contextmanager
 def local_workers(count: int) -> Iterator[Sequence[Worker]]:
     """Yield workers of this machine, and kill them in the end: a sweep that ends well leaves none at work."""
-    workers = [LocalWorker() for _ in range(count)]
+    workers = [Worker() for _ in range(count)]
     try:
         yield workers
     finally:
         for worker in workers:
             worker.kill()
-
-
-class ClusterWorker:
-    """A place for one job at a time on a Dask cluster, which starts its processes itself."""
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-
-    def submit(self, job: Job) -> Future[Ending]:
-        """Begin a job."""
-        return self._executor.submit(run_job, job)
-
-    def kill(self) -> None:
-        """Leave it to the cluster."""
-
-
-Worker = LocalWorker | ClusterWorker
 
 
 @contextmanager
@@ -211,7 +196,7 @@ def cluster_workers(
         require((count or 1) <= room, "workers", count, f"at most {room}, for which the cluster has room")
         resources = {"GPU": 1} if offered else None
         executor = client.get_executor(pure=False, retries=retries, resources=resources)
-        yield [ClusterWorker(executor) for _ in range(count or room)]
+        yield [Worker(executor) for _ in range(count or room)]
 
 
 def _client(address: str) -> Any:
