@@ -69,10 +69,7 @@ class Attempt:
 def arm_result(run: Path) -> tuple[RunResult | None, str | None]:
     """Return the result in a run's folder, or else what is wrong with it, if there is one.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be read just now, as when a file server is away: that is no damage.
+    An OSError, as of a file server that is away, is no damage, and is raised.
     """
     try:
         return read_result(run), None

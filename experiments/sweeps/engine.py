@@ -21,6 +21,7 @@ from experiments.sweeps.store import Store
 from experiments.sweeps.study import Arm
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
+from experiments.training.reporting import Reporter
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.reading import one_line
@@ -62,21 +63,15 @@ class Options:
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
 
 
-class Observer(Protocol):
+class Observer(Reporter, Protocol):
     """Who is told how the sweep goes."""
 
     @property
     def lost(self) -> bool:
         """Whether nobody can be told any more: a reason to stop."""
 
-    def prepare(self, what: str, done: int, total: int) -> None:
-        """Work before the first arm."""
-
-    def note(self, text: str) -> None:
-        """An event."""
-
     def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
-        """Where all arms are."""
+        """Show where all arms are."""
 
 
 def run_sweep(
@@ -84,10 +79,7 @@ def run_sweep(
 ) -> Literal["done", "stopped"]:
     """Run every arm of a study that has no result yet, nor one in `known`.
 
-    Returns
-    -------
-    str
-        "done", when every arm has a result or has failed once too often; "stopped" by the budget or a signal.
+    "done" is when every arm has a result or has failed once too often; it is "stopped" by the budget or a signal.
 
     Raises
     ------

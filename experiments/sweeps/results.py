@@ -128,13 +128,7 @@ def _losses(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_summary(path: Path, argument: str = "study") -> Summary:
-    """Return the content of a summary.json, or of the one in a folder.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the content of a summary.json, or of the one in a folder; raise InputError if there is none."""
     return read_json(path / "summary.json" if path.is_dir() else path, Summary, SUMMARY_SCHEMA, argument)
 
 
@@ -147,13 +141,7 @@ class Known:
 
 
 def read_known(study: Study, path: Path) -> Known:
-    """Return what a summary knows of a study.
-
-    Raises
-    ------
-    InputError
-        If it is no summary, or knows no arm of this study.
-    """
+    """Return what a summary knows of a study; raise InputError if it is none, or knows no arm of this study."""
     summary = read_summary(path, "known")
     completed = {row.fingerprint: row for row in summary.arms if row.status == "completed"}
     known = Known(

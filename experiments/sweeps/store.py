@@ -61,28 +61,15 @@ class Declared:
 
 
 def read_declared(folder: Path) -> Declared | None:
-    """Return what the study.json in a folder declares; None if there is none yet.
-
-    Raises
-    ------
-    InputError
-        If it is none of ours.
-    """
+    """Return what the study.json in a folder declares; None if there is none yet; InputError if it is not ours."""
     path = folder / "study.json"
     return read_json(path, Declared, SCHEMA, "output") if path.exists() else None
 
 
 class Store:
-    """The folder of one study.
+    """The folder of one study, which may be yet to come; without a study given, of the one in its study.json.
 
-    Parameters
-    ----------
-    folder : Path
-        The folder, which may be yet to come.
-    study : Study, optional
-        The study; that of study.json if not given.
-    retries : int
-        An arm with more failed attempts has failed.
+    An arm with more failed attempts than `retries` has failed.
     """
 
     def __init__(self, folder: Path, study: Study | None = None, retries: int = 2) -> None:
@@ -122,12 +109,9 @@ class Store:
         return write_json(self.folder / "summary.json", content, SUMMARY_SCHEMA)
 
     def check(self, *, whole: bool = True) -> None:
-        """Check that the study can be run in this folder, before anything is written.
+        """Raise InputError, before anything is written, if the study cannot be run in this folder.
 
-        Raises
-        ------
-        InputError
-            If the folder cannot be written, is another study's or, where it must be `whole`, has lost its runs.
+        It cannot be written, is another study's or, where it must be `whole`, has lost its runs.
         """
         require_folder(self.folder)
         require_folder(self.folder.resolve().parent / "arms")
@@ -152,17 +136,9 @@ class Store:
     def begin(self, data: Mapping[DataSettings, str], known: Known | None = None) -> int:
         """Declare the study, link its arms to their runs, and return how many results are taken over from a summary.
 
-        Parameters
-        ----------
-        data : mapping
-            Fingerprint of the text by its settings: only results on this text are taken over.
-        known : Known, optional
-            From where; what has begun here is left alone.
-
-        Raises
-        ------
-        InputError
-            If the folder is another study's, its runs are on other text, or `known` has none on this text.
+        `data` has the fingerprint of each text by its settings: only results on this text are taken over, and only of
+        arms that have not begun here. InputError if this is another study's folder, its runs are on other text, or
+        `known` has none on this text.
         """
         self.declare()
         self.link(data)
@@ -245,17 +221,9 @@ def _has_validation_loss(run: Path) -> bool:
 
 
 def read_outcome(path: Path) -> Summary:
-    """Return a study and what its arms came to.
+    """Return a study and what its arms came to, from its folder, where they may still be running, or a summary.json.
 
-    Parameters
-    ----------
-    path : Path
-        A study's folder with study.json, whose arms may still be running; or a summary.json, or a folder with one.
-
-    Raises
-    ------
-    InputError
-        If it is neither.
+    InputError if it is neither.
     """
     if not (path / "study.json").exists():
         return read_summary(path)

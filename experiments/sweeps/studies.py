@@ -79,10 +79,7 @@ def chosen_study(word: str) -> Study:
 def study_folder(word: str) -> Path:
     """Return the folder of a study, or its summary.json, that a word names: as a path, or as `chosen_study` does.
 
-    Raises
-    ------
-    InputError
-        If there is none.
+    InputError if there is none.
     """
     path = Path(word)
     if path.is_file() and path.suffix != ".toml":

@@ -52,10 +52,7 @@ class Job:
 
 
 def run_job(job: Job) -> Ending:
-    """Train an arm, and return how it ended.
-
-    "taken": another worker has it; "failed", which is recorded; "full": the file system is, or can only be read.
-    """
+    """Train an arm, and return how it ended: "failed", which is recorded; "taken" by another worker; disk "full"."""
     try:
         with _ALONE:
             lease = acquire(job.folder, job.after, job.sweep)
