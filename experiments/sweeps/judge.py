@@ -147,20 +147,19 @@ def _tested(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
     adjusted = adjusted_p_values(
         [c.difference.p_value if c.difference else None for c in family], rule.correction
     )
-    equivalent = adjusted_p_values([_equivalence(c, rule) for c in family], rule.correction)
+    equivalent = adjusted_p_values(
+        [
+            equivalence_p_value(d.mean, d.sd, d.seeds, rule.smallest_effect) if d else None
+            for d in (comparison.difference for comparison in family)
+        ],
+        rule.correction,
+    )
     # Bonferroni's level, which is that of Holm's first step.
     level = rule.alpha if rule.correction == "none" else rule.alpha / max(1, len(family))
     decided = iter(
         _decided(c, p, equal, level, rule) for c, p, equal in zip(family, adjusted, equivalent, strict=True)
     )
     return tuple(replace(g, comparisons=tuple(next(decided) for _ in g.comparisons)) for g in groups)
-
-
-def _equivalence(comparison: Comparison, rule: Rule) -> float | None:
-    found = comparison.difference
-    if found is None:
-        return None
-    return equivalence_p_value(found.mean, found.sd, found.seeds, rule.smallest_effect)
 
 
 def _decided(

@@ -212,25 +212,6 @@ def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, mo
     assert json.loads((folder / "summary.json").read_text())["arms"][1]["status"] == "completed"
 
 
-def test_a_run_that_was_taken_over_is_left_without_a_trace(unbroken, cache, tmp_path, monkeypatch):
-    study, _ = unbroken
-    monkeypatch.setattr(worker, "POLL", 0.0)
-    job, real = job_of(study, tmp_path, cache), worker.HeldLease.require
-
-    def require(self):
-        other = job.folder / "leases" / "000002"
-        if len(read_metrics(job.folder)) > 5 and not other.exists():
-            other.write_text('{"host": "elsewhere", "token": "theirs"}\n000000000001\n')
-        real(self)
-
-    monkeypatch.setattr(worker.HeldLease, "require", require)
-    assert run_job(job) == "taken"
-    assert read_result(job.folder) is None
-    assert not (job.folder / "checkpoints").exists()
-    assert read_failures(job.folder) == []
-    assert not newest(job.folder).released  # that of the one who took over
-
-
 def test_who_lost_the_lease_during_a_step_writes_nothing_after_it(unbroken, cache, tmp_path, monkeypatch):
     """As a process that was stopped and goes on: it has not looked at the clock or at its lease since."""
     from experiments.training.run import Run
@@ -249,6 +230,9 @@ def test_who_lost_the_lease_during_a_step_writes_nothing_after_it(unbroken, cach
     assert run_job(job) == "taken"
     assert read_metrics(job.folder) == written
     assert not (job.folder / "checkpoints").exists()
+    assert read_result(job.folder) is None
+    assert read_failures(job.folder) == []
+    assert not newest(job.folder).released  # that of the one who took over
 
 
 def test_status_names_the_worker_of_a_suspended_arm(unbroken, cache, tmp_path, capsys):
