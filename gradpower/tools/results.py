@@ -11,11 +11,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gradpower.tools.errors import InputError, require
 from gradpower.tools.provenance import checkout
-from gradpower.tools.reading import DAMAGED, convert, one_line
+from gradpower.tools.reading import Schema, read_json
 
-VERSION = 1
 Config = TypeVar("Config")
 Content = TypeVar("Content")
 
@@ -56,13 +54,13 @@ class Kind(Generic[Content]):
         return f"{self.name}.json"
 
     @property
-    def schema(self) -> dict[str, object]:
+    def schema(self) -> Schema:
         """The mark by which the files are known."""
-        return {"name": f"gradpower/{self.name}", "version": VERSION}
+        return Schema(f"gradpower/{self.name}")
 
     def dump(self, provenance: Mapping[str, Any], **parts: object) -> str:
         """Return the text of a file from dataclasses; what is not finite is written as null."""
-        content = {"schema": self.schema, "provenance": provenance, **parts}
+        content = {"schema": self.schema._asdict(), "provenance": provenance, **parts}
         rounded = _rounded(msgspec.to_builtins(content), self.digits)
         return json.dumps(rounded, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -74,17 +72,7 @@ class Kind(Generic[Content]):
         InputError
             If it cannot be read, is damaged or of another kind; the message names the field.
         """
-        file = path / self.file if path.is_dir() else path
-        allowed = f"a file of schema gradpower/{self.name}, version {VERSION}"
-        try:
-            raw = msgspec.json.decode(file.read_bytes())
-            mark = raw.get("schema") if isinstance(raw, dict) else None
-            require(mark == self.schema, "results", file, allowed)
-            return convert({key: raw[key] for key in raw if key != "schema"}, self.content, whole=True)
-        except InputError:
-            raise
-        except (OSError, *DAMAGED) as error:
-            raise InputError("results", file, f"{allowed} ({one_line(error)})") from None
+        return read_json(path / self.file if path.is_dir() else path, self.content, self.schema, "results")
 
     def find(self, folder: Path) -> Content | None:
         """Return the content of the file in `folder`, or else of the checkout's; None if there is none."""
