@@ -144,9 +144,9 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
         require_text(data)
     states = store.states()
     if known is not None:
-        done = {arm.fingerprint for arm, _, _ in known.rows}
+        done = {arm.fingerprint: row.loss for arm, row, _ in known.rows}
         states = [
-            replace(state, state="completed")
+            replace(state, state="completed", validation_loss=done[state.fingerprint])
             if state.state == "open" and state.fingerprint in done
             else state
             for state in states

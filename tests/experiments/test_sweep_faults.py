@@ -203,6 +203,6 @@ def test_a_result_on_a_file_server_that_is_away_is_no_damage(sweep, monkeypatch)
     assert not any("damaged" in note for note in notes)
 
 
-def test_snapshots_of_finished_arms_are_refused_in_a_line(sweep, tmp_path):
+def test_that_finished_arms_get_no_snapshots_is_said(sweep, tmp_path):
     sweep()
     assert "2 arms are finished already: they get no --snapshots" in sweep(snapshots=(1.0,))[1]
