@@ -10,8 +10,8 @@ import pytest
 from experiments.recipes.fields import get_field
 from experiments.recipes.named import recipe
 from experiments.sweeps.store import Store, read_declared
-from experiments.sweeps.studies import STUDIES, chosen_study, example, read_study
-from experiments.sweeps.study import Rule, Study, additions, changes
+from experiments.sweeps.studies import STUDIES, chosen_study, read_study
+from experiments.sweeps.study import Rule, Study, additions
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import convert
 
@@ -312,10 +312,6 @@ def test_rates_that_do_not_cross_cannot_be_tuned(axes, within):
     assert Study(
         "mine", recipe("pocket"), [POWERS, RATES], Rule("optimizer.power", 1.0, learning_rate="tuned")
     )
-
-
-def test_changes_of_a_study_to_itself():
-    assert changes(example(), example()) == []
 
 
 @pytest.mark.parametrize(

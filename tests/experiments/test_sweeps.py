@@ -92,18 +92,6 @@ def command(text, cache, tmp_path):
     return words_of(file, folder, cache), folder
 
 
-def test_one_process_for_many_arms_changes_no_number(unbroken, command):
-    study, whole = unbroken
-    words, folder = command
-    assert main(words) == 0
-    assert outcomes(folder, study) == outcomes(whole, study)
-    runs = [arm_folder(folder, arm.fingerprint) for arm in study.arms()]
-    assert all(newest(run).released for run in runs)
-    # Nothing is left to do, and nothing is done.
-    assert main(words) == 0
-    assert [len(leases(run)) for run in runs] == [1] * 4
-
-
 def test_a_stop_within_arms_loses_nothing(unbroken, cache, tmp_path, monkeypatch):
     study, whole = unbroken
     monkeypatch.setattr(worker, "POLL", 0.0)
@@ -300,6 +288,9 @@ def test_a_whole_sweep(command, unbroken, capsys):
     assert content["ended"] == "done"
     assert [arm["state"] for arm in content["arms"]] == ["completed"] * 4
     assert content["analysis"]["completed"] == 4
+    runs = [arm_folder(folder, arm.fingerprint) for arm in study.arms()]
+    assert [len(leases(run)) for run in runs] == [1] * 4
+    assert all(newest(run).released for run in runs)
 
 
 def test_two_studies_with_the_same_arm_share_its_run(unbroken, command, cache, text, capsys):
