@@ -44,6 +44,8 @@ class CheckRecord:
 
     passed: bool
     detail: str
+    refutes: bool = False
+    """Whether it is a counterexample to the statement without its condition."""
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def bounds_answer(rows: Sequence[BoundedArm]) -> str:
     """Question 1: violations, and the slacks of the bounds that say something."""
     bounded = [row for row in rows if row.slack is not None]
     violated = sum(row.violated for row in bounded)
+    high = [row for row in bounded if _assumption(row) == "4.9"]
     groups = _groups(bounded, lambda row: (row.theorem, row.noise, row.law, _assumption(row)))
     return render(
         "convergence/1_bounds",
@@ -56,6 +57,8 @@ def bounds_answer(rows: Sequence[BoundedArm]) -> str:
         arms=len(bounded),
         problems=len({row.problem for row in bounded}),
         telling=_telling(bounded),
+        high=len(high),
+        high_telling=len(_telling(high)),
         rows=[_bounds_row(*key, own) for key, own in groups.items()],
     )
 

@@ -9,6 +9,7 @@ from statistics import median
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from experiments.statistics import SeedMean
+from figures.results import CheckRecord
 
 
 def render(name: str, **values: object) -> str:
@@ -38,6 +39,13 @@ def cell(text: str) -> str:
     '\\|g\\|'
     """
     return text.replace("|", "\\|")
+
+
+def mark(check: CheckRecord | None) -> str:
+    """Return the mark of a check of a claim; the page says what each means."""
+    if check is None:
+        return "–"
+    return "✗" if not check.passed else "refuted as printed" if check.refutes else "✓"
 
 
 def signed(number: float, digits: int = 4) -> str:
@@ -92,7 +100,7 @@ _ENVIRONMENT.filters |= {
     "general": lambda number, digits=6: f"{number:.{digits}g}",
     "interval": interval,
     "listed": listed,
-    "mark": lambda check: "–" if check is None else "✓" if check.passed else "✗",
+    "mark": mark,
     "median": median,
     "millions": millions,
     "percent": lambda share, digits=0: f"{share:.{digits}%}",

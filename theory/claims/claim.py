@@ -46,11 +46,14 @@ class Finding:
         Whether the statement survived.
     detail : str
         What was computed, with the numbers, in one line.
+    refutes : bool
+        Whether it is a counterexample to the statement without its condition, not a proof of it.
     """
 
     means: Means
     passed: bool
     detail: str
+    refutes: bool = False
 
 
 Findings = Iterator[Finding]
@@ -69,6 +72,11 @@ def numeric(detail: str, passed: Truth, *more: Truth) -> Finding:
 def rigorous(detail: str, passed: Truth, *more: Truth) -> Finding:
     """What ball arithmetic proved, and whether it proved all of it."""
     return Finding("rigorous", all(map(bool, (passed, *more))), detail)
+
+
+def counterexample(detail: str, passed: Truth) -> Finding:
+    """What ball arithmetic proved against the statement as printed, without its condition."""
+    return Finding("rigorous", bool(passed), detail, refutes=True)
 
 
 def condition(detail: str) -> Finding:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from gradpower.tools.errors import require
 from gradpower.tools.terminal import Output, OutputFlags
-from theory.claims.claim import CheckedClaim, Claim, Means, run_claim
+from theory.claims.claim import CheckedClaim, Claim, Finding, Means, run_claim
 from theory.claims.registry import CLAIMS
 
 _TABLE = Output()
@@ -57,12 +57,16 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
         "place": claim.place,
         "source": claim.source,
         "kind": claim.kind,
-        **{k: None if c is None else {"passed": c.passed, "detail": c.detail} for k, c in checks.items()},
+        **{means: None if check is None else _check(check) for means, check in checks.items()},
         "region": condition.detail if condition else "",
         "paper_value": claim.paper_value,
         "verdict": checked.verdict,
         "expected": claim.expected,
     }
+
+
+def _check(finding: Finding) -> dict[str, Any]:
+    return {"passed": finding.passed, "detail": finding.detail, "refutes": finding.refutes}
 
 
 def claims_table(checked: list[CheckedClaim]) -> Table:
@@ -71,7 +75,8 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
         title="Claims of Section 4 and beyond", title_justify="left", caption_justify="left", box=SIMPLE
     )
     table.caption = (
-        "symbolic, numeric and ball-arithmetic check: ✓ passed, ✗ failed, – nothing of that kind to prove"
+        "symbolic, numeric and ball-arithmetic check: ✓ passed, ✗ failed, – nothing of that kind to prove, ! a proved "
+        "counterexample to the statement without its condition"
     )
     table.add_column("claim")
     table.add_column("checks", justify="center", no_wrap=True)
@@ -81,11 +86,17 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
         notes = [f"✗ {finding.detail}" for finding in item.findings if not finding.passed]
         notes += [f"condition: {condition.detail}"] if condition else []
         checks = map(item.by, CHECKS)
-        marks = " ".join("–" if check is None else "✓" if check.passed else "✗" for check in checks)
+        marks = " ".join(map(_mark, checks))
         verdict = item.verdict + ("" if item.as_expected else f" (expected: {item.claim.expected})")
         lines = "\n".join([item.claim.statement, *notes])
         table.add_row(f"[bold]{item.claim.id}[/bold]\n{escape(lines)}", marks, verdict)
     return table
+
+
+def _mark(check: Finding | None) -> str:
+    if check is None:
+        return "–"
+    return "✗" if not check.passed else "!" if check.refutes else "✓"
 
 
 def select(only: tuple[str, ...]) -> tuple[Claim, ...]:

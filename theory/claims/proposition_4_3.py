@@ -13,7 +13,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from theory.adam.moments import power_moments
 from theory.adam.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
-from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
@@ -154,9 +154,9 @@ def upper_bound() -> Findings:
     yield from _bound(lower=False)
 
 
-@claim("4.3-theta", "Proposition 4.3", "asymptotic", expected="holds with a condition")
+@claim("4.3-theta", "Proposition 4.3", "asymptotic")
 def theta() -> Findings:
-    """p* = Θ(ln(ε·ln(1/σ))/ln σ)."""
+    """p* = Θ(ln(ε·ln(1/σ))/ln σ) where σ ≪ 1."""
     p = sp.symbols("p", positive=True)
     share = _L * p / (_L * p + sp.Rational(3, 2) * sp.log(2 * p + 1))  # p*/(ln(εL)/ln σ)
     detail = "p* over ln(εL)/ln σ lies in [L/(L+3), 1]: → 1 as σ → 0 (with ε < 1/L), but → 0 as σ → 1"
@@ -166,9 +166,8 @@ def theta() -> Findings:
     logs = -np.log(sigmas)
     within = np.all((logs / (logs + 3) <= shares) & (shares <= 1))
     table = ", ".join(f"{share:.3f} at σ={sigma:g}" for share, sigma in zip(shares, sigmas, strict=True))
-    yield numeric(f"p*/(ln(εL)/ln σ) for ε=1e-8: {table}", within, np.all(np.diff(shares) < 0))
-    detail = "σ <= σ₀ < 1: the lower constant is ln(1/σ₀)/(ln(1/σ₀)+3), 0.43 for σ₀ = 0.1, and 0 for σ₀ → 1"
-    yield condition(detail)
+    detail = "for σ <= σ₀ the lower constant is ln(1/σ₀)/(ln(1/σ₀)+3), 0.43 for σ₀ = 0.1, and 0 for σ₀ → 1"
+    yield numeric(f"p*/(ln(εL)/ln σ) for ε=1e-8: {table}; {detail}", within, np.all(np.diff(shares) < 0))
 
 
 @claim("4.3-lambert", BEYOND, "equality")

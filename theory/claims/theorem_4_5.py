@@ -12,7 +12,7 @@ from theory.adagrad.convergence import (
     high_noise_bound,
     low_noise_bound,
 )
-from theory.claims.claim import Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import Findings, claim, counterexample, numeric, show, symbolic
 from theory.claims.theorem_4_8 import THEOREM as LOW_NOISE
 from theory.claims.theorem_4_11 import THEOREM as HIGH_NOISE
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
@@ -49,7 +49,7 @@ def bound() -> Findings:
     yield THEOREM.enumeration()
     with precision(128):
         excess = printed_excess(100.0, 10.0)
-    yield rigorous(
+    yield counterexample(
         "with |g| <= R alone it fails: F = θ²/2, θ_0 = R = 1, T = 1, η = 10, ε = 100: E‖∇F‖² exceeds the printed "
         f"bound by {float(excess):.4f}, certainly",
         excess > 0,
@@ -59,7 +59,7 @@ def bound() -> Findings:
 
 @claim("4.5-reduction", "Section 4.2", "equality")
 def reduction() -> Findings:
-    """At p = 1, c = s = 1, Theorems 4.8 and 4.11 are Theorem 4.5."""
+    """At p = 1, c = s = 1, Theorems 4.8 and 4.11, as rebuilt here, are Theorem 4.5."""
     differences = [other.bound.subs({P: 1, C: 1}) - THEOREM.bound for other in (LOW_NOISE, HIGH_NOISE)]
     vanish = [sp.simplify(difference) == 0 for difference in differences]
     yield symbolic("4.8 and 4.11 less 4.5 vanish identically at p = 1, c = s = 1", *vanish)

@@ -92,8 +92,8 @@ class Theorem:
         count, worst = self.runs.count, self.runs.largest_share()
         return numeric(
             f"{count} settings, F = θ²/(1+θ²), T <= {STEPS}, all 2^{STEPS} outcomes of binary noise, ε up to 1e4, "
-            f"with R^2p = max|φ_p|² + ε: at most {worst:.3f} of the bound (a test of consistency, not of its "
-            "constants)",
+            f"with R^2p = max|φ_p|² + ε: at most {worst:.3f} of the bound, so that constants {1 / worst:.0f} times "
+            "smaller would pass, too: a test of consistency, not of the constants",
             worst <= 1,
         )
 
@@ -142,6 +142,7 @@ def smallest_failing_epsilon() -> float:
 def epsilon_condition() -> Finding:
     """What all three theorems need of R and do not say."""
     return condition(
-        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε). With |g_i| <= R as printed it can fail, at T "
+        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε; whether the paper prints |g_i| <= R could not be "
+        "told from the text that is left of it). With |g_i| <= R alone it can fail, at T "
         f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
     )

@@ -75,7 +75,7 @@ def test_a_file_runs_by_itself():
 
 
 def test_check_command(capsys, monkeypatch):
-    names = ("4.2-supremum", "4.3-theta")
+    names = ("4.2-supremum", "4.2-edge")
     assert check(Output(json=True), only=names) == 0
     claims = json.loads(capsys.readouterr().out)["claims"]
     assert [c["id"] for c in claims] == list(names)
@@ -107,3 +107,13 @@ def test_claims_are_chosen_by_id_or_place(named, ids):
 def test_unknown_claims_are_refused():
     with pytest.raises(InputError, match=r"^only: 4.4 is not allowed"):
         select(("4.4",))
+
+
+def test_a_counterexample_is_not_shown_as_a_proof(capsys):
+    """Theorem 4.5 needs a condition, without which it is refuted: no plain tick may stand for that."""
+    assert check(Output(json=True), only=("4.5-bound",)) == 0
+    (claim,) = json.loads(capsys.readouterr().out)["claims"]
+    assert claim["rigorous"]["refutes"]
+    assert not claim["numeric"]["refutes"]
+    assert check(Output(), only=("4.5-bound",)) == 0
+    assert "✓ ✓ !" in capsys.readouterr().out

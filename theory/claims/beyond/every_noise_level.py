@@ -163,9 +163,17 @@ def epsilon() -> Findings:
     slope = sp.diff(log_signal - sp.log(root + eps), P)
     bare = sp.diff(log_signal - log_square / 2, P)
     extra = sp.diff(log_square, P) / 2 * eps / (root + eps)
+    a, x = sp.symbols("a x", positive=True)
+    ratio = sp.diff(
+        sp.log(sp.cosh(a * x)), x, a
+    )  # of ln(|x|^{2p}·cosh(μx/σ²)·e^{−x²/2σ²}), the law of |g| tilted
+    rises = sp.simplify(ratio - sp.tanh(a * x) - a * x / sp.cosh(a * x) ** 2) == 0
     yield symbolic(
-        "d ln u∞/dp = its value at ε = 0 + ½·d ln E|g|^(2p)/dp·ε/(√(E|g|^(2p))+ε): both < 0 while E|g|^(2p) falls",
+        "d ln u∞/dp = its value at ε = 0 + ½·d ln E|g|^(2p)/dp·ε/(√(E|g|^(2p))+ε): both < 0 while E|g|^(2p) falls. "
+        "Its slope grows with p, as ln E|g|^q is convex in q; with σ at a fixed μ/σ, by ln σ; and with μ/σ, as "
+        "cosh(a'x)/cosh(ax) increases in x for a' > a",
         sp.simplify(slope - bare - extra) == 0,
+        rises,
     )
     best = [
         optimal_power(1e-6, 1e-6 * r, Gaussian(), epsilon=epsilon, method="limit").power

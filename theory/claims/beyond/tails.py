@@ -164,10 +164,26 @@ def local_criterion(name: str) -> float:
     return 1 + expectation(np.log, law) - square
 
 
+def _narrow_mixture(share: float = 0.2, width: float = 1e-3) -> tuple[float, float]:
+    """T and Q(2)/Q(1) of (1 − share)·U[−1, 1] + share·U[−width, width], in closed form."""
+    scales = ((1 - share, 1.0), (share, width))
+
+    def moment(q: float) -> float:
+        return float(sum(w * a**q for w, a in scales)) / (q + 1)
+
+    def logs(q: float) -> float:
+        return float(sum(w * a**q * (math.log(a) / (q + 1) - 1 / (q + 1) ** 2) for w, a in scales))
+
+    def quality(p: float) -> float:
+        return p * moment(p - 1) / math.sqrt(moment(2 * p))
+
+    return 1 + logs(0) - logs(2) / moment(2), quality(2.0) / quality(1.0)
+
+
 @claim("local-criterion", BEYOND, "equality")
 def local() -> Findings:
-    """At high noise as ε → 0, raising p above 1 helps exactly if T = 1 + E ln|ξ| − E[ξ² ln|ξ|]/E ξ² > 0; for the
-    Gaussian T = 0."""
+    """At high noise as ε → 0, raising p a little above 1 helps if T = 1 + E ln|ξ| − E[ξ² ln|ξ|]/E ξ² > 0, and harms if
+    T < 0; for the Gaussian T = 0. Far from p = 1 it says nothing."""
     moment, q = sp.Function("M"), sp.Symbol("q", positive=True)
     quality = sp.log(P) + sp.log(moment(P - 1)) - sp.log(moment(2 * P)) / 2
     slope = sp.diff(quality, P).subs(P, 1).doit()
@@ -185,7 +201,9 @@ def local() -> Findings:
         same.append(abs(float(np.diff(np.log(u))[0]) / (2 * step) - value) < 1e-5)
         rows.append(f"{name} {value + 0.0:.4f}".replace("-0.0000", "0.0000"))
     detail = f"T by quadrature, equal to the slope of ln u∞ at r = 1e5 to 1e-5: {', '.join(rows)}"
-    yield numeric(detail, *same)
+    slope, far = _narrow_mixture()
+    detail += f"; 0.8·U[−1, 1] + 0.2·U[−.001, .001] has T = {slope:.2f} and still Q(2) = {far:.3f}·Q(1)"
+    yield numeric(detail, *same, slope < 0, far > 1)
 
     def statement(b: arb) -> bool:
         t = 1 + ((1 / b).digamma() - (3 / b).digamma()) / b
