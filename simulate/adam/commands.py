@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Literal
 
+import numpy as np
 from rich.table import Table
 
 import theory.adam.optimum
@@ -12,10 +13,12 @@ from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_t
 from simulate.adam.monte_carlo import AdamTrials, simulate_adam
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.optimum import OptimalPower
+from theory.laws import Empirical
 
 _FIGURE_7 = Example()
 _TABLE = Output()
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+_RESAMPLES = 40
 
 
 def adam(
@@ -121,9 +124,9 @@ def optimal_power(
     trials
         Simulated runs (monte-carlo only).
     seed
-        Seed of the noise (monte-carlo only).
+        Seed of the noise (monte-carlo), or of the bootstrap of an empirical law.
     confidence
-        Level of the confidence interval (monte-carlo only).
+        Level of the interval of a monte-carlo power, or of one from samples.
 
     Examples
     --------
@@ -160,7 +163,41 @@ def optimal_power(
             interval=interval,
         )
     result = {**asdict(best), **example.inputs()}
+    if isinstance(example.noise_law, Empirical) and method in ("limit", "exact"):
+        result |= _uncertainty(example, example.noise_law, method, interval, confidence, seed)
     output.show(result, _optimum_table(result))
+
+
+def _uncertainty(
+    example: Example, law: Empirical, method: str, interval: tuple[float, float], confidence: float, seed: int
+) -> dict[str, Any]:
+    """Return the bootstrap interval of a power that comes from samples, and what makes it doubtful."""
+    generator = np.random.default_rng(seed)
+    powers = []
+    with progress_bar("drawing the samples again") as progress:
+        for draw in range(_RESAMPLES):
+            again = theory.adam.optimum.optimal_power(
+                example.mean,
+                example.sigma,
+                law.resampled(generator),
+                method=method,
+                beta1=example.beta1,
+                beta2=example.beta2,
+                epsilon=example.epsilon,
+                interval=interval,
+            )
+            powers.append(again.power)
+            if progress is not None:
+                progress(draw + 1, _RESAMPLES)
+    ends = np.quantile(powers, [(1 - confidence) / 2, (1 + confidence) / 2])
+    ratio, root = example.sigma / example.mean, float(np.sqrt(law.samples.size))
+    notes = []
+    if not law.symmetric and ratio > root / 3:
+        notes = [
+            f"σ/μ = {ratio:g} is not small against the root of the number of samples, {root:.3g}: their accidental "
+            "skewness decides; use empirical-symmetric:FILE if the noise is symmetric, or more samples"
+        ]
+    return {"power_interval": tuple(ends.tolist()), "resamples": _RESAMPLES, "notes": notes}
 
 
 def _optimum_table(result: dict[str, Any]) -> Table:
@@ -169,4 +206,6 @@ def _optimum_table(result: dict[str, Any]) -> Table:
     )
     shown = ("power", "update", "at_edge", "local_maxima", "bounds", "power_interval")
     rows = {key: result[key] for key in shown if key in result}
-    return result_table(title, {"": [key.replace("_", " ") for key in rows], "value": list(rows.values())})
+    table = result_table(title, {"": [key.replace("_", " ") for key in rows], "value": list(rows.values())})
+    table.caption = "\n".join(result.get("notes", ()))
+    return table

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import tyro
 
+from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
 from gradpower.tools.terminal import Output, progress_bar
 from simulate import simulate_adam
@@ -122,3 +124,17 @@ def test_quick_work_shows_no_bar(monkeypatch, capsys):
     with progress_bar("working") as report:
         report(1, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_a_power_from_few_samples_has_an_interval_and_a_warning(tmp_path, capsys):
+    samples = tmp_path / "noise.npy"
+    np.save(samples, np.random.default_rng(0).triangular(-1, 0, 1, 2000))
+    found = {}
+    for law in ("empirical", "empirical-symmetric"):
+        words = ["theory", "optimal-power", "--law", f"{law}:{samples}", "--method", "limit", "--json"]
+        assert main([*words, "--noise-to-signal", "30"]) == 0
+        found[law] = json.loads(capsys.readouterr().out)
+    widths = {law: np.ptp(row["power_interval"]) for law, row in found.items()}
+    assert widths["empirical-symmetric"] < widths["empirical"] / 2
+    assert "accidental skewness decides" in found["empirical"]["notes"][0]
+    assert found["empirical-symmetric"]["notes"] == []

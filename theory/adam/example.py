@@ -30,8 +30,8 @@ class Example:
     noise_scale: float | None = None
     """Noise level σ >= 0, instead of --noise-to-signal."""
     law: str = "uniform"
-    """Law of ξ: uniform, binary, gaussian, laplace, generalized-normal:B, student-t:DF, two-point:Q,
-    sparse:Q or empirical:FILE."""
+    """Law of ξ: uniform, binary, triangular, arcsine, gaussian, laplace, generalized-normal:B, student-t:DF,
+    two-point:Q, sparse:Q, empirical:FILE or empirical-symmetric:FILE."""
     beta1: float = 0.9
     """Decay rate of Adam's first average, in [0, 0.999999]."""
     beta2: float = 0.95

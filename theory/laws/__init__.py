@@ -3,6 +3,7 @@
 ========================  =====================================================================
 `uniform`                 on [−1, 1]; σ is the half-width, as in Example 4.1
 `binary`                  ±1 with probability ½; σ is the amplitude, as in Example 4.10
+`triangular`, `arcsine`   density 1 − |ξ|, and that of a sine at a random time, on [−1, 1]; σ is the half-width
 `gaussian`, `laplace`     unit variance; σ is the standard deviation
 `generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace; 0.2 <= B <= 100
 `student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale;
@@ -11,17 +12,20 @@
                           0.001 <= Q <= 0.999
 `sparse:Q`                ±1/√Q with probability Q/2 each, else 0: unit variance; 0.001 <= Q <= 1
 `empirical:FILE`          samples from a .npy or text file, centred and scaled to unit variance
+`empirical-symmetric:FILE`  the same samples and their negatives
 ========================  =====================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from gradpower.tools.errors import InputError
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary, Uniform
 from theory.laws.empirical import Empirical
+from theory.laws.from_quantiles import QuantileLaw, arcsine, triangular
 from theory.laws.generalized_normal import Gaussian, GeneralizedNormal, Laplace
 from theory.laws.sparse import Sparse
 from theory.laws.student import StudentT
@@ -34,6 +38,7 @@ __all__ = [
     "GeneralizedNormal",
     "Laplace",
     "NoiseLaw",
+    "QuantileLaw",
     "Sparse",
     "StudentT",
     "TwoPoint",
@@ -44,6 +49,8 @@ __all__ = [
 _PLAIN: dict[str, Callable[[], NoiseLaw]] = {
     "uniform": Uniform,
     "binary": Binary,
+    "triangular": triangular,
+    "arcsine": arcsine,
     "gaussian": Gaussian,
     "laplace": Laplace,
 }
@@ -54,8 +61,8 @@ _SHAPED: dict[str, Callable[[float], NoiseLaw]] = {
     "two-point": TwoPoint,
 }
 ALLOWED = (
-    "uniform, binary, gaussian, laplace, generalized-normal:SHAPE, student-t:DF, two-point:Q, sparse:Q or "
-    "empirical:FILE"
+    "uniform, binary, triangular, arcsine, gaussian, laplace, generalized-normal:SHAPE, student-t:DF, two-point:Q, "
+    "sparse:Q, empirical:FILE or empirical-symmetric:FILE"
 )
 
 
@@ -85,4 +92,11 @@ def parse_law(name: str | NoiseLaw) -> NoiseLaw:
         return _SHAPED[kind](shape)
     if kind == "empirical" and parameter:
         return Empirical.from_file(parameter)
-    raise InputError("law", name, ALLOWED)
+    if kind == "empirical-symmetric" and parameter:
+        return Empirical.from_file(parameter).symmetrised()
+    known = {word: word for word in (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric")} | {
+        "normal": "gaussian"
+    }
+    near = get_close_matches(kind, known, n=1)
+    hint = f" (did you mean {known[near[0]]}?)" if near else ""
+    raise InputError("law", name, f"{ALLOWED}{hint}")

@@ -139,7 +139,7 @@ class SymmetricDensityLaw(NoiseLaw):
         density = weight / scale * np.exp(self.log_density(np.log(near)))
         mirrored = -self.log_reflection(near, 2 * np.minimum(np.exp(y), location) / scale)
         rule = FoldedRule(y, density * (1 + np.exp(mirrored)), density * -np.expm1(mirrored))
-        return _pruned(rule, power)
+        return _pruned(rule, power, self.name)
 
     def absolute_moment(self, order: float, location: float, scale: float) -> float:
         """`E|g|^q` by the nodes; for −1 < q < 0 also what lies below them, where the density of |g| is constant."""
@@ -167,7 +167,7 @@ class SymmetricDensityLaw(NoiseLaw):
         return np.log(location + side * scale * distance), weight * scale * distance, distance
 
 
-def _pruned(rule: FoldedRule, power: float) -> FoldedRule:
+def _pruned(rule: FoldedRule, power: float, name: str) -> FoldedRule:
     """Drop the nodes that no integrand up to |g|^{2p} can see, and make the even weights sum to 1."""
     weight = np.exp(np.clip(2 * power * rule.log_magnitude, 0.0, 600.0))
     floor = math.exp(-LOG_NEGLIGIBLE - 7)
@@ -177,5 +177,8 @@ def _pruned(rule: FoldedRule, power: float) -> FoldedRule:
             keep |= scaled > floor * scaled.sum()
     even = rule.even[keep]
     if abs(even.sum() - 1) > 1e-9:
-        raise ArithmeticError(f"the quadrature nodes hold a mass of {even.sum()}, not 1")
+        lost = (
+            f"a law whose tails stay within float64 at this power: {1 - even.sum():.1g} of the mass is beyond"
+        )
+        raise InputError("law", name, lost)
     return FoldedRule(rule.log_magnitude[keep], even / even.sum(), rule.odd[keep])

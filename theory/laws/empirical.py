@@ -13,7 +13,7 @@ from theory.laws.base import NoiseLaw
 from theory.numerics.inputs import Array
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
 
-_REFLECTED = "reflected "
+_REFLECTED, _KIND, _SYMMETRIC = "reflected ", "empirical", "empirical-symmetric"
 _COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper
 
 
@@ -59,8 +59,23 @@ class Empirical(NoiseLaw):
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise InputError("law", name, f"a readable .npy or text file of numbers ({error})") from None
 
+    def symmetrised(self) -> Empirical:
+        """The law of the samples and their negatives: for noise whose skewness is an accident of few samples."""
+        both = Empirical(
+            np.concatenate([self.samples, -self.samples]), self.name.replace(_KIND, _SYMMETRIC, 1)
+        )
+        both.symmetric = True
+        return both
+
+    def resampled(self, generator: np.random.Generator) -> Empirical:
+        """The law of as many samples drawn with replacement: one draw of the bootstrap."""
+        again = Empirical(generator.choice(self.samples, self.samples.size), self.name)
+        return again.symmetrised() if self.symmetric else again
+
     def reflected(self) -> Empirical:
         """The samples negated, under the name "reflected …"; twice reflected it is the first law again."""
+        if self.symmetric:
+            return self
         mirror = copy(self)
         mirror.name = (
             self.name.removeprefix(_REFLECTED) if self.name.startswith(_REFLECTED) else _REFLECTED + self.name

@@ -1,14 +1,18 @@
 """Noise laws: moments against mpmath, rules against closed forms, samples against both, and bad names."""
 
+import math
+
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from gradpower.tools.errors import InputError
 from theory.adam.moments import power_moments
-from theory.laws import Empirical, TwoPoint, parse_law
+from theory.adam.update import exact_update
+from theory.laws import Empirical, QuantileLaw, TwoPoint, parse_law
 
 DENSITY_LAWS = [
     "uniform",
@@ -18,7 +22,7 @@ DENSITY_LAWS = [
     "generalized-normal:5",
     "student-t:7",
 ]
-SYMMETRIC_LAWS = [*DENSITY_LAWS, "binary", "two-point:0.5"]
+SYMMETRIC_LAWS = [*DENSITY_LAWS, "binary", "two-point:0.5", "triangular", "arcsine"]
 LAWS = [*SYMMETRIC_LAWS, "two-point:0.3", "two-point:0.8"]
 
 
@@ -229,6 +233,14 @@ def test_pickled_samples_are_refused(tmp_path):
         parse_law(f"empirical:{path}")
 
 
+@pytest.mark.parametrize("law", ["student-t:0.1", "student-t:0.5"])
+def test_tails_beyond_the_range_of_numbers_are_refused_in_one_line(law):
+    with pytest.raises(
+        InputError, match=f"law: {law} is not allowed; expected a law whose tails stay within"
+    ):
+        exact_update(10.0, 1e-6, 1e-5, parse_law(law))
+
+
 def test_missing_moments_say_so():
     law = parse_law("student-t:3")
     assert power_moments(1.4, 1.0, 1.0, law).rms > 0
@@ -327,3 +339,47 @@ def test_a_skewed_law_must_say_what_its_reflection_is():
     law = Empirical([1.0, 2.0, 9.0])
     with pytest.raises(NotImplementedError, match="Empirical"):
         super(Empirical, law).reflected()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "uniform", "student-t:5"])
+def test_a_law_by_its_quantiles_is_that_law(name):
+    known = parse_law(name)
+    distribution = {
+        "gaussian": stats.norm(),
+        "laplace": stats.laplace(scale=math.sqrt(0.5)),
+        "uniform": stats.uniform(-1, 2),
+        "student-t:5": stats.t(5, scale=math.sqrt(3 / 5)),
+    }[name]
+    own = QuantileLaw(
+        "own", distribution.ppf, distribution.cdf, symmetric=True, moment_limit=known.moment_limit
+    )
+    for power, ratio in ((0.5, 0.5), (1.2, 10.0), (1.5, 1e3)):
+        ours, theirs = (exact_update(power, 1.0, ratio, law, epsilon=0.0) for law in (own, known))
+        assert float(ours.drift) == pytest.approx(float(theirs.drift), rel=1e-8)
+        assert float(ours.rms) == pytest.approx(float(theirs.rms), rel=1e-8)
+    x = np.array([-0.7, 0.2, 0.9])
+    assert own.density(x) == pytest.approx(known.density(x), rel=1e-5)
+    assert own.score(x) == pytest.approx(known.score(x), abs=2e-3)
+
+
+def test_a_skewed_law_by_its_quantiles_and_its_reflection():
+    skewed = QuantileLaw("gumbel", stats.gumbel_r.ppf, stats.gumbel_r.cdf)
+    for law, distribution in ((skewed, stats.gumbel_r), (skewed.reflected(), stats.gumbel_l)):
+        with np.errstate(over="ignore"):  # in scipy's density, far out
+            expected = distribution.expect(lambda x: np.sign(1 + x) * np.abs(1 + x) ** 1.5)
+        assert law.signed_moment(1.5, 1.0, 1.0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_functions_that_do_not_undo_each_other_are_refused():
+    with pytest.raises(InputError, match="quantile and cumulative that undo each other"):
+        QuantileLaw("wrong", stats.norm.ppf, stats.laplace.cdf)
+
+
+def test_few_samples_of_symmetric_noise_are_better_with_their_negatives():
+    samples = np.random.default_rng(0).triangular(-1, 0, 1, 4000)
+    plain, both = Empirical(samples), Empirical(samples).symmetrised()
+    assert both.symmetric
+    assert both.name == "empirical-symmetric"
+    assert both.signed_moment(1.5, 0.0, 1.0) == pytest.approx(0.0, abs=1e-12)
+    assert abs(plain.signed_moment(1.5, 0.0, 1.0)) > 1e-4
+    assert both.resampled(np.random.default_rng(1)).symmetric
