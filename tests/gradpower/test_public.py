@@ -45,7 +45,7 @@ def test_the_package_alone_asks_for_no_torch():
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.stem)
 def test_torch_is_the_only_dependency(path):
     if path.name == "__main__.py":
-        pytest.skip("the door opens the other rooms")
+        pytest.skip("the command line imports the other packages")
     own = {
         "jax.py": {"jax", "optax"},
         "reading.py": {"msgspec"},

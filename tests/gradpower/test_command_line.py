@@ -1,4 +1,4 @@
-"""The command line: what it answers without opening a room, and how it words every kind of failure."""
+"""The command line: what it answers without importing another package, and how it words every kind of failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from gradpower import __main__ as door
+from gradpower import __main__ as command_line
 from gradpower.commands import Command
 from gradpower.tools.errors import InputError
 
@@ -54,8 +54,8 @@ def fake(
 def call(monkeypatch: pytest.MonkeyPatch, function: object, *flags: str) -> int:
     monkeypatch.setitem(sys.modules, "fake_room", SimpleNamespace(command=function))
     command = Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
-    monkeypatch.setitem(door.COMMANDS, "fake run", command)
-    return door.main(["fake", "run", *flags])
+    monkeypatch.setitem(command_line.COMMANDS, "fake run", command)
+    return command_line.main(["fake", "run", *flags])
 
 
 def raising(error: BaseException):
@@ -94,20 +94,20 @@ assert code == 0 and not loaded, loaded
 
 def test_docstring_example_runs():
     # pytest leaves __main__ modules out of its doctests.
-    assert doctest.testmod(door, optionflags=doctest.ELLIPSIS) == (0, 1)
+    assert doctest.testmod(command_line, optionflags=doctest.ELLIPSIS) == (0, 1)
 
 
 def test_overview_shows_an_example_of_every_command(capsys):
-    assert door.main([]) == 0
+    assert command_line.main([]) == 0
     overview = capsys.readouterr().out
-    for name, command in door.COMMANDS.items():
+    for name, command in command_line.COMMANDS.items():
         assert f"  {name} " in overview
         assert command.example in overview
         assert command.example.startswith(f"gradpower {name}")
 
 
 def test_overview_of_a_group_shows_that_group_only(capsys):
-    assert door.main(["theory"]) == 0
+    assert command_line.main(["theory"]) == 0
     overview = capsys.readouterr().out
     assert "theory update" in overview
     assert "simulate adam" not in overview
@@ -124,14 +124,14 @@ def test_overview_of_a_group_shows_that_group_only(capsys):
     ],
 )
 def test_unknown_command_names_the_nearest(capsys, words, nearest):
-    assert door.main(words) == 2
+    assert command_line.main(words) == 2
     line = one_error_line(capsys)
     assert f"did you mean '{nearest}'?" in line
-    assert all(name in line for name in door.COMMANDS)
+    assert all(name in line for name in command_line.COMMANDS)
 
 
 def test_unknown_command_unlike_any(capsys):
-    assert door.main(["--zzz"]) == 2
+    assert command_line.main(["--zzz"]) == 2
     assert "unknown command '--zzz'; allowed: " in one_error_line(capsys)
 
 
@@ -218,9 +218,9 @@ def test_bugs_keep_their_traceback(monkeypatch, error):
 
 def test_a_reader_that_leaves_is_not_an_error():
     script = """
-from gradpower import __main__ as door
-door._overview = lambda group: "x" * 10**6
-raise SystemExit(door.main([]))
+from gradpower import __main__ as command_line
+command_line._overview = lambda group: "x" * 10**6
+raise SystemExit(command_line.main([]))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -232,9 +232,9 @@ raise SystemExit(door.main([]))
     assert process.wait() == 141
 
 
-@pytest.mark.parametrize("name", door.COMMANDS)
+@pytest.mark.parametrize("name", command_line.COMMANDS)
 def test_examples_use_flags_that_exist(capsys, name):
-    command = door.COMMANDS[name]
-    assert door.main([*name.split(), "--help"]) == 0
+    command = command_line.COMMANDS[name]
+    assert command_line.main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))

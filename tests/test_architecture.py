@@ -1,4 +1,4 @@
-"""The house itself: import arrows, light imports, documented names, one version."""
+"""The architecture: allowed imports, light imports, documented names, one version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import gradpower
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-ROOMS = PYPROJECT["tool"]["importlinter"]["root_packages"]
+PACKAGES = PYPROJECT["tool"]["importlinter"]["root_packages"]
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-MODULES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+MODULES = [path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:
@@ -32,15 +32,15 @@ def test_import_arrows_run_downward():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("room", ["theory", "simulate"])
-def test_light_rooms_need_no_heavy_library(room):
-    done = run_python(f"import sys, {room}; print(*{{'torch', 'matplotlib'}} & set(sys.modules))")
+@pytest.mark.parametrize("package", ["theory", "simulate"])
+def test_light_packages_need_no_heavy_library(package):
+    done = run_python(f"import sys, {package}; print(*{{'torch', 'matplotlib'}} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
 
 def test_gradpower_opens_no_room():
-    done = run_python(f"import sys, gradpower; print(*{set(ROOMS) - {'gradpower'}!r} & set(sys.modules))")
+    done = run_python(f"import sys, gradpower; print(*{set(PACKAGES) - {'gradpower'}!r} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
@@ -64,7 +64,7 @@ def test_public_names_are_documented(module):
 
 
 def test_every_room_is_in_place():
-    assert all((ROOT / room / "__init__.py").is_file() for room in ROOMS)
+    assert all((ROOT / package / "__init__.py").is_file() for package in PACKAGES)
 
 
 @pytest.mark.skipif(gradpower.__version__ == "unknown", reason="gradpower is not installed")
