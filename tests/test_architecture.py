@@ -39,7 +39,7 @@ def test_light_packages_need_no_heavy_library(package):
     assert done.stdout.strip() == ""
 
 
-def test_gradpower_opens_no_room():
+def test_gradpower_imports_no_other_package():
     done = run_python(f"import sys, gradpower; print(*{set(PACKAGES) - {'gradpower'}!r} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
@@ -63,7 +63,7 @@ def test_public_names_are_documented(module):
     assert not undocumented, f"{module}: no docstring on {', '.join(undocumented)}"
 
 
-def test_every_room_is_in_place():
+def test_every_package_is_in_place():
     assert all((ROOT / package / "__init__.py").is_file() for package in PACKAGES)
 
 

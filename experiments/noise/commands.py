@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from experiments.noise.tables import module_table, power_table, scale_text
+from experiments.noise.tables import best_power, module_table, power_table, scale_text
 from gradpower.tools.files import require_folder
 from gradpower.tools.terminal import tell
 
@@ -20,8 +20,8 @@ def noise(
     source: Annotated[str, tyro.conf.Positional],
     step: int | None = None,
     micro_batches: int = 64,
-    micro_batch_size: int = 8,
-    batch_sizes: tuple[int, ...] = (8, 32, 128),
+    micro_batch_size: int | None = None,
+    batch_sizes: tuple[int, ...] | None = None,
     coordinates: int = 8192,
     seed: int = 0,
     device: str = "auto",
@@ -47,9 +47,9 @@ def noise(
     micro_batches
         How many, N >= 8; a second size, four times as large, checks that σ falls as 1/√B.
     micro_batch_size
-        Sequences in a micro-batch.
+        Sequences in a micro-batch; 8, or the run's batch size if that is smaller, if not given.
     batch_sizes
-        Batch sizes to predict for.
+        Batch sizes to predict for; the run's own, 4 and 16 times as many if not given.
     coordinates
         Coordinates of each module whose gradients are kept for the shape of the noise and the predictions.
     seed
@@ -76,9 +76,16 @@ def noise(
     from experiments.training.commands import require_torch
     from experiments.training.execution import Execution
 
-    settings = Settings(micro_batches, micro_batch_size, batch_sizes, coordinates, seed)
-    execution = Execution(device=device, threads=threads, cache=cache)
     found = find_source(source, step)
+    own = found.recipe.training.batch_size
+    settings = Settings(
+        micro_batches,
+        micro_batch_size if micro_batch_size is not None else min(8, own),
+        batch_sizes if batch_sizes is not None else (own, 4 * own, 16 * own),
+        coordinates,
+        seed,
+    )
+    execution = Execution(device=device, threads=threads, cache=cache)
     folder = output or Path("runs") / f"noise-{found.recipe.name}-{found.recipe.fingerprint}-{found.step}"
     require_folder(folder)
     require_torch()
@@ -91,6 +98,7 @@ def noise(
         print(written[0].read_text(encoding="utf-8"), end="")
     else:
         console = Console()
+        print(f"at a batch size of {settings.batch_sizes[0]}: p* = {best_power(measurement)}")
         console.print(power_table(measurement))
         console.print(module_table(measurement))
         console.print(scale_text(measurement), highlight=False)
