@@ -19,8 +19,9 @@ def power_table(measurement: Measurement) -> Table:
     columns |= {f"B = {size}": [cell[name, size] for name in names] for size in sizes}
     table = result_table("Predicted best power, at a tuned learning rate", columns)
     table.caption = (
-        "≤ and ≥: at an end of the search; 95 % intervals, which leave out how far the\n"
-        "assumptions are from the truth: independent gradients, σ ≫ |μ|, curvature ∝ σ²"
+        "≤ and ≥: at an end of the search; 95 % intervals, which leave out\n"
+        "how far the assumptions are from the truth: independent gradients,\n"
+        "σ ≫ |μ|, curvature ∝ σ²"
     )
     return table
 
