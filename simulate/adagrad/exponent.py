@@ -30,23 +30,14 @@ def fitted_exponent(
 
     Parameters
     ----------
-    steps : array_like
-        Checkpoints T, increasing, shape (checkpoints,).
-    values : array_like
-        Shape (..., seeds, checkpoints), at least two seeds. Where one of a seed's values is 0, or only one checkpoint
-        lies in the last decades, there is no exponent: NaN.
+    steps, values : array_like
+        Increasing T, shape (checkpoints,), and the curves, shape (..., seeds, checkpoints), at least two seeds. Where
+        one of a seed's values is 0, or only one checkpoint lies in the last decades, there is no exponent: NaN.
     decades : float
         How much of the curve to use: T from steps[-1]/10^decades on.
     confidence : float
-        Level of the interval, in (0, 1).
+        Level of the interval, in (0, 1); InputError for others.
 
-    Raises
-    ------
-    InputError
-        For a level out of range.
-
-    Examples
-    --------
     >>> T = np.array([1, 10, 100, 1000])
     >>> fit = fitted_exponent(T, [3 * T**-0.5, 5 * T**-0.5])
     >>> f"{fit.mean:.3f} ± {fit.half_width:.3f}"

@@ -11,15 +11,7 @@ from theory.numerics.inputs import Array
 
 
 def reference_curves(descent: Descent) -> dict[str, Array]:
-    """Compute the curves of `simulate.adagrad.monte_carlo.AdagradRuns` from the same noise, by their names.
-
-    `x = φ_p(g)`, `v ← v + x²`, `θ ← θ − η·x/√(v+ε)`, with 0/0 = 0.
-
-    Returns
-    -------
-    dict of ndarray
-        Arrays of shape (noise levels, powers, learning rates, seeds, checkpoints).
-    """
+    """Compute the curves of `AdagradRuns` from the same noise: `v ← v + x²`, `θ ← θ − η·x/√(v+ε)`, 0/0 = 0."""
     blocks = [_block_curves(descent, block) for block in range(descent.blocks)]
     joined = {name: np.concatenate([curves[name] for curves in blocks], axis=-2) for name in QUANTITIES}
     return {name: curve[..., : descent.seeds, :] for name, curve in joined.items()}

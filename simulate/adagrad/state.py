@@ -21,25 +21,13 @@ QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "
 
 @dataclass
 class AdagradState:
-    """Where all runs of all arms are; arms go in tiles of ARMS, runs in blocks of RUNS.
+    """Where all runs of all arms are; arms go in tiles of ARMS, runs in blocks of RUNS."""
 
-    Attributes
-    ----------
-    steps_done : ndarray of int
-        Shape (blocks, tiles).
-    theta, v : ndarray
-        Shape (blocks, tiles, d, LANES).
-    work : ndarray
-        Rows of `simulate.adagrad.kernel`, shape (blocks, tiles, ROWS·LANES).
-    curves : ndarray
-        The QUANTITIES at the checkpoints passed, shape (checkpoints, quantities, blocks, tiles, LANES).
-    """
-
-    steps_done: np.ndarray[Any, np.dtype[np.int64]]
-    theta: Array
+    steps_done: np.ndarray[Any, np.dtype[np.int64]]  # (blocks, tiles)
+    theta: Array  # (blocks, tiles, d, LANES)
     v: Array
-    work: Array
-    curves: Array
+    work: Array  # rows of the kernel, (blocks, tiles, ROWS·LANES)
+    curves: Array  # QUANTITIES at the checkpoints passed, (checkpoints, quantities, blocks, tiles, LANES)
 
     def advance(self, descent: Descent, block: int, tiles: slice, until: int) -> None:
         """Bring some tiles of a block, all equally far, to step `until`: the end, or the end of a chunk."""
@@ -116,10 +104,7 @@ def save_state(state: AdagradState, descent: Descent, path: Path) -> None:
 def load_state(descent: Descent, path: Path) -> AdagradState:
     """Return the state in `path`, or the one before the first step if there is no such file.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or belongs to another simulation.
+    A file that cannot be read, or belongs to another simulation, is an InputError.
     """
     if not path.exists():
         return new_state(descent)

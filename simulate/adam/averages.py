@@ -18,10 +18,7 @@ _AGE = np.arange(CHUNK)[::-1, None]
 def power_spacing(powers: Array) -> float:
     """Return the spacing Δ of an equally spaced, increasing grid of powers; 1 for a single one.
 
-    Raises
-    ------
-    InputError
-        For any other grid: only products of |g|^Δ reach all powers.
+    Any other grid is an InputError: only products of |g|^Δ reach all powers.
     """
     if powers.size == 1:
         return 1.0
@@ -40,32 +37,17 @@ def _weights(beta: float, live: int) -> Array:
 def block_averages(
     setting: Setting, source: np.random.SeedSequence, tick: Callable[[], None]
 ) -> tuple[Array, Array]:
-    """Averages m and v of φ_p(g_t) over one block of LANES trials.
+    """Averages m and v of φ_p(g_t) over one block of trials, (noise scales, powers, LANES), where max(μ, σ) = 1.
 
     Unrolled over a chunk of C steps the moving averages are `m ← β1^C·m + Σ_k (1−β1)β1^k x_k` and likewise v:
-    no step waits for the one before it.
-
-    Parameters
-    ----------
-    setting : Setting
-        What to simulate; powers equally spaced.
-    source : SeedSequence
-        The block's randomness.
-    tick : callable
-        Called after every chunk.
-
-    Returns
-    -------
-    m, v : ndarray
-        Shape (noise scales, powers, LANES), in units in which max(μ, σ) = 1.
+    no step waits for the one before it. `tick` is called after every chunk.
     """
     spacing, powers = power_spacing(setting.powers), setting.powers.size
     rows = -(-powers // POWER_TILE) * POWER_TILE
     m, v = np.zeros((2, setting.noise_scales.size, rows, LANES))
-    units = setting.units
     for live, noise in noise_chunks(setting.law, source, setting.window, setting.antithetic):
         weights1, weights2 = _weights(setting.beta1, live), _weights(setting.beta2, live)
-        for i, unit in enumerate(units):
+        for i, unit in enumerate(setting.units):
             g = setting.mean / unit + setting.noise_scales[i] / unit * noise
             with np.errstate(divide="ignore", over="ignore"):
                 log = np.log(np.abs(g))

@@ -41,19 +41,10 @@ _compiled: Callable[[Array, Array, Array], None] = njit(nogil=True, cache=True)(
 
 
 def add_power_sums(first: Array, ratio: Array, sums: Array) -> None:
-    """Add `Σ_s first[s]·ratio[s]^k` to sums[k], lane by lane.
+    """Add `Σ_s first[s]·ratio[s]^k` to sums[k], lane by lane; `first` is overwritten.
 
-    Parameters
-    ----------
-    first : ndarray
-        Shape (steps, LANES), C-contiguous, steps a multiple of STEP_TILE. Overwritten.
-    ratio : ndarray
-        Shape (steps, LANES).
-    sums : ndarray
-        Shape (powers, LANES), powers a multiple of POWER_TILE.
+    There are whole STEP_TILEs of steps, and whole POWER_TILEs of sums.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> sums = np.zeros((8, LANES))
     >>> add_power_sums(np.ones((4, LANES)), np.full((4, LANES), 2.0), sums)

@@ -21,14 +21,9 @@ def block_sources(seed: int, trials: int) -> list[np.random.SeedSequence]:
 def noise_chunks(
     law: NoiseLaw, source: np.random.SeedSequence, steps: int, antithetic: bool
 ) -> Iterator[tuple[int, Array]]:
-    """Draw the noise of one block, `steps` steps in chunks of CHUNK.
+    """Yield ξ of one block in chunks (CHUNK, LANES), each with the number of its last rows that are steps.
 
-    Yields
-    ------
-    live : int
-        The last `live` rows of the chunk are steps of the simulation: CHUNK but in the first chunk.
-    noise : ndarray
-        ξ of shape (CHUNK, LANES); antithetic lanes come in neighbours ξ, −ξ.
+    That is CHUNK but in the first chunk. Antithetic lanes come in neighbours ξ, −ξ.
     """
     generator = np.random.default_rng(source)
     later_chunks = (steps - 1) // CHUNK

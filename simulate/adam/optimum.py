@@ -23,14 +23,7 @@ _FLAT = 1e-12  # rounding makes such differences between drifts that are equal
 class MonteCarloOptimum(OptimalPower):
     """Estimate of the optimal power; `local_maxima` are those of the estimated curve.
 
-    Attributes
-    ----------
-    power_interval : tuple of float or None
-        Confidence interval of p*; None at an edge, where the derivative has no root.
-    confidence : float
-        Its level.
-    trials, seed : int
-        As given.
+    `power_interval` is the confidence interval of p*; None at an edge, where the derivative has no root.
     """
 
     power_interval: tuple[float, float] | None
@@ -63,20 +56,12 @@ def monte_carlo_optimal_power(
 
     Parameters
     ----------
-    mean, noise_scale : float
-        μ > 0, σ >= 0.
-    law : NoiseLaw
-        Law of ξ.
-    beta1, beta2, epsilon
-        Adam's, as in `simulate_adam`.
+    mean, noise_scale, law, beta1, beta2, epsilon, trials, seed, progress
+        As in `simulate_adam`.
     interval : tuple of float
         0 <= LOW < HIGH. The grid lies inside, LOW = 0 is never simulated.
-    trials, seed : int
-        As in `simulate_adam`.
     confidence : float
         Level of the confidence interval, in (0, 1).
-    progress : callable, optional
-        As in `simulate_adam`.
 
     Raises
     ------

@@ -14,19 +14,8 @@ from theory.numerics.inputs import Array
 def adam_averages(
     gradients: Iterable[Array], powers: Array, beta1: float, beta2: float
 ) -> tuple[Array, Array]:
-    """Adam's moving averages m and v of φ_p(g_t), from zero.
+    """Adam's moving averages from zero: `m ← β1·m + (1−β1)·x`, `v ← β2·v + (1−β2)·x²`, x = sign(g)|g|^p.
 
-    Parameters
-    ----------
-    gradients : iterable of ndarray
-        g_t, one array of trials for each step.
-    powers : ndarray
-        p, in a shape that broadcasts against a step's gradients.
-    beta1, beta2 : float
-        `m ← β1·m + (1−β1)·x`, `v ← β2·v + (1−β2)·x²` with x = sign(g)|g|^p.
-
-    Examples
-    --------
     >>> m, v = adam_averages([np.array([-2.0])], np.array([3.0]), 0.5, 0.75)
     >>> m.tolist(), v.tolist()
     ([-4.0], [16.0])
@@ -40,13 +29,7 @@ def adam_averages(
 
 
 def reference_updates(setting: Setting) -> Array:
-    """Compute the updates u of `simulate.adam.monte_carlo.simulate_adam` from the same noise.
-
-    Returns
-    -------
-    ndarray
-        u of shape (noise scales, powers, trials).
-    """
+    """Compute `simulate_adam`'s updates u from the same noise: (noise scales, powers, trials)."""
     noise_scales, powers = setting.noise_scales[:, None, None], setting.powers[:, None]
     blocks = []
     for source in block_sources(setting.seed, setting.trials):

@@ -28,21 +28,9 @@ from theory.numerics.inputs import Array
 
 
 def truncation_bound(setting: Setting, x_rms: Array, m: Array, v: Array) -> Array:
-    """Bound |E u − E u_N| from the averages m_N, v_N in units in which max(μ, σ) = 1.
+    """Bound |E u − E u_N| from X (`largest_rms`) and the averages m_N, v_N in units in which max(μ, σ) = 1.
 
-    Parameters
-    ----------
-    setting : Setting
-        N is its window.
-    x_rms : ndarray
-        X of shape (noise scales, powers), from `largest_rms`.
-    m, v : ndarray
-        Shape (noise scales, powers, trials).
-
-    Returns
-    -------
-    ndarray
-        Shape (noise scales, powers). 0 if steps are literal; infinite if the law has no moment of order 2p.
+    0 if steps are literal; infinite if the law has no moment of order 2p.
     """
     if setting.steps is not None:
         return np.zeros(m.shape[:-1])

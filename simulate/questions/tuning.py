@@ -40,13 +40,6 @@ def paired_ratio(numerator: Array, denominator: Array) -> Ratio:
 
     Linearised, `ln(ā/b̄) ≈ mean(a_i/ā − b_i/b̄)` has the standard error of the differences over the runs.
 
-    Parameters
-    ----------
-    numerator, denominator : ndarray
-        One positive number a run, shape (runs,).
-
-    Examples
-    --------
     >>> ratio = paired_ratio(np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0]))
     >>> ratio.value, ratio.low, ratio.high
     (2.0, 2.0, 2.0)
@@ -58,19 +51,9 @@ def paired_ratio(numerator: Array, denominator: Array) -> Ratio:
 
 
 def best_rates(final: Array) -> tuple[Array, Array]:
-    """The best learning rate of each power on the first half of the runs, and the results of the second half.
+    """The place of each power's best learning rate on half of the runs, and the results of the other runs there.
 
-    Parameters
-    ----------
-    final : ndarray
-        What is to be small, shape (powers, learning rates, runs).
-
-    Returns
-    -------
-    index : ndarray of int
-        Position of the best learning rate, shape (powers,).
-    judged : ndarray
-        Shape (powers, runs − runs // 2): the other runs at that learning rate.
+    `final` is what is to be small, of shape (powers, learning rates, runs).
     """
     half = final.shape[-1] // 2
     index = np.argmin(final[..., :half].mean(axis=-1), axis=-1)
