@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from simulate.adagrad.descent import Descent, build_descent
-from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.adagrad.reference import reference_curves
 from simulate.problems import parse_problem
 from theory.laws import parse_law
@@ -63,7 +63,7 @@ def plain_loop(name: str, steps: int, power: float = 1.2, rate: float = 0.1) -> 
 )
 def test_fast_path_against_numpy_loops(benchmark, capsys, name, steps):
     descent = setting(name, steps)
-    benchmark.pedantic(run_descent, args=(descent,), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(simulate_adagrad, args=(descent,), rounds=5, warmup_rounds=1)
     fast = benchmark.stats.stats.min / work(descent) * 1e9
     few = setting(name, max(60, steps // 60))
     twin = best_of_three(lambda: reference_curves(few)) / work(few) * 1e9

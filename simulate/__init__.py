@@ -7,7 +7,8 @@
 ['0.17', '0.17', '0.16']
 """
 
+from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.adam.monte_carlo import AdamTrials, simulate_adam
 
-__all__ = ["AdagradRuns", "AdamTrials", "simulate_adagrad", "simulate_adam"]
+__all__ = ["AdagradRuns", "AdamTrials", "build_descent", "simulate_adagrad", "simulate_adam"]

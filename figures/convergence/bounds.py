@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from figures.style import Row, house_style, legend, letter, new_figure, ratio_style
 from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
-from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import parse_law
@@ -80,7 +80,7 @@ def compute(steps: int = 100_000, seeds: int = 32) -> list[Curve]:
             steps=steps,
             seeds=seeds,
         )
-        runs = run_descent(descent)
+        runs = simulate_adagrad(descent)
         for j, power in enumerate(setting.powers):
             curves += _unbounded(descent, runs, j) if panel == "unbounded" else _arm(panel, descent, runs, j)
             if panel == "low noise" and power in _DOTTED_POWERS:

@@ -16,7 +16,7 @@ from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_t
 from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
-from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
 from theory.laws import parse_law
 from theory.numerics.inputs import positive
@@ -125,7 +125,7 @@ def _simulated(descent: Descent, threads: int | None) -> AdagradRuns:
         print(f"continuing the simulation kept in {state}", file=sys.stderr)
     try:
         with progress_bar("simulating Adagrad") as progress:
-            runs = run_descent(descent, threads=threads, progress=progress, state=state)
+            runs = simulate_adagrad(descent, threads=threads, progress=progress, state=state)
     except KeyboardInterrupt:
         if state.exists():
             print(f"kept in {state}: the same command continues where it stopped", file=sys.stderr)

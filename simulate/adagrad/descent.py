@@ -29,8 +29,7 @@ _FORMAT = b"adagrad 1"  # to be changed with the numbers that a setting leads to
 class Descent:
     """AdagradPower on a problem, for all noise levels × powers × learning rates ("arms") and many runs.
 
-    `powers`, `learning_rates` and `noise_to_signal` are 1-D here; for the rest see
-    `simulate.adagrad.monte_carlo.simulate_adagrad`.
+    `powers`, `learning_rates` and `noise_to_signal` are 1-D here; for the rest see `build_descent`.
     """
 
     problem: Problem
@@ -141,7 +140,38 @@ def build_descent(
     seed: int = 0,
     checkpoints: ArrayLike | None = None,
 ) -> Descent:
-    """Return the setting that the arguments of `simulate.adagrad.monte_carlo.simulate_adagrad` describe."""
+    """Return what `simulate.adagrad.monte_carlo.simulate_adagrad` is to simulate.
+
+    The noisy gradient is `g_i = ∂_iF + σ_i·ξ_i` with fixed `σ_i = r·gradient_scale_i` (additive), or
+    `g_i = ∂_iF·(1 + r·ξ_i)` (multiplicative), ξ independent over steps, coordinates and runs. All arms of a run see the
+    same ξ.
+
+    Parameters
+    ----------
+    problem : Problem
+        F, from `simulate.problems.parse_problem`.
+    powers, learning_rates, noise_to_signal : array_like
+        p in (0, 10], η > 0 and r >= 0, each one or a 1-D array.
+    law : NoiseLaw
+        Law of ξ.
+    noise : {"additive", "multiplicative"}
+        How the noise enters.
+    epsilon : float
+        ε >= 0, under the root.
+    steps : int
+        T >= 1.
+    seeds : int
+        Number of independent runs, at least 2; more of them leave the first ones alone.
+    seed : int
+        Seed >= 0 of the noise.
+    checkpoints : array_like of int, optional
+        Increasing numbers of steps at which to look; about eight a decade if not given, 1 and T among them.
+
+    Raises
+    ------
+    InputError
+        For arguments out of range.
+    """
     if checkpoints is None:
         looks = log_spaced(steps)
     else:

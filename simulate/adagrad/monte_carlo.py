@@ -11,14 +11,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require, whole
-from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.descent import Descent
 from simulate.adagrad.state import AdagradState, load_state, new_state, save_state
 from simulate.adam.monte_carlo import Progress
-from simulate.problems import Problem
-from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array
 
 _LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
@@ -31,32 +28,22 @@ class AdagradRuns:
 
     Arrays have the shape (noise levels, powers, learning rates, seeds, checkpoints). Gradients are the exact ones, at
     the points θ_0 … θ_{T−1} from which the T steps start, as in Theorems 4.5, 4.8 and 4.11.
-
-    Attributes
-    ----------
-    steps : ndarray of int
-        The checkpoints T, shape (checkpoints,).
-    mean_square : ndarray
-        `(1/T)·Σ_t ‖∇F(θ_t)‖²`.
-    mean_power : ndarray
-        `(1/T)·Σ_t ‖∇F(θ_t)‖_{p+1}^{p+1}`.
-    mean_absolute : ndarray
-        `(1/T)·Σ_t ‖∇F(θ_t)‖_1`.
-    smallest_square : ndarray
-        `min_t ‖∇F(θ_t)‖²`.
-    value : ndarray
-        F(θ_T).
-    largest_gradient : ndarray
-        Largest |g_i| of a noisy gradient seen.
     """
 
     steps: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """The checkpoints T, shape (checkpoints,)."""
     mean_square: Array
+    """`(1/T)·Σ_t ‖∇F(θ_t)‖²`."""
     mean_power: Array
+    """`(1/T)·Σ_t ‖∇F(θ_t)‖_{p+1}^{p+1}`."""
     mean_absolute: Array
+    """`(1/T)·Σ_t ‖∇F(θ_t)‖_1`."""
     smallest_square: Array
+    """`min_t ‖∇F(θ_t)‖²`."""
     value: Array
+    """F(θ_T)."""
     largest_gradient: Array
+    """Largest |g_i| of a noisy gradient seen."""
 
     @staticmethod
     def over_seeds(curve: Array) -> tuple[Array, Array]:
@@ -66,18 +53,8 @@ class AdagradRuns:
 
 
 def simulate_adagrad(
-    problem: Problem,
-    powers: ArrayLike,
-    learning_rates: ArrayLike,
-    noise_to_signal: ArrayLike,
-    law: NoiseLaw,
+    descent: Descent,
     *,
-    noise: NoiseKind = "additive",
-    epsilon: float = 1e-8,
-    steps: int,
-    seeds: int = 16,
-    seed: int = 0,
-    checkpoints: ArrayLike | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
     state: Path | None = None,
@@ -85,34 +62,12 @@ def simulate_adagrad(
     """Simulate Adagrad on x_t = sign(g_t)|g_t|^p for all noise levels × powers × learning rates (Section 4.2).
 
     `v ← v + x²`, `θ ← θ − η·x/√(v+ε)` coordinate by coordinate, from v = 0; where v + ε = 0, no step. Numbers
-    below 2^−1022 count as 0. The noisy gradient is `g_i = ∂_iF + σ_i·ξ_i` with fixed `σ_i = r·gradient_scale_i`
-    (additive), or `g_i = ∂_iF·(1 + r·ξ_i)` (multiplicative), ξ independent over steps, coordinates and runs. All
-    arms of a run see the same ξ. Results depend on the seed, not on the number of threads nor on interruptions.
+    below 2^−1022 count as 0. Results depend on the seed, not on the number of threads nor on interruptions.
 
     Parameters
     ----------
-    problem : Problem
-        F, from `simulate.problems.parse_problem`.
-    powers : array_like
-        p in (0, 10], one or a 1-D array.
-    learning_rates : array_like
-        η > 0, one or a 1-D array.
-    noise_to_signal : array_like
-        r >= 0, one or a 1-D array.
-    law : NoiseLaw
-        Law of ξ.
-    noise : {"additive", "multiplicative"}
-        How the noise enters.
-    epsilon : float
-        ε >= 0, under the root.
-    steps : int
-        T >= 1.
-    seeds : int
-        Number of independent runs, at least 2; more of them leave the first ones alone.
-    seed : int
-        Seed >= 0 of the noise.
-    checkpoints : array_like of int, optional
-        Increasing numbers of steps at which to look; about eight a decade if not given, 1 and T among them.
+    descent : Descent
+        What to simulate, from `simulate.adagrad.descent.build_descent`.
     threads : int, optional
         All cores by default.
     progress : callable, optional
@@ -129,42 +84,18 @@ def simulate_adagrad(
     Raises
     ------
     InputError
-        For arguments out of range or the state of another simulation, before any work; or for noise so wild that
-        |g|^{2p} overflows.
+        For the state of another simulation, before any work; or for noise so wild that |g|^{2p} overflows.
 
     Examples
     --------
+    >>> from simulate.adagrad.descent import build_descent
     >>> from simulate.problems import parse_problem
     >>> from theory.laws import parse_law
     >>> problem, law = parse_problem("geman-mcclure"), parse_law("uniform")
-    >>> runs = simulate_adagrad(problem, [0.5, 1.0], 0.5, 1.0, law, steps=100)
+    >>> runs = simulate_adagrad(build_descent(problem, [0.5, 1.0], 0.5, 1.0, law, steps=100))
     >>> runs.steps.size, runs.mean_square.shape
     (15, (1, 2, 1, 16, 15))
     """
-    descent = build_descent(
-        problem,
-        powers,
-        learning_rates,
-        noise_to_signal,
-        law,
-        noise=noise,
-        epsilon=epsilon,
-        steps=steps,
-        seeds=seeds,
-        seed=seed,
-        checkpoints=checkpoints,
-    )
-    return run_descent(descent, threads=threads, progress=progress, state=state)
-
-
-def run_descent(
-    descent: Descent,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
-    state: Path | None = None,
-) -> AdagradRuns:
-    """Simulate what `descent` says; otherwise as `simulate_adagrad`."""
     workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
     current = new_state(descent) if state is None else load_state(descent, state)
     _run(descent, current, workers, progress or (lambda done, total: None), state)

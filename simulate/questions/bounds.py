@@ -10,7 +10,7 @@ import numpy as np
 
 from simulate.adagrad.bounds import arm_bound, least_mean
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
-from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import CONFIDENCE
@@ -80,7 +80,7 @@ def run(size: Size, progress: Progress) -> list[BoundedArm]:
             steps=steps,
             seeds=size.seeds,
         )
-        rows += compared(descent, run_descent(descent), tests)
+        rows += compared(descent, simulate_adagrad(descent), tests)
         progress(done + 1, len(plans))
     return rows
 

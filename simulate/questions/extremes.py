@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 from scipy.optimize import minimize
 
+from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
@@ -59,7 +60,7 @@ def compare(
 ) -> Comparison:
     """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
     grid = learning_rates(*_RATES, 1)
-    runs = simulate_adagrad(
+    descent = build_descent(
         parse_problem(problem),
         [1.0, *powers],
         grid,
@@ -70,7 +71,7 @@ def compare(
         seed=seed,
         checkpoints=[steps],
     )
-    index, judged = best_rates(runs.mean_square[0, :, :, :, -1])
+    index, judged = best_rates(simulate_adagrad(descent).mean_square[0, :, :, :, -1])
     adagrad, *others = (float(grid[i]) for i in index)
     return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
 

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from simulate.adagrad.descent import Descent, build_descent
-from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
@@ -89,7 +89,7 @@ def run(size: Size, progress: Progress) -> list[Gain]:
             steps=size.steps,
             seeds=2 * size.seeds,
         )
-        rows += _rows(descent, ratio, run_descent(descent).mean_square[0])
+        rows += _rows(descent, ratio, simulate_adagrad(descent).mean_square[0])
         progress(done + 1, len(plans))
     return rows
 
@@ -148,8 +148,6 @@ def _quality_ratio(power: float, law: NoiseLaw) -> float:
 def speed_up(steps: Array, curve: Array, reference: Array) -> float:
     """How many times sooner `curve` reaches the last value of `reference`, or the inverse where it ends above it.
 
-    Examples
-    --------
     >>> T = np.array([1.0, 10.0, 100.0, 1000.0])
     >>> round(speed_up(T, 0.5 * T**-0.5, T**-0.5), 6), round(speed_up(T, 2 * T**-0.5, T**-0.5), 6)
     (4.0, 0.25)

@@ -10,7 +10,7 @@ import numpy as np
 
 from simulate.adagrad.descent import NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
-from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
 from theory.laws import parse_law
@@ -86,7 +86,7 @@ def run(size: Size, progress: Progress) -> list[Exponents]:
             steps=size.long_steps,
             seeds=size.seeds,
         )
-        runs = run_descent(descent)
+        runs = simulate_adagrad(descent)
         for j, power in enumerate(POWERS):
             square, powered = runs.mean_square[0, j, 0], runs.mean_power[0, j, 0] ** (2 / (power + 1))
             of_square, of_power = (fitted_exponent(runs.steps, curve) for curve in (square, powered))

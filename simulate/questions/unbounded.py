@@ -10,7 +10,7 @@ import numpy as np
 from simulate.adagrad.bounds import least_mean, unbounded_arm_bound
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.exponent import fitted_exponent
-from simulate.adagrad.monte_carlo import AdagradRuns, run_descent
+from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import CONFIDENCE
@@ -58,7 +58,7 @@ def run(size: Size, progress: Progress) -> list[UnboundedArm]:
         problem = parse_problem(name)
         steps = max(2, size.steps // problem.dimension)
         descent = build_descent(problem, POWERS, RATES, RATIOS, parse_law(law), steps=steps, seeds=size.seeds)
-        rows += _rows(descent, run_descent(descent), tests)
+        rows += _rows(descent, simulate_adagrad(descent), tests)
         progress(done + 1, len(plans))
     return rows
 

@@ -10,7 +10,7 @@ from matplotlib.container import ErrorbarContainer
 
 from figures.convergence import assumptions, exponents, gain, slack
 from figures.convergence import bounds as convergence_bounds
-from simulate.adagrad.monte_carlo import simulate_adagrad
+from simulate import build_descent, simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.bounds import BoundedArm
 from simulate.questions.gains import Gain
@@ -68,15 +68,8 @@ def curves():
 
 def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves):
     rows = select(convergence_bounds.rows(curves), panel="high noise")
-    runs = simulate_adagrad(
-        parse_problem("pseudo-huber"),
-        (1.0, 1.2, 2.0, 3.0),
-        5.0,
-        10.0,
-        parse_law("binary"),
-        steps=120,
-        seeds=4,
-    )
+    arms = parse_problem("pseudo-huber"), (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, parse_law("binary")
+    runs = simulate_adagrad(build_descent(*arms, steps=120, seeds=4))
     for j, power in enumerate((1.0, 1.2, 2.0, 3.0)):
         own = select(rows, power=power, series="measured")
         mean, error = runs.over_seeds(runs.mean_square[0, j, 0])

@@ -8,7 +8,6 @@ import pytest
 from gradpower.tools.errors import InputError
 from simulate import simulate_adagrad
 from simulate.adagrad.descent import build_descent, log_spaced
-from simulate.adagrad.monte_carlo import run_descent
 from simulate.adagrad.reference import reference_curves
 from simulate.adagrad.state import QUANTITIES
 from simulate.problems import PROBLEMS, parse_problem
@@ -20,13 +19,18 @@ POWERS, RATES, RATIOS = [0.3, 0.9, 1.0, 1.7, 3.0], [0.03, 0.3], [0.2, 2.0]
 SKEWED = Empirical(np.random.default_rng(5).exponential(size=300))
 
 
+def simulate(*arms, threads=None, progress=None, state=None, **options):
+    descent = build_descent(*arms, **options)
+    return simulate_adagrad(descent, threads=threads, progress=progress, state=state)
+
+
 def assert_equal(one, other):
     for name in QUANTITIES:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 def assert_twins(descent, rtol=1e-8):
-    fast, twin = run_descent(descent), reference_curves(descent)
+    fast, twin = simulate_adagrad(descent), reference_curves(descent)
     for name in QUANTITIES:
         expected = (*descent.shape, descent.seeds, len(descent.checkpoints))
         assert getattr(fast, name).shape == twin[name].shape == expected
@@ -79,7 +83,7 @@ def test_epsilon_and_gradients_that_vanish(epsilon):
 
 def test_no_gradient_no_step():
     """Binary noise with r = 1: g is 0 or 2∂F. With ε = 0 the first step is 0 or η."""
-    runs = simulate_adagrad(
+    runs = simulate(
         GEMAN, [0.5, 1.0, 2.0], 1.0, 1.0, parse_law("binary"), noise="multiplicative", epsilon=0.0, steps=1
     )
     allowed = GEMAN.value(np.array([[2.0, 1.0]]))
@@ -101,7 +105,7 @@ def test_the_first_two_steps_by_hand():
         theta = theta - eta * x / np.sqrt(v + epsilon)
         squares.append(gradient**2)
         powers.append(np.abs(gradient) ** (power + 1))
-    runs = run_descent(descent)
+    runs = simulate_adagrad(descent)
     np.testing.assert_array_equal(runs.steps, [1, 2])
     np.testing.assert_allclose(runs.value[0, 0, 0, :, -1], theta**2 / (1 + theta**2), rtol=1e-14)
     np.testing.assert_allclose(runs.mean_square[0, 0, 0, :, -1], np.mean(squares, axis=0), rtol=1e-14)
@@ -122,18 +126,18 @@ def test_power_one_is_torch_adagrad():
         theta.grad = torch.tensor(gradient + 0.7 * problem.gradient_scale * noise[t, :, 0])
         optimizer.step()
     value = float(problem.value(theta.detach().numpy()))
-    np.testing.assert_allclose(run_descent(descent).value[0, 0, 0, 0, -1], value, rtol=1e-10)
+    np.testing.assert_allclose(simulate_adagrad(descent).value[0, 0, 0, 0, -1], value, rtol=1e-10)
 
 
 def test_arms_share_their_noise_and_more_seeds_leave_the_first_alone():
     options = {"steps": 300, "seed": 4}
-    together = simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, seeds=40, **options)
-    alone = simulate_adagrad(GEMAN, POWERS[3], RATES[1], RATIOS[0], UNIFORM, seeds=3, **options)
+    together = simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, seeds=40, **options)
+    alone = simulate(GEMAN, POWERS[3], RATES[1], RATIOS[0], UNIFORM, seeds=3, **options)
     for name in QUANTITIES:
         np.testing.assert_array_equal(getattr(alone, name)[0, 0, 0], getattr(together, name)[0, 3, 1, :3])
     assert len(np.unique(together.value[1, 2, 0, :, -1])) == 40
     assert not np.any(
-        together.value == simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, seeds=40, steps=300).value
+        together.value == simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, seeds=40, steps=300).value
     )
 
 
@@ -141,15 +145,15 @@ def test_arms_share_their_noise_and_more_seeds_leave_the_first_alone():
 def test_the_number_of_threads_does_not_matter(threads):
     problem = parse_problem("separable:70")
     options = {"steps": 100, "seeds": 20, "noise": "multiplicative"}
-    once = simulate_adagrad(problem, POWERS, RATES, RATIOS, UNIFORM, threads=1, **options)
-    again = simulate_adagrad(problem, POWERS, RATES, RATIOS, UNIFORM, threads=threads, **options)
+    once = simulate(problem, POWERS, RATES, RATIOS, UNIFORM, threads=1, **options)
+    again = simulate(problem, POWERS, RATES, RATIOS, UNIFORM, threads=threads, **options)
     assert_equal(once, again)
 
 
 def test_checkpoints_only_look():
-    often = simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=700, checkpoints=range(1, 701))
-    default = simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=700)
-    shorter = simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=56, checkpoints=[56])
+    often = simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=700, checkpoints=range(1, 701))
+    default = simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=700)
+    shorter = simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=56, checkpoints=[56])
     assert default.steps.tolist() == list(log_spaced(700))
     for name in QUANTITIES:
         curve = getattr(often, name)
@@ -161,14 +165,14 @@ def test_checkpoints_only_look():
 
 def test_long_sums_lose_nothing():
     """Without a step worth the name the mean is the first summand, after 10⁶ additions as after 256."""
-    runs = simulate_adagrad(GEMAN, 0.5, 1e-300, 1.0, UNIFORM, steps=1_000_000, seeds=2)
+    runs = simulate(GEMAN, 0.5, 1e-300, 1.0, UNIFORM, steps=1_000_000, seeds=2)
     np.testing.assert_allclose(runs.mean_square, 0.16**2, rtol=5e-15)
     np.testing.assert_allclose(runs.mean_absolute, 0.16, rtol=5e-15)
     np.testing.assert_allclose(runs.mean_power, 0.16**1.5, rtol=5e-15)
 
 
 def test_over_seeds_is_mean_and_standard_error():
-    runs = simulate_adagrad(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=50, seeds=7)
+    runs = simulate(GEMAN, POWERS, RATES, RATIOS, UNIFORM, steps=50, seeds=7)
     mean, error = runs.over_seeds(runs.mean_square)
     np.testing.assert_allclose(mean, runs.mean_square.sum(axis=3) / 7)
     np.testing.assert_allclose(error, np.sqrt(runs.mean_square.var(axis=3, ddof=1) / 7))
@@ -182,7 +186,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(monkeypatch, tm
     descent = build_descent(
         problem, POWERS, RATES, RATIOS, UNIFORM, steps=2000 if problem.dimension == 1 else 210, seeds=20
     )
-    unbroken = run_descent(descent)
+    unbroken = simulate_adagrad(descent)
     generator, interruptions = np.random.default_rng(6), 0
 
     def interrupt(done: int, total: int) -> None:
@@ -191,7 +195,7 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(monkeypatch, tm
 
     for attempt in range(200):
         try:
-            resumed = run_descent(descent, threads=1 + attempt % 3, progress=interrupt, state=path)
+            resumed = simulate_adagrad(descent, threads=1 + attempt % 3, progress=interrupt, state=path)
             break
         except KeyboardInterrupt:
             interruptions += 1
@@ -207,19 +211,19 @@ def stopped(path, **changes):
 
     options = {"steps": 50, "seeds": 3, "seed": 1} | changes
     with pytest.raises(KeyboardInterrupt):
-        simulate_adagrad(GEMAN, 0.5, 0.1, 1.0, UNIFORM, progress=interrupt, state=path, **options)
+        simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, progress=interrupt, state=path, **options)
     return options
 
 
 def test_a_state_of_another_simulation_is_refused(tmp_path):
     path = tmp_path / "state.npz"
     options = stopped(path)
-    simulate_adagrad(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
+    simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
     for changes in ({"steps": 51}, {"seed": 2}, {"seeds": 4}, {"epsilon": 1e-7}, {"noise": "multiplicative"}):
         with pytest.raises(InputError, match=r"^state: .*this very simulation"):
-            simulate_adagrad(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options | changes)
+            simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options | changes)
     with pytest.raises(InputError, match=r"^state: "):
-        simulate_adagrad(GEMAN, 0.6, 0.1, 1.0, UNIFORM, state=path, **options)
+        simulate(GEMAN, 0.6, 0.1, 1.0, UNIFORM, state=path, **options)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, -50])
@@ -228,14 +232,14 @@ def test_a_broken_state_file_is_refused_in_one_line(tmp_path, kept):
     options = stopped(path)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InputError, match=r"^state: .*remove this one") as refused:
-        simulate_adagrad(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
+        simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
     assert "\n" not in str(refused.value)
 
 
 def test_progress_ends_at_its_total(monkeypatch):
     monkeypatch.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
     seen: list[tuple[int, int]] = []
-    simulate_adagrad(GEMAN, 1.0, 0.1, 1.0, UNIFORM, steps=600, progress=lambda *pair: seen.append(pair))
+    simulate(GEMAN, 1.0, 0.1, 1.0, UNIFORM, steps=600, progress=lambda *pair: seen.append(pair))
     assert seen == [(256, 600), (512, 600), (600, 600)]
 
 
@@ -270,9 +274,9 @@ def test_bad_input_is_named_before_any_work(argument, changes):
 
     good = {"powers": 1.0, "learning_rates": 0.1, "noise_to_signal": 1.0, "steps": 10}
     with pytest.raises(InputError, match=f"^{argument}: "):
-        simulate_adagrad(GEMAN, law=UNIFORM, **good | changes, progress=progress)
+        simulate(GEMAN, law=UNIFORM, **good | changes, progress=progress)
 
 
 def test_noise_that_overflows_is_refused():
     with pytest.raises(InputError, match="1e308"):
-        simulate_adagrad(GEMAN, 10.0, 0.1, 1.0, parse_law("student-t:0.1"), steps=300, seed=1)
+        simulate(GEMAN, 10.0, 0.1, 1.0, parse_law("student-t:0.1"), steps=300, seed=1)

@@ -38,9 +38,9 @@ def result_of(capsys, *flags, code=0):
 
 def test_json_is_what_simulate_adagrad_returns(capsys):
     result = result_of(capsys, "--power", "0.5", "1", "--noise-to-signal", "0", "2", "--seed", "7")
-    runs = simulate_adagrad(
-        parse_problem("geman-mcclure"), [0.5, 1.0], 0.1, [0.0, 2.0], UNIFORM, steps=200, seeds=4, seed=7
-    )
+    problem = parse_problem("geman-mcclure")
+    arms = problem, [0.5, 1.0], 0.1, [0.0, 2.0], UNIFORM
+    runs = simulate_adagrad(build_descent(*arms, steps=200, seeds=4, seed=7))
     assert result["steps"] == runs.steps.tolist()
     assert [(arm["noise_to_signal"], arm["power"]) for arm in result["arms"]] == [
         (0, 0.5),
@@ -179,7 +179,8 @@ def test_a_bound_that_fails_is_listed_with_exit_code_1(monkeypatch, capsys):
 
 def test_chance_is_no_violation(monkeypatch, capsys):
     """Bounds at the very mean are exceeded by half of the averages, but not by more than their errors."""
-    runs = simulate_adagrad(parse_problem("geman-mcclure"), 1.0, 0.1, 2.0, UNIFORM, steps=200, seeds=4)
+    arms = parse_problem("geman-mcclure"), 1.0, 0.1, 2.0, UNIFORM
+    runs = simulate_adagrad(build_descent(*arms, steps=200, seeds=4))
     mean = runs.over_seeds(runs.mean_square)[0][0, 0, 0]
     monkeypatch.setattr(
         "simulate.adagrad.bounds.adagrad_bound",
@@ -250,7 +251,7 @@ def test_bad_input_makes_one_line(capsys, flags, message):
 
 
 def test_interrupted_it_says_so_and_continues(monkeypatch, capsys, tmp_path):
-    original = commands.run_descent
+    original = commands.simulate_adagrad
 
     def interrupted(descent, *, state, **options):
         def progress(done: int, total: int) -> None:
@@ -260,7 +261,7 @@ def test_interrupted_it_says_so_and_continues(monkeypatch, capsys, tmp_path):
 
     with monkeypatch.context() as patched:
         patched.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
-        patched.setattr(commands, "run_descent", interrupted)
+        patched.setattr(commands, "simulate_adagrad", interrupted)
         assert run("--steps", "1000") == 130
     kept = list((tmp_path / "runs").iterdir())
     assert len(kept) == 1

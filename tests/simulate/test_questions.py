@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simulate.adagrad.descent import build_descent
-from simulate.adagrad.monte_carlo import run_descent
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions import QUESTIONS, QUICK, Studies, bounds, extremes
 from simulate.questions.bounds import compared
@@ -52,7 +52,7 @@ def test_a_bound_too_small_is_violated(monkeypatch):
     descent = build_descent(
         parse_problem("pseudo-huber"), 1.0, 1.0, 0.3, parse_law("uniform"), steps=200, seeds=8
     )
-    runs = run_descent(descent)
+    runs = simulate_adagrad(descent)
     assert not compared(descent, runs, 10)[0].violated
     right = bounds.arm_bound
 
@@ -95,7 +95,7 @@ def test_gain_over_adagrad_is_that_of_drift_over_rms_under_binary_noise():
     descent = build_descent(
         parse_problem("pseudo-huber"), [1.0, 2.0], [5.0], 3.0, parse_law("binary"), steps=30_000, seeds=32
     )
-    final = run_descent(descent).mean_square[0, :, 0, :, -1]
+    final = simulate_adagrad(descent).mean_square[0, :, 0, :, -1]
     ratio = paired_ratio(final[1], final[0])
     law = parse_law("binary")
     expected = float(high_noise_quality(1.0, law) / high_noise_quality(2.0, law))
