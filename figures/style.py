@@ -72,6 +72,20 @@ def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tupl
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
+@contextmanager
+def panels(
+    rows: int, columns: int, *, height: float, lines: bool = True, **shared: Any
+) -> Iterator[tuple[Figure, Any]]:
+    """Yield `new_figure` in the house style; when it is drawn, its panels get letters, and grid lines if wanted."""
+    with house_style():
+        figure, grid = new_figure(rows, columns, height=height, **shared)
+        yield figure, grid
+        shown = [axis for axis in grid.flat if axis.get_visible()]
+        for axis in shown if lines else ():
+            axis.grid(alpha=0.25)
+        letter(shown)
+
+
 def ratio_style(index: int, count: int) -> dict[str, Any]:
     """Colour and marker of the curve of one noise-to-signal ratio among `count`."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.84, max(count, 2)))

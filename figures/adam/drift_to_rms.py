@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import INTERVAL, Point, Setting
-from figures.adam.panels import law_columns, ratio_legend
-from figures.style import Row, house_style, ratio_style
+from figures.adam.panels import draw_by_law
+from figures.style import MARKERS, Row
 from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
@@ -101,38 +101,26 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return table
 
 
+_EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}
 _MARKS: dict[str, dict[str, Any]] = {
-    "optimum of drift/RMS": {
-        "marker": "*",
-        "markersize": 8,
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.6,
-    },
-    "still rising": {"marker": ">", "markersize": 6, "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "optimum of drift/RMS": {"marker": "*", "markersize": 8, **_EDGE},
+    "still rising": {"marker": ">", "markersize": 6, **_EDGE},
     "optimum of u": {"marker": "D", "markersize": 4, "markerfacecolor": "white"},
 }
 
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw drift/RMS against p, and each curve over its maximum, in columns by law."""
-    laws = list(dict.fromkeys(curve.point.law for curve in curves))
-    with house_style():
-        figure, pairs = law_columns(laws, "drift/RMS", "drift/RMS over its maximum", INTERVAL[1])
-        for law, (top, bottom) in zip(laws, pairs, strict=True):
-            own = [curve for curve in curves if curve.point.law == law]
-            for index, curve in enumerate(own):
-                style = ratio_style(index, len(own)) | {"markersize": 2.6, "markevery": (3 * index, 21)}
-                _draw_curve(top, curve, style, 1.0)
-                _draw_curve(bottom, curve, style, curve.optimum.update)
-            top.set_ylim(bottom=min(0.5, *(float(curve.drift_to_rms.min()) for curve in curves)))
-            bottom.set_ylim(0.55, 1.06)
-        marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
-        marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
-        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], {"exact": {}, **marks})
-    return figure
+    marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
+    marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
+    lowest = min(0.5, *(float(curve.drift_to_rms.min()) for curve in curves))
+    labels = ("drift/RMS", "drift/RMS over its maximum")
+    return draw_by_law(curves, labels, INTERVAL[1], (lowest, None), {"exact": {}, **marks}, _draw_curve)
 
 
-def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], scale: float) -> None:
-    axis.plot(curve.powers, curve.drift_to_rms / scale, **style)
+def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
+    color, scale = style["color"], curve.optimum.update if relative else 1.0
+    every = (3 * MARKERS.index(style["marker"]), 21)  # marks of different ratios at different p
+    axis.plot(curve.powers, curve.drift_to_rms / scale, **style, markersize=2.6, markevery=every)
     for name, (power, value) in curve.marked.items():
-        axis.plot(power, value / scale, color=style["color"], clip_on=False, zorder=4, **_MARKS[name])
+        axis.plot(power, value / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])

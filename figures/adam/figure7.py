@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from figures.adam.example import Point, Setting
-from figures.adam.panels import law_columns, ratio_legend
-from figures.style import Row, house_style, ratio_style
+from figures.adam.panels import draw_by_law
+from figures.style import Row
 from simulate import simulate_adam
 from theory.adam.optimum import OptimalPower
 from theory.laws import parse_law
@@ -142,80 +142,38 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return table
 
 
+_STAR: dict[str, Any] = {"marker": "*", "linestyle": ""}
+_SECOND = _STAR | {"markersize": 5.5, "markerfacecolor": "white", "markeredgewidth": 0.8}
+_TICK = {"marker": "|", "markersize": 11, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.9}
 _MARKS: dict[str, dict[str, Any]] = {
-    "optimum": {
-        "marker": "*",
-        "markersize": 8,
-        "linestyle": "",
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.6,
-    },
-    "best on grid": {
-        "marker": "*",
-        "markersize": 5.5,
-        "linestyle": "",
-        "markerfacecolor": "white",
-        "markeredgewidth": 0.8,
-    },
-    "second best on grid": {
-        "marker": "*",
-        "markersize": 5.5,
-        "linestyle": "",
-        "markerfacecolor": "white",
-        "markeredgewidth": 0.8,
-    },
-    "proposition": {
-        "marker": "|",
-        "markersize": 11,
-        "linestyle": "",
-        "markeredgecolor": "black",
-        "markeredgewidth": 0.9,
-    },
+    "optimum": _STAR | {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.6},
+    "best on grid": _SECOND,
+    "second best on grid": _SECOND,
+    "proposition": _TICK,
 }
 _LEGEND: dict[str, dict[str, Any]] = {
     "exact": {},
     "limit β → 1": {"linestyle": "--", "linewidth": 0.7},
     "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
     "exact $p$*": _MARKS["optimum"],
-    "best two of $p$ = 0.1, 0.2, …": _MARKS["best on grid"],
-    "Proposition 4.3": _MARKS["proposition"],
+    "best two of $p$ = 0.1, 0.2, …": _SECOND,
+    "Proposition 4.3": _TICK,
 }
 
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw u against p, and each curve over its maximum, in columns by law."""
-    laws = list(dict.fromkeys(curve.point.law for curve in curves))
-    with house_style():
-        figure, pairs = law_columns(laws, "mean update $u$", "$u\\,/\\,u(p$*)", _LAST)
-        for law, (top, bottom) in zip(laws, pairs, strict=True):
-            own = [curve for curve in curves if curve.point.law == law]
-            for index, curve in enumerate(own):
-                style = ratio_style(index, len(own))
-                _draw_curve(top, curve, style, scale=1.0, marks=("optimum", "proposition"))
-                _draw_curve(bottom, curve, style, scale=curve.optimum.update, marks=tuple(_MARKS))
-            top.set_ylim(_LOWEST, 1.5)
-            bottom.set_ylim(0.55, 1.06)
-        ratio_legend(figure, [curve.point.noise_to_signal for curve in own], _LEGEND)
-    return figure
+    labels = ("mean update $u$", "$u\\,/\\,u(p$*)")
+    return draw_by_law(curves, labels, _LAST, (_LOWEST, 1.5), _LEGEND, _draw_curve)
 
 
-def _draw_curve(
-    axis: Axes, curve: Curve, style: dict[str, Any], scale: float, marks: tuple[str, ...]
-) -> None:
-    color = style["color"]
+def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
+    color, scale = style["color"], curve.optimum.update if relative else 1.0
     axis.plot(curve.powers, curve.exact / scale, color=color)
     axis.plot(curve.powers, curve.limit / scale, color=color, linestyle="--", linewidth=0.7)
-    axis.errorbar(
-        SIMULATED,
-        curve.simulated / scale,
-        curve.error / scale,
-        **style,
-        markersize=2.3,
-        linestyle="",
-        elinewidth=0.7,
-        capsize=1.5,
-    )
+    simulated = (SIMULATED, curve.simulated / scale, curve.error / scale)
+    axis.errorbar(*simulated, **style, markersize=2.3, linestyle="", elinewidth=0.7, capsize=1.5)
     for name, (powers, updates) in curve.marked.items():
-        if name in marks:
+        if relative or "grid" not in name:
             # The star of a maximum at p → 0 sits on the axis itself.
             axis.plot(powers, updates / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])

@@ -2,70 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import legend, letter, new_figure, ratio_style
+from figures.adam.example import Point
+from figures.style import legend, panels, ratio_style
+from theory.adam.optimum import OptimalPower
 
-LAW_TITLES = {
-    "uniform": "uniform noise",
-    "binary": "binary noise",
-    "gaussian": "Gaussian noise",
-    "laplace": "Laplace noise",
-}
+_TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
 
 
-def law_title(law: str) -> str:
-    """Name of a law in a title.
+class HasOptimum(Protocol):
+    """A curve of one noise example, with its maximum."""
 
-    >>> law_title("gaussian"), law_title("student-t:5")
-    ('Gaussian noise', 'student-t:5 noise')
-    """
-    return LAW_TITLES.get(law, f"{law} noise")
+    @property
+    def point(self) -> Point:
+        """The noise example."""
+
+    @property
+    def optimum(self) -> OptimalPower:
+        """Where the curve is largest."""
 
 
-def law_columns(
-    laws: Sequence[str], absolute: str, relative: str, last_power: float
-) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """Return a figure and, for each law, its axes of the curves and of the curves over their maxima.
+Curve = TypeVar("Curve", bound=HasOptimum)
 
-    A single law has the two side by side, several have them one above the other.
+
+def draw_by_law(
+    curves: Sequence[Curve],
+    labels: tuple[str, str],
+    last_power: float,
+    lowest: tuple[float, float | None],
+    marks: Mapping[str, Mapping[str, Any]],
+    draw_curve: Callable[[Axes, Curve, dict[str, Any], bool], None],
+) -> Figure:
+    """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
     Parameters
     ----------
-    laws : sequence of str
-        One or more.
-    absolute, relative : str
-        What the vertical axes show.
+    curves : sequence
+        Law by law, with the same ratios.
+    labels : tuple of str
+        What the two vertical axes show.
     last_power : float
         Where the horizontal axes end.
+    lowest : tuple of float
+        The limits of the curves' vertical axis.
+    marks : mapping
+        The styles of the marks by their meaning.
+    draw_curve : callable
+        Draws a curve on an axis in the style of its ratio; the last argument says whether over its maximum.
     """
-    if len(laws) == 1:
-        figure, grid = new_figure(1, 2, height=3.3, sharex=True)
-        pairs = [tuple(grid[0])]
-    else:
-        figure, grid = new_figure(2, len(laws), height=4.8, sharex=True, sharey="row")
-        pairs = [tuple(grid[:, column]) for column in range(len(laws))]
-    for law, (top, bottom) in zip(laws, pairs, strict=True):
-        top.set_title(law_title(law))
-        bottom.set_title("each over its maximum")
-        top.set_yscale("log")
-        for axis in (top, bottom):
-            axis.set_xlim(0, last_power)
-            axis.grid(alpha=0.25)
-        bottom.set_xlabel("power $p$")
-        if len(laws) == 1:
-            top.set_xlabel("power $p$")
-    pairs[0][0].set_ylabel(absolute)
-    pairs[0][1].set_ylabel(relative)
-    letter([axis for pair in pairs for axis in pair] if len(laws) == 1 else list(grid.flat))
-    return figure, pairs
+    laws = list(dict.fromkeys(curve.point.law for curve in curves))
+    alone = len(laws) == 1
+    shape: dict[str, Any] = {"height": 3.3} if alone else {"height": 4.8, "sharey": "row"}
+    with panels(*((1, 2) if alone else (2, len(laws))), sharex=True, **shape) as (figure, grid):
+        columns = [grid[0]] if alone else list(grid.T)
+        for law, (top, bottom) in zip(laws, columns, strict=True):
+            top.set_title(_TITLES.get(law, f"{law} noise"))
+            bottom.set_title("each over its maximum")
+            top.set_yscale("log")
+            top.set_xlim(0, last_power)
+            own = [curve for curve in curves if curve.point.law == law]
+            for index, curve in enumerate(own):
+                style = ratio_style(index, len(own))
+                draw_curve(top, curve, style, False)
+                draw_curve(bottom, curve, style, True)
+            top.set_ylim(*lowest)
+            bottom.set_ylim(0.55, 1.06)
+        for axis in grid[-1]:
+            axis.set_xlabel("power $p$")
+        for axis, label in zip(columns[0], labels, strict=True):
+            axis.set_ylabel(label)
+        _legends(figure, [curve.point.noise_to_signal for curve in own], marks)
+    return figure
 
 
-def ratio_legend(figure: Figure, ratios: Sequence[float], marks: Mapping[str, Mapping[str, Any]]) -> None:
+def _legends(figure: Figure, ratios: Sequence[float], marks: Mapping[str, Mapping[str, Any]]) -> None:
     """Put above the axes what the colours (ratios), and below them what the marks mean."""
     curves = {
         f"{'σ/μ = ' if index == 0 else ''}{ratio:g}": {"markersize": 4, **ratio_style(index, len(ratios))}

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.adam.example import Point, Setting
-from figures.style import Row, house_style, law_style, letter, new_figure
+from figures.style import Row, law_style, panels
 from theory.adam.moments import PowerMoments, power_moments
 from theory.adam.optimum import OptimalPower, maximise
 from theory.laws import parse_law
@@ -107,15 +107,13 @@ def rows(diagram: PhaseDiagram) -> list[Row]:
 
 def draw(diagram: PhaseDiagram) -> Figure:
     """Draw p*(r, law) and p*(r, ε)."""
-    with house_style():
-        figure, grid = new_figure(1, 2, height=3.2)
+    with panels(1, 2, height=3.2, lines=False) as (figure, grid):
         by_law, by_epsilon = grid[0]
         for axis in (by_law, by_epsilon):
             axis.set_xscale("log")
             axis.set_xlabel("noise-to-signal ratio $r = \\sigma/\\mu$")
         _draw_laws(by_law, diagram)
         _draw_map(figure, by_epsilon, diagram.map)
-        letter([by_law, by_epsilon])
     return figure
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks
+from figures.style import Row, law_style, panels, plain_ticks
 from theory.adagrad.alignment import largest_bound_to_noise, largest_noise_to_signal
 from theory.adagrad.distortion import mean_map_slope
 from theory.laws import Empirical, NoiseLaw, parse_law
@@ -105,16 +105,13 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw the three panels side by side."""
-    with house_style():
-        figure, grid = new_figure(1, 3, height=3.2)
+    with panels(1, 3, height=3.2) as (figure, grid):
         low, contractions, example = grid[0]
         _draw_low(low, [curve for curve in curves if curve.panel == "4.6"])
         _draw_contractions(contractions, [curve for curve in curves if curve.panel == "C2"])
         _draw_example(example, [curve for curve in curves if curve.panel == "4.10"])
         for axis in grid[0]:
             axis.set_xlabel("power $p$")
-            axis.grid(alpha=0.25)
-        letter(list(grid[0]))
     return figure
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, house_style, legend, letter, new_figure, ratio_style
+from figures.style import Row, legend, panels, ratio_style
 from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
@@ -161,8 +161,7 @@ _GUIDES = {"low noise": (0.5, 3e5), "high noise": (0.25, 60.0), "unbounded": (0.
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw the three panels side by side."""
-    with house_style():
-        figure, grid = new_figure(1, 3, height=3.3)
+    with panels(1, 3, height=3.3) as (figure, grid):
         for axis, panel in zip(grid[0], SETTINGS, strict=True):
             own = [curve for curve in curves if curve.panel == panel]
             axis.set(xscale="log", yscale="log", xlabel="steps $T$", title=_TITLES[panel])
@@ -170,8 +169,6 @@ def draw(curves: Sequence[Curve]) -> Figure:
             for curve in own:
                 _draw_curve(axis, curve)
             _draw_guides(axis, own)
-            axis.grid(alpha=0.25)
-        letter(list(grid[0]))
         _legends(figure)
     return figure
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Setting
-from figures.style import Row, house_style, law_style, letter, new_figure
+from figures.style import Row, law_style, panels
 from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
 from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law
@@ -143,14 +143,12 @@ _LABELS = {
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw the four panels, two by two."""
-    with house_style():
-        figure, grid = new_figure(2, 2, height=5.0)
+    with panels(2, 2, height=5.0) as (figure, grid):
         for axis, (panel, title) in zip(grid.flat, _TITLES.items(), strict=True):
             _draw_curves(axis, [curve for curve in curves if curve.panel == panel])
             axis.set_title(title)
             axis.set_xlabel(_LABELS[panel][0])
             axis.set_ylabel(_LABELS[panel][1])
-            axis.grid(alpha=0.25)
         mean, smoothness, stalling, correlation = grid.flat
         mean.legend(loc="upper left", title="thin: without noise", title_fontsize=7, handlelength=3.2)
         smoothness.set_ylim(0.0, 3.3)
@@ -158,7 +156,6 @@ def draw(curves: Sequence[Curve]) -> Figure:
         stalling.axhline(0.0, color="0.4", linewidth=0.6, zorder=0)
         stalling.legend(loc="upper left", handlelength=3.2)
         correlation.legend(loc="upper left", handlelength=3.2)
-        letter(list(grid.flat))
     return figure
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, house_style, law_style, legend, letter, new_figure, single
+from figures.style import Row, law_style, legend, panels, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.rates import AverageCurve, Exponents
 
@@ -77,8 +77,7 @@ def draw(data: Sequence[Exponents]) -> Figure:
     table = rows(data)
     problems = list(dict.fromkeys(row.problem for row in data))
     noises = list(dict.fromkeys(row.noise for row in data))
-    with house_style():
-        figure, grid = new_figure(1, len(problems), height=3.3, sharey=True)
+    with panels(1, len(problems), height=3.3, sharey=True) as (figure, grid):
         for axis, problem in zip(grid[0], problems, strict=True):
             _draw_theory(axis, table)
             for index, noise in enumerate(noises):
@@ -87,11 +86,9 @@ def draw(data: Sequence[Exponents]) -> Figure:
                 _draw_marks(axis, own, shift, _style(index))
             axis.set(title=problem, xlabel="power $p$", xlim=(_POWERS[0], _POWERS[-1]))
             axis.set_xticks(sorted({row.power for row in data}))
-            axis.grid(alpha=0.25)
         grid[0, 0].set_ylabel(
             "exponent $a$ of $(T^{-1}\\Sigma_t\\,\\|\\nabla F\\|_{p+1}^{p+1})^{2/(p+1)}\\propto T^{-a}$"
         )
-        letter(list(grid[0]))
         _legends(figure, noises)
     return figure
 

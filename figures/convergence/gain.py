@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, house_style, law_style, legend, letter, new_figure, plain_ticks, single
+from figures.style import Row, law_style, legend, panels, plain_ticks, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.gains import Gain
 from theory.adagrad.alignment import contraction
@@ -97,8 +97,7 @@ def draw(gains: Sequence[Gain]) -> Figure:
     """Draw the ratio against p on two problems and against r, and the speed-up."""
     table = rows(gains)
     laws = list(dict.fromkeys(gain.law for gain in gains))
-    with house_style():
-        figure, grid = new_figure(2, 2, height=5.6)
+    with panels(2, 2, height=5.6) as (figure, grid):
         for axis, problem in zip(grid[0], PROBLEMS, strict=True):
             _draw_powers(axis, _select(table, panel=problem), laws)
             axis.set_title(f"{problem}, $r={RATIO:g}$")
@@ -110,7 +109,6 @@ def draw(gains: Sequence[Gain]) -> Figure:
         grid[1, 1].set_title(f"{PROBLEMS[0]}, $r={RATIO:g}$: in steps")
         for axis in (*grid[0], grid[1, 0]):
             axis.set_ylabel("average of $\\|\\nabla F\\|^2$ over Adagrad's")
-        letter(list(grid.flat))
         _legends(figure, laws)
     return figure
 
@@ -165,7 +163,6 @@ def _scale(axis: Axes, ticks: Sequence[float]) -> None:
     axis.set_yscale("log")
     plain_ticks(axis.yaxis, ticks)
     axis.axhline(1.0, color="black", linewidth=0.8, zorder=0)
-    axis.grid(alpha=0.25)
 
 
 def _legends(figure: Figure, laws: Sequence[str]) -> None:

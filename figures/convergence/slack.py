@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator
 
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, law_style, panels, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.bounds import BoundedArm
 
@@ -75,15 +75,13 @@ def draw(data: Sequence[BoundedArm]) -> Figure:
     regimes = list(dict.fromkeys(_regime(row) for row in cells))
     logs = [float(np.log10(row["slack"])) for row in cells]
     norm = Normalize(min(logs), max(logs))
-    with house_style():
-        figure, grid = new_figure(2, 2, height=4.6)
+    with panels(2, 2, height=4.6, lines=False) as (figure, grid):
         axes = list(grid.flat)
         mapped = [regime for regime in regimes if len(_ratios(cells, regime)) > 1]
         for axis, regime in zip(axes, mapped, strict=False):
             image = _draw_map(axis, [row for row in cells if _regime(row) == regime], norm)
             axis.set_title(f"{_NAMES[regime]} noise")
         _draw_strips(axes[-1], strips, regimes)
-        letter(axes)
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
         bar.set_label("slack: bound / measured, geometric mean over problems and $\\eta$")
         bar.ax.yaxis.set_major_locator(MultipleLocator(1))

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from experiments.training.records import read_metrics, read_recipe
-from figures.style import Row, house_style, law_style, letter, new_figure
+from figures.style import Row, law_style, panels
 from gradpower.tools.errors import require
 
 FILE = "training_curves"
@@ -89,10 +89,9 @@ def _losses(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def draw(data: Sequence[Row]) -> Figure:
     """Draw the losses of all runs."""
-    with house_style():
-        runs = len({row["run"] for row in data})
-        figure, grid = new_figure(1, 2, height=2.6 + 0.15 * runs, sharex=True)
-        for index, run in enumerate(dict.fromkeys(row["run"] for row in data)):
+    runs = list(dict.fromkeys(row["run"] for row in data))
+    with panels(1, 2, height=2.6 + 0.15 * len(runs), sharex=True) as (figure, grid):
+        for index, run in enumerate(runs):
             own = [row for row in data if row["run"] == run]
             _draw_training(grid[0, 0], own, index)
             _draw_validation(grid[0, 1], own, index, run)
@@ -101,8 +100,6 @@ def draw(data: Sequence[Row]) -> Figure:
         for axis in grid[0]:
             axis.set(xlabel="tokens")
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-            axis.grid(alpha=0.25)
-        letter(list(grid.flat))
         handles, names = grid[0, 1].get_legend_handles_labels()
         columns = 2 if max(map(len, names), default=0) < _WIDE else 1
         folded = [fill(name, 2 * _WIDE) for name in names]

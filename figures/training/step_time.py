@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.training.step_cost import STEP_COST, StepTime
-from figures.style import Row, house_style, law_style, legend, letter, new_figure, plain_ticks, single
+from figures.style import Row, law_style, legend, panels, plain_ticks, single
 
 FILE = "step_time"
 
@@ -33,8 +33,7 @@ def rows(data: Sequence[StepTime]) -> list[Row]:
 def draw(data: Sequence[StepTime]) -> Figure:
     """Draw the ratio of the times and the bandwidths against the number of parameters."""
     implementations = list(dict.fromkeys(row.implementation for row in data))
-    with house_style():
-        figure, grid = new_figure(1, 2, height=2.7)
+    with panels(1, 2, height=2.7) as (figure, grid):
         for index, name in enumerate(implementations):
             own = [row for row in data if row.implementation == name]
             _draw_ratios(grid[0, 0], own, index)
@@ -50,8 +49,6 @@ def draw(data: Sequence[StepTime]) -> Figure:
         plain_ticks(grid[0, 1].yaxis, [5, 10, 20, 50, 100, 200, 500, 1000, 2000])
         for axis in grid[0]:
             axis.set(xscale="log", xlabel="parameters")
-            axis.grid(alpha=0.25)
-        letter(list(grid.flat))
         _legend(figure, implementations)
     return figure
 

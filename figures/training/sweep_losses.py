@@ -25,7 +25,7 @@ from experiments.sweeps.groups import Settings, is_number
 from experiments.sweeps.judge import judged
 from experiments.sweeps.store import read_outcome
 from experiments.sweeps.studies import study_folder
-from figures.style import Row, house_style, law_style, letter, new_figure, plain_ticks, single
+from figures.style import Row, law_style, panels, plain_ticks, single
 
 FILE = "sweep_losses"
 _COLUMNS = 3
@@ -69,10 +69,8 @@ def draw(analysis: Analysis) -> Figure:
     lines = _lines(groups)
     count = len(groups) + bool(lines)
     columns = 2 if count == 4 else min(_COLUMNS, count)
-    with house_style():
-        figure, grid = new_figure(
-            math.ceil(count / columns), columns, height=0.55 + 2.15 * math.ceil(count / columns)
-        )
+    down = math.ceil(count / columns)
+    with panels(down, columns, height=0.55 + 2.15 * down) as (figure, grid):
         axes = list(grid.flat)
         for axis, group in zip(axes, groups, strict=False):
             draw_group(axis, group, rule.baseline)
@@ -85,7 +83,6 @@ def draw(analysis: Analysis) -> Figure:
             _draw_slopes(axes[len(groups)], lines, analysis)
         for axis in axes[count:]:
             axis.set_visible(False)
-        letter(axes[:count])
         figure.legend(handles=_legend(groups), loc="outside upper center", ncols=5, columnspacing=1.2)
     return figure
 
@@ -186,7 +183,6 @@ def _draw_slopes(axis: Axes, lines: dict[str, dict[float, SeedMean]], analysis: 
             draw_mean(axis, place, mean, law_style(index) | {"linestyle": "none"})
     title = f"slope at {short(rule.compared)} {rule.baseline:g}"
     axis.set(title=title, xlabel=short(rule.within or ""), ylabel=f"d loss / d ln {short(rule.compared)}")
-    axis.grid(alpha=0.25)
     if len(lines) > 1:
         axis.legend(fontsize=5.5)
 
