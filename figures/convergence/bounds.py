@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from figures.style import Row, legend, panels, ratio_style
 from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
-from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
 from theory.adagrad.relative_noise import relative_noise_bound
@@ -81,53 +81,55 @@ def compute(steps: int = 100_000, seeds: int = 32) -> list[Curve]:
             seeds=seeds,
         )
         runs = simulate_adagrad(descent)
-        for j, power in enumerate(setting.powers):
-            curves += _unbounded(descent, runs, j) if panel == "unbounded" else _arm(panel, descent, runs, j)
-            if panel == "low noise" and power in _DOTTED_POWERS:
-                curves.append(_relative(descent, power))
+        for place, arm in descent.arms.items():
+            if panel == "unbounded":
+                curves += _unbounded(descent, arm, runs, place)
+            else:
+                curves += _bounded(panel, descent, arm, runs, place)
+            if panel == "low noise" and arm.power in _DOTTED_POWERS:
+                curves.append(_relative(descent, arm))
     return curves
 
 
-def _arm(panel: str, descent: Descent, runs: AdagradRuns, index: int) -> Iterator[Curve]:
+def _bounded(
+    panel: str, descent: Descent, arm: Arm, runs: AdagradRuns, place: tuple[int, ...]
+) -> Iterator[Curve]:
     """The average of one power, and the theorem's bound."""
-    power = float(descent.powers[index])
-    arm = arm_bound(descent, float(descent.noise_to_signal[0]), power, float(descent.learning_rates[0]))
-    mean, error = runs.over_seeds(getattr(runs, arm.average)[0, index, 0])
+    found = arm_bound(descent, arm)
+    mean, error = runs.over_seeds(getattr(runs, found.average)[place])
     steps = runs.steps.astype(np.float64)
-    yield Curve(panel, "measured", power, steps, mean, mean - _ERRORS * error, mean + _ERRORS * error)
-    if arm.bound is None:
-        raise AssertionError(f"no theorem speaks of the arms of this panel: {arm.note}")
-    yield Curve(panel, f"Theorem {arm.theorem}", power, steps, arm.bound.total)
+    yield Curve(panel, "measured", arm.power, steps, mean, mean - _ERRORS * error, mean + _ERRORS * error)
+    if found.bound is None:
+        raise AssertionError(f"no theorem speaks of the arms of this panel: {found.note}")
+    yield Curve(panel, f"Theorem {found.theorem}", arm.power, steps, found.bound.total)
 
 
-def _relative(descent: Descent, power: float) -> Curve:
+def _relative(descent: Descent, arm: Arm) -> Curve:
     """The bound for relative noise, raised to p+1."""
-    ratio, rate = float(descent.noise_to_signal[0]), float(descent.learning_rates[0])
-    arm = arm_bound(descent, ratio, power, rate)
+    found = arm_bound(descent, arm)
     steps = np.array(descent.checkpoints, dtype=np.float64)
     bound = relative_noise_bound(
         steps,
-        power,
-        alignment=arm.alignment,
-        largest_factor=1 + ratio * descent.law.reach,
+        arm.power,
+        alignment=found.alignment,
+        largest_factor=1 + arm.noise_to_signal * descent.law.reach,
         gap=descent.problem.start_value - descent.problem.minimum,
-        learning_rate=rate,
+        learning_rate=arm.learning_rate,
         smoothness=descent.problem.smoothness,
-        gradient_bound=arm.gradient_bound,
+        gradient_bound=found.gradient_bound,
         epsilon=descent.epsilon,
     )
-    return Curve("low noise", "relative-noise bound", power, steps, bound ** (power + 1))
+    return Curve("low noise", "relative-noise bound", arm.power, steps, bound ** (arm.power + 1))
 
 
-def _unbounded(descent: Descent, runs: AdagradRuns, index: int) -> Iterator[Curve]:
+def _unbounded(descent: Descent, arm: Arm, runs: AdagradRuns, place: tuple[int, ...]) -> Iterator[Curve]:
     """The square of the mean of (1/T)Σ|F'| for one power, and the bound that needs no R."""
-    power, steps = float(descent.powers[index]), runs.steps.astype(np.float64)
-    mean, error = runs.over_seeds(runs.mean_absolute[0, index, 0])
+    steps = runs.steps.astype(np.float64)
+    mean, error = runs.over_seeds(runs.mean_absolute[place])
     low, high = np.maximum(mean - _ERRORS * error, 0.0), mean + _ERRORS * error
-    yield Curve("unbounded", "measured", power, steps, mean**2, low**2, high**2)
-    ratio, rate = float(descent.noise_to_signal[0]), float(descent.learning_rates[0])
-    bound = unbounded_arm_bound(descent, ratio, power, rate, descent.problem.largest_gradient, steps)
-    yield Curve("unbounded", "second-moment bound", power, steps, bound.total)
+    yield Curve("unbounded", "measured", arm.power, steps, mean**2, low**2, high**2)
+    bound = unbounded_arm_bound(descent, arm, descent.problem.largest_gradient, steps)
+    yield Curve("unbounded", "second-moment bound", arm.power, steps, bound.total)
 
 
 def rows(curves: Sequence[Curve]) -> list[Row]:

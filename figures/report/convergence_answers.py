@@ -16,7 +16,7 @@ from figures.convergence.exponents import exponents_of_decades
 from figures.report.render import render
 from gradpower.tools.labels import Label
 from simulate.adagrad.descent import NoiseKind
-from simulate.adagrad.problem_assumptions import high_noise_constant, largest_noisy_gradient
+from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from simulate.questions.bounds import BoundedArm
 from simulate.questions.extremes import Extreme
@@ -90,16 +90,13 @@ def _assumption(row: BoundedArm) -> str:
     """The assumption that the noise of an arm satisfies on its problem."""
     if row.theorem != "4.11":
         return {"4.5": "4.4", "4.8": "4.6"}[row.theorem]
-    rho = _problem_rho(row.problem, row.power, row.noise_to_signal, row.law, row.noise)
+    rho = _rho(row.problem, row.law, row.noise, row.noise_to_signal, row.power)
     return "4.9" if row.power > 1 and rho <= 1 + 1e-9 else "(C1)"
 
 
 @cache
-def _problem_rho(problem: str, power: float, ratio: float, law: str, noise: NoiseKind) -> float:
-    chosen, noise_law = parse_problem(problem), parse_law(law)
-    s = high_noise_constant(chosen, power, ratio, noise_law, noise)
-    bound = largest_noisy_gradient(chosen, ratio, noise_law, noise)
-    return float(bound ** (power - 1) / s)
+def _rho(problem: str, law: str, noise: NoiseKind, ratio: float, power: float) -> float:
+    return NoisyProblem(parse_problem(problem), parse_law(law), noise, ratio).rho(power)
 
 
 def rates_answer(rows: Sequence[Exponents]) -> str:

@@ -10,12 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError, require
-from simulate.adagrad.descent import Descent
-from simulate.adagrad.problem_assumptions import (
-    high_noise_constant,
-    largest_noisy_gradient,
-    low_noise_constant,
-)
+from simulate.adagrad.descent import Arm, Descent
+from simulate.adagrad.problem_assumptions import NoisyProblem
 from theory.adagrad.alignment import high_noise_alignment
 from theory.adagrad.convergence import (
     Bound,
@@ -33,27 +29,18 @@ Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
 
 @dataclass(frozen=True)
 class ArmBound:
-    """A theorem's bound on the averages of one arm, or the reason why there is none.
-
-    Attributes
-    ----------
-    theorem : str
-        "4.5", "4.8", "4.11" or "none".
-    note : str
-        Why none, or in which sense; may be empty.
-    alignment : float
-        c of Assumption 4.6 or s of Assumption 4.9; 1 for Theorem 4.5, NaN without a theorem.
-    gradient_bound : float
-        R, enlarged by ε as the proofs need it.
-    bound : Bound or None
-        Over the checkpoints.
-    """
+    """A theorem's bound on the averages of one arm, or the reason why there is none."""
 
     theorem: str
+    """"4.5", "4.8", "4.11" or "none"."""
     note: str
+    """Why none, or in which sense; may be empty."""
     alignment: float = np.nan
+    """c of Assumption 4.6 or s of Assumption 4.9; 1 for Theorem 4.5, NaN without a theorem."""
     gradient_bound: float = np.nan
+    """R, enlarged by ε as the proofs need it."""
     bound: Bound | None = None
+    """Over the checkpoints."""
 
     @property
     def average(self) -> str:
@@ -62,13 +49,7 @@ class ArmBound:
 
 
 def arm_bound(
-    descent: Descent,
-    noise_to_signal: float,
-    power: float,
-    learning_rate: float,
-    *,
-    theorem: Theorem = "auto",
-    gradient_bound: float | None = None,
+    descent: Descent, arm: Arm, *, theorem: Theorem = "auto", gradient_bound: float | None = None
 ) -> ArmBound:
     """Return the bound that Section 4.2 proves for an arm.
 
@@ -77,10 +58,8 @@ def arm_bound(
 
     Parameters
     ----------
-    descent : Descent
-        The simulation.
-    noise_to_signal, power, learning_rate : float
-        The arm.
+    descent, arm : Descent, Arm
+        The simulation, and which of its arms.
     theorem : str
         A theorem by number instead of the automatic choice, or "none".
     gradient_bound : float, optional
@@ -97,21 +76,19 @@ def arm_bound(
     >>> from simulate.problems import parse_problem
     >>> from theory.laws import parse_law
     >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
-    >>> arm_bound(descent, 1.0, 1.0, 0.1).note
+    >>> arm_bound(descent, Arm(1.0, 1.0, 0.1)).note
     'outside Assumption 4.4: gradients have no bound'
     """
-    chosen, note = _choice(descent, noise_to_signal, power, theorem)
+    noisy, power = NoisyProblem(descent.problem, descent.law, descent.noise, arm.noise_to_signal), arm.power
+    chosen, note = _choice(noisy, power, descent.epsilon, theorem)
     if chosen == "none":
         return ArmBound(chosen, note)
-    largest = gradient_bound
-    if largest is None:
-        largest = largest_noisy_gradient(descent.problem, noise_to_signal, descent.law, descent.noise)
+    largest = noisy.largest_gradient if gradient_bound is None else gradient_bound
     if not np.isfinite(largest):
         return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
     alignment = 1.0
     if chosen != "4.5":
-        constant = low_noise_constant if chosen == "4.8" else high_noise_constant
-        alignment = constant(descent.problem, power, noise_to_signal, descent.law, descent.noise)
+        alignment = (noisy.low_noise_constant if chosen == "4.8" else noisy.high_noise_constant)(power)
     if not alignment > 0:
         assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
         return ArmBound(
@@ -119,7 +96,7 @@ def arm_bound(
         )
     constants = {
         "gap": descent.problem.start_value - descent.problem.minimum,
-        "learning_rate": learning_rate,
+        "learning_rate": arm.learning_rate,
         "smoothness": descent.problem.smoothness,
         "gradient_bound": float(enlarged_gradient_bound(largest, power, descent.epsilon)),
         "epsilon": descent.epsilon,
@@ -134,22 +111,15 @@ def arm_bound(
     return ArmBound(chosen, note, alignment, constants["gradient_bound"], bound)
 
 
-def unbounded_arm_bound(
-    descent: Descent,
-    noise_to_signal: float,
-    power: float,
-    learning_rate: float,
-    largest: Array,
-    steps: ArrayLike,
-) -> Bound:
+def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: ArrayLike) -> Bound:
     """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.convergence.second_moment_bound`.
 
     Parameters
     ----------
     descent : Descent
         The simulation, with additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|.
-    noise_to_signal, power, learning_rate : float
-        The arm.
+    arm : Arm
+        Which of its arms.
     largest : ndarray
         Largest |∂_iF| for which the bound is to hold, shape (d,).
     steps : array_like
@@ -162,18 +132,18 @@ def unbounded_arm_bound(
     >>> from theory.laws import parse_law
     >>> problem = parse_problem("pseudo-huber")
     >>> descent = build_descent(problem, 1.0, 5.0, 10.0, parse_law("gaussian"), steps=100)
-    >>> bound = unbounded_arm_bound(descent, 10.0, 1.0, 5.0, problem.largest_gradient, [1e4, 1e6])
+    >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), problem.largest_gradient, [1e4, 1e6])
     >>> bound.total.round(1).tolist()
     [150.5, 17.1]
     """
-    problem, law = descent.problem, descent.law
-    sigma = noise_to_signal * problem.gradient_scale
+    problem, law, power = descent.problem, descent.law, arm.power
+    sigma = arm.noise_to_signal * problem.gradient_scale
     return second_moment_bound(
         steps,
         alignment=float(np.min(high_noise_alignment(power, sigma, largest, law))),
         second_moment=float(np.max(power_moments(power, largest, sigma, law).second)),
         gap=problem.start_value - problem.minimum,
-        learning_rate=learning_rate,
+        learning_rate=arm.learning_rate,
         smoothness=problem.smoothness,
         epsilon=descent.epsilon,
         dimension=problem.dimension,
@@ -191,27 +161,23 @@ def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, con
     return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
 
 
-def _choice(descent: Descent, noise_to_signal: float, power: float, theorem: Theorem) -> tuple[str, str]:
+def _choice(noisy: NoisyProblem, power: float, epsilon: float, theorem: Theorem) -> tuple[str, str]:
     """The theorem, and a note on it."""
     if theorem == "none":
         return "none", "none asked for"
-    if descent.epsilon == 0:
+    if epsilon == 0:
         return "none", "the bounds are infinite for ε = 0"
-    fading = descent.noise == "multiplicative" or noise_to_signal == 0
-    low = fading or (
-        power < 1
-        and low_noise_constant(descent.problem, power, noise_to_signal, descent.law, descent.noise) > 0
-    )
+    low = noisy.fades or (power < 1 and noisy.low_noise_constant(power) > 0)
     if theorem != "auto":
-        _require_range(theorem, power, low, fading)
+        _require_range(theorem, power, low, noisy.fades)
         return theorem, ""
     if power == 1:
         return "4.5", ""
     if power < 1 and low:
         return "4.8", ""
-    if not fading:
+    if not noisy.fades:
         return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
-    kind = "multiplicative noise" if noise_to_signal else "no noise"
+    kind = "multiplicative noise" if noisy.noise_to_signal else "no noise"
     return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +99,19 @@ def adagrad(
         seed=seed,
     )
     descent.law.require_moment(1.0)
-    arms = list(product(noise_to_signal, power, learning_rate))
-    bounds = [arm_bound(descent, *arm, theorem=theorem, gradient_bound=gradient_bound) for arm in arms]
+    bounds = {
+        place: arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
+        for place, arm in descent.arms.items()
+    }
     runs = _simulated(descent, threads)
     if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
         raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
     result = {
         "steps": runs.steps,
-        "arms": _arms(runs, arms, bounds, confidence),
+        "arms": [
+            {**arm._asdict(), **_arm(runs, place, bounds[place], confidence)}
+            for place, arm in descent.arms.items()
+        ],
         **_inputs(descent),
         "confidence": confidence,
         "asked_gradient_bound": gradient_bound,
@@ -155,43 +159,32 @@ def _inputs(descent: Descent) -> dict[str, Any]:
     }
 
 
-def _arms(
-    runs: AdagradRuns, arms: list[tuple[float, float, float]], bounds: list[ArmBound], confidence: float
-) -> list[dict[str, Any]]:
-    """One entry an arm, with all its curves."""
-    names = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
-    shape = (len(arms), *runs.mean_square.shape[3:])
-    flat = {name: getattr(runs, name).reshape(shape) for name in names}
-    quantile = student_t.ppf((1 + confidence) / 2, shape[1] - 1)
-    entries = []
-    for i, ((level, power, rate), bound) in enumerate(zip(arms, bounds, strict=True)):
-        curves: dict[str, Any] = {}
-        for name in names[:-1]:
-            curves[name], error = runs.over_seeds(flat[name][i])
-            curves[f"{name}_standard_error"] = error
-        exponent = fitted_exponent(runs.steps, flat[bound.average][i], confidence=confidence)
-        entry = {
-            "noise_to_signal": level,
-            "power": power,
-            "learning_rate": rate,
-            "theorem": bound.theorem,
-            "note": bound.note,
-            "average": bound.average,
-            "measured": float(curves[bound.average][-1]),
-            "half_width": float(quantile * curves[f"{bound.average}_standard_error"][-1]),
-            "exponent": float(exponent.mean),
-            "exponent_half_width": float(exponent.half_width),
-            "largest_gradient_seen": float(flat["largest_gradient"][i].max()),
-            "curves": curves,
-            "alignment": bound.alignment,
-            "gradient_bound": bound.gradient_bound,
-            "bound": None,
-        }
-        if bound.bound is not None:
-            terms = {name: getattr(bound.bound, name) for name in ("start", "variance", "curvature", "total")}
-            entry["bound"] = {name: np.broadcast_to(term, runs.steps.shape) for name, term in terms.items()}
-        entries.append(entry)
-    return entries
+def _arm(runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, confidence: float) -> dict[str, Any]:
+    """The results of an arm, with all its curves."""
+    curves: dict[str, Any] = {}
+    for name in ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value"):
+        curves[name], curves[f"{name}_standard_error"] = runs.over_seeds(getattr(runs, name)[place])
+    average = getattr(runs, bound.average)[place]
+    exponent = fitted_exponent(runs.steps, average, confidence=confidence)
+    quantile = student_t.ppf((1 + confidence) / 2, len(average) - 1)
+    terms = None
+    if bound.bound is not None:
+        names = ("start", "variance", "curvature", "total")
+        terms = {name: np.broadcast_to(getattr(bound.bound, name), runs.steps.shape) for name in names}
+    return {
+        "theorem": bound.theorem,
+        "note": bound.note,
+        "average": bound.average,
+        "measured": float(curves[bound.average][-1]),
+        "half_width": float(quantile * curves[f"{bound.average}_standard_error"][-1]),
+        "exponent": float(exponent.mean),
+        "exponent_half_width": float(exponent.half_width),
+        "largest_gradient_seen": float(runs.largest_gradient[place].max()),
+        "curves": curves,
+        "alignment": bound.alignment,
+        "gradient_bound": bound.gradient_bound,
+        "bound": terms,
+    }
 
 
 def _violations(result: dict[str, Any]) -> list[dict[str, Any]]:

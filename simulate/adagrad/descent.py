@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import product
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +25,14 @@ _LARGEST_STATE = 2.5e8  # numbers: 2 GB
 _SMALLEST_POWER = 1e-4  # below, |g|^p of the smallest float64 would not be told from that of 0
 _LARGEST_SCALE = 1e12  # beyond, squares leave float64 after some steps
 _FORMAT = b"adagrad 1"  # to be changed with the numbers that a setting leads to
+
+
+class Arm(NamedTuple):
+    """One of the settings that a simulation runs side by side."""
+
+    noise_to_signal: float
+    power: float
+    learning_rate: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Descent:
             raise InputError("checkpoints", self.checkpoints, "increasing whole numbers")
         for step in (self.checkpoints[0], self.checkpoints[-1]):
             require(1 <= step <= self.steps, "checkpoints", step, f"whole numbers from 1 to {self.steps}")
-        size = self.arms[0].size * self.blocks * RUNS * 2 * self.problem.dimension
+        size = math.prod(self.shape) * self.blocks * RUNS * 2 * self.problem.dimension
         if size > _LARGEST_STATE:
             fewer = "fewer arms, seeds or coordinates: 2 GB of state at most"
             raise InputError("seeds", self.seeds, fewer)
@@ -82,11 +92,11 @@ class Descent:
         return self.noise_to_signal.size, self.powers.size, self.learning_rates.size
 
     @property
-    def arms(self) -> tuple[Array, Array, Array]:
-        """Noise level, power and learning rate of each arm, flat."""
-        grid = np.meshgrid(self.noise_to_signal, self.powers, self.learning_rates, indexing="ij")
-        level, power, rate = (axis.ravel() for axis in grid)
-        return level, power, rate
+    def arms(self) -> dict[tuple[int, ...], Arm]:
+        """All arms by their place in the results."""
+        axes = (self.noise_to_signal, self.powers, self.learning_rates)
+        arms = map(Arm._make, product(*(axis.tolist() for axis in axes)))
+        return dict(zip(np.ndindex(self.shape), arms, strict=True))
 
     @property
     def blocks(self) -> int:

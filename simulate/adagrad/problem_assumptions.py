@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,74 +18,76 @@ from theory.numerics.inputs import nonnegative, power_in_range
 _TABLE = Output()
 
 
-def largest_noisy_gradient(
-    problem: Problem, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
-) -> float:
-    """sup|g_i| over points, coordinates and noise: R of Assumption 4.4, infinite if there is none.
+@dataclass(frozen=True)
+class NoisyProblem:
+    """A test problem under noise: g_i = ∂_iF + σ_i·ξ, σ_i = r·gradient_scale_i (additive) or r·|∂_iF| (multiplicative).
 
-    Additive noise has σ_i = r·gradient_scale_i, multiplicative noise σ_i = r·|∂_iF|.
-
-    Examples
-    --------
-    >>> from theory.laws import Binary
-    >>> largest_noisy_gradient(parse_problem("pseudo-huber"), 0.5, Binary(), "additive")
+    >>> from theory.laws import Binary, Uniform
+    >>> NoisyProblem(parse_problem("pseudo-huber"), Binary(), "additive", 0.5).largest_gradient
     1.5
-    """
-    reach = noise_to_signal * law.reach if noise_to_signal else 0.0
-    scale = problem.largest_gradient if noise == "multiplicative" else problem.gradient_scale
-    return float(np.max(problem.largest_gradient + scale * reach))
-
-
-def low_noise_constant(
-    problem: Problem, power: float, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
-) -> float:
-    """The best c of Assumption 4.6 over all coordinates and points of a problem, p < 1; not positive if it fails.
-
-    Under additive noise some |∂_iF| are arbitrarily small, and c is the limit of a_p(r) as r → ∞: for symmetric noise
-    the probability that ξ is exactly 0, which only sparse noise has. Skewed noise turns E φ_p against small gradients.
-
-    Examples
-    --------
-    >>> from theory.laws import Uniform
-    >>> problem = parse_problem("plateau")
-    >>> low_noise_constant(problem, 0.5, 0.3, Uniform(), "additive")
-    0.0
-    >>> round(low_noise_constant(problem, 0.5, 0.3, Uniform(), "multiplicative"), 4)
+    >>> round(NoisyProblem(parse_problem("pseudo-huber"), Binary(), "additive", 2.0).high_noise_constant(3), 6)  # 3·σ²
+    12.0
+    >>> round(NoisyProblem(parse_problem("plateau"), Uniform(), "multiplicative", 0.3).low_noise_constant(0.5), 4)
     0.9962
     """
-    if noise_to_signal == 0 or power == 1:
-        return 1.0
-    if noise == "multiplicative":  # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
-        return float(alignment(power, noise_to_signal, law))
-    if not law.symmetric:
-        return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
-    return 1 - law.probability if isinstance(law, Sparse) else 0.0
 
+    problem: Problem
+    law: NoiseLaw
+    noise: NoiseKind
+    noise_to_signal: float
 
-def high_noise_constant(
-    problem: Problem, power: float, noise_to_signal: float, law: NoiseLaw, noise: NoiseKind
-) -> float:
-    """The best s of Assumption 4.9 (C1) over all coordinates and points of a problem; not positive if it fails.
+    @property
+    def fades(self) -> bool:
+        """Whether there is no noise where there is no gradient."""
+        return self.noise == "multiplicative" or self.noise_to_signal == 0
 
-    Noise in proportion to the gradient has `∇F·E φ_p = a_p·|∇F|^{p+1}`, far below any s·|∇F|² at small gradients for
-    p > 1, and so has no noise.
+    @property
+    def largest_gradient(self) -> float:
+        """sup|g_i| over points, coordinates and noise: R of Assumption 4.4, infinite if there is none."""
+        reach = self.noise_to_signal * self.law.reach if self.noise_to_signal else 0.0
+        largest = self.problem.largest_gradient
+        scale = largest if self.noise == "multiplicative" else self.problem.gradient_scale
+        return float(np.max(largest + scale * reach))
 
-    Examples
-    --------
-    >>> from theory.laws import Binary
-    >>> round(high_noise_constant(parse_problem("pseudo-huber"), 3, 2.0, Binary(), "additive"), 6)  # 3·σ²
-    12.0
-    """
-    if power == 1:
-        return 1.0
-    if noise == "multiplicative" or noise_to_signal == 0:
-        return 0.0
-    sigma = noise_to_signal * problem.gradient_scale
-    # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
-    ratios = [float(f"{ratio:.12g}") for ratio in problem.largest_gradient / sigma]
-    distinct, coordinate = np.unique(ratios, return_inverse=True)
-    unit = high_noise_alignment(power, 1.0, distinct, law)
-    return float(np.min(sigma ** (power - 1) * unit[coordinate]))
+    def low_noise_constant(self, power: float) -> float:
+        """The best c of Assumption 4.6 over all coordinates and points, p < 1; not positive if it fails.
+
+        Under additive noise some |∂_iF| are arbitrarily small, and c is the limit of a_p(r) as r → ∞: for symmetric
+        noise the probability that ξ is exactly 0, which only sparse noise has. Skewed noise turns E φ_p against small
+        gradients.
+        """
+        if self.noise_to_signal == 0 or power == 1:
+            return 1.0
+        law = self.law
+        if (
+            self.noise == "multiplicative"
+        ):  # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
+            return float(alignment(power, self.noise_to_signal, law))
+        if not law.symmetric:
+            return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
+        return 1 - law.probability if isinstance(law, Sparse) else 0.0
+
+    def high_noise_constant(self, power: float) -> float:
+        """The best s of Assumption 4.9 (C1) over all coordinates and points; not positive if it fails.
+
+        Noise in proportion to the gradient has `∇F·E φ_p = a_p·|∇F|^{p+1}`, far below any s·|∇F|² at small gradients
+        for p > 1, and so has no noise.
+        """
+        if power == 1:
+            return 1.0
+        if self.fades:
+            return 0.0
+        sigma = self.noise_to_signal * self.problem.gradient_scale
+        # s is σ^{p−1} times a function of sup|∂_iF|/σ_i, which most problems have in common for all coordinates.
+        ratios = [float(f"{ratio:.12g}") for ratio in self.problem.largest_gradient / sigma]
+        distinct, coordinate = np.unique(ratios, return_inverse=True)
+        unit = high_noise_alignment(power, 1.0, distinct, self.law)
+        return float(np.min(sigma ** (power - 1) * unit[coordinate]))
+
+    def rho(self, power: float) -> float:
+        """ρ = R^{p−1}/s of Assumption 4.9 (C2); infinite if (C1) fails."""
+        s = self.high_noise_constant(power)
+        return self.largest_gradient ** (power - 1) / s if s > 0 else math.inf
 
 
 def assumptions(
@@ -116,10 +119,11 @@ def assumptions(
     --------
     $ gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10
     """
-    chosen, noise_law = parse_problem(problem), parse_law(law)
     r = float(nonnegative("noise_to_signal", noise_to_signal))
-    bound = largest_noisy_gradient(chosen, r, noise_law, noise)
-    rows = [_row(chosen, float(p), r, noise_law, noise, bound) for p in power_in_range("power", power)]
+    chosen = parse_problem(problem)
+    noisy = NoisyProblem(chosen, parse_law(law), noise, r)
+    bound = noisy.largest_gradient
+    rows = [_row(noisy, float(p)) for p in power_in_range("power", power)]
     result = {
         "problem": chosen.name,
         "dimension": chosen.dimension,
@@ -140,14 +144,15 @@ def assumptions(
     output.show(result, table)
 
 
-def _row(
-    problem: Problem, power: float, ratio: float, law: NoiseLaw, noise: NoiseKind, bound: float
-) -> dict[str, Any]:
+def _row(noisy: NoisyProblem, power: float) -> dict[str, Any]:
     row: dict[str, Any] = {"power": power, "c": None, "s": None, "rho": None}
     if power == 1:
-        return row | {"holds": "4.4" if math.isfinite(bound) else "no", "because": "p = 1 is Adagrad"}
+        return row | {
+            "holds": "4.4" if math.isfinite(noisy.largest_gradient) else "no",
+            "because": "p = 1 is Adagrad",
+        }
     if power < 1:
-        c = row["c"] = low_noise_constant(problem, power, ratio, law, noise)
+        c = row["c"] = noisy.low_noise_constant(power)
         because = (
             ""
             if c > 0
@@ -156,8 +161,8 @@ def _row(
             else "skewed noise turns E φ_p against ∇F"
         )
         return row | {"holds": "4.6" if c > 0 else "no", "because": because}
-    s = row["s"] = high_noise_constant(problem, power, ratio, law, noise)
-    rho = row["rho"] = bound ** (power - 1) / s if s > 0 else math.inf
+    s = row["s"] = noisy.high_noise_constant(power)
+    rho = row["rho"] = noisy.rho(power)
     gains = rho <= 1 + 1e-9  # ρ is 1 in some examples, to the last bits
     if s > 0:
         because = "" if gains else "(C1) only: ρ > 1"

@@ -65,7 +65,7 @@ class AdagradState:
 
     def by_name(self, descent: Descent) -> dict[str, Array]:
         """Return the curves, each (noise levels, powers, learning rates, seeds, checkpoints)."""
-        looks, arms = len(descent.checkpoints), descent.arms[0].size
+        looks, arms = len(descent.checkpoints), len(descent.arms)
         split = self.curves.reshape(looks, len(QUANTITIES), descent.blocks, -1, RUNS)[:, :, :, :arms]
         ordered = split.transpose(1, 3, 2, 4, 0).reshape(len(QUANTITIES), *descent.shape, -1, looks)
         return dict(zip(QUANTITIES, ordered[..., : descent.seeds, :], strict=True))
@@ -73,13 +73,14 @@ class AdagradState:
 
 def new_state(descent: Descent) -> AdagradState:
     """Return the state before the first step."""
-    level, power, rate = descent.arms
-    tiles = -(-level.size // ARMS)
+    arms = np.array(list(descent.arms.values()))
+    tiles = -(-len(arms) // ARMS)
     theta = np.empty((descent.blocks, tiles, descent.problem.dimension, LANES))
     theta[:] = descent.problem.start[:, None]
     work = np.zeros((descent.blocks, tiles, ROWS * LANES))
-    for row, arms in ((kernel.NOISE_TO_SIGNAL, level), (kernel.POWER, power), (kernel.LEARNING_RATE, rate)):
-        filled = np.pad(arms, (0, tiles * ARMS - arms.size), mode="edge")
+    rows = (kernel.NOISE_TO_SIGNAL, kernel.POWER, kernel.LEARNING_RATE)
+    for row, values in zip(rows, arms.T, strict=True):
+        filled = np.pad(values, (0, tiles * ARMS - values.size), mode="edge")
         work[..., row : row + LANES] = filled.repeat(RUNS).reshape(tiles, LANES)
     work[..., kernel.SMALLEST_SQUARE : kernel.SMALLEST_SQUARE + LANES] = np.inf
     curves = np.full((len(descent.checkpoints), len(QUANTITIES), descent.blocks, tiles, LANES), np.nan)

@@ -92,28 +92,22 @@ def _arms(regime: Regime) -> int:
 def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[BoundedArm]:
     """The rows of one simulation; `tests` comparisons share the level."""
     rows = []
-    grid = [
-        list(enumerate(axis.tolist()))
-        for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
-    ]
-    for (i, ratio), (j, power), (k, rate) in product(*grid):
-        arm = arm_bound(descent, ratio, power, rate)
-        mean, error = runs.over_seeds(getattr(runs, arm.average)[i, j, k])
+    for place, arm in descent.arms.items():
+        found = arm_bound(descent, arm)
+        mean, error = runs.over_seeds(getattr(runs, found.average)[place])
         row = BoundedArm(
             descent.problem.name,
             descent.noise,
             descent.law.name,
-            ratio,
-            power,
-            rate,
-            arm.theorem,
-            arm.note,
+            *arm,
+            found.theorem,
+            found.note,
             descent.steps,
             float(mean[-1]),
             float(error[-1]),
         )
-        if arm.bound is not None:
-            total = np.broadcast_to(arm.bound.total, mean.shape)
+        if found.bound is not None:
+            total = np.broadcast_to(found.bound.total, mean.shape)
             least = least_mean(mean, error, descent.seeds, tests=tests, confidence=CONFIDENCE)
             row = replace(
                 row,

@@ -64,27 +64,21 @@ def run(size: Size, progress: Progress) -> list[UnboundedArm]:
 
 
 def _rows(descent: Descent, runs: AdagradRuns, tests: int) -> list[UnboundedArm]:
-    grid = [
-        list(enumerate(axis.tolist()))
-        for axis in (descent.noise_to_signal, descent.powers, descent.learning_rates)
-    ]
     rows = []
-    for (i, ratio), (j, power), (k, rate) in product(*grid):
-        mean, error = runs.over_seeds(runs.mean_square[i, j, k])
-        exponent = fitted_exponent(runs.steps, runs.mean_square[i, j, k])
-        absolute, spread = runs.over_seeds(runs.mean_absolute[i, j, k])
-        seen = float(runs.largest_gradient[i, j, k].max())
+    for place, arm in descent.arms.items():
+        mean, error = runs.over_seeds(runs.mean_square[place])
+        exponent = fitted_exponent(runs.steps, runs.mean_square[place])
+        absolute, spread = runs.over_seeds(runs.mean_absolute[place])
+        seen = float(runs.largest_gradient[place].max())
         largest = np.minimum(descent.problem.largest_gradient, seen)
-        total = float(unbounded_arm_bound(descent, ratio, power, rate, largest, descent.steps).total)
+        total = float(unbounded_arm_bound(descent, arm, largest, descent.steps).total)
         least = least_mean(absolute[-1], spread[-1], descent.seeds, tests=tests, confidence=CONFIDENCE)
         lowest = max(float(least), 0.0) ** 2 / descent.problem.dimension
         rows.append(
             UnboundedArm(
                 problem=descent.problem.name,
                 law=descent.law.name,
-                noise_to_signal=ratio,
-                power=power,
-                learning_rate=rate,
+                **arm._asdict(),
                 steps=descent.steps,
                 measured=float(mean[-1]),
                 standard_error=float(error[-1]),

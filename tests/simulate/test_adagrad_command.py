@@ -12,7 +12,7 @@ from gradpower.__main__ import main
 from simulate import simulate_adagrad
 from simulate.adagrad import commands
 from simulate.adagrad.bounds import arm_bound
-from simulate.adagrad.descent import build_descent
+from simulate.adagrad.descent import Arm, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.problems import parse_problem
 from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
@@ -160,7 +160,7 @@ def test_which_theorem(capsys, flags, theorem, note):
 def test_an_assumption_that_fails_is_said():
     skewed = parse_law("two-point:0.2")
     descent = build_descent(parse_problem("plateau"), 0.5, 0.1, 1.0, skewed, steps=10)
-    found = arm_bound(descent, 1.0, 0.5, 0.1)
+    found = arm_bound(descent, Arm(1.0, 0.5, 0.1))
     assert (found.theorem, found.note) == ("none", "Assumption 4.9 fails: the best s is -inf")
 
 

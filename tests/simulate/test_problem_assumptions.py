@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
-from simulate.adagrad.problem_assumptions import (
-    high_noise_constant,
-    largest_noisy_gradient,
-    low_noise_constant,
-)
+from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from theory.adagrad.distortion import mean_map
 from theory.laws import parse_law
@@ -31,7 +27,7 @@ def gradients(name):
 @pytest.mark.parametrize("power", [1.2, 3.0])
 def test_the_high_noise_constant_holds_at_every_point_and_no_larger_one(name, law, power):
     problem, gradient = gradients(name)
-    s = high_noise_constant(problem, power, 2.0, parse_law(law), "additive")
+    s = NoisyProblem(problem, parse_law(law), "additive", 2.0).high_noise_constant(power)
     sigma = (2.0 * problem.gradient_scale)[:, None]
     aligned = gradient * mean_map(power, gradient, sigma, parse_law(law))
     assert np.all(aligned >= s * gradient**2 * (1 - 1e-9))
@@ -42,7 +38,7 @@ def test_the_high_noise_constant_holds_at_every_point_and_no_larger_one(name, la
 def test_the_low_noise_constant_holds_under_multiplicative_noise(law):
     problem, gradient = gradients("river-valley")
     noise = parse_law(law)
-    c = low_noise_constant(problem, 0.5, 0.4, noise, "multiplicative")
+    c = NoisyProblem(problem, noise, "multiplicative", 0.4).low_noise_constant(0.5)
     size = np.abs(gradient)
     mean = np.sign(gradient) * mean_map(0.5, size, 0.4 * size, noise)  # ∇F·(1 + rξ): the sign goes along
     assert 0 < c <= 1
@@ -52,7 +48,7 @@ def test_the_low_noise_constant_holds_under_multiplicative_noise(law):
 def test_sparse_noise_alone_keeps_assumption_4_6_under_additive_noise():
     problem = parse_problem("plateau")
     constants = {
-        name: low_noise_constant(problem, 0.5, 1.0, parse_law(name), "additive")
+        name: NoisyProblem(problem, parse_law(name), "additive", 1.0).low_noise_constant(0.5)
         for name in ("uniform", "gaussian", "sparse:0.25", "two-point:0.2")
     }
     assert constants["uniform"] == constants["gaussian"] == 0
@@ -61,11 +57,13 @@ def test_sparse_noise_alone_keeps_assumption_4_6_under_additive_noise():
 
 
 def test_bounds_on_noisy_gradients():
+    plateau, gaussian = parse_problem("plateau"), parse_law("gaussian")
     assert (
-        largest_noisy_gradient(parse_problem("quadratic:2"), 1.0, parse_law("uniform"), "additive") == np.inf
+        NoisyProblem(parse_problem("quadratic:2"), parse_law("uniform"), "additive", 1.0).largest_gradient
+        == np.inf
     )
-    assert largest_noisy_gradient(parse_problem("plateau"), 1.0, parse_law("gaussian"), "additive") == np.inf
-    quiet = largest_noisy_gradient(parse_problem("plateau"), 0.0, parse_law("gaussian"), "multiplicative")
+    assert NoisyProblem(plateau, gaussian, "additive", 1.0).largest_gradient == np.inf
+    quiet = NoisyProblem(plateau, gaussian, "multiplicative", 0.0).largest_gradient
     assert quiet == pytest.approx(np.exp(-0.5))
 
 
