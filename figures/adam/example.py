@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from gradpower.tools.errors import InputError, whole
 from theory.adam.optimum import OptimalPower, maximise, optimal_power
 from theory.adam.propositions import high_noise_power
 from theory.adam.update import Update, exact_update, limit_update
-from theory.laws import parse_law
+from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import Array, decay, nonnegative, positive
 
 INTERVAL = (0.0, 3.0)  # of the powers among which exact optima are sought; Figure 7's axis
@@ -70,6 +70,14 @@ class Setting:
         return [Point(law, self.mean, self.mean * ratio, *adam) for ratio in self.noise_to_signal]
 
 
+class Adam(TypedDict):
+    """Adam's settings as keywords."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+
+
 @dataclass(frozen=True)
 class Point:
     """One noise example, g = μ + σξ under Adam; what it computes is kept for the next figure."""
@@ -86,16 +94,26 @@ class Point:
         """σ/μ, cleared of the rounding of σ."""
         return float(f"{self.noise_scale / self.mean:.12g}")
 
+    @property
+    def noise(self) -> tuple[float, float, NoiseLaw]:
+        """μ, σ and the law."""
+        return self.mean, self.noise_scale, _law(self.law)
+
+    @property
+    def adam(self) -> Adam:
+        """Adam's settings."""
+        return {"beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
+
     def exact(self, powers: Array) -> Update:
         """Exact stationary update at `powers`."""
         return _exact(self, tuple(powers.tolist()))
 
     def limit(self, powers: Array) -> Array:
         """Return u∞ at `powers`; NaN where the law has no moment of order 2p."""
-        law = _law(self.law)
-        known = powers < law.moment_limit / 2 if self.noise_scale > 0 else np.isfinite(powers)
+        limit = _law(self.law).moment_limit / 2
+        known = powers < limit if self.noise_scale > 0 else np.isfinite(powers)
         values = np.full(powers.shape, np.nan)
-        values[known] = limit_update(powers[known], self.mean, self.noise_scale, law, epsilon=self.epsilon)
+        values[known] = limit_update(powers[known], *self.noise, epsilon=self.epsilon)
         return values
 
     def optimum(self) -> OptimalPower:
@@ -108,10 +126,7 @@ class Point:
 
     def limit_optimum(self, interval: tuple[float, float] = INTERVAL) -> OptimalPower:
         """Return the power with the largest u∞."""
-        law = _law(self.law)
-        return optimal_power(
-            self.mean, self.noise_scale, law, epsilon=self.epsilon, method="limit", interval=interval
-        )
+        return optimal_power(*self.noise, epsilon=self.epsilon, method="limit", interval=interval)
 
     def proposition_power(self) -> float | None:
         """Return Proposition 4.3's p*, for uniform noise with σ > μ where its condition holds; None elsewhere."""
@@ -125,15 +140,7 @@ class Point:
 
 @lru_cache(maxsize=4096)
 def _exact(point: Point, powers: tuple[float, ...]) -> Update:
-    return exact_update(
-        powers,
-        point.mean,
-        point.noise_scale,
-        _law(point.law),
-        beta1=point.beta1,
-        beta2=point.beta2,
-        epsilon=point.epsilon,
-    )
+    return exact_update(powers, *point.noise, **point.adam)
 
 
 def _maximum(point: Point, quantity: Callable[[Update], Array]) -> OptimalPower:

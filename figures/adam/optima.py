@@ -6,7 +6,6 @@ from figures.adam.example import INTERVAL, Point, Setting
 from figures.results import BestPower, OptimalPowers
 from simulate.adam.optimum import monte_carlo_optimal_power
 from theory.adam.optimum import OptimalPower, optimal_power
-from theory.laws import parse_law
 
 LAWS = ("uniform", "gaussian", "laplace")
 
@@ -22,14 +21,18 @@ def optimal_powers(setting: Setting) -> list[OptimalPowers]:
 
 def row(point: Point, seed: int) -> OptimalPowers:
     """Return the optimal powers of one noise example; `seed` is that of the Monte Carlo."""
-    uniform = point.law == "uniform"
+    closed = simulated = None
+    if point.law == "uniform":
+        noise, epsilon = point.noise, point.epsilon
+        closed = _best(optimal_power(*noise, epsilon=epsilon, method="proposition", interval=INTERVAL))
+        simulated = _best(monte_carlo_optimal_power(*noise, **point.adam, interval=INTERVAL, seed=seed))
     return OptimalPowers(
         point.law,
         point.noise_to_signal,
-        _best(_proposition(point)) if uniform else None,
+        closed,
         _best(point.limit_optimum()),
         _best(point.optimum()),
-        _best(_monte_carlo(point, seed)) if uniform else None,
+        simulated,
         _best(point.drift_to_rms_optimum()),
     )
 
@@ -41,28 +44,4 @@ def _best(best: OptimalPower) -> BestPower:
         best.at_edge,
         (float(bounds[0]), float(bounds[1])) if bounds else None,
         (float(interval[0]), float(interval[1])) if interval else None,
-    )
-
-
-def _proposition(point: Point) -> OptimalPower:
-    return optimal_power(
-        point.mean,
-        point.noise_scale,
-        parse_law(point.law),
-        epsilon=point.epsilon,
-        method="proposition",
-        interval=INTERVAL,
-    )
-
-
-def _monte_carlo(point: Point, seed: int) -> OptimalPower:
-    return monte_carlo_optimal_power(
-        point.mean,
-        point.noise_scale,
-        parse_law(point.law),
-        beta1=point.beta1,
-        beta2=point.beta2,
-        epsilon=point.epsilon,
-        interval=INTERVAL,
-        seed=seed,
     )

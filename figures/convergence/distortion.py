@@ -5,7 +5,7 @@ Everything is homogeneous, so each panel is in units of the noise scale σ; no p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,22 +34,12 @@ _NO_NOISE = "no noise"
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of one panel.
-
-    Attributes
-    ----------
-    panel, law, label : str
-        Where it is drawn, its noise law ("no noise" without), and its name in the legend.
-    along : str
-        The column on the horizontal axis.
-    columns : mapping of str to ndarray
-        Columns of equal length, "value" and those that it depends on.
-    """
+    """One line of one panel; its columns are of equal length, "value" and those that it depends on."""
 
     panel: str
-    law: str
+    law: str  # "no noise" without
     label: str
-    along: str
+    along: str  # the column on the horizontal axis
     columns: Mapping[str, Array]
 
 
@@ -61,57 +51,32 @@ def compute(
     correlations: Array = CORRELATIONS,
 ) -> list[Curve]:
     """Return the curves of all panels; of the setting only the laws matter, and only to the smoothness."""
-    return [
-        *_mean_maps(gradients),
-        *_smoothness(setting.law or LAWS, powers),
-        *_stalling(powers),
-        *_correlations(correlations),
-    ]
-
-
-def _mean_maps(gradients: Array) -> list[Curve]:
     curves = []
     for power in _MEAN_POWERS:
-        for law, scale in ((_MEAN_LAW, 1.0), (_NO_NOISE, 0.0)):
+        for name, scale in ((_MEAN_LAW, 1.0), (_NO_NOISE, 0.0)):
             value = mean_map(power, gradients, scale, parse_law(_MEAN_LAW))
             columns = {"power": np.full(gradients.shape, power), "gradient": gradients, "value": value}
-            curves.append(Curve("mean map", law, f"p = {power:g}", "gradient", columns))
-    return curves
-
-
-def _smoothness(laws: Sequence[str], powers: Array) -> list[Curve]:
-    curves = []
-    for name in laws:
-        law = parse_law(name)
-        known = powers[powers - 1 < law.moment_limit]
-        value = effective_smoothness(known, 1.0, LARGEST_GRADIENT, law)
-        curves.append(Curve("smoothness", name, name, "power", {"power": known, "value": value}))
-    above = powers[powers >= 1]
-    bare = effective_smoothness(above, 0.0, LARGEST_GRADIENT, parse_law(_MEAN_LAW))
-    label = f"{_NO_NOISE} ($\\infty$ for $p<1$)"
-    return [*curves, Curve("smoothness", _NO_NOISE, label, "power", {"power": above, "value": bare})]
-
-
-def _stalling(powers: Array) -> list[Curve]:
-    curves = []
+            curves.append(Curve("mean map", name, f"p = {power:g}", "gradient", columns))
+    curves += _smoothness(setting.law or LAWS, powers)
     for probability in _PROBABILITIES:
         name = f"two-point:{probability:g}"
         value = -stalling_gradient(powers, 1.0, parse_law(name)) + 0.0
         columns = {"power": powers, "value": value}
         curves.append(Curve("stalling", name, f"Q = {probability:g}", "power", columns))
-    return curves
-
-
-def _correlations(correlations: Array) -> list[Curve]:
-    curves = []
     for power in _CORRELATED_POWERS:
-        columns = {
-            "power": np.full(correlations.shape, power),
-            "correlation": correlations,
-            "value": powered_correlation(power, correlations),
-        }
+        value = powered_correlation(power, correlations)
+        columns = {"power": np.full(correlations.shape, power), "correlation": correlations, "value": value}
         curves.append(Curve("correlation", "gaussian", f"p = {power:g}", "correlation", columns))
     return curves
+
+
+def _smoothness(laws: Sequence[str], powers: Array) -> Iterator[Curve]:
+    above = powers[powers >= 1]
+    known = [(name, name, 1.0, powers[powers - 1 < parse_law(name).moment_limit]) for name in laws]
+    for name, label, scale, own in [*known, (_NO_NOISE, f"{_NO_NOISE} ($\\infty$ for $p<1$)", 0.0, above)]:
+        law = parse_law(_MEAN_LAW if name == _NO_NOISE else name)
+        value = effective_smoothness(own, scale, LARGEST_GRADIENT, law)
+        yield Curve("smoothness", name, label, "power", {"power": own, "value": value})
 
 
 def rows(curves: Sequence[Curve]) -> list[Row]:
