@@ -21,23 +21,13 @@ from gradpower.tools.results import find_result
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure: its file, what it shows, and what it takes.
-
-    Attributes
-    ----------
-    module, help : str
-        The file, and one line for the list of figures.
-    flags : tuple of str
-        The flags of the noise example that it is computed from.
-    sources, default : str
-        What it reads instead ("" if it is computed), and where that lies in results if none is named.
-    """
+    """A figure: its file, what it shows, and what it takes."""
 
     module: str
-    help: str
-    flags: tuple[str, ...] = ()
-    sources: str = ""
-    default: str = ""
+    help: str  # one line for the list of figures
+    flags: tuple[str, ...] = ()  # of the noise example that it is computed from
+    sources: str = ""  # what it reads instead
+    default: str = ""  # where that lies in results if none is named
 
 
 _EXAMPLE = ("law", "noise_to_signal", "mean", "beta1", "beta2", "epsilon")
@@ -111,16 +101,9 @@ def check_flags(name: str, setting: Setting) -> None:
 def figure_data(
     name: str, setting: Setting = _DEFAULT, sources: Sequence[Path] = (), folder: Path = Path()
 ) -> Any:
-    """Return the data of a figure, computed or read.
+    """Return the data of a figure: computed from `setting`, or read from `sources`.
 
-    Parameters
-    ----------
-    name : str
-        Of `FIGURES`.
-    setting : Setting
-        The flags of the noise example, for the figures that take them.
-    sources : sequence of Path
-        Files or folders, for the figures that read; if none are named, the default in `folder` or the checkout.
+    If none are named, the default is read, from `folder` or the checkout.
     """
     file, entry = module(name), FIGURES[name]
     if entry.sources:

@@ -128,25 +128,8 @@ def save(
 ) -> tuple[Path, ...]:
     """Write `name`.pdf, .png and .csv into `folder`, each whole or not at all.
 
-    Without dates and the like: the same data make the same bytes, but for the provenance in the CSV.
-
-    Parameters
-    ----------
-    figure : Figure
-        The picture.
-    data : sequence of mapping
-        One row for each mark that is drawn; missing entries are left blank.
-    origin : mapping
-        From `gradpower.tools.provenance.provenance`; stands in the first lines of the CSV.
-    folder : Path
-        Made if it does not exist.
-    name : str
-        Name of the files.
-
-    Returns
-    -------
-    tuple of Path
-        The PDF, PNG and CSV.
+    Without dates and the like: the same data make the same bytes, but for the provenance in the CSV, whose first lines
+    are `origin`. It has one row for each mark that is drawn; missing entries are left blank.
     """
     with house_style():
         figure.draw_without_rendering()

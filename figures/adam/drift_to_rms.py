@@ -29,17 +29,7 @@ _FLAT = 1e-6  # curves that vary less have no maximum worth a mark
 
 @dataclass(frozen=True)
 class Curve:
-    """Drift/RMS of one noise example.
-
-    Attributes
-    ----------
-    point : Point
-        The noise example.
-    powers, drift_to_rms : ndarray
-        p and E u/√(E u²).
-    optimum, drift_optimum : OptimalPower
-        Where drift/RMS and where u is largest.
-    """
+    """Drift/RMS, E u/√(E u²), of one noise example, and where it (`optimum`) and where u is largest."""
 
     point: Point
     powers: Array
@@ -68,13 +58,7 @@ class Curve:
 def compute(setting: Setting, *, powers: Array = POWERS) -> list[Curve]:
     """Return the curves, law by law, in the order of the ratios."""
     return [
-        Curve(
-            point,
-            powers,
-            point.exact(powers).drift_to_rms,
-            point.drift_to_rms_optimum(),
-            point.optimum(),
-        )
+        Curve(point, powers, point.exact(powers).drift_to_rms, point.drift_to_rms_optimum(), point.optimum())
         for law in setting.law or LAWS
         for point in setting.points(law)
     ]

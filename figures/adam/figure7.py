@@ -37,33 +37,17 @@ _Z95 = float(norm.ppf(0.975))
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve of Figure 7.
-
-    Attributes
-    ----------
-    point : Point
-        The noise example.
-    powers, exact, limit : ndarray
-        p, E u and u∞; u∞ is NaN where the law lacks the moment.
-    simulated, error : ndarray
-        Monte Carlo mean at `SIMULATED`, and half its 95% confidence interval.
-    optimum : OptimalPower
-        Exact p*.
-    starred : ndarray
-        Best and second-best power of the grid `STARRED`.
-    proposition : float or None
-        Proposition 4.3's p*, where it speaks.
-    """
+    """One curve of Figure 7."""
 
     point: Point
     powers: Array
     exact: Array
-    limit: Array
-    simulated: Array
-    error: Array
-    optimum: OptimalPower
-    starred: Array
-    proposition: float | None
+    limit: Array  # u∞; NaN where the law lacks the moment
+    simulated: Array  # Monte Carlo mean at `SIMULATED`
+    error: Array  # half its 95% confidence interval
+    optimum: OptimalPower  # exact p*
+    starred: Array  # best and second-best power of the grid `STARRED`
+    proposition: float | None  # Proposition 4.3's p*, where it speaks
 
     @property
     def marked(self) -> dict[str, tuple[Array, Array]]:
@@ -86,19 +70,18 @@ def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
     if powers is None:
         powers = POWERS if len(laws) == 1 else _COARSE
     for law in laws:
+        points = setting.points(law)
         trials = simulate_adam(
             SIMULATED,
             setting.mean,
-            [point.noise_scale for point in setting.points(law)],
+            [point.noise_scale for point in points],
             parse_law(law),
-            beta1=setting.beta1,
-            beta2=setting.beta2,
-            epsilon=setting.epsilon,
+            **points[0].adam,
             trials=setting.trials,
             seed=setting.seed,
         )
         margins = _Z95 * trials.standard_error
-        for point, mean, margin in zip(setting.points(law), trials.drift, margins, strict=True):
+        for point, mean, margin in zip(points, trials.drift, margins, strict=True):
             on_grid = point.exact(STARRED).drift
             curves.append(
                 Curve(

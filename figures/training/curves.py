@@ -29,15 +29,7 @@ _WIDE = 50  # characters of a label, for which half the width is enough
 def read(sources: Sequence[Path]) -> list[Row]:
     """Return a row for every line of metrics of some runs, each with the run's label.
 
-    Parameters
-    ----------
-    sources : sequence of Path
-        Folders of runs; those in which nothing was trained yet are left out, and named on stderr.
-
-    Raises
-    ------
-    InputError
-        If a folder holds no run with metrics.
+    Folders in which nothing was trained yet are left out, and named on stderr; if there is no other, InputError.
     """
     runs = [run for run in sources if (run / "metrics.jsonl").exists()]
     require(runs, "sources", sources[0], "the folder of a run, with its metrics.jsonl")
@@ -62,8 +54,6 @@ def rows(data: Sequence[Row]) -> list[Row]:
 def labels(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a label for each flat recipe: its name and the fields in which the recipes differ.
 
-    Examples
-    --------
     >>> labels([{"name": "pocket", "optimizer.power": p, "training.seed": 0} for p in (1.0, 1.2)])
     ['pocket, power 1.0', 'pocket, power 1.2']
     """

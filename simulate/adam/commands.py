@@ -10,7 +10,7 @@ from rich.table import Table
 
 import theory.adam.optimum
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
-from simulate.adam.monte_carlo import AdamTrials, simulate_adam
+from simulate.adam.monte_carlo import simulate_adam
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.optimum import OptimalPower
 from theory.laws import Empirical
@@ -68,12 +68,7 @@ def adam(
             threads=threads,
             progress=progress,
         )
-    result = {**_adam_result(power, simulated), "stationary": steps is None, **example.inputs()}
-    output.show(result, _adam_table(result))
-
-
-def _adam_result(power: tuple[float, ...], simulated: AdamTrials) -> dict[str, Any]:
-    return {
+    result = {
         "power": power,
         "drift": simulated.drift,
         "standard_error": simulated.standard_error,
@@ -84,7 +79,10 @@ def _adam_result(power: tuple[float, ...], simulated: AdamTrials) -> dict[str, A
         "steps": simulated.steps,
         "seed": simulated.seed,
         "antithetic": simulated.antithetic,
+        "stationary": steps is None,
+        **example.inputs(),
     }
+    output.show(result, _adam_table(result))
 
 
 def _adam_table(result: dict[str, Any]) -> Table:

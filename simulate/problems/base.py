@@ -17,35 +17,22 @@ GRADIENT_TYPE = types.FunctionType(void(float64[:, ::1], float64[:, ::1], float6
 
 
 class Problem(ABC):
-    """A smooth objective F with its start and its constants (Assumption 4.4).
-
-    Attributes
-    ----------
-    name : str
-        The name that `parse_problem` understands.
-    dimension : int
-        d.
-    start : ndarray
-        θ_0, shape (d,).
-    minimum : float
-        F*, or a lower bound on F.
-    minimum_is_exact : bool
-        Which of the two it is.
-    smoothness : float
-        L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring.
-    largest_gradient : ndarray
-        sup over all θ of |∂_iF(θ)|, or an upper bound on it, shape (d,); infinite where there is none.
-    parameters : ndarray
-        What the compiled gradient needs, 2-D.
-    """
+    """A smooth objective F with its start and its constants (Assumption 4.4)."""
 
     name: str
+    """The name that `parse_problem` understands."""
     start: Array
+    """θ_0, shape (d,)."""
     minimum: float = 0.0
+    """F*, or a lower bound on F."""
     minimum_is_exact: bool = True
+    """Which of the two it is."""
     smoothness: float
+    """L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring."""
     largest_gradient: Array
+    """sup over all θ of |∂_iF(θ)|, or an upper bound on it, shape (d,); infinite where there is none."""
     parameters: Array
+    """What the compiled gradient needs, 2-D."""
 
     @abstractmethod
     def value(self, theta: Array) -> Array:

@@ -10,43 +10,21 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Size:
-    """The size of every study.
-
-    Attributes
-    ----------
-    steps : int
-        T of the comparisons.
-    long_steps : int
-        T where exponents are fitted.
-    seeds : int
-        Independent runs of each arm.
-    rates_per_octave : int
-        Learning rates tried a factor 2; the best one is sought on this grid.
-    search_steps, search_rounds : int
-        T of the search for extremes, and instances tried from each of its starts.
-    """
+    """The size of every study."""
 
     steps: int
+    """T of the comparisons."""
     long_steps: int
+    """T where exponents are fitted."""
     seeds: int
+    """Independent runs of each arm."""
     rates_per_octave: int
+    """Learning rates tried a factor 2; the best one is sought on this grid."""
     search_steps: int
+    """T of the search for extremes."""
     search_rounds: int
+    """Instances tried from each of its starts."""
 
 
-FULL = Size(
-    steps=100_000,
-    long_steps=1_000_000,
-    seeds=32,
-    rates_per_octave=2,
-    search_steps=3_000,
-    search_rounds=40,
-)
-QUICK = Size(
-    steps=300,
-    long_steps=1_000,
-    seeds=4,
-    rates_per_octave=1,
-    search_steps=100,
-    search_rounds=3,
-)
+FULL = Size(100_000, 1_000_000, seeds=32, rates_per_octave=2, search_steps=3_000, search_rounds=40)
+QUICK = Size(300, 1_000, seeds=4, rates_per_octave=1, search_steps=100, search_rounds=3)
