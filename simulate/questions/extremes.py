@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -36,8 +37,7 @@ _SEED = 11
 _FRESH = 12  # another stream for the verdict on what the search found
 
 
-@dataclass(frozen=True)
-class Instance:
+class Instance(NamedTuple):
     """What the search varies."""
 
     problem: str
@@ -56,7 +56,7 @@ class Comparison:
 
 
 def compare(
-    problem: str, law: str, ratio: float, powers: Sequence[float], steps: int, seeds: int, seed: int
+    problem: str, law: str, ratio: float, *powers: float, steps: int, seeds: int, seed: int
 ) -> Comparison:
     """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
     grid = learning_rates(*_RATES, 1)
@@ -102,11 +102,12 @@ class Extreme:
 def run(size: Size, progress: Progress) -> list[Extreme]:
     """Search, and judge what is found on fresh runs."""
     pairs = list(product(PROBLEMS, LAWS["any"]))
+    search = {"steps": size.search_steps, "seeds": size.seeds // 2, "seed": _SEED}
     grid: list[tuple[float, Instance]] = []
     for done, (problem, law) in enumerate(pairs):
         powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
         for ratio in _RATIO_GRID:
-            found = compare(problem, law, ratio, powers, size.search_steps, size.seeds // 2, _SEED)
+            found = compare(problem, law, ratio, *powers, **search)
             grid += [
                 (entry.value, Instance(problem, law, ratio, power))
                 for power, entry in zip(powers, found.ratios, strict=True)
@@ -142,16 +143,7 @@ def _refined(value: float, start: Instance, sign: int, size: Size) -> tuple[floa
 
     @cache
     def objective(candidate: Instance) -> float:
-        ratio = candidate.noise_to_signal
-        found = compare(
-            candidate.problem,
-            candidate.law,
-            ratio,
-            [candidate.power],
-            size.search_steps,
-            size.seeds // 2,
-            _SEED,
-        )
+        found = compare(*candidate, steps=size.search_steps, seeds=size.seeds // 2, seed=_SEED)
         return sign * math.log(found.ratios[0].value)
 
     found = minimize(
@@ -165,7 +157,7 @@ def _refined(value: float, start: Instance, sign: int, size: Size) -> tuple[floa
 
 
 def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Extreme:
-    found = compare(best.problem, best.law, best.noise_to_signal, [best.power], steps, seeds, _FRESH)
+    found = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
     ratio, rate = found.ratios[0], found.rates[0]
     edges = {
         "p": _at_end(best.power, POWERS),
@@ -173,21 +165,9 @@ def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Ext
         "η": _at_end(rate, _RATES),
         "Adagrad's η": _at_end(found.adagrad_rate, _RATES),
     }
-    return Extreme(
-        laws,
-        goal,
-        best.problem,
-        best.law,
-        best.noise_to_signal,
-        best.power,
-        steps,
-        ratio.value,
-        ratio.low,
-        ratio.high,
-        rate,
-        found.adagrad_rate,
-        [name for name, edge in edges.items() if edge],
-    )
+    at_edge = [name for name, edge in edges.items() if edge]
+    interval = ratio.value, ratio.low, ratio.high
+    return Extreme(laws, goal, *best, steps, *interval, rate, found.adagrad_rate, at_edge)
 
 
 def _at_end(value: float, ends: tuple[float, float]) -> bool:

@@ -24,18 +24,18 @@ class LowNoise(NamedTuple):
     """A kind of noise; `assumption` says whether 4.6 holds with a c > 0 for every p < 1."""
 
     title: str
-    noise: NoiseKind
     law: str
+    noise: NoiseKind
     ratio: float
     assumption: bool
 
 
 NOISES = (
-    LowNoise("none", "multiplicative", "uniform", 0.0, True),
-    LowNoise("relative, uniform", "multiplicative", "uniform", 0.3, True),
-    LowNoise("fixed, sparse", "additive", "sparse:0.25", 1.0, True),
-    LowNoise("fixed, uniform", "additive", "uniform", 0.1, False),
-    LowNoise("fixed, Gaussian", "additive", "gaussian", 0.1, False),
+    LowNoise("none", "uniform", "multiplicative", 0.0, True),
+    LowNoise("relative, uniform", "uniform", "multiplicative", 0.3, True),
+    LowNoise("fixed, sparse", "sparse:0.25", "additive", 1.0, True),
+    LowNoise("fixed, uniform", "uniform", "additive", 0.1, False),
+    LowNoise("fixed, Gaussian", "gaussian", "additive", 0.1, False),
 )
 
 
@@ -94,11 +94,7 @@ def run(size: Size, progress: Progress) -> list[Exponents]:
             rows.append(
                 Exponents(
                     name,
-                    kind.title,
-                    kind.law,
-                    kind.noise,
-                    kind.ratio,
-                    kind.assumption,
+                    *kind,
                     power,
                     rate,
                     size.long_steps,

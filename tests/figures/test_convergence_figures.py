@@ -15,6 +15,7 @@ from simulate.problems import parse_problem
 from simulate.questions.bounds import BoundedArm
 from simulate.questions.gains import Gain
 from simulate.questions.rates import AverageCurve, Exponents
+from tests.figures.rows import column, select
 from theory.adagrad.alignment import alignment, contraction, high_noise_alignment
 from theory.adagrad.convergence import high_noise_bound, second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
@@ -22,14 +23,6 @@ from theory.adam.moments import power_moments
 from theory.laws import parse_law
 
 pytestmark = pytest.mark.slow
-
-
-def select(rows, **wanted):
-    return [row for row in rows if wanted.items() <= row.items()]
-
-
-def column(rows, name):
-    return [row[name] for row in rows]
 
 
 def points(axis, skip=()):

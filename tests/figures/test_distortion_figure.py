@@ -7,6 +7,7 @@ import pytest
 
 from figures.adam.example import Setting
 from figures.convergence import distortion
+from tests.figures.rows import column, select
 from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
 from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law
@@ -20,14 +21,6 @@ def curves():
         gradients=np.array([-1.0, 0.0, 0.3]),
         correlations=np.array([0.0, 0.4, 1.0]),
     )
-
-
-def select(rows, **wanted):
-    return [row for row in rows if wanted.items() <= row.items()]
-
-
-def column(rows, name):
-    return [row[name] for row in rows]
 
 
 def test_rows_are_the_computed_values(curves):

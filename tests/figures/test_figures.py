@@ -11,20 +11,13 @@ from figures.adam.optima import row
 from figures.results import BestPower
 from gradpower.tools.errors import InputError
 from simulate import simulate_adam
+from tests.figures.rows import column, select
 from theory import exact_update, limit_update, optimal_power, parse_law
 
 pytestmark = pytest.mark.slow
 
 SMALL = Setting(noise_to_signal=(0.1, 10.0), trials=256)
 POWERS = np.linspace(0.2, 2.0, 4)
-
-
-def select(rows, **wanted):
-    return [row for row in rows if wanted.items() <= row.items()]
-
-
-def column(rows, name):
-    return [row[name] for row in rows]
 
 
 @pytest.fixture(scope="module")
