@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -153,15 +154,8 @@ def _draw_map(figure: Figure, axis: Axes, optima: list[list[Optimum]]) -> None:
     edge = np.array([[optimum.at_zero for optimum in line] for line in optima]).T
     axis.set_yscale("log")  # before the contours: their labels are placed on the screen
     axis.set_facecolor("0.85")
-    mesh = axis.pcolormesh(
-        ratios,
-        epsilons,
-        np.ma.masked_array(power, edge),
-        cmap="cividis",
-        shading="nearest",
-        rasterized=True,
-        vmin=0,
-    )
+    style: dict[str, Any] = {"cmap": "cividis", "shading": "nearest", "rasterized": True, "vmin": 0}
+    mesh = axis.pcolormesh(ratios, epsilons, np.ma.masked_array(power, edge), **style)
     for levels, width in (([0.5, 1.5, 2, 3, 4], 0.7), ([1.0], 1.8)):
         lines = axis.contour(ratios, epsilons, power, levels=levels, colors="white", linewidths=width)
         axis.clabel(lines, fontsize=7, inline_spacing=2, fmt="%g")

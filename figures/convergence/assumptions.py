@@ -126,10 +126,8 @@ def _draw_low(axis: Axes, curves: Sequence[Curve]) -> None:
         else:
             axis.plot(curve.powers, curve.value, color=style["color"], linewidth=0.8)
             axis.text(0.04, 4.5, f"{curve.law}, $c\\geq {curve.constant}$", fontsize=7, va="bottom")
-    shaded, floor = curves[0], 1e-3
-    axis.fill_between(
-        shaded.powers, shaded.value, floor, color=law_style(0)["color"], alpha=0.13, linewidth=0
-    )
+    shaded, floor, color = curves[0], 1e-3, law_style(0)["color"]
+    axis.fill_between(shaded.powers, shaded.value, floor, color=color, alpha=0.13, linewidth=0)
     axis.set(yscale="log", xlim=(0, 1), ylim=(floor, 30), ylabel="largest $r=\\sigma/|\\nabla_iF|$")
     axis.set_title(f"Assumption 4.6, $c\\geq {_MAIN}$")
     axis.legend(loc="lower center", handlelength=3, title=f"shaded: holds for {shaded.law}", title_fontsize=7)
@@ -137,10 +135,8 @@ def _draw_low(axis: Axes, curves: Sequence[Curve]) -> None:
 
 def _draw_contractions(axis: Axes, curves: Sequence[Curve]) -> None:
     for index, curve in enumerate(curves):
-        every = (2 + 3 * index, 13)
-        axis.plot(
-            curve.powers, curve.value, label=curve.law, markersize=3, markevery=every, **law_style(index)
-        )
+        style = law_style(index) | {"markersize": 3, "markevery": (2 + 3 * index, 13)}
+        axis.plot(curve.powers, curve.value, label=curve.law, **style)
     axis.axhspan(1e-3, 1.0, color="0.5", alpha=0.18, linewidth=0)
     axis.text(1.2, 0.12, "(C2) can hold: $\\rho\\leq 1$", fontsize=7)
     axis.set(yscale="log", xlim=(1, 5), ylim=(0.1, 20), ylabel="$\\rho=R^{p-1}/s$ as $\\nabla F\\to 0$")

@@ -184,17 +184,8 @@ def _draw_curve(axis: Axes, curve: Curve) -> None:
         return
     reach = np.array([curve.value - curve.low, curve.high - curve.value])
     every = (_POWERS.index(curve.power) % 4, 4)  # marks of different powers at different T
-    axis.errorbar(
-        curve.steps,
-        curve.value,
-        np.maximum(reach, 0.0),
-        errorevery=every,
-        markevery=every,
-        markersize=3,
-        linewidth=0.5,
-        elinewidth=0.9,
-        **style,
-    )
+    style |= {"errorevery": every, "markevery": every, "markersize": 3, "linewidth": 0.5, "elinewidth": 0.9}
+    axis.errorbar(curve.steps, curve.value, np.maximum(reach, 0.0), **style)
 
 
 def _draw_guides(axis: Axes, curves: Sequence[Curve]) -> None:

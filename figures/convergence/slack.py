@@ -42,8 +42,10 @@ def rows(data: Sequence[BoundedArm]) -> list[Row]:
     """Return every cell of the maps (geometric mean and least slack), and every mark of the strips."""
     bounded = [asdict(row) for row in data if row.slack is not None]
     table: list[Row] = []
-    for cell in dict.fromkeys(_cell(row) for row in bounded):
-        own = [row for row in bounded if _cell(row) == cell]
+    cells: dict[tuple[object, ...], list[Row]] = {}
+    for row in bounded:
+        cells.setdefault(tuple(row[name] for name in _CELL), []).append(row)
+    for cell, own in cells.items():
         table.append(
             {"panel": "map"}
             | dict(zip(_CELL, cell, strict=True))
@@ -55,14 +57,6 @@ def rows(data: Sequence[BoundedArm]) -> list[Row]:
     return table + [{"panel": "strip"} | {name: row[name] for name in names} for row in bounded]
 
 
-def _cell(row: Row) -> tuple[object, ...]:
-    return tuple(row[name] for name in _CELL)
-
-
-def _ratios(cells: Sequence[Row], regime: Regime) -> set[float]:
-    return {row["noise_to_signal"] for row in cells if _regime(row) == regime}
-
-
 def _regime(row: Row) -> Regime:
     return row["noise"], row["law"]
 
@@ -72,16 +66,18 @@ def draw(data: Sequence[BoundedArm]) -> Figure:
     table = rows(data)
     cells = [row for row in table if row["panel"] == "map"]
     strips = [row for row in table if row["panel"] == "strip"]
-    regimes = list(dict.fromkeys(_regime(row) for row in cells))
+    by_regime: dict[Regime, list[Row]] = {}
+    for row in cells:
+        by_regime.setdefault(_regime(row), []).append(row)
     logs = [float(np.log10(row["slack"])) for row in cells]
     norm = Normalize(min(logs), max(logs))
     with panels(2, 2, height=4.6, lines=False) as (figure, grid):
         axes = list(grid.flat)
-        mapped = [regime for regime in regimes if len(_ratios(cells, regime)) > 1]
-        for axis, regime in zip(axes, mapped, strict=False):
-            image = _draw_map(axis, [row for row in cells if _regime(row) == regime], norm)
+        mapped = [pair for pair in by_regime.items() if len({row["noise_to_signal"] for row in pair[1]}) > 1]
+        for axis, (regime, own) in zip(axes, mapped, strict=False):
+            image = _draw_map(axis, own, norm)
             axis.set_title(f"{_NAMES[regime]} noise")
-        _draw_strips(axes[-1], strips, regimes)
+        _draw_strips(axes[-1], strips, list(by_regime))
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
         bar.set_label("slack: bound / measured, geometric mean over problems and $\\eta$")
         bar.ax.yaxis.set_major_locator(MultipleLocator(1))
@@ -100,7 +96,8 @@ def _draw_map(axis: Axes, cells: Sequence[Row], norm: Normalize) -> AxesImage:
         colour = "white" if norm(logs[i, j]) < 0.5 else "black"
         centre: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
         axis.text(j, i + 0.14, f"$10^{{{logs[i, j]:.1f}}}$", fontsize=9, **centre)
-        axis.text(j, i - 0.26, f"least {_short(row['least_slack'])}", fontsize=7, **centre)
+        least = row["least_slack"]
+        axis.text(j, i - 0.26, f"least {least:.{1 if least < 99.95 else 0}f}", fontsize=7, **centre)
     image = axis.imshow(logs, cmap="cividis", norm=norm, aspect="auto", origin="lower")
     axis.set_xticks(range(len(powers)), [f"{power:g}" for power in powers])
     axis.set_yticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
@@ -109,27 +106,13 @@ def _draw_map(axis: Axes, cells: Sequence[Row], norm: Normalize) -> AxesImage:
     return image
 
 
-def _short(slack: float) -> str:
-    return f"{slack:.1f}" if slack < 99.95 else f"{slack:.0f}"
-
-
 def _draw_strips(axis: Axes, strips: Sequence[Row], regimes: Sequence[Regime]) -> None:
     problems = list(dict.fromkeys(row["problem"] for row in strips))
     for index, regime in enumerate(regimes):
         own = [row for row in strips if _regime(row) == regime]
         height = [problems.index(row["problem"]) + 0.22 * (index - (len(regimes) - 1) / 2) for row in own]
-        style = law_style(index)
-        axis.plot(
-            [row["slack"] for row in own],
-            height,
-            linestyle="",
-            marker=style["marker"],
-            color=style["color"],
-            markersize=3,
-            markeredgewidth=0.5,
-            markerfacecolor="none",
-            label=_NAMES[regime],
-        )
+        style = law_style(index) | {"linestyle": "", "markersize": 3, "markerfacecolor": "none"}
+        axis.plot([row["slack"] for row in own], height, markeredgewidth=0.5, label=_NAMES[regime], **style)
     axis.axvline(1.0, color="black", linewidth=0.8)
     axis.text(0.4, -0.7, "violated", fontsize=7, ha="right", va="center")
     axis.set(xscale="log", xlabel="slack: bound / measured", title="every arm, by problem")

@@ -11,6 +11,8 @@ from scipy.stats import t as student_t
 from gradpower.tools.errors import require
 from theory.numerics.inputs import Array, positive
 
+_DECADES = 2.0
+
 
 @dataclass(frozen=True)
 class Exponent:
@@ -20,10 +22,8 @@ class Exponent:
     half_width: Array
 
 
-def fitted_exponent(
-    steps: ArrayLike, values: ArrayLike, *, decades: float = 2.0, confidence: float = 0.95
-) -> Exponent:
-    """Fit `−d ln value/d ln T` by least squares over the last decades, seed by seed.
+def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 0.95) -> Exponent:
+    """Fit `−d ln value/d ln T` by least squares over the last two decades, seed by seed.
 
     The seeds are independent, the checkpoints of one seed are not: the interval is Student's, from the scatter of the
     seeds' exponents.
@@ -32,9 +32,7 @@ def fitted_exponent(
     ----------
     steps, values : array_like
         Increasing T, shape (checkpoints,), and the curves, shape (..., seeds, checkpoints), at least two seeds. Where
-        one of a seed's values is 0, or only one checkpoint lies in the last decades, there is no exponent: NaN.
-    decades : float
-        How much of the curve to use: T from steps[-1]/10^decades on.
+        one of a seed's values is 0, or only one checkpoint lies in these decades, there is no exponent: NaN.
     confidence : float
         Level of the interval, in (0, 1); InputError for others.
 
@@ -45,8 +43,7 @@ def fitted_exponent(
     """
     require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     every = positive("steps", steps)
-    # A little room, so that the rounding of 10^decades does not decide.
-    late = every >= every[-1] / 10.0**decades * (1 - 1e-9)
+    late = every >= every[-1] / 10.0**_DECADES * (1 - 1e-9)  # a little room, so that rounding does not decide
     log_steps = np.log(every[late])
     centred = log_steps - log_steps.mean()
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -106,16 +106,10 @@ def simulate_adam(
     ----------
     powers : array_like
         p > 0: one, or a 1-D array of equally spaced, increasing powers.
-    mean : float
-        μ > 0.
-    noise_scale : array_like
-        σ >= 0: one, or a 1-D array.
-    law : NoiseLaw
-        Law of ξ.
-    beta1, beta2 : float
-        Decay rates in [0, 1).
-    epsilon : float
-        ε >= 0.
+    mean, noise_scale, law : float, array_like, NoiseLaw
+        μ > 0, σ >= 0 (one, or a 1-D array), and the law of ξ.
+    beta1, beta2, epsilon : float
+        Decay rates in [0, 1), and ε >= 0.
     trials : int
         At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
     steps : int, optional
