@@ -68,10 +68,9 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     """Return every drawn mark: law, ratio, series, p and drift/RMS, also over the curve's maximum."""
     table: list[Row] = []
     for curve in curves:
-        drawn = [
-            ("exact", *pair) for pair in zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
-        ]
-        for series, power, value in [*drawn, *((name, *pair) for name, pair in curve.marked.items())]:
+        drawn = zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
+        marks = [*(("exact", pair) for pair in drawn), *curve.marked.items()]
+        for series, (power, value) in marks:
             table.append(
                 {
                     "law": curve.point.law,

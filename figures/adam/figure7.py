@@ -82,20 +82,10 @@ def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
         )
         margins = _Z95 * trials.standard_error
         for point, mean, margin in zip(points, trials.drift, margins, strict=True):
-            on_grid = point.exact(STARRED).drift
-            curves.append(
-                Curve(
-                    point,
-                    powers,
-                    point.exact(powers).drift,
-                    point.limit(powers),
-                    mean,
-                    margin,
-                    point.optimum(),
-                    STARRED[np.argsort(-on_grid, kind="stable")[:2]],
-                    point.proposition_power(),
-                )
-            )
+            starred = STARRED[np.argsort(-point.exact(STARRED).drift, kind="stable")[:2]]
+            exact = powers, point.exact(powers).drift, point.limit(powers)
+            marked = point.optimum(), starred, point.proposition_power()
+            curves.append(Curve(point, *exact, mean, margin, *marked))
     return curves
 
 

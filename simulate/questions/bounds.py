@@ -95,17 +95,9 @@ def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[BoundedArm
     for place, arm in descent.arms.items():
         found = arm_bound(descent, arm)
         mean, error = runs.over_seeds(getattr(runs, found.average)[place])
-        row = BoundedArm(
-            descent.problem.name,
-            descent.noise,
-            descent.law.name,
-            *arm,
-            found.theorem,
-            found.note,
-            descent.steps,
-            float(mean[-1]),
-            float(error[-1]),
-        )
+        where = descent.problem.name, descent.noise, descent.law.name
+        measured = descent.steps, float(mean[-1]), float(error[-1])
+        row = BoundedArm(*where, *arm, found.theorem, found.note, *measured)
         if found.bound is not None:
             total = np.broadcast_to(found.bound.total, mean.shape)
             least = least_mean(mean, error, descent.seeds, tests=tests, confidence=CONFIDENCE)
