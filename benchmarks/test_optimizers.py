@@ -7,12 +7,13 @@ import time
 import pytest
 import torch
 
-from experiments.training.step_cost import TARGET_SHARE, TARGETS
+from experiments.training.step_cost import TARGET_SHARE, TARGETS, CostConfig
 from experiments.training.step_time import (
     IMPLEMENTATIONS,
     SIZES,
     alternately,
     prepared,
+    shapes,
     step_times,
     summary,
     training_step_time,
@@ -23,12 +24,14 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CEILINGS = {"for-loop": 4.0, "foreach": 4.0, "fused": 2.0}
 
 
+def cost(size):
+    return CostConfig((size,), size, (), DEVICE, "", power=1.2, rounds=15, seed=0)
+
+
 @pytest.mark.parametrize("size", list(SIZES))
 def test_step_of_adamw_power(benchmark, capsys, size):
     def measure():
-        return step_times(
-            [size], device=DEVICE, power=1.2, rounds=15, seed=0, progress=lambda done, total: None
-        )
+        return step_times(cost(size), lambda done, total: None)
 
     rows = benchmark.pedantic(measure, rounds=1)
     assert [row.implementation for row in rows] == list(IMPLEMENTATIONS)
@@ -56,7 +59,7 @@ def compiled_update(size):
         p.mul_(1 - 1e-4).sub_(1e-3 * m / (v.sqrt() + 1e-8))
 
     compiled = torch.compile(update)
-    tensors = [[torch.randn(shape, device=DEVICE) for _ in range(4)] for shape in SIZES[size].shapes]
+    tensors = [[torch.randn(shape, device=DEVICE) for _ in range(4)] for shape in shapes(size)]
     numbers = [torch.tensor(number, device=DEVICE) for number in (1.2, 0.9, 0.95)]
     for _, _, _, v in tensors:
         v.abs_()
@@ -76,7 +79,7 @@ def compiled_update(size):
 def test_kernel_against_a_compiled_update(benchmark, capsys, size):
     """Why the kernel is there: were torch.compile within 1.15 of torch's fused AdamW, it could go."""
     step, first = compiled_update(size)
-    base = prepared(torch.optim.AdamW, SIZES[size], DEVICE, 0, fused=True)
+    base = prepared(torch.optim.AdamW, size, DEVICE, 0, fused=True)
     row = benchmark.pedantic(lambda: summary(alternately(base.step, step, DEVICE, 15)), rounds=1)
     with capsys.disabled():
         print(
@@ -87,7 +90,7 @@ def test_kernel_against_a_compiled_update(benchmark, capsys, size):
 
 def test_whole_training_step(benchmark, capsys):
     def measure():
-        return training_step_time("10M", sequences=8, length=256, device=DEVICE, power=1.2, rounds=5, seed=0)
+        return training_step_time(cost("10M"), sequences=8)
 
     row = benchmark.pedantic(measure, rounds=1)
     benchmark.extra_info["share"] = row.share

@@ -136,9 +136,8 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
         return functools.partial(function, *arguments, **keywords)
 
     try:
-        return tyro.cli(
-            deferred, prog=f"gradpower {name}", description=_description(function, name), args=flags
-        )
+        program = f"gradpower {name}{' RECIPE' if COMMANDS[name].prepared else ''}"
+        return tyro.cli(deferred, prog=program, description=_description(function, name), args=flags)
     except SystemExit as stop:  # after the help, or tyro's message
         code = int(stop.code or 0)
         return lambda: code

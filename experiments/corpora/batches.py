@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -9,22 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Progress = Callable[[str, int, int], None]  # told of work before the first batch: what, done, total
 IGNORED = -100  # the target where there is no loss, as PyTorch has it
 
 
 class Batch(NamedTuple):
-    """Rows of tokens.
-
-    Attributes
-    ----------
-    inputs : Tensor
-        Tokens, shape (rows, length), int64.
-    targets : Tensor
-        The token that follows each of them; `IGNORED` where there is none.
-    """
+    """Rows of tokens, shape (rows, length), int64."""
 
     inputs: Tensor
     targets: Tensor
+    """The token that follows each of them; `IGNORED` where there is none."""
 
 
 class Data(Protocol):
@@ -47,14 +42,16 @@ class Data(Protocol):
         """Go on from a position."""
 
 
-def joined_rows(windows: NDArray[np.int64]) -> Batch:
-    """Return the batch of sequences cut from joined documents, each with the token after its last: (rows, length + 1).
+def joined_rows(tokens: NDArray[np.int64], length: int) -> Batch:
+    """Return the batch of sequences cut one after the other from joined documents: the last target begins the next.
 
-    >>> joined_rows(np.array([[5, 6, 7]]))
-    Batch(inputs=tensor([[5, 6]]), targets=tensor([[6, 7]]))
+    >>> joined_rows(np.array([5, 6, 7, 8, 9]), 2)
+    Batch(inputs=tensor([[5, 6],
+            [7, 8]]), targets=tensor([[6, 7],
+            [8, 9]]))
     """
-    tokens = torch.from_numpy(np.ascontiguousarray(windows))
-    return Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+    joined = torch.from_numpy(tokens)
+    return Batch(joined[:-1].reshape(-1, length).clone(), joined[1:].reshape(-1, length).clone())
 
 
 def document_rows(documents: list[NDArray[np.int64]], length: int, end: int, padding: int) -> Batch:

@@ -22,21 +22,10 @@ _LARGEST_SOURCE = 1_000_000  # bytes of one Python file: longer ones are tables
 
 
 def text_files(source: str, name: str = "data.source", megabytes: float | None = None) -> list[Path]:
-    """Return the files of a source, in the order in which they are read.
+    """Return the files of a source, python-source or text:PATH[,PATH…], in the order in which they are read.
 
-    Parameters
-    ----------
-    source : str
-        python-source, or text:PATH[,PATH…]; of folders, all files that can be read.
-    name : str
-        Name of the setting, for messages.
-    megabytes : float, optional
-        Only so many files of python-source as hold so much text.
-
-    Raises
-    ------
-    InputError
-        If a path is not there, or holds nothing that can be read.
+    Of folders, all files that can be read; of python-source, only as many as hold so many megabytes. Raises InputError,
+    with the name of the setting, if a path is not there or holds nothing that can be read.
 
     Examples
     --------
@@ -107,20 +96,9 @@ def documents(
 ) -> Iterator[str]:
     """Yield the documents in files, without those that hold only white space.
 
-    Parameters
-    ----------
-    files : sequence of Path
-        From `text_files`.
-    unit : str
-        Whether a .txt file is one document or holds one between any two blank lines. Python source is always one; of
-        JSON lines and parquet, the field or column "text" is.
-    name : str
-        Name of the setting, for messages.
-
-    Raises
-    ------
-    InputError
-        If a file is damaged, no UTF-8, or has no "text".
+    `unit` says whether a .txt file is one document or holds one between any two blank lines. Python source is always
+    one; of JSON lines and parquet, the field or column "text" is. Raises InputError, with the name of the setting, if a
+    file is damaged, no UTF-8, or has no "text".
     """
     readers: dict[str, Callable[[Path], Iterator[str]]] = {
         ".txt": _whole if unit == "file" else _blocks,

@@ -21,13 +21,7 @@ LOCAL = {
 
 
 def open_stream(source: str, split: str) -> Any:
-    """Return a split of a source as a streaming dataset with the column "text".
-
-    Raises
-    ------
-    InputError
-        If the hub is out of reach, or the folder does not hold its files.
-    """
+    """Return a split of a source as a streaming dataset with the column "text"."""
     import datasets
 
     name, _, folder = source.partition(":")
@@ -52,20 +46,8 @@ def open_stream(source: str, split: str) -> Any:
 class Reader:
     """One rank's documents of a split in an order that the seed decides, file by file; resumable at any document.
 
-    In each epoch the seed permutes the files, and rank r reads every ranks-th of them from the r-th on.
-
-    Parameters
-    ----------
-    stream : IterableDataset
-        From `open_stream`.
-    seed : int
-        Of the order of the files.
-    epochs : float
-        How many times to go through the files; the last time is whole.
-    rank, ranks : int
-        Which files.
-    held_out : float
-        Documents whose hash falls into this share are skipped.
+    In each epoch, the last one whole, the seed permutes the files, and rank r reads every ranks-th from the r-th on.
+    Documents whose hash falls into the share `held_out` are skipped.
     """
 
     def __init__(

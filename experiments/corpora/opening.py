@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-from experiments.corpora.batches import Data
+from experiments.corpora.batches import Data, Progress
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
 
 
-def cache_folder(cache: Path | None = None) -> Path:
-    """Return the folder of tokenized text: `cache`, $GRADPOWER_CACHE or ~/.cache/gradpower.
-
-    >>> cache_folder(Path("here"))
-    PosixPath('here')
-    """
-    if cache is not None:
-        return cache
-    return Path(os.environ.get("GRADPOWER_CACHE") or Path("~/.cache/gradpower").expanduser())
-
-
 def require_text(settings: DataSettings) -> None:
-    """Check that local text is where the settings say, without reading it.
-
-    Raises
-    ------
-    InputError
-        If a path is not there, or holds nothing that can be read.
-    """
+    """Raise InputError unless local text is where the settings say; it is not read."""
     from experiments.corpora.documents import text_files
 
     for name in ("source", "validation_source"):
@@ -47,7 +29,7 @@ def open_data(
     cache: Path | None = None,
     rank: int = 0,
     ranks: int = 1,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    progress: Progress = lambda what, done, total: None,
 ) -> Data:
     """Open the data of a run, tokenizing it first if it is local text that is not in the cache yet.
 
@@ -62,7 +44,7 @@ def open_data(
     vocabulary : int
         Rows of the model's embedding.
     cache : Path, optional
-        See `cache_folder`.
+        Folder of tokenized text; $GRADPOWER_CACHE or ~/.cache/gradpower if not given.
     rank, ranks : int
         Which share is this process's.
     progress : callable
@@ -82,7 +64,8 @@ def open_data(
         from experiments.corpora.sequences import SequenceData
         from experiments.corpora.token_files import token_files
 
-        files = token_files(settings, cache_folder(cache), progress)
+        cache = cache or Path(os.environ.get("GRADPOWER_CACHE") or Path("~/.cache/gradpower").expanduser())
+        files = token_files(settings, cache, progress)
         data = SequenceData(settings, files, seed=seed, sequences=sequences, rank=rank, ranks=ranks)
     there = data.description["vocabulary"]
     if there > vocabulary:

@@ -7,9 +7,10 @@ import json
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from experiments.corpora.batches import Batch, document_rows, joined_rows
+from experiments.corpora.batches import Batch, document_rows
 from experiments.corpora.token_files import TokenFiles, Tokens
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
@@ -19,25 +20,8 @@ class SequenceData:
     """The data of a run on tokenized text; see `experiments.corpora.batches.Data`.
 
     Sequence i of a run is number π_e(i mod n) of the n that there are, with e = ⌊i/n⌋ and a permutation π_e that the
-    seed and e decide: the same in every arm of a seed, whatever its batch size, and on any number of ranks.
-
-    Parameters
-    ----------
-    settings : DataSettings
-        How sequences are cut.
-    files : TokenFiles
-        The text.
-    seed : int
-        Of the order.
-    sequences : int
-        How many the run will take.
-    rank, ranks : int
-        Which share of each batch is this rank's.
-
-    Raises
-    ------
-    InputError
-        If there are too few tokens for the run or for validation.
+    seed and e decide: the same in every arm of a seed, whatever its batch size, and on any number of ranks. Raises
+    InputError if there are too few tokens for the `sequences` of the run or for validation.
     """
 
     def __init__(
@@ -96,8 +80,10 @@ class SequenceData:
     def _rows(self, tokens: Tokens, numbers: list[int] | NDArray[np.int64]) -> Batch:
         length = self.settings.sequence_length
         if self.settings.packed:
-            rows = [tokens.values[i * length : i * length + length + 1] for i in map(int, numbers)]
-            return joined_rows(np.stack(rows).astype(np.int64))
+            begins = length * np.asarray(numbers, dtype=np.int64)
+            windows = tokens.values[begins[:, None] + np.arange(length + 1)].astype(np.int64)
+            rows = torch.from_numpy(windows)
+            return Batch(rows[:, :-1].contiguous(), rows[:, 1:].contiguous())
         texts = [tokens.document(int(i)) for i in numbers]
         tokenizer = self.files.tokenizer
         return document_rows(texts, length, tokenizer.end, tokenizer.padding)

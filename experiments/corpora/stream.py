@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from experiments.corpora.batches import Batch, document_rows, joined_rows
+from experiments.corpora.batches import Batch, Progress, document_rows, joined_rows
 from experiments.corpora.hub import Reader, open_stream
 from experiments.corpora.token_files import is_held_out
-from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub
+from experiments.corpora.tokenization import named_tokenizer
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 
-Progress = Callable[[str, int, int], None]
 _AT_ONCE = 64  # documents tokenized at a time
 
 
@@ -31,29 +30,15 @@ class StreamData:
     """The data of a run on a stream; see `experiments.corpora.batches.Data`.
 
     C4 has a validation split. Of OpenWebText, documents are held out by the hash of their text, and not trained on.
-
-    Parameters
-    ----------
-    settings : DataSettings
-        The source, the tokenizer, and how sequences are cut.
-    seed : int
-        Of the order of files and documents.
-    rank, ranks : int
-        Which files are this rank's.
-    progress : callable
-        Told of the reading of the validation set.
-
-    Raises
-    ------
-    InputError
-        If source or tokenizer cannot be had.
     """
 
     def __init__(
         self, settings: DataSettings, *, seed: int, rank: int = 0, ranks: int = 1, progress: Progress
     ) -> None:
         self.settings, self.seed, self.ranks = settings, seed, ranks
-        self.tokenizer = _tokenizer(settings.tokenizer)
+        allowed = "t5, gpt2 or file:PATH for a streamed source"
+        require(settings.tokenizer[:4] != "bpe:", "data.tokenizer", settings.tokenizer, allowed)
+        self.tokenizer = named_tokenizer(settings.tokenizer)
         self._splits = settings.source.startswith("c4")
         self.reader = Reader(
             open_stream(settings.source, "train"),
@@ -84,13 +69,7 @@ class StreamData:
         }
 
     def next_batch(self, batch_size: int) -> Batch:
-        """Return this rank's share of the next `batch_size` sequences.
-
-        Raises
-        ------
-        InputError
-            If the documents have come to an end.
-        """
+        """Return this rank's share of the next `batch_size` sequences; InputError at the end of the documents."""
         rows, length = batch_size // self.ranks, self.settings.sequence_length
         if not self.settings.packed:
             texts = [self._next_document() for _ in range(rows)]
@@ -102,8 +81,7 @@ class StreamData:
         tokens = np.concatenate(parts)
         # The last target is the first input of the next batch.
         self._left = tokens[needed - 1 :]
-        windows = np.lib.stride_tricks.sliding_window_view(tokens[:needed], length + 1)[::length]
-        return joined_rows(windows)
+        return joined_rows(tokens[:needed], length)
 
     def state(self) -> dict[str, Any]:
         """Return the position."""
@@ -125,12 +103,12 @@ class StreamData:
         self._window = [texts[i] for i in order]
         self._ready = self._tokenized(self._window)
 
-    def _tokenized(self, texts: list[str]) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
+    def _tokenized(self, texts: list[str]) -> Iterator[NDArray[np.int64]]:
         for begin in range(0, len(texts), _AT_ONCE):
             for ids in self.tokenizer.encode(texts[begin : begin + _AT_ONCE]):
                 yield np.asarray(ids, dtype=np.int64)
 
-    def _next_document(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _next_document(self) -> NDArray[np.int64]:
         document = next(self._ready, None)
         if document is None:
             self._open_window(self._number + 1)
@@ -146,7 +124,7 @@ class StreamData:
         settings = self.settings
         length, wanted = settings.sequence_length, settings.validation_sequences
         tokens: list[int] = []
-        rows: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        rows: list[NDArray[np.int64]] = []
         for row in open_stream(settings.source, "validation" if self._splits else "train"):
             if not self._splits and not is_held_out(row["text"], settings.validation_share):
                 continue
@@ -163,16 +141,4 @@ class StreamData:
         require(count >= 2, "data.source", settings.source, "validation text for two sequences or more")
         if rows:
             return document_rows(rows[:count], length, self.tokenizer.end, self.tokenizer.padding)
-        windows = np.asarray(tokens[: count * length + 1], dtype=np.int64)
-        return joined_rows(np.lib.stride_tricks.sliding_window_view(windows, length + 1)[::length])
-
-
-def _tokenizer(name: str) -> Tokenizer:
-    kind, _, rest = name.partition(":")
-    if kind in HUB:
-        return from_hub(kind)
-    if kind == "file" and Path(rest).is_file():
-        return from_file(Path(rest))
-    raise InputError(
-        "data.tokenizer", name, "t5, gpt2 or file:PATH of a file that exists, for a streamed source"
-    )
+        return joined_rows(np.asarray(tokens[: count * length + 1], dtype=np.int64), length)

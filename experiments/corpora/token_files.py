@@ -15,39 +15,31 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.corpora.batches import Progress
 from experiments.corpora.documents import documents, stat_key, text_files
-from experiments.corpora.tokenization import HUB, Tokenizer, from_file, from_hub, train_bpe
+from experiments.corpora.tokenization import Tokenizer, first_bytes, from_file, named_tokenizer, train_bpe
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
 
 VERSION = 1
-Progress = Callable[[str, int, int], None]
 _DOCUMENTS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of some documents.
-
-    Attributes
-    ----------
-    values : ndarray
-        All tokens, memory-mapped.
-    starts : ndarray
-        Where each document begins, and where the last one ends.
-    """
+    """The memory-mapped tokens of some documents; document i is values[starts[i]:starts[i + 1]], its end included."""
 
     values: NDArray[Any]
     starts: NDArray[np.int64]
@@ -60,17 +52,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class TokenFiles:
-    """Tokenized text, split into documents to train on and documents held out.
-
-    Attributes
-    ----------
-    train, validation : Tokens
-        The two parts, which share no document.
-    tokenizer : Tokenizer
-        What they were tokenized with.
-    about : dict
-        Counts and digests.
-    """
+    """Tokenized text, split into documents to train on and documents held out, with its counts and digests."""
 
     train: Tokens
     validation: Tokens
@@ -82,11 +64,6 @@ def token_files(settings: DataSettings, cache: Path, progress: Progress) -> Toke
     """Return the tokenized text of local files, from the cache or made now; other processes wait meanwhile.
 
     The text counts as unchanged while names, sizes and times of its files are; else its content decides.
-
-    Raises
-    ------
-    InputError
-        If there is no text, or too little for the tokenizer, or the two parts share documents.
     """
     from filelock import FileLock
 
@@ -110,14 +87,11 @@ def _key(settings: DataSettings) -> str:
         parts.append(stat_key(text_files(settings.validation_source, "data.validation_source")))
     kind, _, rest = settings.tokenizer.partition(":")
     if kind == "file":
-        _require_file(Path(rest))
+        allowed = "the path of a tokenizer.json that exists"
+        require(Path(rest).is_file(), "data.tokenizer", f"file:{rest}", allowed)
         parts.append(stat_key([Path(rest)]))
     shown = (VERSION, settings.tokenizer, settings.documents, settings.megabytes, settings.validation_share)
     return hashlib.sha256(json.dumps([*parts, *map(str, shown)]).encode()).hexdigest()
-
-
-def _require_file(path: Path) -> None:
-    require(path.is_file(), "data.tokenizer", f"file:{path}", "the path of a tokenizer.json that exists")
 
 
 def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
@@ -134,9 +108,16 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
         about: dict[str, Any] = {"version": VERSION, "dtype": np.dtype(kind).name, "text_sha256": content}
         total = len(train) + len(validation)
         for part, texts, before in (("train", train, 0), ("validation", validation, len(train))):
-            watched = _watched(texts, progress, before, total)
             about |= {f"{part}_documents": len(texts), f"{part}_bytes": sum(len(t.encode()) for t in texts)}
-            about[f"{part}_tokens"] = _write_tokens(work, part, watched, tokenizer, kind)
+            starts = [0]
+            with (work / f"{part}.bin").open("wb") as file:
+                for begin in range(0, len(texts), _DOCUMENTS_AT_ONCE):
+                    progress("tokenizing", before + begin, total)
+                    for ids in tokenizer.encode(texts[begin : begin + _DOCUMENTS_AT_ONCE]):
+                        np.asarray([*ids, tokenizer.end], dtype=kind).tofile(file)
+                        starts.append(starts[-1] + len(ids) + 1)
+            np.save(work / f"{part}.starts.npy", np.asarray(starts, dtype=np.int64))
+            about[f"{part}_tokens"] = starts[-1]
         write_file(work / "about.json", json.dumps(about, indent=1))
         final.parent.mkdir(exist_ok=True)
         if final.exists() and not (final / "about.json").exists():
@@ -156,13 +137,13 @@ def _split(settings: DataSettings, progress: Progress) -> tuple[list[str], list[
     A document is held out if the hash of its text, as a number in [0, 1), is below `validation_share`: copies of a
     document so fall on the same side. Where validation has a source of its own, whatever is in it is not trained on.
     """
-    texts = list(_limited(_files_watched(settings, settings.source, progress), settings.megabytes))
+    limit = math.inf if settings.megabytes is None else 1e6 * settings.megabytes
+    texts = list(first_bytes(_read(settings, "source", progress), limit))
     if settings.validation_source:
-        held = _by_hash(
-            _files_watched(settings, settings.validation_source, progress, "data.validation_source")
-        )
+        apart = list(_read(settings, "validation_source", progress))
     else:
-        held = _by_hash(text for text in texts if is_held_out(text, settings.validation_share))
+        apart = [text for text in texts if is_held_out(text, settings.validation_share)]
+    held = {hash_of(text): text for text in apart}
     train = [text for text in texts if hash_of(text) not in held]
     for name, part in (("data.source", train), ("data.validation_share", held)):
         if not part:
@@ -187,55 +168,21 @@ def is_held_out(text: str, share: float) -> bool:
     return int.from_bytes(hash_of(text)[:8], "big") < share * 2**64
 
 
-def _by_hash(texts: Iterable[str]) -> dict[bytes, str]:
-    return {hash_of(text): text for text in texts}
-
-
-def _limited(texts: Iterable[str], megabytes: float | None) -> Iterator[str]:
-    left = None if megabytes is None else 1e6 * megabytes
-    for text in texts:
-        yield text
-        if left is not None:
-            left -= len(text.encode())
-            if left <= 0:
-                return
-
-
-def _files_watched(
-    settings: DataSettings, source: str, progress: Progress, name: str = "data.source"
-) -> Iterator[str]:
-    files = text_files(source, name, settings.megabytes)
+def _read(settings: DataSettings, field: str, progress: Progress) -> Iterator[str]:
+    name = f"data.{field}"
+    files = text_files(getattr(settings, field), name, settings.megabytes)
     for index, path in enumerate(files):
         progress("reading text", index, len(files))
         yield from documents([path], settings.documents, name)
-
-
-def _watched(texts: list[str], progress: Progress, before: int, total: int) -> Iterator[str]:
-    for index, text in enumerate(texts):
-        if index % _DOCUMENTS_AT_ONCE == 0:
-            progress("tokenizing", before + index, total)
-        yield text
 
 
 def _tokenizer(settings: DataSettings, texts: list[str], path: Path) -> Tokenizer:
     kind, _, rest = settings.tokenizer.partition(":")
     if kind == "bpe":
         return train_bpe(int(rest), texts, path)
-    tokenizer = from_hub(kind) if kind in HUB else from_file(Path(rest))
+    tokenizer = named_tokenizer(settings.tokenizer)
     write_file(path, tokenizer.backend.to_str())
     return tokenizer
-
-
-def _write_tokens(folder: Path, part: str, texts: Iterator[str], tokenizer: Tokenizer, kind: Any) -> int:
-    """Write the tokens of one part, and return their number."""
-    starts = [0]
-    with (folder / f"{part}.bin").open("wb") as file:
-        while group := list(islice(texts, _DOCUMENTS_AT_ONCE)):
-            for ids in tokenizer.encode(group):
-                np.asarray([*ids, tokenizer.end], dtype=kind).tofile(file)
-                starts.append(starts[-1] + len(ids) + 1)
-    np.save(folder / f"{part}.starts.npy", np.asarray(starts, dtype=np.int64))
-    return starts[-1]
 
 
 def _opened(folder: Path) -> TokenFiles:

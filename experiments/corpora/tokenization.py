@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,7 @@ _TRAINING_BYTES = 20_000_000  # of text, from which merges are learnt
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer with the tokens it needs here.
-
-    Attributes
-    ----------
-    backend : tokenizers.Tokenizer
-        Encodes text.
-    end, padding : int
-        The token after a document, and the token that fills rows.
-    digest : str
-        SHA-256 of its file.
-    """
+    """A tokenizer with the tokens after a document and to fill rows; `digest` is the SHA-256 of its file."""
 
     backend: Any
     end: int
@@ -51,10 +41,7 @@ class Tokenizer:
 def from_file(path: Path) -> Tokenizer:
     """Return the tokenizer in a tokenizer.json; without a token for padding, that of the end fills rows.
 
-    Raises
-    ------
-    InputError
-        If the file is none, or has no token for the end of a document.
+    Raises InputError if the file is none, or has no token for the end of a document.
     """
     import tokenizers
 
@@ -70,25 +57,36 @@ def from_file(path: Path) -> Tokenizer:
     return Tokenizer(backend, ends[0], (paddings or ends)[0], hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def from_hub(name: str) -> Tokenizer:
-    """Return the paper's tokenizer "t5" or "gpt2", from the Hugging Face cache or the hub.
-
-    Raises
-    ------
-    InputError
-        If it is neither in the cache nor to be had from the network.
-    """
+def named_tokenizer(name: str) -> Tokenizer:
+    """Return the tokenizer of data.tokenizer that is not trained: file:PATH, or the paper's t5 or gpt2 from the hub."""
+    kind, _, path = name.partition(":")
+    if kind == "file":
+        return from_file(Path(path))
     from huggingface_hub import hf_hub_download
 
     try:
-        path = hf_hub_download(HUB[name], "tokenizer.json")
+        there = hf_hub_download(HUB[name], "tokenizer.json")
     except Exception:  # every kind of network trouble, from four libraries
         allowed = (
             f"a network connection, or a copy of {HUB[name]} in the Hugging Face cache; "
             "without them: file:PATH of its tokenizer.json, or bpe:SIZE on local text"
         )
         raise InputError("data.tokenizer", name, allowed) from None
-    return from_file(Path(path))
+    return from_file(Path(there))
+
+
+def first_bytes(texts: Iterable[str], limit: float) -> Iterator[str]:
+    """Yield texts until they hold `limit` bytes.
+
+    >>> list(first_bytes(["aa", "bb", "cc"], 3))
+    ['aa', 'bb']
+    """
+    seen = 0
+    for text in texts:
+        yield text
+        seen += len(text.encode())
+        if seen >= limit:
+            return
 
 
 def train_bpe(size: int, texts: Iterable[str], path: Path) -> Tokenizer:
@@ -114,19 +112,10 @@ def train_bpe(size: int, texts: Iterable[str], path: Path) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_first_bytes(texts), trainer)
+    tokenizer.train_from_iterator(first_bytes(texts, _TRAINING_BYTES), trainer)
     if tokenizer.get_vocab_size() < size:
         raise InputError(
             "data.tokenizer", f"bpe:{size}", "more text, or a smaller SIZE: there are too few words"
         )
     write_file(path, tokenizer.to_str())
     return from_file(path)
-
-
-def _first_bytes(texts: Iterable[str]) -> Iterable[str]:
-    seen = 0
-    for text in texts:
-        yield text
-        seen += len(text.encode())
-        if seen >= _TRAINING_BYTES:
-            return

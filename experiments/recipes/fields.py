@@ -87,6 +87,33 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     return [f"{name}: {before} → {after}" for name, (before, after) in pairs.items() if before != after]
 
 
+# Fields that do nothing unless another has one of these values.
+_NEEDS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "model.experts_per_token": ("model.family", ("qwen2-moe",)),
+    "model.balance_loss": ("model.family", ("qwen2-moe",)),
+    "optimizer.final_power": ("optimizer.power_schedule", ("linear", "cosine", "wsd")),
+    "optimizer.beta2": ("optimizer.beta2_half_life", (None,)),
+    "optimizer.momentum": ("optimizer.algorithm", ("muon",)),
+    "optimizer.stretch_warmup": ("optimizer.module_rates", ("blockwise",)),
+    "optimizer.mols_share": ("optimizer.module_rates", ("mols",)),
+}
+
+
+def require_effect(old: Recipe, new: Recipe) -> None:
+    """Raise InputError if a field changed from the old recipe to the new one does nothing there.
+
+    >>> require_effect(Recipe("a"), with_fields(Recipe("a"), {"optimizer.final_power": 1.2}))
+    Traceback (most recent call last):
+    ...
+    gradpower.tools.errors.InputError: optimizer.final_power: 1.2 is not allowed; expected optimizer.power_schedule ...
+    """
+    for name, (other, values) in _NEEDS.items():
+        value = get_field(new, name)
+        if value != get_field(old, name) and get_field(new, other) not in values:
+            needed = " or ".join(str(each or "none").lower() for each in values)
+            raise InputError(name, value, f"{other} {needed}: it has no effect otherwise")
+
+
 def require_field(name: str) -> str:
     """Return `name` if it is the dotted name of a field; else raise InputError with the nearest."""
     if name not in FIELDS:

@@ -11,14 +11,8 @@ from experiments.recipes.settings import ModelSettings
 class Size:
     """Parameters of a model.
 
-    Attributes
-    ----------
-    total : int
-        All of them.
-    active : int
-        Those that one token uses: all but the experts it is not routed to.
-    embedding : int
-        Those of the embedding, which multiply nothing.
+    `active` are those that one token uses, all but the experts it is not routed to; those of the `embedding` multiply
+    nothing.
     """
 
     total: int

@@ -46,17 +46,7 @@ PAPER_MOE = {
 
 
 def _model(shape: tuple[int, int, int, int], vocabulary: int, experts: int = 0) -> ModelSettings:
-    width, hidden, heads, layers = shape
-    family = "qwen2-moe" if experts else "llama"
-    return ModelSettings(
-        family=family,  # type: ignore[arg-type]
-        width=width,
-        hidden=hidden,
-        heads=heads,
-        layers=layers,
-        vocabulary=vocabulary,
-        experts=experts,
-    )
+    return ModelSettings("qwen2-moe" if experts else "llama", *shape, vocabulary, experts)
 
 
 def paper_llama(size: str) -> Recipe:
@@ -88,13 +78,7 @@ def paper_llama(size: str) -> Recipe:
 
 
 def paper_moe(size: str) -> Recipe:
-    """Qwen2-MoE of the paper on C4: experts of width d_ff/4, top 4, one shared expert of width d_ff.
-
-    Examples
-    --------
-    >>> paper_moe("0.5b").model.experts
-    16
-    """
+    """Qwen2-MoE of the paper on C4: experts of width d_ff/4, top 4, one shared expert of width d_ff."""
     shape, experts, parameters, rate = PAPER_MOE[size]
     steps = math.ceil(TOKENS_PER_PARAMETER * parameters / (512 * C4.sequence_length))
     return Recipe(
@@ -118,13 +102,7 @@ GPU = {
 
 
 def gpu(size: str) -> Recipe:
-    """Models of about 4M, 10M and 30M parameters, dense and mixture, for runs of minutes on one GPU.
-
-    Examples
-    --------
-    >>> gpu("10m").name
-    'gpu-10m'
-    """
+    """Models of about 4M, 10M and 30M parameters, dense and mixture, for runs of minutes on one GPU."""
     shape, vocabulary, experts, steps, rate = GPU[size]
     return Recipe(
         f"gpu-{size}",
@@ -136,13 +114,7 @@ def gpu(size: str) -> Recipe:
 
 
 def pocket() -> Recipe:
-    """A LLaMA small enough to reach a useful loss on two CPU cores in about two minutes.
-
-    Examples
-    --------
-    >>> pocket().data.source
-    'python-source'
-    """
+    """A LLaMA small enough to reach a useful loss on two CPU cores in about two minutes."""
     return Recipe(
         "pocket",
         _model((64, 256, 4, 3), 1024),
@@ -172,13 +144,7 @@ def pocket_small() -> Recipe:
 
 
 def pocket_moe() -> Recipe:
-    """A Qwen2-MoE as small as `pocket`.
-
-    Examples
-    --------
-    >>> pocket_moe().model.family
-    'qwen2-moe'
-    """
+    """A Qwen2-MoE as small as `pocket`."""
     dense = pocket()
     return replace(dense, name="pocket-moe", model=_model((64, 128, 4, 3), 1024, experts=8))
 

@@ -30,11 +30,6 @@ class OptimizerSettings:
 
     p = 1 is the base optimizer, bit for bit: AdamW is `power=1`, Muon is `algorithm="muon", power=1`.
 
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
     Examples
     --------
     >>> f"{OptimizerSettings(power=1.2, match_epsilon=True).effective_epsilon:.3g}"

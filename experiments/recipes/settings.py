@@ -23,18 +23,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {("optimizer", "stretch_warmup"): True
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A transformer on random initial weights: transformers' LLaMA, or Qwen2-MoE, with an untied head (Section 5).
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> ModelSettings(width=64, hidden=256, heads=4, layers=2, vocabulary=512).family
-    'llama'
-    """
+    """A transformer on random initial weights: transformers' LLaMA, or Qwen2-MoE, with an untied head (Section 5)."""
 
     family: Literal["llama", "qwen2-moe"] = "llama"
     """Which architecture."""
@@ -77,18 +66,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Text, its tokens, and how sequences are cut from them.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> DataSettings(sequence_length=128).source
-    'python-source'
-    """
+    """Text, its tokens, and how sequences are cut from them."""
 
     source: str = "python-source"
     """python-source; text:PATH[,PATH…] (.txt .xz .zst .gz .jsonl .parquet, or folders); c4; openwebtext;
@@ -153,18 +131,7 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long, on how much, and how exactly.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> TrainingSettings(steps=100, batch_size=16).seed
-    0
-    """
+    """How long, on how much, and how exactly."""
 
     steps: int = 20_000
     """Optimizer steps."""
@@ -192,11 +159,6 @@ class TrainingSettings:
 @dataclass(frozen=True)
 class Recipe:
     """A whole training run.
-
-    Raises
-    ------
-    InputError
-        If settings do not fit each other.
 
     Examples
     --------

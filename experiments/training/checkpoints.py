@@ -60,25 +60,10 @@ def require_own(where: Path, state: Mapping[str, Any], recipe: Recipe, data: str
 def save_checkpoint(
     folder: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Any], *, keep_all: bool = False
 ) -> Path:
-    """Write a checkpoint, then remove all but the last two, and return its folder.
+    """Write a checkpoint, then remove all but the last two unless `keep_all`, and return its folder.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the checkpoints of a run lie.
-    step : int
-        Steps taken.
-    model : mapping of str to Tensor
-        Weights.
-    state : mapping
-        All else: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
-    keep_all : bool
-        Remove none.
-
-    Raises
-    ------
-    OSError
-        If there is no room or no permission: nothing is left of the new checkpoint then, and all of the old ones.
+    `state` is all but the weights: nested dicts, lists and tuples of tensors, numbers, strings, booleans and None.
+    Where there is no room or no permission, an OSError leaves nothing of the new checkpoint, and all of the old ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
@@ -120,13 +105,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
-    """Return the step, the weights and the state of one checkpoint, checked against its manifest.
-
-    Raises
-    ------
-    CorruptCheckpoint
-        If a file is missing, or is not as it was written.
-    """
+    """Return the step, the weights and the state of one checkpoint; CorruptCheckpoint if it is not as written."""
     from safetensors.torch import load_file
 
     try:

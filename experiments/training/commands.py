@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
+import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -13,11 +15,12 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from experiments.recipes.fields import require_effect
 from experiments.recipes.named import RECIPES
 from experiments.recipes.named import recipe as recipe_named
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
-from experiments.training.records import RUN_SCHEMA, Final, read_recipe
+from experiments.training.records import RUN_SCHEMA, read_recipe
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import json_content
 from gradpower.tools.terminal import jsonable, result_table
@@ -110,24 +113,12 @@ def default_folder(recipe: Recipe) -> Path:
 
 
 def chosen_recipe(word: str) -> Recipe:
-    """Return the recipe of this name, or the one in this recipe.json.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """Return the recipe of this name, or the one in this recipe.json."""
     return read_recipe(Path(word)) if word.endswith(".json") else recipe_named(word)
 
 
 def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
-    """Return the command for the recipe that the first word names, whose fields then are the defaults, and the flags.
-
-    Raises
-    ------
-    InputError
-        If the first word is no recipe.
-    """
+    """Return the command for the recipe that the first word names, its fields as defaults, and the flags."""
     words = list(flags)
     asks_help = not words or words[0] in ("-h", "--help")
     if not asks_help and words[0].startswith("-"):
@@ -142,9 +133,9 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
     ) -> int:
         """Train by a recipe, RECIPE being the first word: a name of `gradpower recipes`, or the recipe.json of a run.
 
-        Every field of the recipe is a flag; the defaults shown are those of the recipe named (`pocket` if none is). A
-        run that was interrupted, by Ctrl-C, SIGTERM or a crash, goes on when the same command is given again. Exit code
-        0: completed; 1: diverged; 130: interrupted, and saved.
+        Every field of the recipe is a flag, and --power is short for --optimizer.power; the defaults shown are those of
+        the recipe named (`pocket` if none is). A run that was interrupted, by Ctrl-C, SIGTERM or a crash, goes on when
+        the same command is given again. Exit code 0: completed; 1: diverged; 130: interrupted, and saved.
 
         Parameters
         ----------
@@ -161,10 +152,15 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
         --------
         $ gradpower train pocket --optimizer.power 1.2
         """
+        require_effect(chosen, recipe)
         return _train(recipe, execution, output or default_folder(recipe), json)
 
-    # Messages and tables say none; tyro wants it in capitals.
-    return train, ["--help"] if asks_help else ["None" if word == "none" else word for word in words[1:]]
+    return train, ["--help"] if asks_help else [_as_typed(word) for word in words[1:]]
+
+
+def _as_typed(word: str) -> str:
+    """Return a word of the command line as tyro knows it: messages and tables say none, which it wants in capitals."""
+    return "None" if word == "none" else re.sub(r"^--power(?==|$)", "--optimizer.power", word)
 
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
@@ -183,14 +179,16 @@ def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> in
         print(json_module.dumps(json_content(result, RUN_SCHEMA)))
     if result is not None:
         out = sys.stderr if json else sys.stdout
-        ending = "the loss is no longer finite" if result.status == "diverged" else _losses(result.final)
+        loss, error = result.final.validation_loss, result.final.standard_error
+        ending = "the loss is no longer finite"
+        if result.status == "completed":
+            ending = f"validation loss {loss:.4f} ± {error:.4f} nats a token"
         print(f"{result.status} after step {outcome.step}: {ending}", file=out)
+        if result.status == "completed" and result.diverged is not None:
+            guess = math.log(recipe.model.vocabulary)
+            print(f"warning: diverged: a uniform guess has ln(vocabulary) = {guess:.4f}", file=sys.stderr)
         print(f"wrote {folder / 'result.json'}", file=out)
     return EXIT[outcome.status]
-
-
-def _losses(final: Final) -> str:
-    return f"validation loss {final.validation_loss:.4f} ± {final.standard_error:.4f} nats a token"
 
 
 def require_torch() -> None:

@@ -25,25 +25,9 @@ TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 class Devices:
-    """Where a run takes place.
+    """Where a run takes place; `accelerate launch` and torchrun start a process a rank, and set what is read here.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Its precision, and for trackers all of it.
-    execution : Execution
-        Device, threads and trackers.
-    folder : Path
-        Where trackers that write files put them.
-
-    Raises
-    ------
-    InputError
-        If a tracker is unknown or not installed, or there is nothing to shard over, or Muon to shard.
-
-    Notes
-    -----
-    `accelerate launch` and torchrun start one process a rank, and set in the environment what is read here.
+    Raises InputError if a tracker is unknown or not installed, or there is nothing to shard over, or Muon to shard.
     """
 
     def __init__(self, recipe: Recipe, execution: Execution, folder: Path) -> None:

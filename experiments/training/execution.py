@@ -28,12 +28,7 @@ PEAK_FLOPS = {
 
 @dataclass(frozen=True)
 class Execution:
-    """Where and how to run.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed, or the device is not there.
+    """Where and how to run; InputError if a value is not allowed, or the device is not there.
 
     Examples
     --------
@@ -91,12 +86,7 @@ class Execution:
         return frozenset(max(1, round(share * steps)) for share in self.snapshots)
 
     def rows_at_a_time(self, batch_size: int, ranks: int) -> int:
-        """Return the sequences of a micro-batch on one rank.
-
-        Raises
-        ------
-        InputError
-            If the batch does not divide into micro-batches and ranks.
+        """Return the sequences of a micro-batch on one rank; InputError if the batch does not divide.
 
         Examples
         --------
@@ -123,21 +113,18 @@ def _require_gpu(device: str, index: int) -> None:
         )
 
 
-def peak_flops(name: str) -> float | None:
-    """Return the peak bfloat16 operations a second of a GPU by the words of its name; None if it is not known.
+def utilisation(recipe: Recipe, hardware: str, ranks: int, tokens_per_second: float) -> float | None:
+    """Return the share of its GPUs' peak operations that training makes use of; None where the peak is not known.
 
-    >>> peak_flops("NVIDIA H100 80GB HBM3")
-    989000000000000.0
+    >>> from experiments.recipes.settings import TrainingSettings
+    >>> recipe = Recipe("mine", training=TrainingSettings(precision="bfloat16"))
+    >>> f"{utilisation(recipe, 'NVIDIA H100 80GB HBM3', ranks=1, tokens_per_second=1e6):.2f}"
+    '0.31'
     """
-    return next((flops for part, flops in PEAK_FLOPS.items() if f" {part} " in f" {name} "), None)
-
-
-def utilisation(
-    recipe: Recipe, device: str, hardware: str, ranks: int, tokens_per_second: float
-) -> float | None:
-    """Return the share of a GPU's peak operations that training makes use of; None where the peak is not known."""
-    known = device == "cuda" and recipe.training.precision == "bfloat16"
-    peak = peak_flops(hardware) if known else None
+    known = recipe.training.precision == "bfloat16"
+    peak = next(
+        (flops for part, flops in PEAK_FLOPS.items() if known and f" {part} " in f" {hardware} "), None
+    )
     if peak is None:
         return None
     return training_flops(recipe.model, recipe.data.sequence_length) * tokens_per_second / (peak * ranks)

@@ -6,7 +6,7 @@ A launch is an operation that reaches torch's dispatcher. Its number depends on 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.training.step_cost import Device, LaunchCount, Layout
+from experiments.training.step_cost import CostConfig, LaunchCount, Layout
 from experiments.training.step_time import alternately, summary
 from gradpower import AdamWPower, SGDPower
 
@@ -67,27 +67,19 @@ def launches_of(optimizer: Optimizer) -> int:
     return launches.count
 
 
-def launch_rows(
-    counts: Sequence[int], *, layout: Layout = "plain", device: Device = "cpu", power: float, rounds: int
-) -> list[LaunchCount]:
-    """Return launches and seconds of a step of both optimizers, for numbers of small parameters.
+def launch_rows(config: CostConfig, layout: Layout = "plain") -> list[LaunchCount]:
+    """Return launches and seconds of a step of both optimizers, for numbers of square matrices of `WIDTH` rows.
 
-    Parameters
-    ----------
-    counts : sequence of int
-        Numbers of parameters, square matrices of `WIDTH` rows.
-    layout : str
-        "plain", or "sharded" by FSDP2 over the processes of the group that is there.
-    device, power, rounds
-        As in `experiments.training.step_time.step_times`.
+    "sharded" is by FSDP2 over the processes of the group that is there.
     """
-    return [_row(name, count, layout, device, power, rounds) for count in counts for name in BASES]
+    return [_row(name, count, layout, config) for count in config.tensors for name in BASES]
 
 
-def _row(name: str, count: int, layout: Layout, device: Device, power: float, rounds: int) -> LaunchCount:
+def _row(name: str, count: int, layout: Layout, config: CostConfig) -> LaunchCount:
+    device = config.device
     base, powered, settings = BASES[name]
     pair = []
-    for make in (base, partial(powered, power=power)):
+    for make in (base, partial(powered, power=config.power)):
         model: Any = nn.Sequential(
             *(nn.Linear(WIDTH, WIDTH, bias=False, device=device) for _ in range(count))
         )
@@ -100,34 +92,28 @@ def _row(name: str, count: int, layout: Layout, device: Device, power: float, ro
             p.grad = torch.full_like(p, 1e-3)
         pair.append(make(model.parameters(), **settings))
     counted = (launches_of(pair[0]), launches_of(pair[1]))
-    times = summary(alternately(pair[0].step, pair[1].step, device, rounds))
+    times = summary(alternately(pair[0].step, pair[1].step, device, config.rounds))
     return LaunchCount(name, count, layout, *counted, **asdict(times))
 
 
-def sharded_rows(counts: Sequence[int], *, power: float, rounds: int) -> list[LaunchCount]:
-    """Return `launch_rows` of shards, measured on the first of `RANKS` gloo processes of one thread each."""
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = (Path(folder), tuple(counts), power, rounds)
-        spawn(_rank, arguments, nprocs=RANKS)  # type: ignore[no-untyped-call]
-        return msgspec.json.decode((Path(folder) / "rows.json").read_bytes(), type=list[LaunchCount])
+def all_rows(config: CostConfig) -> list[LaunchCount]:
+    """Return the rows of both layouts: shards on the CPU only, on the first of `RANKS` processes of one thread each."""
+    rows = launch_rows(config)
+    if config.device == "cpu" and dist.is_available():
+        with tempfile.TemporaryDirectory() as folder:
+            spawn(_rank, (Path(folder), config), nprocs=RANKS)  # type: ignore[no-untyped-call]
+            rows += msgspec.json.decode((Path(folder) / "rows.json").read_bytes(), type=list[LaunchCount])
+    return rows
 
 
-def _rank(rank: int, folder: Path, counts: tuple[int, ...], power: float, rounds: int) -> None:
+def _rank(rank: int, folder: Path, config: CostConfig) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
     # Where the parent is killed, the others end with it after this time.
     patience = timedelta(minutes=2)
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS, timeout=patience)
-    rows = launch_rows(counts, layout="sharded", power=power, rounds=rounds)
+    rows = launch_rows(config, "sharded")
     if rank == 0:
         (folder / "rows.json").write_bytes(msgspec.json.encode(rows))
     dist.barrier()
     dist.destroy_process_group()
-
-
-def all_rows(counts: Sequence[int], *, device: Device, power: float, rounds: int) -> list[LaunchCount]:
-    """Return the rows of both layouts; shards on the CPU only."""
-    rows = launch_rows(counts, device=device, power=power, rounds=rounds)
-    if device == "cpu" and dist.is_available():
-        rows += sharded_rows(counts, power=power, rounds=rounds)
-    return rows

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from experiments.recipes.model_size import model_size
 from experiments.recipes.named import command_of
@@ -18,6 +18,7 @@ from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.records import (
     Final,
+    Metric,
     Metrics,
     RunResult,
     Timing,
@@ -43,19 +44,10 @@ RANK = int(os.environ.get("RANK", "0"))
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of `train` ended.
+    """How a call of `train` ended, after `step` steps.
 
-    Attributes
-    ----------
-    status : str
-        "completed", "diverged" (the loss was no longer finite), or "paused": there is a checkpoint, and the same call
-        goes on from it.
-    step : int
-        Steps taken.
-    folder : Path
-        The run's folder.
-    result : RunResult or None
-        The content of result.json; none of a paused run, or on another rank than the first.
+    Of a "paused" run there is a checkpoint, and the same call goes on from it. The result, the content of result.json,
+    is None of a paused run, and on another rank than the first.
     """
 
     status: Status
@@ -116,63 +108,52 @@ def train(
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
                 write_recipe(folder, recipe)
-            return _train(run, _Stop(interruption, deadline, stop), before_writing or (lambda: None))
+
+            def reason() -> str | None:
+                if interruption.name:
+                    return interruption.name
+                if deadline is not None and time.monotonic() > deadline:
+                    return "out of time"
+                return "asked to stop" if stop is not None and stop() else None
+
+            return _train(run, reason, before_writing or (lambda: None))
 
 
-@dataclass
-class _Stop:
-    """Why to leave, if there is a reason."""
-
-    interruption: Any
-    deadline: float | None
-    stop: Callable[[], bool] | None
-
-    def reason(self) -> str | None:
-        if self.interruption.name:
-            return str(self.interruption.name)
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            return "out of time"
-        return "asked to stop" if self.stop is not None and self.stop() else None
-
-
-def _train(run: Any, asked: _Stop, before_writing: Callable[[], None]) -> Outcome:
+def _train(run: Run, reason: Callable[[], str | None], before_writing: Callable[[], None]) -> Outcome:
     steps = run.recipe.training.steps
     metrics = Metrics(run.folder, run.step) if run.is_main else None
     if metrics is not None and metrics.damaged:
         run.reporter.note(f"damaged lines of metrics, left out: {metrics.damaged}")
 
-    def record(row: dict[str, Any]) -> None:
+    def still_finite(row: dict[str, Any], name: str) -> bool:
         if metrics is not None:
             metrics.append(row)
         run.log(row)
+        return math.isfinite(row[name])
 
     while run.step < steps:
-        reason = run.devices.agree(asked.reason())
-        if reason is not None:
+        why = run.devices.agree(reason())
+        if why is not None:
             before_writing()
-            return _paused(run, reason)
+            return _paused(run, why)
         _step(run)
         before_writing()
         if run.step % run.execution.log_every == 0 or run.step == steps:
             row = run.window()
-            record(row)
-            if not math.isfinite(row["loss"]):
-                return _finished(run, "diverged", {"step": run.step, "loss": str(row["loss"])})
+            if not still_finite(row, "loss"):
+                return _finished(run, "diverged", row["loss"])
         if run.step in run.recipe.training.evaluation_steps:
             evaluation = run.evaluate()
             before_writing()
-            record(evaluation)
-            if not math.isfinite(evaluation["validation_loss"]):
-                return _finished(
-                    run, "diverged", {"step": run.step, "loss": str(evaluation["validation_loss"])}
-                )
+            if not still_finite(evaluation, "validation_loss"):
+                return _finished(run, "diverged", evaluation["validation_loss"])
         run.save_snapshot()
         run.save_if_due()
     run.save()
-    return _finished(run, "completed", None)
+    return _finished(run, "completed", run.evaluations[-1]["validation_loss"])
 
 
-def _step(run: Any) -> None:
+def _step(run: Run) -> None:
     try:
         run.train_step()
     except InputError:  # a stream has come to its end
@@ -181,7 +162,7 @@ def _step(run: Any) -> None:
         raise
 
 
-def _paused(run: Any, reason: str) -> Outcome:
+def _paused(run: Run, reason: str) -> Outcome:
     run.save()
     run.reporter.note(
         f"{reason}: stopped after step {run.step}, saved in {run.folder}; the same command goes on"
@@ -189,37 +170,34 @@ def _paused(run: Any, reason: str) -> Outcome:
     return Outcome("paused", run.step, run.folder)
 
 
-def _finished(run: Any, status: Literal["completed", "diverged"], diverged: dict[str, Any] | None) -> Outcome:
+def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -> Outcome:
+    if not run.is_main:
+        return Outcome(status, run.step, run.folder)
     last = run.evaluations[-1] if run.evaluations else {}
     final = Final(
         step=run.step,
         tokens=run.step * run.recipe.tokens_per_step,
-        validation_loss=None if diverged else last.get("validation_loss"),
-        standard_error=None if diverged else last.get("standard_error"),
+        validation_loss=last.get("validation_loss") if status == "completed" else None,
+        standard_error=last.get("standard_error") if status == "completed" else None,
         validation_sequences=last.get("sequences"),
         expert_load=last.get("expert_load"),
     )
-    execution = {
-        k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(run.execution).items()
-    }
+    cache = run.execution.cache
+    # A model that has learnt nothing, and tells all tokens equally likely, has this loss.
+    learnt = loss <= math.log(run.recipe.model.vocabulary)
+    evaluations = [{k: v for k, v in row.items() if k != "expert_load"} for row in run.evaluations]
     result = RunResult(
         status=status,
         fingerprint=run.recipe.fingerprint,
         recipe=run.recipe,
         final=final,
-        diverged=diverged,
-        evaluations=tuple(_without_load(row) for row in run.evaluations),
-        execution=execution,
+        diverged=None if learnt else {"step": run.step, "loss": str(loss)},
+        evaluations=cast(tuple[Metric, ...], tuple(evaluations)),
+        execution=dataclasses.asdict(run.execution) | {"cache": cache and str(cache)},
         **_description(run),
     )
-    if not run.is_main:
-        return Outcome(status, run.step, run.folder)
     write_result(run.folder, result)
     return Outcome(status, run.step, run.folder, read_result(run.folder))
-
-
-def _without_load(row: dict[str, Any]) -> Any:
-    return {key: value for key, value in row.items() if key != "expert_load"}
 
 
 def _description(run: Run) -> dict[str, Any]:

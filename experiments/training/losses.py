@@ -15,21 +15,14 @@ from experiments.corpora import IGNORED, Batch
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """Loss of a batch.
-
-    Attributes
-    ----------
-    losses : Tensor
-        Cross-entropy of each token in nats, 0 where there is no target; float32, shape of the targets.
-    balance : Tensor or None
-        Load-balancing loss of a mixture of experts, as transformers' Qwen2-MoE defines it.
-    expert_load : Tensor or None
-        Tokens routed to each expert, shape (layers, experts).
-    """
+    """Loss of a batch."""
 
     losses: Tensor
+    """Cross-entropy of each token in nats, 0 where there is no target; float32, shape of the targets."""
     balance: Tensor | None = None
+    """Load-balancing loss of a mixture of experts, as transformers' Qwen2-MoE defines it."""
     expert_load: Tensor | None = None
+    """Tokens routed to each expert, shape (layers, experts)."""
 
 
 def batch_loss(model: nn.Module, batch: Batch) -> BatchLoss:
@@ -68,25 +61,16 @@ def _routing(config: Any, out: Any, batch: Batch) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss on the validation set.
-
-    Attributes
-    ----------
-    loss : float
-        Mean cross-entropy of a token in nats: Σ s_j/Σ n_j over sequences j with n_j targets and summed loss s_j.
-    standard_error : float
-        Of that ratio, √(n/(n−1)·Σ(s_j − loss·n_j)²)/Σ n_j: the sequences are taken as independent draws.
-    sequences, targets : int
-        How many there are.
-    expert_load : list of list of float, or None
-        Each expert's share of the routed tokens times the number of experts, by layer: 1 is balanced.
-    """
+    """Loss on the validation set, of `sequences` with `targets` tokens in all."""
 
     loss: float
+    """Mean cross-entropy of a token in nats: Σ s_j/Σ n_j over sequences j with n_j targets and summed loss s_j."""
     standard_error: float
+    """Of that ratio, √(n/(n−1)·Σ(s_j − loss·n_j)²)/Σ n_j: the sequences are taken as independent draws."""
     sequences: int
     targets: int
     expert_load: list[list[float]] | None = None
+    """Each expert's share of the routed tokens times the number of experts, by layer: 1 is balanced."""
 
 
 def summarise(sums: Tensor, counts: Tensor, load: Tensor | None = None) -> Evaluation:

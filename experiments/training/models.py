@@ -12,16 +12,9 @@ from gradpower.tools.errors import InputError
 
 
 def build_model(settings: ModelSettings, *, seed: int, length: int) -> nn.Module:
-    """Return the model with initial weights that `seed` alone decides, in float32 on the CPU.
+    """Return the model for sequences of `length`, in float32 on the CPU; `seed` alone decides its initial weights.
 
-    Parameters
-    ----------
-    settings : ModelSettings
-        The architecture.
-    seed : int
-        Of the initial weights; torch's own generator is left as it was.
-    length : int
-        Longest sequence.
+    torch's own generator is left as it was.
 
     Examples
     --------

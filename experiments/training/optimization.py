@@ -60,27 +60,15 @@ def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Call
 
 @dataclass
 class Optimization:
-    """The optimizer of a run, the schedules of its learning rate and of its power, and its clipping.
-
-    Attributes
-    ----------
-    optimizer : Optimizer
-        `AdamWPower` or `MuonAdamWPower`.
-    learning_rate : LambdaLR
-        Drives "lr" of every group.
-    power : PowerSchedule
-        Drives "power" of every group.
-    clip_norm : float or None
-        The norm to which gradients are to be clipped before `step`; None if the optimizer does it, or nobody.
-    mols_step : int or None
-        The number of steps after which `scale_modules` is due.
-    """
+    """The optimizer of a run, the schedules that drive "lr" and "power" of all its groups, and its clipping."""
 
     optimizer: Optimizer
     learning_rate: LambdaLR
     power: PowerSchedule
     clip_norm: float | None
+    """The norm to which gradients are to be clipped before `step`; None if the optimizer does it, or nobody."""
     mols_step: int | None
+    """The number of steps after which `scale_modules` is due."""
 
     def step(self) -> None:
         """Take one step with the gradients that are there, which moves the power, and move the learning rate."""
@@ -189,12 +177,7 @@ def _muon(recipe: Recipe, model: nn.Module) -> MuonAdamWPower:
 def clip_gradients(model: nn.Module, largest: float | None) -> torch.Tensor:
     """Scale all gradients by min(1, largest/(norm + 1e-6)), in place, and return their global norm as it was.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        With gradients; those of shards count as parts of one.
-    largest : float, optional
-        No scaling if not given.
+    Gradients of shards count as parts of one; without `largest`, none is scaled.
     """
     parameters = [p for p in model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

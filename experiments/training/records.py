@@ -73,13 +73,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The content of result.json.
-
-    Raises
-    ------
-    InputError
-        If the fingerprint is not that of the recipe.
-    """
+    """The content of result.json; InputError if the fingerprint is not that of the recipe."""
 
     status: Literal["completed", "diverged"]
     fingerprint: str
@@ -96,7 +90,7 @@ class RunResult:
     """Its size, and the digest of its initial weights."""
     module_scales: dict[str, float | None] | None = None
     diverged: dict[str, Any] | None = None
-    """The step and the loss that was no longer finite."""
+    """The step and the loss that was no longer finite; of a completed run, a last one above ln(vocabulary)."""
     execution: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -120,13 +114,7 @@ def _require_fingerprint(given: str, recipe: Recipe) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's folder for this process.
-
-    Raises
-    ------
-    FolderInUse
-        If another process of this machine trains there.
-    """
+    """Hold the run's folder for this process; FolderInUse if another one of this machine trains there."""
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,24 +126,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the recipe of a run from its recipe.json.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is no recipe.
-    """
+    """Return the recipe of a run from its recipe.json; InputError if it cannot be read."""
     return read_json(path, _RecipeFile, RECIPE_SCHEMA, "recipe").recipe
 
 
 def require_same(folder: Path, recipe: Recipe) -> None:
-    """Check that the folder holds no run of another recipe.
-
-    Raises
-    ------
-    InputError
-        If the folder holds another run; the message names the fields that differ.
-    """
+    """Raise InputError, with the fields that differ, if the folder holds a run of another recipe."""
     path = folder / "recipe.json"
     changed = differences(read_recipe(path), recipe) if path.exists() else []
     allowed = f"an empty folder: it holds a run of another recipe ({'; '.join(changed)})"
@@ -170,13 +146,7 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """Return the result in a run's folder; None if there is none yet.
-
-    Raises
-    ------
-    InputError
-        If the file is none of ours.
-    """
+    """Return the result in a run's folder; None if there is none yet."""
     path = folder / "result.json"
     return read_json(path, RunResult, RUN_SCHEMA, "output") if path.exists() else None
 
@@ -194,10 +164,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 class Metrics:
     """metrics.jsonl, to which lines are appended; what lies after the step resumed from is cut off first.
 
-    Attributes
-    ----------
-    damaged : int
-        Lines that could not be read and are gone.
+    `damaged` is the number of lines that could not be read and are gone.
     """
 
     def __init__(self, folder: Path, step: int) -> None:

@@ -14,29 +14,23 @@ QUIET = 30.0  # seconds between lines where there is no terminal
 
 
 class Reporter(Protocol):
-    """What training calls: `prepare` with work before it, `row` with every line of metrics, `note` with an event."""
+    """What training calls."""
 
     def prepare(self, what: str, done: int, total: int) -> None:
         """Show work before the first step."""
+        return
 
     def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
         """Show a line of metrics."""
+        return
 
     def note(self, text: str) -> None:
         """Show an event."""
+        return
 
 
-class Silent:
-    """The reporter that says nothing."""
-
-    def prepare(self, what: str, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
+class Silent(Reporter):
+    """The reporter that shows nothing."""
 
 
 def summary(row: Mapping[str, Any]) -> str:
@@ -57,14 +51,8 @@ def summary(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-class LiveReporter:
-    """A progress bar on stderr with loss, speed and time left, cleared in the end; lines, where stderr is no terminal.
-
-    Parameters
-    ----------
-    console : Console, optional
-        On stderr.
-    """
+class LiveReporter(Reporter):
+    """A progress bar on stderr with loss, speed and time left, cleared in the end; lines where that is no terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)

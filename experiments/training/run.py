@@ -30,18 +30,7 @@ from experiments.training.reporting import Reporter
 
 
 class Run:
-    """A run in its folder, at the step of its newest whole checkpoint, or at the start.
-
-    Parameters
-    ----------
-    recipe, folder, execution, reporter
-        As in `experiments.training.loop.train`; the folder is claimed by the caller.
-
-    Raises
-    ------
-    InputError
-        If recipe, data, device and checkpoint do not go together.
-    """
+    """A run in its folder, claimed by the caller, at the step of its newest whole checkpoint, or at the start."""
 
     def __init__(self, recipe: Recipe, folder: Path, execution: Execution, reporter: Reporter) -> None:
         self.recipe, self.folder, self.execution, self.reporter = recipe, folder, execution, reporter
@@ -191,13 +180,7 @@ class Run:
             self.save()
 
     def save(self) -> None:
-        """Save a checkpoint of this moment, unless there is one.
-
-        Raises
-        ------
-        OSError
-            On every rank, if the main one cannot write it.
-        """
+        """Save a checkpoint of this moment, unless there is one; OSError on every rank if it cannot be written."""
         if self.step == self._saved_step:
             return
         begun = time.monotonic()
@@ -220,13 +203,7 @@ class Run:
         self._save_seconds = self._saved - begun
 
     def save_snapshot(self) -> None:
-        """Keep the weights of this moment, if they are to be kept.
-
-        Raises
-        ------
-        OSError
-            On every rank, if the main one cannot write them.
-        """
+        """Keep the weights of this moment, if they are to be kept; OSError as from `save`."""
         if self.step in self._snapshot_steps:
             self._write(
                 "snapshots", self.devices.full_weights(self.model), {"fingerprint": self.recipe.fingerprint}
@@ -284,7 +261,4 @@ class Run:
 
     def mfu(self, tokens_per_second: float) -> float | None:
         """Return the share of the device's peak operations; None where that is not known."""
-        devices = self.devices
-        return utilisation(
-            self.recipe, devices.device.type, devices.hardware, devices.ranks, tokens_per_second
-        )
+        return utilisation(self.recipe, self.devices.hardware, self.devices.ranks, tokens_per_second)

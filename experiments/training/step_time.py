@@ -9,19 +9,24 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from experiments.training.step_cost import Device, StepTime, Times, TrainingTime
+from experiments.recipes.model_size import model_size
+from experiments.recipes.settings import ModelSettings
+from experiments.training.models import build_model
+from experiments.training.step_cost import CostConfig, Device, StepTime, Times, TrainingTime
 from gradpower import AdamWPower
 
 Progress = Callable[[int, int], None]
 # float32 AdamW must read the parameter, gradient and both moments, and write all but the gradient.
 LEAST_BYTES = 7 * 4
 PATIENCE, LEAST_PAIRS = 10.0, 5
+LENGTH = 256  # of sequences
+PASSES = 3  # forward and backward, timed
 IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "for-loop": {"foreach": False},
     "foreach": {"foreach": True},
@@ -29,75 +34,44 @@ IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class Size:
-    """Widths of a LLaMA: with a vocabulary of 32100 these are the shapes of the parameters to be updated.
-
-    Examples
-    --------
-    >>> f"{SIZES['66M'].parameters / 1e6:.1f}M"
-    '66.4M'
-    """
-
-    width: int
-    hidden: int
-    layers: int
-    vocabulary: int = 32100
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of all parameters, embedding and untied head included."""
-        d, h = self.width, self.hidden
-        layer: list[tuple[int, ...]] = [*[(d, d)] * 4, (h, d), (h, d), (d, h), (d,), (d,)]
-        return [(self.vocabulary, d), *layer * self.layers, (d,), (self.vocabulary, d)]
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters."""
-        return sum(map(math.prod, self.shapes))
-
-
 SIZES = {
-    "1M": Size(128, 512, 3, vocabulary=1024),
-    "10M": Size(256, 1024, 8, vocabulary=4096),
-    "66M": Size(512, 2048, 8),
-    "200M": Size(768, 3072, 16),
+    "1M": ModelSettings(width=128, hidden=512, heads=2, layers=3, vocabulary=1024),
+    "10M": ModelSettings(width=256, hidden=1024, heads=4, layers=8, vocabulary=4096),
+    "66M": ModelSettings(width=512, hidden=2048, heads=8, layers=8),
+    "200M": ModelSettings(width=768, hidden=3072, heads=12, layers=16),
 }
 
 
-def step_times(
-    sizes: list[str], *, device: Device, power: float, rounds: int, seed: int, progress: Progress
-) -> list[StepTime]:
+def shapes(size: str) -> list[torch.Size]:
+    """Return the shapes of all parameters of a model; none is made.
+
+    >>> len(shapes("1M"))
+    30
+    """
+    with torch.device("meta"):
+        model = build_model(SIZES[size], seed=0, length=LENGTH)
+    return [p.shape for p in model.parameters()]
+
+
+def step_times(config: CostConfig, progress: Progress) -> list[StepTime]:
     """Return one row for each size and implementation: seconds of both optimizers, their ratio, bandwidths.
 
-    Parameters
-    ----------
-    sizes : list of str
-        Keys of `SIZES`.
-    device : str
-        "cpu" or "cuda".
-    power : float
-        p of AdamWPower.
-    rounds : int
-        Pairs of steps at the most, AdamW and AdamWPower in turn; the ratio is the median over pairs.
-    seed : int
-        Of parameters and gradients, which do not matter for time.
-    progress : callable
-        Called with the settings done and their number.
+    At most `rounds` pairs of steps are taken, AdamW and AdamWPower in turn; the ratio is the median over pairs.
     """
+    device, seed = config.device, config.seed
     rows: list[StepTime] = []
-    total = len(sizes) * len(IMPLEMENTATIONS)
-    for name in sizes:
-        copy = copy_bandwidth(device)
+    total = len(config.size) * len(IMPLEMENTATIONS)
+    for name in config.size:
+        copy, parameters = copy_bandwidth(device), model_size(SIZES[name]).total
         for implementation, flags in IMPLEMENTATIONS.items():
-            base = prepared(torch.optim.AdamW, SIZES[name], device, seed, **flags)
-            powered = prepared(AdamWPower, SIZES[name], device, seed, power=power, **flags)
-            pairs = alternately(base.step, powered.step, device, rounds)
-            times, least = summary(pairs), LEAST_BYTES * SIZES[name].parameters / 1e9
+            base = prepared(torch.optim.AdamW, name, device, seed, **flags)
+            powered = prepared(AdamWPower, name, device, seed, power=config.power, **flags)
+            times = summary(alternately(base.step, powered.step, device, config.rounds))
+            least = LEAST_BYTES * parameters / 1e9
             rows.append(
                 StepTime(
                     name,
-                    SIZES[name].parameters,
+                    parameters,
                     implementation,
                     **asdict(times),
                     copy_gb_per_second=copy / 1e9,
@@ -110,41 +84,37 @@ def step_times(
     return rows
 
 
-def training_step_time(
-    size: str, *, sequences: int, length: int, device: Device, power: float, rounds: int, seed: int
-) -> TrainingTime:
+def training_step_time(config: CostConfig, *, sequences: int, length: int = LENGTH) -> TrainingTime:
     """Return the time of a whole training step of a LLaMA and the share that the power adds to it.
 
     The share is (time of AdamWPower's step − time of AdamW's)/(forward, backward and AdamW's step), all `fused`; the
     difference of two whole steps would drown in their noise.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    widths, tokens = SIZES[size], sequences * length
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=widths.vocabulary,
-        hidden_size=widths.width,
-        intermediate_size=widths.hidden,
-        num_hidden_layers=widths.layers,
-        num_attention_heads=widths.width // 64,
-    )
-    model: Any = LlamaForCausalLM(config)
+    settings, device = SIZES[config.model], config.device
+    torch.manual_seed(config.seed)
+    model: Any = build_model(settings, seed=config.seed, length=length)
     model.to(device)
-    data = torch.randint(widths.vocabulary, (sequences, length), device=device)
+    data = torch.randint(settings.vocabulary, (sequences, length), device=device)
 
     def forward_and_backward() -> None:
         model.zero_grad()
         model(input_ids=data, labels=data, use_cache=False).loss.backward()
 
-    passes = [_timed(forward_and_backward, device) for _ in range(rounds + 1)][1:]
+    passes = [_timed(forward_and_backward, device) for _ in range(PASSES + 1)][1:]
     base = torch.optim.AdamW(model.parameters(), fused=True)
-    powered = AdamWPower(model.parameters(), fused=True, power=power)
-    times = summary(alternately(base.step, powered.step, device, 4 * rounds))
+    powered = AdamWPower(model.parameters(), fused=True, power=config.power)
+    times = summary(alternately(base.step, powered.step, device, 4 * PASSES))
     whole = statistics.median(passes) + times.base_seconds
     added = times.powered_seconds - times.base_seconds
     parameters = sum(p.numel() for p in model.parameters())
-    return TrainingTime(size, parameters, tokens, **asdict(times), whole_seconds=whole, share=added / whole)
+    return TrainingTime(
+        config.model,
+        parameters,
+        sequences * length,
+        **asdict(times),
+        whole_seconds=whole,
+        share=added / whole,
+    )
 
 
 def copy_bandwidth(device: Device) -> float:
@@ -155,11 +125,11 @@ def copy_bandwidth(device: Device) -> float:
     return 8 * source.numel() / best
 
 
-def prepared(kind: Any, size: Size, device: Device, seed: int, **keywords: Any) -> torch.optim.Optimizer:
+def prepared(kind: Any, size: str, device: Device, seed: int, **keywords: Any) -> torch.optim.Optimizer:
     """Return an AdamW of some class on parameters of these shapes that have gradients."""
     generator = torch.Generator(device).manual_seed(seed)
     params: list[Tensor] = []
-    for shape in size.shapes:
+    for shape in shapes(size):
         p = torch.nn.Parameter(torch.zeros(shape, device=device))
         p.grad = torch.randn(shape, device=device, generator=generator).mul_(1e-3)
         params.append(p)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import platform
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from experiments.training.commands import Flag, require_torch
 from experiments.training.step_cost import STEP_COST, CostConfig, Device, StepCost
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import real, require, whole
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import progress_bar, result_table, tell
 
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Name = Literal["1M", "10M", "66M", "200M"]
 # Sequences of 256 tokens in a training step: what a minute allows, and what the logits leave of a GPU's memory.
 SEQUENCES: dict[Device, int] = {"cpu": 8, "cuda": 64}
@@ -62,10 +61,13 @@ def step_time(
     $ gradpower step-time --size 1M 10M
     """
     require_folder(output)
-    _check(device, power, rounds)
+    require_torch()
+    real("power", power, gt=0)
+    whole("rounds", rounds, 3)
     for count in tensors:
-        require(count >= 1, "tensors", count, "whole numbers >= 1")
-    text = _measured(CostConfig(size, model, tensors, device, "", power, rounds, seed=0))
+        whole("tensors", count)
+    config = CostConfig(size, model, tensors, device, _hardware(device), power, rounds, seed=0)
+    text = _measured(config)
     path = write_file(output / STEP_COST.file, text)
     if json:
         print(text, end="")
@@ -77,56 +79,22 @@ def step_time(
     print(f"to draw it: gradpower figure step-time {path}", file=stream)
 
 
-def _check(device: str, power: float, rounds: int) -> None:
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            "torch", "missing", "an installation: pip install '.[train]' in the checkout"
-        ) from None
-    from gradpower.inputs import check_power
-
-    try:
-        check_power(power)
-    except ValueError:
-        raise InputError("power", power, "a finite number > 0") from None
-    require(rounds >= 3, "rounds", rounds, "a whole number >= 3")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("device", device, "cpu, as PyTorch sees no GPU here")
-
-
-def _measured(asked: CostConfig) -> str:
+def _measured(config: CostConfig) -> str:
     """Measure, and return the text of the result file."""
     from experiments.training.launches import all_rows
     from experiments.training.step_time import step_times, training_step_time
 
-    device, power, rounds = asked.device, asked.power, asked.rounds
     with progress_bar("steps") as bar:
         progress = bar or (lambda done, total: None)
         # A whole training step, and the many small parameters, take about as long as the steps of one size each.
-        steps = step_times(
-            list(asked.size),
-            device=device,
-            power=power,
-            rounds=rounds,
-            seed=asked.seed,
-            progress=lambda done, total: progress(done, total + 6),
-        )
-        total = 3 * len(asked.size) + 6
-        training = training_step_time(
-            asked.model,
-            sequences=SEQUENCES[device],
-            length=256,
-            device=device,
-            power=power,
-            rounds=3,
-            seed=asked.seed,
-        )
+        steps = step_times(config, lambda done, total: progress(done, total + 6))
+        total = len(steps) + 6
+        training = training_step_time(config, sequences=SEQUENCES[config.device])
         progress(total - 3, total)
-        launches = all_rows(asked.tensors, device=device, power=power, rounds=rounds)
+        launches = all_rows(config)
         progress(total, total)
-    config = msgspec.to_builtins(asked) | {"hardware": _hardware(device)}
-    origin = provenance("gradpower step-time", config, packages=("torch", "transformers"))
+    plain = msgspec.to_builtins(config)
+    origin = provenance("gradpower step-time", plain, packages=("torch", "transformers"))
     return STEP_COST.dump(origin, steps=steps, training=training, launches=launches)
 
 
@@ -134,6 +102,7 @@ def _hardware(device: str) -> str:
     import torch
 
     if device == "cuda":
+        require(torch.cuda.is_available(), "device", device, "cpu, as PyTorch sees no GPU here")
         return f"one {torch.cuda.get_device_name()}"
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{torch.get_num_threads()} cores ({platform.machine()}, {capability})"

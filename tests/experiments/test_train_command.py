@@ -88,6 +88,10 @@ def test_a_recipe_of_a_run_is_a_recipe(run, place, capsys):
         ({"data__source": "text:nowhere"}, "data.source: nowhere is not allowed"),
         ({"micro-batch-size": "3"}, "training.batch_size: 4 is not allowed; expected a multiple of"),
         ({"optimizer__powr": "1"}, "--optimizer.power"),
+        (
+            {"optimizer__final-power": "1.2"},
+            "optimizer.final_power: 1.2 is not allowed; expected optimizer.po",
+        ),
         ({"device": "cuda:7"}, "device: cuda:7 is not allowed"),
     ],
 )
@@ -148,6 +152,13 @@ def test_the_command_of_a_recipe_makes_it_again(monkeypatch):
     program, *rest = shlex.split(command_of(made))
     assert (program, main(rest)) == ("gradpower", 0)
     assert asked == [made]
+    assert main(["train", "pocket", "--power", "1.2"]) == main(["train", "pocket", "--power=1.2"]) == 0
+    assert [each.optimizer.power for each in asked[1:]] == [1.2, 1.2]
+
+
+def test_the_help_names_the_recipe(capsys):
+    assert main(["train", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: gradpower train RECIPE ")
 
 
 def test_curves_of_nothing_are_refused(tmp_path, capsys):

@@ -301,6 +301,14 @@ def test_a_run_that_blows_up_is_recorded_and_not_resumed(text, here, tmp_path):
     assert again.result == result
 
 
+def test_a_run_that_ends_above_a_uniform_guess_says_so(text, here, tmp_path):
+    outcome = train(small_recipe(text, optimizer__learning_rate=10.0), tmp_path, execution=here)
+    assert outcome.status == "completed"
+    loss = outcome.result.final.validation_loss
+    assert loss > math.log(300)
+    assert outcome.result.diverged == {"step": 24, "loss": str(loss)}
+
+
 def test_a_finished_run_is_not_run_again(unbroken, here):
     made, folder = unbroken
     before = (folder / "metrics.jsonl").stat().st_mtime_ns
