@@ -17,7 +17,7 @@ from experiments.sweeps.study import Rule, Study
 from experiments.sweeps.worker import Job, run_job
 from experiments.training.execution import Execution
 from experiments.training.records import RECIPE_SCHEMA, read_metrics, read_result
-from tests.experiments.corpora import small_recipe
+from tests.experiments.texts import small_recipe
 
 TIMES = ("tokens_per_second", "mfu")
 POWER = "optimizer.power"

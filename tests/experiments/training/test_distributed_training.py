@@ -17,7 +17,7 @@ from experiments.training.execution import Execution
 from experiments.training.loop import train
 from experiments.training.records import read_metrics, read_recipe, read_result
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,7 +25,7 @@ pytestmark = [
         not (dist.is_available() and dist.is_gloo_available()), reason="torch was built without gloo"
     ),
 ]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 300
 
 

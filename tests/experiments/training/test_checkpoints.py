@@ -21,7 +21,7 @@ from experiments.training.checkpoints import (
     tensors_digest,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def model(seed: int = 0) -> dict[str, torch.Tensor]:

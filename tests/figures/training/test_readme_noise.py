@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.noise.measurement import NOISE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOUND = NOISE.read(ROOT / "results" / "pocket")
 TEXT = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 

@@ -13,7 +13,7 @@ from simulate.questions import CONVERGENCE, QUICK
 
 pytestmark = pytest.mark.slow
 
-COMMITTED = CONVERGENCE.read(Path(__file__).parents[2] / "results").studies
+COMMITTED = CONVERGENCE.read(Path(__file__).parents[3] / "results").studies
 
 
 @pytest.fixture

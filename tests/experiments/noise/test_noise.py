@@ -18,7 +18,7 @@ from experiments.training.loop import train
 from experiments.training.models import build_model
 from experiments.training.records import write_recipe
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.texts import small_recipe, write_text
 from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
 from theory.measured.shape_fit import fit_shape
 from theory.prediction.predicted_power import ModuleNoise, predict

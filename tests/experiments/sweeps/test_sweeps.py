@@ -26,7 +26,6 @@ from experiments.training.loop import train
 from experiments.training.records import read_metrics, read_result
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import (
     ThreadWorker,
     arm_folder,
@@ -37,6 +36,7 @@ from tests.experiments.sweep_helpers import (
     toml_of,
     write_summary,
 )
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,7 @@ from experiments.training.execution import Execution
 from experiments.training.loop import train
 from experiments.training.records import read_metrics
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from gradpower.tools.errors import InputError
 from simulate.questions import CONVERGENCE
 from theory.claims.registry import CLAIMS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results"
 KINDS = (THEORY, CONVERGENCE, STEP_COST)
 

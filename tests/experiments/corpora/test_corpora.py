@@ -22,7 +22,7 @@ from experiments.corpora.token_files import hash_of, token_files
 from experiments.corpora.tokenization import from_file, train_bpe
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import write_text
+from tests.experiments.texts import write_text
 
 pytestmark = pytest.mark.slow
 

@@ -21,12 +21,12 @@ from experiments.training.loop import train
 from experiments.training.models import build_model
 from experiments.training.records import read_metrics, read_result
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.texts import small_recipe, write_text
 from tests.experiments.workers.nursery import Child
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TIMES = ("tokens_per_second", "mfu")
 
 

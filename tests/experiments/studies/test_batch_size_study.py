@@ -14,7 +14,7 @@ from experiments.statistics import mean_over_seeds
 from experiments.studies.batch_size import CONTROLS, ByBatch, read_batch_size, verdict
 from gradpower.tools.errors import InputError
 from gradpower.tools.labels import Label
-from tests.experiments.test_batch_size_parts import FOLDER
+from tests.experiments.studies.test_batch_size_parts import FOLDER
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from figures.report.render import render
 from figures.training.batch_size import draw, rows
 from gradpower.__main__ import main
 from gradpower.tools.labels import Label
-from tests.experiments.test_batch_size_parts import FOLDER
+from tests.experiments.studies.test_batch_size_parts import FOLDER
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
 
 

@@ -10,8 +10,8 @@ from experiments.sweeps.studies import example
 from figures.training.sweep_losses import draw, rows_of
 from gradpower.__main__ import main
 from tests.experiments.sweep_helpers import write_summary
+from tests.experiments.sweeps.test_study_analysis import changed, run_folder
 from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
-from tests.experiments.test_study_analysis import changed, run_folder
 
 pytestmark = pytest.mark.slow
 

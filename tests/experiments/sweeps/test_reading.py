@@ -40,7 +40,7 @@ from gradpower.tools.reading import (
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMITTED = [
     path
     for path in sorted((ROOT / "results").rglob("*.json"))

@@ -15,7 +15,7 @@ from experiments.recipes.named import RECIPES, command_of, recipe
 from experiments.training.records import read_metrics, read_result
 from figures.training.curves import draw, read
 from gradpower.__main__ import main
-from tests.experiments.corpora import write_text
+from tests.experiments.texts import write_text
 
 FLAGS = {
     "model.width": 16, "model.hidden": 32, "model.heads": 2, "model.layers": 1, "model.vocabulary": 300,

@@ -18,7 +18,7 @@ from figures.report.choosing_power import (
 from figures.results import THEORY
 from gradpower.tools.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BEST = THEORY.read(ROOT / "results").optimal_powers
 
 

@@ -12,7 +12,7 @@ from experiments.noise.tables import module_table, power_table
 from experiments.training.records import RECIPE_SCHEMA
 from figures.training.gradient_noise import draw, rows
 from gradpower.__main__ import main
-from tests.experiments.corpora import small_recipe, write_text
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 PLACES = ["--threads", "1", "--device", "cpu"]

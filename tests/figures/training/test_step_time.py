@@ -12,7 +12,7 @@ from gradpower.__main__ import main
 
 pytestmark = pytest.mark.slow
 
-RESULTS = Path(__file__).parents[2] / "results"
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 def test_what_is_drawn():

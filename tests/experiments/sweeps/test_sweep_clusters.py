@@ -18,12 +18,12 @@ from experiments.sweeps.leases import leases, newest
 from experiments.sweeps.studies import read_study
 from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
-from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytest.importorskip("distributed")
 
 

@@ -20,7 +20,6 @@ from experiments.sweeps.leases import HeldLease, Watch, leases, newest
 from experiments.sweeps.store import Store
 from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError
-from tests.experiments.corpora import small_recipe, write_text
 from tests.experiments.sweep_helpers import (
     STALE,
     ThreadWorker,
@@ -29,10 +28,11 @@ from tests.experiments.sweep_helpers import (
     small_study,
     toml_of,
 )
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from experiments.sweeps.results import read_summary
 from experiments.sweeps.studies import read_study
 
-FOLDER = Path(__file__).parents[2] / "results" / "batch_size" / "pocket"
+FOLDER = Path(__file__).parents[3] / "results" / "batch_size" / "pocket"
 PARTS = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 

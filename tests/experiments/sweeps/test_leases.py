@@ -16,7 +16,7 @@ from experiments.sweeps.leases import LeaseLost, Watch, acquire, leases, newest
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARMS, CONTENDERS = 25, 4
 
 
