@@ -39,6 +39,7 @@ _DOCS = {
     "exponents": "convergence_exponents",
     "gain": "convergence_gain",
     "step-time": "step_time",
+    "intervention": "intervention",
     "batch-size": "batch_size",
 }
 

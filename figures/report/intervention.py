@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from figures.report.render import render
 from gradpower.tools.labels import Label
-from simulate.intervention.study import Calibration, InterventionResults, calibrate
+from simulate.intervention.study import Calibration, Cell, InterventionResults, calibrate
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ def intervention_section(results: InterventionResults | None) -> str:
         return render("intervention", label=Label.NOT_ATTEMPTED)
     strong = [cell for cell in results.cells if cell.changes[0].strong]
     weak = [cell for cell in results.cells if not cell.changes[0].strong]
-    laws = dict.fromkeys(cell.changes[0].law for cell in strong)
+    by_law: dict[str, list[Cell]] = {}
+    for cell in strong:
+        by_law.setdefault(cell.changes[0].law, []).append(cell)
     rows = [CalibrationRow("strong, all laws", calibrate(strong))]
-    rows += [
-        CalibrationRow(f"strong, {law}", calibrate([c for c in strong if c.changes[0].law == law]))
-        for law in laws
-    ]
+    others = [cell for law, cells in by_law.items() if law != "binary" for cell in cells]
+    if others and len(others) < len(strong):
+        rows.append(CalibrationRow("strong, without binary (post hoc)", calibrate(others)))
+    rows += [CalibrationRow(f"strong, {law}", calibrate(cells)) for law, cells in by_law.items()]
     rows += [CalibrationRow("weaker, all laws", calibrate(weak))] if weak else []
     return render("intervention", label=rows[0].found.label, design=results.provenance.config, rows=rows)
