@@ -39,7 +39,9 @@ def text_files(source: str, name: str = "data.source", megabytes: float | None =
     found: list[Path] = []
     for word in source.partition(":")[2].split(","):
         path = Path(word).expanduser()
-        require(path.exists(), name, word, "the path of a file or folder that exists")
+        # An empty word, as after a trailing comma, would be the working folder; a pipe or device would never end.
+        there = bool(word.strip()) and (path.is_file() or path.is_dir())
+        require(there, name, word or source, "the path of a file or folder that exists")
         inside = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p)) if path.is_dir() else [path]
         if not inside or not _kind(inside[0]):
             raise InputError(name, word, READABLE if path.is_file() else f"a folder that holds {READABLE}")
@@ -97,8 +99,8 @@ def documents(
     """Yield the documents in files, without those that hold only white space.
 
     `unit` says whether a .txt file is one document or holds one between any two blank lines. Python source is always
-    one; of JSON lines and parquet, the field or column "text" is. Raises InputError, with the name of the setting, if a
-    file is damaged, no UTF-8, or has no "text".
+    one; of JSON lines and parquet, the field or column "text" is, and a row where it is null holds none. Raises
+    InputError, with the name of the setting, if a file is damaged, no UTF-8, or has no "text" of characters.
     """
     readers: dict[str, Callable[[Path], Iterator[str]]] = {
         ".txt": _whole if unit == "file" else _blocks,
@@ -113,7 +115,8 @@ def documents(
                 if text and not text.isspace():
                     yield text
         except _NoText:
-            raise InputError(name, path, 'a file in which every row has a field "text"') from None
+            allowed = 'a file in which every row has a field "text", of characters or null'
+            raise InputError(name, path, allowed) from None
         except (ValueError, KeyError, TypeError, EOFError, OSError, lzma.LZMAError) as error:
             raise InputError(name, path, f"a readable file ({type(error).__name__}: {error})") from None
 
@@ -132,7 +135,7 @@ def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
             file = stack.enter_context(pyarrow.input_stream(str(path), compression="zstd"))
         else:
             file = stack.enter_context(path.open("rb"))
-        yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8"))
+        yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8-sig"))
 
 
 def _whole(path: Path) -> Iterator[str]:
@@ -170,18 +173,19 @@ class _NoText(Exception):
 
 
 def _text(row: object) -> str:
-    text = row.get("text") if isinstance(row, dict) else None
-    if not isinstance(text, str):
+    if not isinstance(row, dict) or not isinstance(row.get("text", 0), str | None):
         raise _NoText
+    text = row["text"] or ""
     text.encode()  # raises where JSON's escapes spell half of a character
-    return text
+    return str(text)
 
 
 def _parquet(path: Path) -> Iterator[str]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
-        if "text" not in file.schema_arrow.names:
+        kind = file.schema_arrow.field("text").type if "text" in file.schema_arrow.names else None
+        if kind not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
             raise _NoText
         for batch in file.iter_batches(columns=["text"], batch_size=1024):
             yield from (text or "" for text in batch.column(0).to_pylist())

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,38 @@ def test_paths_that_are_not_there(tmp_path):
         text_files("text:nowhere")
     with pytest.raises(InputError, match="a folder that holds"):
         text_files(f"text:{tmp_path}")
+
+
+@pytest.mark.parametrize("source", ["text:", "text:{file},", "text:{file},,{file}", "text:{pipe}"])
+def test_empty_words_and_pipes_are_no_paths(tmp_path, source):
+    """A trailing comma would add the whole working folder; reading a pipe would never end."""
+    (tmp_path / "a.txt").write_text("a")
+    os.mkfifo(tmp_path / "pipe.txt")
+    source = source.format(file=tmp_path / "a.txt", pipe=tmp_path / "pipe.txt")
+    with pytest.raises(InputError, match="the path of a file or folder that exists"):
+        text_files(source)
+
+
+def test_a_mark_at_the_head_of_a_file_is_no_text(tmp_path):
+    for name in ("a.txt", "b.jsonl"):
+        content = "x" if name == "a.txt" else json.dumps({"text": "x"})
+        (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert list(documents(text_files(f"text:{tmp_path}"))) == ["x", "x"]
+
+
+def test_rows_without_text_are_the_same_in_every_format(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": "x"}\n')
+    pq.write_table(pa.table({"text": [None, "x"]}), tmp_path / "b.parquet")
+    assert list(documents(text_files(f"text:{tmp_path}"))) == ["x", "x"]
+    wrong = [1], [[1]], [b"x"]
+    for number, value in enumerate(wrong):
+        path = tmp_path / f"wrong{number}.parquet"
+        pq.write_table(pa.table({"text": value}), path)
+        with pytest.raises(InputError, match="of characters or null"):
+            list(documents([path]))
+    (tmp_path / "wrong.jsonl").write_text('{"text": 1}')
+    with pytest.raises(InputError, match="of characters or null"):
+        list(documents([tmp_path / "wrong.jsonl"]))
 
 
 def test_no_document_is_on_both_sides(text, cache):
