@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish to stop after the current step."""
+"""SIGTERM, Ctrl-C and a closed terminal as a wish to stop after the current step."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-_CAUGHT = (signal.SIGTERM, signal.SIGINT)
+_CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interruption:
     """While active, the first signal is noted in `name`; a second Ctrl-C interrupts at once.
 
-    In another thread than the main one, Python gives no signals, and nothing is caught.
+    In another thread than the main one, Python gives no signals, and nothing is caught. SIGHUP stays ignored where
+    it is, as under nohup.
 
     Examples
     --------
@@ -29,7 +30,9 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in _CAUGHT}
+            nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            caught = [number for number in _CAUGHT if not (nohup and number == signal.SIGHUP)]
+            self._before = {number: signal.signal(number, self._note) for number in caught}
         return self
 
     def __exit__(

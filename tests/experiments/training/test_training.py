@@ -20,6 +20,7 @@ from experiments.training.execution import Execution
 from experiments.training.loop import train
 from experiments.training.models import build_model
 from experiments.training.records import read_metrics, read_result
+from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError
 from tests.experiments.texts import small_recipe, write_text
 from tests.experiments.workers.nursery import Child
@@ -246,7 +247,9 @@ def test_killed_at_random_moments_and_resumed_is_unbroken(text, here, tmp_path):
     assert_same_run(whole, folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["SIGTERM", "Ctrl-C", "SIGHUP"]
+)
 def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
     made = small_recipe(text, training__steps=400, training__batch_size=2, training__evaluate_every=400)
     folder = tmp_path / "run"
@@ -437,3 +440,13 @@ def test_a_tracker_is_told_what_the_metrics_say(text, here, tmp_path):
     rows = read_metrics(tmp_path)
     expected = {(k, row["step"]): row[k] for row in rows for k in ("loss", "validation_loss") if k in row}
     assert told == pytest.approx(expected, rel=1e-6)
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+        assert interruption.name is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
