@@ -69,11 +69,16 @@ def _answer(words: list[str]) -> int:
 
 
 def _overview(group: str) -> str:
+    from textwrap import wrap
+
     commands = {name: command for name, command in COMMANDS.items() if name.startswith(group)}
-    width = max(map(len, commands))
     lines = [f"usage: {' '.join(f'gradpower {group}'.split())} COMMAND [FLAGS]", ""]
     for name, command in commands.items():
-        lines += [f"  {name:{width}}  {command.help}", f"  {'':{width}}  $ {command.example}"]
+        lines += [
+            f"  {name}",
+            *(f"      {line}" for line in wrap(command.help, 74)),
+            f"      $ {command.example}",
+        ]
     return "\n".join([*lines, "", "Every command explains its flags: gradpower COMMAND --help"])
 
 

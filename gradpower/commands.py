@@ -133,7 +133,7 @@ COMMANDS = {
         "theory.measured.commands",
         "measured_assumptions",
         "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
-        "gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2",
+        "gradpower theory measured-assumptions --samples gradients.npy --power 1.2",
     ),
     "simulate adam": Command(
         "simulate.adam.commands",
@@ -145,18 +145,18 @@ COMMANDS = {
         "simulate.adagrad.commands",
         "adagrad",
         "Adagrad on powered gradients of test problems, against the convergence theorems",
-        "gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary",
+        "gradpower simulate adagrad --problem separable:64 --power 1 1.5",
     ),
     "simulate intervention": Command(
         "simulate.intervention.commands",
         "intervention",
         "set the law of the noise and see what a power does, against what the theory says",
-        "gradpower simulate intervention --laws uniform laplace --levels 8 --seeds 8",
+        "gradpower simulate intervention --laws uniform laplace --levels 8",
     ),
     "simulate assumptions": Command(
         "simulate.adagrad.problem_assumptions",
         "assumptions",
         "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
-        "gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10",
+        "gradpower simulate assumptions --problem river-valley --law binary",
     ),
 }

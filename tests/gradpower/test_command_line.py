@@ -77,7 +77,7 @@ def one_error_line(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     "words", [[], ["--help"], ["theory"], ["theory", "--help"], ["simulate", "-h"], ["--version"]]
 )
-def test_overviews_open_no_room(words):
+def test_overviews_import_no_other_package(words):
     script = f"""
 import sys
 from gradpower.__main__ import main
@@ -101,7 +101,7 @@ def test_overview_shows_an_example_of_every_command(capsys):
     assert command_line.main([]) == 0
     overview = capsys.readouterr().out
     for name, command in command_line.COMMANDS.items():
-        assert f"  {name} " in overview
+        assert f"\n  {name}\n" in overview
         assert command.example in overview
         assert command.example.startswith(f"gradpower {name}")
 
@@ -238,3 +238,8 @@ def test_examples_use_flags_that_exist(capsys, name):
     assert command_line.main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))
+
+
+def test_the_overview_fits_a_terminal(capsys):
+    assert command_line.main([]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
