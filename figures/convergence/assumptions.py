@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.style import Row, law_style, panels, plain_ticks
-from theory.adagrad.alignment import largest_bound_to_noise, largest_noise_to_signal
+from theory.adagrad.assumptions import largest_bound_to_noise, largest_noise_to_signal
 from theory.adagrad.distortion import mean_map_slope
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.inputs import Array
@@ -59,7 +59,7 @@ def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS)
         curves.append(Curve("4.6", name, f"{constant:g}", low_powers, ratios))
     for name in CONTRACTIONS:
         law = noise_law(name)
-        # The limit of `theory.adagrad.alignment.contraction`, which an atom at ξ = 0 lets come only slowly.
+        # The limit of `theory.adagrad.assumptions.contraction`, which an atom at ξ = 0 lets come only slowly.
         rho = law.reach ** (high_powers - 1) / mean_map_slope(high_powers, 0.0, 1.0, law)
         curves.append(Curve("C2", name, "", high_powers, rho))
     for limit in ("1", "1.01/p"):

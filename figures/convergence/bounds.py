@@ -5,7 +5,7 @@ on them. (a) Noise in proportion to the gradient: Theorem 4.8 falls like T^(−1
 like T^(−(p+1)/2). So do the dotted bounds of `theory.adagrad.relative_noise`, but for logarithms; their constants are
 larger, and they are the lower ones only beyond the T shown. They bound the mean of the 1/(p+1)-th power of a run's
 average, and are raised to p+1 here. (b) Strong binary noise: Theorem 4.11. (c) Gaussian noise, where the paper's R is
-infinite: `theory.adagrad.convergence.second_moment_bound`, on the square of the mean of |F'|.
+infinite: `theory.adagrad.bounds.second_moment_bound`, on the square of the mean of |F'|.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.style import Row, legend, panels, ratio_style
-from simulate.adagrad.bounds import arm_bound, unbounded_arm_bound
+from simulate.adagrad.bounds import arm_bound, bound_constants, unbounded_arm_bound
 from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
@@ -110,14 +110,10 @@ def _relative(descent: Descent, arm: Arm) -> Curve:
     steps = np.array(descent.checkpoints, dtype=np.float64)
     bound = relative_noise_bound(
         steps,
+        bound_constants(descent, arm, found.gradient_bound),
         arm.power,
         alignment=found.alignment,
         largest_factor=1 + arm.noise_to_signal * descent.law.reach,
-        gap=descent.problem.start_value - descent.problem.minimum,
-        learning_rate=arm.learning_rate,
-        smoothness=descent.problem.smoothness,
-        gradient_bound=found.gradient_bound,
-        epsilon=descent.epsilon,
     )
     return Curve("low noise", "relative-noise bound", arm.power, steps, bound ** (arm.power + 1))
 

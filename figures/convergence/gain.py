@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from figures.style import Row, law_style, legend, panels, plain_ticks, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.gains import Gain
-from theory.adagrad.alignment import contraction
+from theory.adagrad.assumptions import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 

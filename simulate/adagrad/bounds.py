@@ -12,9 +12,10 @@ from scipy.stats import t as student_t
 from gradpower.tools.errors import InputError, require
 from simulate.adagrad.descent import Arm, Descent
 from simulate.adagrad.problem_assumptions import NoisyProblem
-from theory.adagrad.alignment import high_noise_alignment
-from theory.adagrad.convergence import (
+from theory.adagrad.assumptions import high_noise_alignment
+from theory.adagrad.bounds import (
     Bound,
+    BoundConstants,
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
@@ -94,25 +95,32 @@ def arm_bound(
         return ArmBound(
             "none", f"Assumption {assumption} fails: the best {name} is {alignment:.3g}", alignment
         )
-    constants = {
-        "gap": descent.problem.start_value - descent.problem.minimum,
-        "learning_rate": arm.learning_rate,
-        "smoothness": descent.problem.smoothness,
-        "gradient_bound": float(enlarged_gradient_bound(largest, power, descent.epsilon)),
-        "epsilon": descent.epsilon,
-        "dimension": descent.problem.dimension,
-    }
+    enlarged = float(enlarged_gradient_bound(largest, power, descent.epsilon))
+    constants = bound_constants(descent, arm, enlarged)
     steps = np.array(descent.checkpoints, dtype=np.float64)
     if chosen == "4.5":
-        bound = adagrad_bound(steps, **constants)
+        bound = adagrad_bound(steps, constants)
     else:
         powered = low_noise_bound if chosen == "4.8" else high_noise_bound
-        bound = powered(steps, power, alignment=alignment, **constants)
-    return ArmBound(chosen, note, alignment, constants["gradient_bound"], bound)
+        bound = powered(steps, constants, power, alignment=alignment)
+    return ArmBound(chosen, note, alignment, enlarged, bound)
+
+
+def bound_constants(descent: Descent, arm: Arm, gradient_bound: float = np.inf) -> BoundConstants:
+    """What a bound on this arm depends on, where R is known and where it is not."""
+    problem = descent.problem
+    return BoundConstants(
+        gap=problem.start_value - problem.minimum,
+        learning_rate=arm.learning_rate,
+        smoothness=problem.smoothness,
+        gradient_bound=gradient_bound,
+        epsilon=descent.epsilon,
+        dimension=problem.dimension,
+    )
 
 
 def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: ArrayLike) -> Bound:
-    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.convergence.second_moment_bound`.
+    """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.bounds.second_moment_bound`.
 
     Parameters
     ----------
@@ -140,13 +148,9 @@ def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: Array
     sigma = arm.noise_to_signal * problem.gradient_scale
     return second_moment_bound(
         steps,
+        bound_constants(descent, arm),
         alignment=float(np.min(high_noise_alignment(power, sigma, largest, law))),
         second_moment=float(np.max(power_moments(power, largest, sigma, law).second)),
-        gap=problem.start_value - problem.minimum,
-        learning_rate=arm.learning_rate,
-        smoothness=problem.smoothness,
-        epsilon=descent.epsilon,
-        dimension=problem.dimension,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gradpower.tools.terminal import Output, OutputFlags, result_table
 from simulate.adagrad.descent import NoiseKind
 from simulate.problems import Problem, parse_problem
-from theory.adagrad.alignment import alignment, high_noise_alignment
+from theory.adagrad.assumptions import alignment, high_noise_alignment
 from theory.laws import NoiseLaw, Sparse, parse_law
 from theory.numerics.inputs import nonnegative, power_in_range
 

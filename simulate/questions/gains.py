@@ -13,7 +13,7 @@ from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
 from simulate.questions.size import Progress, Size
 from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
-from theory.adagrad.alignment import contraction
+from theory.adagrad.assumptions import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import Array

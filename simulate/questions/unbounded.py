@@ -28,7 +28,7 @@ class UnboundedArm:
     """One arm: the mean of (1/T)Σ‖∇F‖² with its standard error and exponent, and the bound without R.
 
     `absolute` is the square of the mean of (1/T)Σ‖∇F‖_1 over d, which `bound` bounds
-    (`adagrad.convergence.second_moment_bound`), with `slack` and `violated`; `largest_gradient` is the largest |g_i|
+    (`adagrad.bounds.second_moment_bound`), with `slack` and `violated`; `largest_gradient` is the largest |g_i|
     seen in all runs. For the noisy quadratic, whose ∇F has no bound, it stands in for one (`bound_is_proved` is false).
     """
 

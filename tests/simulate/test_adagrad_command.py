@@ -15,8 +15,14 @@ from simulate.adagrad.bounds import arm_bound
 from simulate.adagrad.descent import Arm, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.problems import parse_problem
-from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
-from theory.adagrad.convergence import Bound, adagrad_bound, enlarged_gradient_bound, low_noise_bound
+from theory.adagrad.assumptions import high_noise_alignment, low_noise_alignment
+from theory.adagrad.bounds import (
+    Bound,
+    BoundConstants,
+    adagrad_bound,
+    enlarged_gradient_bound,
+    low_noise_bound,
+)
 from theory.laws import parse_law
 
 UNIFORM = parse_law("uniform")
@@ -79,9 +85,8 @@ def test_theorem_4_5_and_its_constants(capsys):
     bound = float(enlarged_gradient_bound(3 * math.sqrt(3) / 8 * 4, 1.0, 1e-8))
     assert (arm["theorem"], arm["alignment"], arm["average"]) == ("4.5", 1.0, "mean_square")
     assert arm["gradient_bound"] == pytest.approx(bound)
-    expected = adagrad_bound(
-        200.0, gap=0.8, learning_rate=0.1, smoothness=2.0, gradient_bound=bound, epsilon=1e-8, dimension=1
-    )
+    constants = BoundConstants(gap=0.8, learning_rate=0.1, smoothness=2.0, gradient_bound=bound, epsilon=1e-8)
+    expected = adagrad_bound(200.0, constants)
     assert arm["bound"]["total"][-1] == pytest.approx(float(expected.total))
 
 
@@ -102,10 +107,7 @@ def test_theorem_4_8_bounds_the_other_average(capsys):
     assert (arm["theorem"], arm["average"], arm["alignment"]) == ("4.8", "mean_power", pytest.approx(c))
     assert arm["measured"] == arm["curves"]["mean_power"][-1]
     largest = float(problem.largest_gradient.max()) * 1.5
-    expected = low_noise_bound(
-        200.0,
-        0.5,
-        alignment=c,
+    constants = BoundConstants(
         gap=problem.start_value,
         learning_rate=0.1,
         smoothness=1.0,
@@ -113,6 +115,7 @@ def test_theorem_4_8_bounds_the_other_average(capsys):
         epsilon=1e-8,
         dimension=3,
     )
+    expected = low_noise_bound(200.0, constants, 0.5, alignment=c)
     assert arm["bound"]["total"][-1] == pytest.approx(float(expected.total))
 
 
@@ -165,7 +168,7 @@ def test_an_assumption_that_fails_is_said():
 
 
 def test_a_bound_that_fails_is_listed_with_exit_code_1(monkeypatch, capsys):
-    def tiny(steps, **constants):
+    def tiny(steps, constants):
         return Bound(*(np.where(steps > 50, 1e-9, 1.0) for _ in range(3)))
 
     monkeypatch.setattr("simulate.adagrad.bounds.adagrad_bound", tiny)
@@ -184,7 +187,7 @@ def test_chance_is_no_violation(monkeypatch, capsys):
     mean = runs.over_seeds(runs.mean_square)[0][0, 0, 0]
     monkeypatch.setattr(
         "simulate.adagrad.bounds.adagrad_bound",
-        lambda steps, **constants: Bound(mean * (1 - 1e-12), 0.0, 0.0),
+        lambda steps, constants: Bound(mean * (1 - 1e-12), 0.0, 0.0),
     )
     steps = [
         violation["step"]

@@ -1,7 +1,7 @@
 """Assumptions 4.6 and 4.9 (C1) decided: a proof in ball arithmetic, or a gradient at which they fail.
 
 Balls need closed forms: uniform, binary, sparse, two-point and Gaussian noise have them here. For other laws the answer
-rests on the numbers of `theory.adagrad.alignment` and says so.
+rests on the numbers of `theory.adagrad.assumptions` and says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from flint import arb
 
 from gradpower.tools.errors import require
-from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
+from theory.adagrad.assumptions import high_noise_alignment, low_noise_alignment
 from theory.laws import Binary, Gaussian, NoiseLaw, Sparse, TwoPoint, Uniform
 from theory.numerics.balls import precision, proved
 from theory.numerics.inputs import nonnegative, positive, power_in_range
@@ -39,7 +39,7 @@ class Certificate:
     constant : float
         The c or s asked for; s in units of σ^{p−1}.
     best : float
-        The best constant by `theory.adagrad.alignment`.
+        The best constant by `theory.adagrad.assumptions`.
     gradient_to_noise : float or None
         If it fails: an |∇_iF|/σ where it does.
     detail : str

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, result_table
-from theory.adagrad.alignment import (
+from theory.adagrad.assumptions import (
     contraction,
     high_noise_alignment,
     largest_bound_to_noise,
     largest_noise_to_signal,
 )
+from theory.adagrad.bounds import BoundConstants, adagrad_bound, high_noise_bound, low_noise_bound
 from theory.adagrad.certificates import Certificate, high_noise_certificate, low_noise_certificate
-from theory.adagrad.convergence import adagrad_bound, high_noise_bound, low_noise_bound
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import nonnegative, power_in_range
 
@@ -70,21 +70,22 @@ def bound(
     if theorem == "4.5" and (p != 1 or alignment != 1):
         name, wrong = ("power", p) if p != 1 else ("alignment", alignment)
         raise InputError(name, wrong, "1 in Theorem 4.5")
-    setting: dict[str, Any] = {
-        "gap": gap,
-        "learning_rate": learning_rate,
-        "smoothness": smoothness,
-        "gradient_bound": gradient_bound,
-        "epsilon": epsilon,
-        "dimension": dimension,
-    }
+    constants = BoundConstants(
+        gap=gap,
+        learning_rate=learning_rate,
+        smoothness=smoothness,
+        gradient_bound=gradient_bound,
+        epsilon=epsilon,
+        dimension=dimension,
+    )
     if theorem == "4.5":
-        value = adagrad_bound(steps, **setting)
+        value = adagrad_bound(steps, constants)
     else:
         bound_of = low_noise_bound if theorem == "4.8" else high_noise_bound
-        value = bound_of(steps, p, alignment=alignment, **setting)
+        value = bound_of(steps, constants, p, alignment=alignment)
     terms = {**asdict(value), "bound": value.total}
-    result = {"theorem": theorem, "power": p, "alignment": alignment, "steps": steps, **terms, **setting}
+    result = {"theorem": theorem, "power": p, "alignment": alignment, "steps": steps, **terms}
+    result |= asdict(constants)
     norm = "(p+1)-norm to the power p+1" if theorem == "4.8" else "squared norm"
     title = f"Theorem {theorem}, p = {p:g}: bound on the mean {norm} of ∇F over T points"
     output.show(

@@ -24,38 +24,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError
-from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
+from theory.adagrad.bounds import BoundConstants
+from theory.numerics.inputs import Array, positive, power_in_range
 
 _ROUNDS = 1000
 
 
 def relative_noise_bound(
     steps: ArrayLike,
+    constants: BoundConstants,
     power: ArrayLike,
     *,
     alignment: ArrayLike,
     largest_factor: ArrayLike,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    gradient_bound: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike = 1,
 ) -> Array:
     """Bound `(1/d)·Σ_i E[((1/T)·Σ_{t<T} |∇_iF(θ_t)|^{p+1})^{1/(p+1)}]` for AdagradPower, g_i = ∇_iF·(1 + rξ_i).
 
     Parameters
     ----------
     steps : array_like
-        T >= 1.
+        T > 0.
+    constants : BoundConstants
+        With R >= |g_i|.
     power : array_like
         0 < p <= 1.
     alignment : array_like
-        c = E φ_p(1 + rξ) > 0, see `theory.adagrad.alignment`.
+        c = E φ_p(1 + rξ) > 0, see `theory.adagrad.assumptions`.
     largest_factor : array_like
         κ >= |1 + rξ|.
-    gap, learning_rate, smoothness, gradient_bound, epsilon, dimension : array_like
-        As in `theory.adagrad.convergence.adagrad_bound`; R >= |g_i| and ε > 0.
 
     Returns
     -------
@@ -71,22 +67,21 @@ def relative_noise_bound(
     --------
     Ten thousand times more steps divide the bound by nearly a hundred:
 
-    >>> bound = relative_noise_bound([1e4, 1e8, 1e12], 1, alignment=1, largest_factor=1.3, gap=1, learning_rate=1,
-    ...                              smoothness=1, gradient_bound=1.3, epsilon=1e-8)
+    >>> constants = BoundConstants(gap=1, learning_rate=1, smoothness=1, gradient_bound=1.3, epsilon=1e-8)
+    >>> bound = relative_noise_bound([1e4, 1e8, 1e12], constants, 1, alignment=1, largest_factor=1.3)
     >>> (bound[:-1] / bound[1:]).round(1).tolist()
     [100.0, 100.0]
     """
     p, t = power_in_range("power", power), positive("steps", steps)
     if np.any(p > 1):
         raise InputError("power", float(np.max(p)), "0 < p <= 1")
-    eta, c = positive("learning_rate", learning_rate), positive("alignment", alignment)
-    root = np.sqrt(positive("epsilon", epsilon))
-    curvature = eta**2 * nonnegative("smoothness", smoothness) / 2
-    penalty = 2 * eta * positive("gradient_bound", gradient_bound) / c + curvature
+    eta, c, root = constants.learning_rate, positive("alignment", alignment), np.sqrt(constants.epsilon)
+    curvature = eta**2 * constants.smoothness / 2
+    penalty = 2 * eta * positive("gradient_bound", constants.gradient_bound) / c + curvature
     scale = positive("largest_factor", largest_factor) ** p * t ** ((1 - p) / (2 * (p + 1)))
     floor = (root / scale) ** (1 / p)
     front = 4 * scale / (c * eta)
-    start = nonnegative("gap", gap) / positive("dimension", dimension)
+    start = constants.gap / constants.dimension
     return np.asarray(
         _fixed_point(floor + front * start, 2 * front * penalty, scale / root, p) * t ** (-1 / (p + 1))
     )

@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.adagrad.alignment import alignment, largest_noise_to_signal
+from theory.adagrad.assumptions import alignment, largest_noise_to_signal
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
 from theory.laws import parse_law
 from theory.numerics.balls import enclosed_root, precision, proved

@@ -11,7 +11,7 @@ from flint import arb
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from theory.adagrad.alignment import contraction, high_noise_alignment, largest_bound_to_noise
+from theory.adagrad.assumptions import contraction, high_noise_alignment, largest_bound_to_noise
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import proved

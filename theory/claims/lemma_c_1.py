@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.adagrad.alignment import alignment
+from theory.adagrad.assumptions import alignment
 from theory.adagrad.descent import descent
 from theory.adam.moments import power_moments
 from theory.claims.claim import Findings, claim, numeric, rigorous, show, symbolic

@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.adagrad.convergence import log_sum_bound
+from theory.adagrad.bounds import log_sum_bound
 from theory.claims.claim import Findings, claim, numeric, rigorous, show, symbolic
 from theory.numerics.balls import proved
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from theory.adagrad.alignment import high_noise_alignment
-from theory.adagrad.convergence import enlarged_gradient_bound, high_noise_bound
+from theory.adagrad.assumptions import high_noise_alignment
+from theory.adagrad.bounds import enlarged_gradient_bound, high_noise_bound
 from theory.claims.claim import Findings, claim, show
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
 from theory.laws import Binary
@@ -17,8 +17,8 @@ R, P, C, ETA, L, GAP, T, D = sp.symbols("R p c eta L Delta T d", positive=True)
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
     largest = enlarged_gradient_bound(STEEPEST + noise, power, epsilon)
-    s, common = high_noise_alignment(power, noise, STEEPEST, Binary()), constants(eta, epsilon)
-    return squares / high_noise_bound(COUNT, power, alignment=s, gradient_bound=largest, **common).total
+    s = high_noise_alignment(power, noise, STEEPEST, Binary())
+    return squares / high_noise_bound(COUNT, constants(eta, epsilon, largest), power, alignment=s).total
 
 
 _RHO = R ** (P - 1) / C

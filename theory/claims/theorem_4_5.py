@@ -6,7 +6,8 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.adagrad.convergence import (
+from theory.adagrad.bounds import (
+    BoundConstants,
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
@@ -25,7 +26,7 @@ R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", po
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
     largest = enlarged_gradient_bound(STEEPEST + noise, power, epsilon)
-    return squares / adagrad_bound(COUNT, gradient_bound=largest, **constants(eta, epsilon)).total
+    return squares / adagrad_bound(COUNT, constants(eta, epsilon, largest)).total
 
 
 THEOREM = Theorem(
@@ -63,13 +64,13 @@ def reduction() -> Findings:
     differences = [other.bound.subs({P: 1, C: 1}) - THEOREM.bound for other in (LOW_NOISE, HIGH_NOISE)]
     vanish = [sp.simplify(difference) == 0 for difference in differences]
     yield symbolic("4.8 and 4.11 less 4.5 vanish identically at p = 1, c = s = 1", *vanish)
-    steps, common = (1, 100, 10**6), {"gap": 0.7, "learning_rate": 0.3, "smoothness": 5.0}
-    common |= {"gradient_bound": 2.5, "epsilon": 1e-6, "dimension": 7.0}
-    plain = adagrad_bound(steps, **common)
+    steps = (1, 100, 10**6)
+    common = BoundConstants(
+        gap=0.7, learning_rate=0.3, smoothness=5.0, gradient_bound=2.5, epsilon=1e-6, dimension=7.0
+    )
+    plain = adagrad_bound(steps, common)
     same = [
-        np.allclose(
-            getattr(other(steps, 1.0, alignment=1.0, **common), term), getattr(plain, term), rtol=1e-14
-        )
+        np.allclose(getattr(other(steps, common, 1.0, alignment=1.0), term), getattr(plain, term), rtol=1e-14)
         for other in (low_noise_bound, high_noise_bound)
         for term in ("start", "variance", "curvature")
     ]

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import sympy as sp
 
-from theory.adagrad.alignment import alignment
-from theory.adagrad.convergence import enlarged_gradient_bound, low_noise_bound
+from theory.adagrad.assumptions import alignment
+from theory.adagrad.bounds import BoundConstants, enlarged_gradient_bound, low_noise_bound
 from theory.claims.claim import Findings, claim, numeric, show, symbolic
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
 from theory.laws import Binary
@@ -20,8 +20,8 @@ R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", po
 def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     _, powers = outcomes(power, noise, eta, epsilon, relative=True)
     largest = enlarged_gradient_bound(STEEPEST * (1 + noise), power, epsilon)
-    c, common = alignment(power, noise, Binary()), constants(eta, epsilon)
-    return powers / low_noise_bound(COUNT, power, alignment=c, gradient_bound=largest, **common).total
+    c = alignment(power, noise, Binary())
+    return powers / low_noise_bound(COUNT, constants(eta, epsilon, largest), power, alignment=c).total
 
 
 THEOREM = Theorem(
@@ -50,8 +50,8 @@ def bound_exponent(power: float | sp.Expr) -> sp.Expr:
 
 def measured_bound_exponent(power: float) -> float:
     """The slope of the bound itself between T = 10^100 and 10^102, where ln T hardly counts."""
-    common = {"gap": 1, "learning_rate": 1, "smoothness": 1, "gradient_bound": 1, "epsilon": 1e-8}
-    total = low_noise_bound([1e100, 1e102], power, alignment=0.99, **common).total
+    common = BoundConstants(gap=1, learning_rate=1, smoothness=1, gradient_bound=1, epsilon=1e-8)
+    total = low_noise_bound([1e100, 1e102], common, power, alignment=0.99).total
     return float(-np.log(total[1] / total[0]) / math.log(100) * 2 / (power + 1))
 
 

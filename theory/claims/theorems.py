@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from theory.adagrad.bounds import BoundConstants
 from theory.claims.claim import Finding, condition, numeric, symbolic
 from theory.numerics.inputs import Array
 
@@ -128,9 +129,11 @@ def outcomes(
     return np.cumsum(squares) / COUNT, np.cumsum(powers) / COUNT
 
 
-def constants(learning_rate: float, epsilon: float) -> dict[str, float]:
-    """The constants of a bound for `outcomes`."""
-    return {"gap": 0.5, "smoothness": 2.0, "learning_rate": learning_rate, "epsilon": epsilon}
+def constants(learning_rate: float, epsilon: float, largest: float | Array = np.inf) -> BoundConstants:
+    """The constants of a bound for `outcomes`, with R = `largest`."""
+    return BoundConstants(
+        gap=0.5, smoothness=2.0, learning_rate=learning_rate, gradient_bound=largest, epsilon=epsilon
+    )
 
 
 def smallest_failing_epsilon() -> float:

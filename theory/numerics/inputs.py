@@ -42,6 +42,11 @@ def nonnegative(argument: str, value: ArrayLike) -> Array:
     return _checked(argument, value, "a finite number >= 0", lambda a: np.isfinite(a) & (a >= 0))
 
 
+def at_least_one(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as float64 if every entry is finite and >= 1."""
+    return _checked(argument, value, "a finite number >= 1", lambda a: np.isfinite(a) & (a >= 1))
+
+
 def power_in_range(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is a power that the computations are made for: in (0, 10]."""
     return _checked(

@@ -16,8 +16,8 @@ from simulate.questions.bounds import BoundedArm
 from simulate.questions.gains import Gain
 from simulate.questions.rates import AverageCurve, Exponents
 from tests.figures.rows import column, select
-from theory.adagrad.alignment import alignment, contraction, high_noise_alignment
-from theory.adagrad.convergence import high_noise_bound, second_moment_bound
+from theory.adagrad.assumptions import alignment, contraction, high_noise_alignment
+from theory.adagrad.bounds import BoundConstants, high_noise_bound, second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
 from theory.laws import parse_law
@@ -69,16 +69,15 @@ def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves)
         assert column(own, "value") == pytest.approx(mean.tolist(), rel=1e-12)
         assert column(own, "low") == pytest.approx((mean - 2 * error).tolist(), rel=1e-12)
         assert column(own, "high") == pytest.approx((mean + 2 * error).tolist(), rel=1e-12)
-    bound = high_noise_bound(
-        runs.steps,
-        3.0,
-        alignment=high_noise_alignment(3.0, 10.0, 1.0, parse_law("binary")),
+    s = high_noise_alignment(3.0, 10.0, 1.0, parse_law("binary"))
+    constants = BoundConstants(
         gap=parse_problem("pseudo-huber").start_value,
         learning_rate=5.0,
         smoothness=1.0,
         gradient_bound=11.0,
         epsilon=1e-8,
     )
+    bound = high_noise_bound(runs.steps, constants, 3.0, alignment=s)
     own = select(rows, power=3.0, series="Theorem 4.11")
     assert column(own, "value") == pytest.approx(bound.total.tolist(), rel=1e-9)
 
@@ -86,14 +85,12 @@ def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves)
 def test_bounds_figure_beyond_the_paper(curves):
     rows = convergence_bounds.rows(curves)
     law = parse_law("gaussian")
+    gap = parse_problem("pseudo-huber").start_value
     bound = second_moment_bound(
         120,
+        BoundConstants(gap=gap, learning_rate=5.0, smoothness=1.0, epsilon=1e-8),
         alignment=high_noise_alignment(2.0, 10.0, 1.0, law),
         second_moment=power_moments(2.0, 1.0, 10.0, law).second,
-        gap=parse_problem("pseudo-huber").start_value,
-        learning_rate=5.0,
-        smoothness=1.0,
-        epsilon=1e-8,
     )
     (last,) = select(rows, panel="unbounded", series="second-moment bound", power=2.0, steps=120)
     assert last["value"] == pytest.approx(float(bound.total), rel=1e-12)

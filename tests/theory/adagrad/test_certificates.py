@@ -11,7 +11,7 @@ from flint import arb
 
 from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
-from theory.adagrad.alignment import high_noise_alignment, low_noise_alignment
+from theory.adagrad.assumptions import high_noise_alignment, low_noise_alignment
 from theory.adagrad.certificates import (
     high_noise_certificate,
     low_noise_certificate,

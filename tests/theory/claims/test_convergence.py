@@ -7,7 +7,7 @@ import sympy as sp
 from flint import arb
 
 from tests.theory.claims.passing import passes
-from theory.adagrad.alignment import alignment
+from theory.adagrad.assumptions import alignment
 from theory.claims import (
     assumption_4_6,
     assumption_4_9,

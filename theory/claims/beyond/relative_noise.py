@@ -8,7 +8,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.adagrad.alignment import alignment
+from theory.adagrad.assumptions import alignment
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
 from theory.claims.theorems import COUNT, STEEPEST, STEPS, Runs, constants, outcomes
@@ -31,11 +31,10 @@ def _share(power: float, noise: tuple[float, float], eta: float, epsilon: float)
     largest = max(1 + ratio * law.upper, abs(1 - ratio * law.lower))
     bound = relative_noise_bound(
         COUNT,
+        constants(eta, epsilon, STEEPEST * largest),
         power,
         alignment=alignment(power, ratio, law),
         largest_factor=largest,
-        gradient_bound=STEEPEST * largest,
-        **constants(eta, epsilon),
     )
     # E[x^{1/(p+1)}] <= (E x)^{1/(p+1)}, so this asks for more than the bound says.
     return np.asarray(powers ** (1 / (power + 1)) / bound)

@@ -1,12 +1,12 @@
-"""What holds for gradients without a bound R: `theory.adagrad.convergence.second_moment_bound`."""
+"""What holds for gradients without a bound R: `theory.adagrad.bounds.second_moment_bound`."""
 
 from __future__ import annotations
 
 import numpy as np
 import sympy as sp
 
-from theory.adagrad.alignment import high_noise_alignment
-from theory.adagrad.convergence import second_moment_bound
+from theory.adagrad.assumptions import high_noise_alignment
+from theory.adagrad.bounds import BoundConstants, second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
 from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic
@@ -22,7 +22,7 @@ def _share(power: float, noise: float, eta: float, epsilon: float) -> Array:
     squares, _ = outcomes(power, noise, eta, epsilon, relative=False)
     s = high_noise_alignment(power, noise, STEEPEST, Binary())
     moment = power_moments(power, STEEPEST, noise, Binary()).second
-    bound = second_moment_bound(COUNT, alignment=s, second_moment=moment, **constants(eta, epsilon))
+    bound = second_moment_bound(COUNT, constants(eta, epsilon), alignment=s, second_moment=moment)
     # (E|G|)² <= E G², so this asks for more than the bound says.
     return squares / bound.total
 
@@ -55,18 +55,12 @@ def bound_ratios(law: NoiseLaw, powers: tuple[float, ...], noise: float = 1e3) -
     First of the start and curvature terms, at the best learning rate of each power; then of the variance term, which
     does not depend on it.
     """
-    best, variance = [], []
+    best, variance, rates = [], [], np.geomspace(1e-9, 1e9, 2000)
     for power in (1.0, *powers):
         square = float(power_moments(power, 1.0, noise, law).rms) ** 2
-        bound = second_moment_bound(
-            1e12,
-            alignment=high_noise_alignment(power, noise, 1.0, law),
-            second_moment=square,
-            gap=1,
-            learning_rate=np.geomspace(1e-9, 1e9, 2000),
-            smoothness=1,
-            epsilon=1e-100 * square,
-        )
+        constants = BoundConstants(gap=1, learning_rate=rates, smoothness=1, epsilon=1e-100 * square)
+        s = high_noise_alignment(power, noise, 1.0, law)
+        bound = second_moment_bound(1e12, constants, alignment=s, second_moment=square)
         best.append(float(np.min(bound.start + bound.curvature)))
         variance.append(float(np.min(bound.variance)))
     return np.array(best[1:]) / best[0], np.array(variance[1:]) / variance[0]

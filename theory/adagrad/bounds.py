@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError
-from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, at_least_one, nonnegative, positive, power_in_range
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,42 @@ class Bound:
         return np.asarray(self.start + self.variance + self.curvature)
 
 
-def adagrad_bound(
-    steps: ArrayLike,
-    *,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    gradient_bound: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike = 1,
-) -> Bound:
+@dataclass(frozen=True, kw_only=True)
+class BoundConstants:
+    """What every bound of Section 4.2 depends on besides T, p and the constant of its assumption.
+
+    Examples
+    --------
+    >>> BoundConstants(gap=1.0, learning_rate=0.0, smoothness=2.0, epsilon=1e-8)
+    Traceback (most recent call last):
+    ...
+    gradpower.tools.errors.InputError: learning_rate: 0.0 is not allowed; expected a finite number > 0
+    """
+
+    gap: float | Array
+    """F(θ_0) − F* >= 0."""
+    learning_rate: float | Array
+    """η > 0."""
+    smoothness: float | Array
+    """L >= 0, the Lipschitz constant of ∇F in the Euclidean norm."""
+    gradient_bound: float | Array = np.inf
+    """R > 0 with |g_i|^{2p} + ε <= R^{2p}, see `enlarged_gradient_bound`; infinite where gradients have no bound."""
+    epsilon: float | Array
+    """ε > 0, under the root."""
+    dimension: float | Array = 1
+    """Number d >= 1 of coordinates."""
+
+    def __post_init__(self) -> None:
+        for name in ("gap", "smoothness"):
+            nonnegative(name, getattr(self, name))
+        for name in ("learning_rate", "epsilon"):
+            positive(name, getattr(self, name))
+        if not np.all(np.isposinf(self.gradient_bound)):
+            positive("gradient_bound", self.gradient_bound)
+        at_least_one("dimension", self.dimension)
+
+
+def adagrad_bound(steps: ArrayLike, constants: BoundConstants) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖²` for Adagrad (Theorem 4.5, Theorem 1 of Défossez et al. 2022).
 
     `2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T`.
@@ -63,18 +89,8 @@ def adagrad_bound(
     ----------
     steps : array_like
         T >= 1.
-    gap : array_like
-        F(θ_0) − F* >= 0.
-    learning_rate : array_like
-        η > 0.
-    smoothness : array_like
-        L >= 0, the Lipschitz constant of ∇F in the Euclidean norm.
-    gradient_bound : array_like
-        R > 0 with |g_i|² + ε <= R², see `enlarged_gradient_bound`.
-    epsilon : array_like
-        ε > 0, under the root.
-    dimension : array_like
-        Number d >= 1 of coordinates.
+    constants : BoundConstants
+        With a finite R.
 
     Returns
     -------
@@ -88,25 +104,17 @@ def adagrad_bound(
 
     Examples
     --------
-    >>> bound = adagrad_bound([1e2, 1e4], gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1, epsilon=1e-2)
+    >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1, epsilon=1e-2)
+    >>> bound = adagrad_bound([1e2, 1e4], constants)
     >>> bound.start.round(3).tolist(), bound.total.round(3).tolist()
     ([2.0, 0.2], [5.868, 0.78])
     """
-    scale = positive("gradient_bound", gradient_bound)
-    return _bound(steps, scale, np.ones(()), 2 * scale, gap, learning_rate, smoothness, epsilon, dimension)
+    scale = _power_of_bound(constants, np.ones(()))
+    return _bound(steps, constants, scale, np.ones(()), 2 * scale)
 
 
 def low_noise_bound(
-    steps: ArrayLike,
-    power: ArrayLike,
-    *,
-    alignment: ArrayLike,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    gradient_bound: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike = 1,
+    steps: ArrayLike, constants: BoundConstants, power: ArrayLike, *, alignment: ArrayLike
 ) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖_{p+1}^{p+1}` for AdagradPower under Assumption 4.6 (Theorem 4.8).
 
@@ -114,39 +122,29 @@ def low_noise_bound(
 
     Parameters
     ----------
+    steps, constants : array_like, BoundConstants
+        As in `adagrad_bound`.
     power : array_like
         0 < p <= 1; at p = 1, c = 1 it is Theorem 4.5.
     alignment : array_like
         c > 0 with `∇_iF·E φ_p(g_i) >= c·|∇_iF|^{p+1}`.
-    steps, gap, learning_rate, smoothness, gradient_bound, epsilon, dimension : array_like
-        As in `adagrad_bound`; R^{2p} >= |g_i|^{2p} + ε.
 
     Examples
     --------
-    >>> bound = low_noise_bound(1e4, 0.5, alignment=1, gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1,
-    ...                         epsilon=1e-2)
+    >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1, epsilon=1e-2)
+    >>> bound = low_noise_bound(1e4, constants, 0.5, alignment=1)
     >>> float(bound.start.round(3)), float(bound.total.round(3))
     (0.2, 0.78)
     """
     p = power_in_range("power", power)
     if np.any(p > 1):
         raise InputError("power", float(np.max(p)), "0 < p <= 1 in Theorem 4.8")
-    scale, c = _power_of("gradient_bound", gradient_bound, p), positive("alignment", alignment)
-    variance = 2 * positive("gradient_bound", gradient_bound) / c
-    return _bound(steps, scale, c, variance, gap, learning_rate, smoothness, epsilon, dimension)
+    scale, c = _power_of_bound(constants, p), positive("alignment", alignment)
+    return _bound(steps, constants, scale, c, 2 * np.asarray(constants.gradient_bound, np.float64) / c)
 
 
 def high_noise_bound(
-    steps: ArrayLike,
-    power: ArrayLike,
-    *,
-    alignment: ArrayLike,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    gradient_bound: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike = 1,
+    steps: ArrayLike, constants: BoundConstants, power: ArrayLike, *, alignment: ArrayLike
 ) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖²` for AdagradPower under Assumption 4.9 (Theorem 4.11).
 
@@ -156,37 +154,28 @@ def high_noise_bound(
 
     Parameters
     ----------
+    steps, constants : array_like, BoundConstants
+        As in `adagrad_bound`.
     power : array_like
         0 < p <= 10.
     alignment : array_like
         s > 0 with `∇_iF·E φ_p(g_i) >= s·|∇_iF|²`.
-    steps, gap, learning_rate, smoothness, gradient_bound, epsilon, dimension : array_like
-        As in `adagrad_bound`; R^{2p} >= |g_i|^{2p} + ε.
 
     Examples
     --------
     Example 4.10 with a = 1, |∇F| <= 0.005: s = 3 and a bound a third of Adagrad's in the first term.
 
-    >>> bound = high_noise_bound(1e4, 3, alignment=3, gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1.005,
-    ...                          epsilon=1e-8)
-    >>> float(bound.start.round(4))
+    >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1.005, epsilon=1e-8)
+    >>> float(high_noise_bound(1e4, constants, 3, alignment=3).start.round(4))
     0.0677
     """
     p = power_in_range("power", power)
-    scale, s = _power_of("gradient_bound", gradient_bound, p), positive("alignment", alignment)
-    return _bound(steps, scale, s, 2 * scale / s, gap, learning_rate, smoothness, epsilon, dimension)
+    scale, s = _power_of_bound(constants, p), positive("alignment", alignment)
+    return _bound(steps, constants, scale, s, 2 * scale / s)
 
 
 def second_moment_bound(
-    steps: ArrayLike,
-    *,
-    alignment: ArrayLike,
-    second_moment: ArrayLike,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike = 1,
+    steps: ArrayLike, constants: BoundConstants, *, alignment: ArrayLike, second_moment: ArrayLike
 ) -> Bound:
     """Bound `(1/T)·Σ_t Σ_i (E|∇_iF(θ_t)|)²` for gradients that need not be bounded (beyond the paper).
 
@@ -196,57 +185,47 @@ def second_moment_bound(
 
     Parameters
     ----------
+    steps, constants : array_like, BoundConstants
+        As in `adagrad_bound`; R plays no part.
     alignment : array_like
         s > 0 with `∇_iF·E φ_p(g_i) >= s·|∇_iF|²`.
     second_moment : array_like
         B² >= E φ_p(g_i)², B > 0.
-    steps, gap, learning_rate, smoothness, epsilon, dimension : array_like
-        As in `adagrad_bound`.
 
     Examples
     --------
-    >>> bound = second_moment_bound(1e4, alignment=1, second_moment=1, gap=1, learning_rate=0.1, smoothness=2,
-    ...                             epsilon=1e-2)
-    >>> float(bound.total.round(3))
+    >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, epsilon=1e-2)
+    >>> float(second_moment_bound(1e4, constants, alignment=1, second_moment=1).total.round(3))
     0.78
     """
     square, s = positive("second_moment", second_moment), positive("alignment", alignment)
-    root, t = np.sqrt(square), nonnegative("steps", steps)
-    outer = np.sqrt(square + nonnegative("epsilon", epsilon) / np.maximum(t, 1))
-    return _bound(t, root, s, 2 * root / s, gap, learning_rate, smoothness, epsilon, dimension, outer)
+    root, t = np.sqrt(square), at_least_one("steps", steps)
+    return _bound(t, constants, root, s, 2 * root / s, outer=np.sqrt(square + constants.epsilon / t))
 
 
-def _power_of(name: str, value: ArrayLike, power: Array) -> Array:
-    return np.asarray(positive(name, value) ** power)
+def _power_of_bound(constants: BoundConstants, power: Array) -> Array:
+    return np.asarray(positive("gradient_bound", constants.gradient_bound) ** power)
 
 
 def _bound(
     steps: ArrayLike,
+    constants: BoundConstants,
     scale: Array,
     alignment: Array,
     variance: Array,
-    gap: ArrayLike,
-    learning_rate: ArrayLike,
-    smoothness: ArrayLike,
-    epsilon: ArrayLike,
-    dimension: ArrayLike,
     outer: Array | None = None,
 ) -> Bound:
     """The bound that all theorems share: `scale` is R^p, `variance` the factor of the penalty in Lemma C.1 (2·…)."""
-    t, d = nonnegative("steps", steps), nonnegative("dimension", dimension)
-    for name, value in (("steps", t), ("dimension", d)):
-        if np.any(value < 1):
-            raise InputError(name, float(np.min(value)), "a number >= 1")
-    eta, curvature = positive("learning_rate", learning_rate), nonnegative("smoothness", smoothness)
-    if outer is None and np.any(scale**2 * (1 + 1e-9) < np.asarray(epsilon)):
+    t, eta, epsilon = at_least_one("steps", steps), constants.learning_rate, constants.epsilon
+    if outer is None and np.any(scale**2 * (1 + 1e-9) < epsilon):
         allowed = "R with |g_i|^{2p} + ε <= R^{2p}, so that R^{2p} exceeds ε"
         raise InputError("gradient_bound", f"R^p = {float(np.min(scale)):g}", allowed)
-    logarithm = d * log_sum_bound(t * scale**2, positive("epsilon", epsilon))
+    logarithm = constants.dimension * log_sum_bound(t * scale**2, epsilon)
     front = 2 * (scale if outer is None else outer) / (alignment * np.sqrt(t))
     terms = (
-        front * nonnegative("gap", gap) / eta,
+        front * constants.gap / eta,
         front * variance * logarithm,
-        front * eta * curvature / 2 * logarithm,
+        front * eta * constants.smoothness / 2 * logarithm,
     )
     return Bound(*np.broadcast_arrays(*terms))
 

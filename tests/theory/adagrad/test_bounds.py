@@ -1,6 +1,7 @@
 """The bounds of Section 4.2, the lemma behind them and the assumptions' constants, against independent computation."""
 
 import math
+from dataclasses import replace
 
 import mpmath as mp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from gradpower.tools.errors import InputError
-from theory.adagrad.alignment import (
+from theory.adagrad.assumptions import (
     alignment,
     contraction,
     high_noise_alignment,
@@ -16,7 +17,8 @@ from theory.adagrad.alignment import (
     largest_noise_to_signal,
     low_noise_alignment,
 )
-from theory.adagrad.convergence import (
+from theory.adagrad.bounds import (
+    BoundConstants,
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
@@ -28,7 +30,9 @@ from theory.adagrad.descent import descent
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
 
-COMMON = {"gap": 0.7, "learning_rate": 0.3, "smoothness": 5.0, "epsilon": 1e-6, "dimension": 7}
+CONSTANTS = BoundConstants(
+    gap=0.7, learning_rate=0.3, smoothness=5.0, gradient_bound=2.5, epsilon=1e-6, dimension=7
+)
 LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25", "two-point:0.2")
 
 
@@ -36,13 +40,13 @@ LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25
 def test_bounds_are_the_printed_formulas(steps):
     r, c, p, gap, eta, smooth, eps, d = 2.5, 0.6, 0.4, 0.7, 0.3, 5.0, 1e-6, 7
     log, root = d * math.log(1 + steps * r ** (2 * p) / eps), math.sqrt(steps)
-    low = low_noise_bound(steps, p, alignment=c, gradient_bound=r, **COMMON)
+    low = low_noise_bound(steps, CONSTANTS, p, alignment=c)
     assert low.start == pytest.approx(2 * r**p * gap / (c * eta * root))
     assert low.variance == pytest.approx(4 * r ** (p + 1) / c**2 * log / root)
     assert low.curvature == pytest.approx(eta * r**p * smooth / c * log / root)
     q, s = 1.7, 2.2
     rho, log = r ** (q - 1) / s, d * math.log(1 + steps * r ** (2 * q) / eps)
-    high = high_noise_bound(steps, q, alignment=s, gradient_bound=r, **COMMON)
+    high = high_noise_bound(steps, CONSTANTS, q, alignment=s)
     assert high.start == pytest.approx(2 * r * rho * gap / (eta * root))
     assert high.variance == pytest.approx(4 * r**2 * rho**2 * log / root)
     assert high.curvature == pytest.approx(eta * r * smooth * rho * log / root)
@@ -50,17 +54,15 @@ def test_bounds_are_the_printed_formulas(steps):
 
 
 def test_bounds_broadcast():
-    bound = low_noise_bound(
-        [[1.0], [10.0]], [0.2, 0.5, 1.0], alignment=0.9, gradient_bound=2, **(COMMON | {"dimension": 1})
-    )
+    bound = low_noise_bound([[1.0], [10.0]], CONSTANTS, [0.2, 0.5, 1.0], alignment=0.9)
     assert bound.total.shape == (2, 3) == bound.start.shape
-    single = low_noise_bound(10, 0.5, alignment=0.9, gradient_bound=2, **(COMMON | {"dimension": 1}))
+    single = low_noise_bound(10, CONSTANTS, 0.5, alignment=0.9)
     assert bound.total[1, 1] == pytest.approx(float(single.total))
 
 
 def test_second_moment_bound_is_theorem_4_11_with_b():
-    with_r = high_noise_bound(1e4, 1.0, alignment=0.8, gradient_bound=3.0, **COMMON)
-    without = second_moment_bound(1e4, alignment=0.8, second_moment=9.0, **COMMON)
+    with_r = high_noise_bound(1e4, CONSTANTS, 1.0, alignment=0.8)
+    without = second_moment_bound(1e4, CONSTANTS, alignment=0.8, second_moment=6.25)
     assert without.total == pytest.approx(float(with_r.total), rel=1e-9)
 
 
@@ -76,16 +78,25 @@ def test_second_moment_bound_is_theorem_4_11_with_b():
 )
 def test_bad_input_is_named(change, message):
     with pytest.raises(InputError, match=message):
-        adagrad_bound(10, **({"gradient_bound": 1.0} | COMMON | change))
+        replace(CONSTANTS, **change)
 
 
 def test_powers_outside_a_theorem_are_refused():
     with pytest.raises(InputError, match="Theorem 4"):
-        low_noise_bound(10, 1.2, alignment=1, gradient_bound=1, **COMMON)
+        low_noise_bound(10, CONSTANTS, 1.2, alignment=1)
     with pytest.raises(InputError, match="steps"):
-        adagrad_bound(0.5, gradient_bound=1, **COMMON)
+        adagrad_bound(0.5, CONSTANTS)
     with pytest.raises(InputError, match="p <= 1"):
-        relative_noise_bound(10, 1.2, alignment=1, largest_factor=1, gradient_bound=1, **COMMON)
+        relative_noise_bound(10, CONSTANTS, 1.2, alignment=1, largest_factor=1)
+
+
+def test_a_bound_on_gradients_is_asked_for_where_the_theorem_needs_one():
+    unbounded = replace(CONSTANTS, gradient_bound=math.inf)
+    with pytest.raises(InputError, match="gradient_bound: inf"):
+        adagrad_bound(10, unbounded)
+    with pytest.raises(InputError, match="gradient_bound: R"):
+        adagrad_bound(10, replace(CONSTANTS, gradient_bound=1e-4))
+    assert second_moment_bound(10, unbounded, alignment=1, second_moment=1).total > 0
 
 
 def test_log_sum_bound_is_approached_by_many_small_terms():
@@ -206,8 +217,8 @@ def test_lemma_c1_fails_for_a_constant_that_is_too_large():
 
 
 def test_relative_noise_bound_solves_its_equation():
-    t, p, c, kappa, r = 1e6, 0.5, 0.9, 1.3, 2.0
-    found = float(relative_noise_bound(t, p, alignment=c, largest_factor=kappa, gradient_bound=r, **COMMON))
+    t, p, c, kappa, r = 1e6, 0.5, 0.9, 1.3, 2.5
+    found = float(relative_noise_bound(t, CONSTANTS, p, alignment=c, largest_factor=kappa))
     a = kappa**p * t ** ((1 - p) / (2 * (p + 1)))
     y, eta = found * t ** (1 / (p + 1)), 0.3
     root = math.sqrt(1e-6)
@@ -218,7 +229,6 @@ def test_relative_noise_bound_solves_its_equation():
 
 
 def test_relative_noise_bound_falls_like_the_root_of_t():
-    kw = {"alignment": 0.9, "largest_factor": 1.3, "gradient_bound": 2.0} | COMMON
     for power in (0.2, 0.5, 1.0):
-        early, late = relative_noise_bound([1e20, 1e24], power, **kw)
+        early, late = relative_noise_bound([1e20, 1e24], CONSTANTS, power, alignment=0.9, largest_factor=1.3)
         assert math.log10(early / late) / 4 == pytest.approx(0.5, abs=0.03)
