@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 
 from figures.adam.example import Setting
+from gradpower.tools.labels import Label
 from gradpower.tools.results import Kind, Provenance
-
-Verdict = Literal["holds", "holds with a condition", "fails"]
 
 
 class BestPower(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -62,8 +60,8 @@ class ClaimRecord:
     rigorous: CheckRecord | None
     region: str
     paper_value: str
-    verdict: Verdict
-    expected: Verdict
+    verdict: Label
+    expected: Label
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,7 @@ from enum import StrEnum
 
 
 class Label(StrEnum):
-    """What is said of a statement.
-
-    Derived statements: "holds" where no check found an exception, "holds for p near 1" where there it does and further
-    away not, "fails" where there is a counterexample. Experiments:
-    "reproduced" and "not reproduced" by a rule that was declared, "in part" where some of a statement's parts are
-    reproduced and others not, "inconclusive at this size" where the answer depends on a choice that the runs cannot
-    settle, "not attempted" where nothing was run.
+    """What is said of a statement: the first three of a derived one, the others of an experiment.
 
     Examples
     --------
@@ -21,10 +15,18 @@ class Label(StrEnum):
     """
 
     HOLDS = "holds"
-    HOLDS_NEAR_1 = "holds for p near 1"
+    """No check found an exception."""
+    HOLDS_WITH_CONDITION = "holds with a condition"
+    """It does where a condition is met, too, that the statement does not name."""
     FAILS = "fails"
+    """A check refuted it, or could not prove what it should."""
     REPRODUCED = "reproduced"
+    """By a rule that was declared beforehand."""
     IN_PART = "in part"
+    """Some of a statement's parts are reproduced and others not."""
     NOT_REPRODUCED = "not reproduced"
+    """By a rule that was declared beforehand."""
     INCONCLUSIVE = "inconclusive at this size"
+    """The answer depends on a choice that the runs cannot settle."""
     NOT_ATTEMPTED = "not attempted"
+    """Nothing was run."""

@@ -17,6 +17,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from gradpower.tools.labels import Label
 from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
 from theory.numerics.balls import proved
 
@@ -198,7 +199,7 @@ def _powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon:
     return ADAM.update([sign_power(g, power, numbers) for g in gradients], epsilon, numbers)
 
 
-@claim("power-and-signs", "Appendix B.1", "equality", expected="fails")
+@claim("power-and-signs", "Appendix B.1", "equality", expected=Label.FAILS)
 def signs() -> Findings:
     """The power alters the updates of Adam and of sign methods when the gradients are not all of the same sign."""
     p, x = sp.symbols("p x", positive=True)

@@ -9,6 +9,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment, largest_noise_to_signal
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
 from theory.laws import parse_law
@@ -37,7 +38,7 @@ def smallest_ratio(law: str) -> tuple[float, float]:
     return min((ratio_of(float(p), law), float(p)) for p in POWERS)
 
 
-@claim("4.7-example", "Example 4.7", "lower", expected="holds with a condition", paper_value="c = 0.99")
+@claim("4.7-example", "Example 4.7", "lower", expected=Label.HOLDS_WITH_CONDITION, paper_value="c = 0.99")
 def example() -> Findings:
     """Uniform noise of small σ/|∇_iF| satisfies Assumption 4.6 with c = 0.99 for all p in (0, 1)."""
     series = sp.series(uniform_alignment(P, RATIO, 1 - RATIO), RATIO, 0, 4).removeO()

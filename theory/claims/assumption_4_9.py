@@ -11,6 +11,7 @@ from flint import arb
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
+from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import contraction, high_noise_alignment, largest_bound_to_noise
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
 from theory.laws import Empirical, NoiseLaw, parse_law
@@ -40,7 +41,7 @@ def informative_steps(power: float, epsilon: float = 1e-8) -> float:
     return math.exp(brentq(excess, 1.0, 100.0))
 
 
-@claim("4.10-example", "Example 4.10", "tight", expected="holds with a condition", paper_value="1.01/p")
+@claim("4.10-example", "Example 4.10", "tight", expected=Label.HOLDS_WITH_CONDITION, paper_value="1.01/p")
 def example() -> Findings:
     """g = ∇F ± a, p odd: s = p·a^(p−1), and R^(p−1)/s <= 1.01/p when a ≫ |∇F|."""
     polynomials = {p: sp.Poly(sp.expand(TWO_POINT.subs(P, p)), X) for p in ODD}

@@ -7,8 +7,8 @@ A claim is written as a function. Its docstring is the statement; it yields what
 ...     '''The cosine is at most 1.'''
 ...     yield symbolic("1 − cos²x = sin²x >= 0", True)
 ...     yield numeric("at x = 0: 1", 1.0 <= 1)
->>> run_claim(cosine).verdict
-'holds'
+>>> print(run_claim(cosine).verdict)
+holds
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from gradpower.tools.labels import Label
+
 Kind = Literal["tight", "upper", "lower", "asymptotic", "equality"]
 Means = Literal["symbolic", "numeric", "rigorous", "condition"]
-# holds: every check passed; holds with a condition: where a condition is met, too, that the statement does not name;
-# fails: a check refuted it, or could not prove what it should.
-Verdict = Literal["holds", "holds with a condition", "fails"]
 BEYOND = "beyond the paper"  # the place of claims that are ours
 
 
@@ -35,25 +34,17 @@ class Truth(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check of a statement, or the condition that it needs and does not name.
-
-    Attributes
-    ----------
-    means : str
-        "symbolic": derived in sympy; "numeric": computed over a parameter range with hard corners; "rigorous": proved
-        over a box in ball arithmetic; "condition": where it holds.
-    passed : bool
-        Whether the statement survived.
-    detail : str
-        What was computed, with the numbers, in one line.
-    refutes : bool
-        Whether it is a counterexample to the statement without its condition, not a proof of it.
-    """
+    """The outcome of one check of a statement, or the condition that it needs and does not name."""
 
     means: Means
+    """"symbolic": derived in sympy; "numeric": computed over a parameter range with hard corners; "rigorous":
+    proved over a box in ball arithmetic; "condition": where it holds."""
     passed: bool
+    """Whether the statement survived."""
     detail: str
+    """What was computed, with the numbers, in one line."""
     refutes: bool = False
+    """Whether it is a counterexample to the statement without its condition, not a proof of it."""
 
 
 Findings = Iterator[Finding]
@@ -86,34 +77,23 @@ def condition(detail: str) -> Finding:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, or one of ours beyond it, with the means to check it.
-
-    Attributes
-    ----------
-    id : str
-        Short name, unique in the registry.
-    statement : str
-        The claim in one sentence.
-    place : str
-        Where it stands: "Proposition 4.3", "Appendix B.1", "beyond the paper".
-    kind : str
-        "tight" (inequality attained), "upper", "lower", "asymptotic" or "equality".
-    check : callable
-        Yields a symbolic and a numeric finding, a rigorous one where there is anything of that kind to prove, and
-        the condition if there is one.
-    expected : str
-        The committed verdict; `gradpower theory check` exits with 1 when a computed one differs.
-    paper_value : str
-        The number the paper gives, if any.
-    """
+    """A statement of the paper, or one of ours beyond it, with the means to check it."""
 
     id: str
+    """Short name, unique in the registry."""
     statement: str
+    """The claim in one sentence."""
     place: str
+    """Where it stands: "Proposition 4.3", "Appendix B.1", "beyond the paper"."""
     kind: Kind
+    """"tight" (inequality attained), "upper", "lower", "asymptotic" or "equality"."""
     check: Callable[[], Findings]
-    expected: Verdict = "holds"
+    """Yields a symbolic and a numeric finding, a rigorous one where there is anything of that kind to prove, and
+    the condition if there is one."""
+    expected: Label = Label.HOLDS
+    """The committed verdict; `gradpower theory check` exits with 1 when a computed one differs."""
     paper_value: str = ""
+    """The number the paper gives, if any."""
 
     @property
     def source(self) -> Literal["paper", "ours"]:
@@ -126,7 +106,7 @@ def claim(
     place: str,
     kind: Kind,
     *,
-    expected: Verdict = "holds",
+    expected: Label = Label.HOLDS,
     paper_value: str = "",
 ) -> Callable[[Callable[[], Findings]], Claim]:
     """Turn a function that yields findings into the claim that its docstring states; the rest is as in `Claim`."""
@@ -149,11 +129,11 @@ class CheckedClaim:
         return next((finding for finding in self.findings if finding.means == means), None)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Label:
         """What the findings add up to."""
         if not all(finding.passed for finding in self.findings):
-            return "fails"
-        return "holds with a condition" if self.by("condition") else "holds"
+            return Label.FAILS
+        return Label.HOLDS_WITH_CONDITION if self.by("condition") else Label.HOLDS
 
     @property
     def as_expected(self) -> bool:

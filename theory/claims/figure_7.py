@@ -10,6 +10,7 @@ import sympy as sp
 from flint import arb, arb_series
 from scipy.optimize import brentq
 
+from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import high_noise_power
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
@@ -86,7 +87,7 @@ def ratio_with_power(power: float, method: str) -> float:
     "figure-7-range",
     "Figure 7",
     "tight",
-    expected="holds with a condition",
+    expected=Label.HOLDS_WITH_CONDITION,
     paper_value="1 < p* < 2 (four curves)",
 )
 def figure() -> Findings:

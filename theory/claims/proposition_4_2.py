@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import sympy as sp
 
+from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import low_noise_update
 from theory.adam.update import limit_update
@@ -74,7 +75,7 @@ def edge_threshold(mean: float = 1e-6, epsilon: float = 1e-8) -> float:
 
 
 @claim(
-    "4.2-edge", "Figure 7", "upper", expected="holds with a condition", paper_value="left edge (two curves)"
+    "4.2-edge", "Figure 7", "upper", expected=Label.HOLDS_WITH_CONDITION, paper_value="left edge (two curves)"
 )
 def edge() -> Findings:
     """At low noise the best power of the update u∞ itself sits at p → 0."""

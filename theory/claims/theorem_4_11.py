@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import high_noise_alignment
 from theory.adagrad.bounds import enlarged_gradient_bound, high_noise_bound
 from theory.claims.claim import Findings, claim, show
@@ -30,7 +31,7 @@ THEOREM = Theorem(
 )
 
 
-@claim("4.11-bound", "Theorem 4.11", "upper", expected="holds with a condition")
+@claim("4.11-bound", "Theorem 4.11", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Under Assumption 4.9, ρ = R^{p−1}/s: (1/T)ΣE‖∇F‖² <= 2Rρ(F₀−F*)/(η√T) + (4R²ρ² + ηRLρ)·d·ln(1+TR^{2p}/ε)/√T."""
     yield THEOREM.assembly()

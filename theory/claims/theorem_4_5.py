@@ -6,6 +6,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from gradpower.tools.labels import Label
 from theory.adagrad.bounds import (
     BoundConstants,
     adagrad_bound,
@@ -43,7 +44,7 @@ def printed_excess(epsilon: float, learning_rate: float) -> arb:
     return 1 - (1 / arb(learning_rate) + (4 + learning_rate) * logarithm)
 
 
-@claim("4.5-bound", "Theorem 4.5", "upper", expected="holds with a condition")
+@claim("4.5-bound", "Theorem 4.5", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Adagrad: (1/T)ΣE‖∇F‖² <= 2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T where |g_i| <= R."""
     yield THEOREM.assembly()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import sympy as sp
 
+from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.bounds import BoundConstants, enlarged_gradient_bound, low_noise_bound
 from theory.claims.claim import Findings, claim, numeric, show, symbolic
@@ -32,7 +33,7 @@ THEOREM = Theorem(
 )
 
 
-@claim("4.8-bound", "Theorem 4.8", "upper", expected="holds with a condition")
+@claim("4.8-bound", "Theorem 4.8", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Under Assumption 4.6: (1/T)ΣE‖∇F‖_{p+1}^{p+1} <= 2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² +
     ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T."""

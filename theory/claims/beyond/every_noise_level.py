@@ -25,6 +25,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
@@ -154,7 +155,7 @@ def moment_slope(power: arb, mean: arb, noise_scale: arb) -> arb:
     return noise_scale.log() + _mean_log(2 * power, 0, mean / noise_scale, 400)
 
 
-@claim("gaussian-power-epsilon", BEYOND, "upper", expected="holds with a condition")
+@claim("gaussian-power-epsilon", BEYOND, "upper", expected=Label.HOLDS_WITH_CONDITION)
 def epsilon() -> Findings:
     """For Gaussian noise ε > 0 lowers p* further, so that p* <= 1 stays true."""
     log_signal, log_square = sp.Function("a")(P), sp.Function("s")(P)

@@ -8,6 +8,7 @@ import numpy as np
 import sympy as sp
 from flint import arb
 
+from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
@@ -101,7 +102,7 @@ def bounded_sum(learning_rate: float = 1.0, steps: int = 200) -> arb:
     return v + rest if rest < 1 and learning_rate < v.sqrt() else arb("inf")
 
 
-@claim("4.8-faster", BEYOND, "lower", expected="fails")
+@claim("4.8-faster", BEYOND, "lower", expected=Label.FAILS)
 def slower() -> Findings:
     """The paper's 'faster', read as a statement about Adagrad itself and not its bound: wherever Assumption 4.6 holds
     Adagrad has the exponent 1/2 in ‖∇F‖², so that AdagradPower's is 2/(p+1) times Adagrad's."""

@@ -25,6 +25,7 @@ import sympy as sp
 from flint import arb
 from scipy.integrate import quad
 
+from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import (
@@ -249,7 +250,7 @@ def survives(law: UniformWithTail) -> bool:
     return not (law.kurtosis > 3 and law.slope(arb(1)) > 0)
 
 
-@claim("only-lighter-tails", BEYOND, "upper", expected="fails")
+@claim("only-lighter-tails", BEYOND, "upper", expected=Label.FAILS)
 def all_laws() -> Findings:
     """p* > 1 only for noise lighter-tailed than the Gaussian, said of all laws (by tails or by kurtosis)."""
     w, alpha = sp.symbols("w alpha", positive=True)
