@@ -20,7 +20,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from gradpower.tools.errors import InputError, require
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, entrywise, nonnegative, positive, power_in_range
 
 _SMALLEST = 1e-7  # of |G|/σ: there x^{p−1}·a_p(1/x) has reached its limit p·E|ξ|^{p−1} to about x²
 _LARGEST = 1e7
@@ -48,13 +48,8 @@ def alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: NoiseLaw) -> Ar
     >>> alignment(0.5, [0.0, 0.5, 5.0], Uniform()).round(4).tolist()
     [1.0, 0.989, 0.4465]
     """
-    p, r = np.broadcast_arrays(
-        power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal)
-    )
-    result = np.ones(p.shape)
-    for index in np.ndindex(p.shape):
-        result[index] = _alignment(float(p[index]), float(r[index]), law)
-    return result
+    p, r = power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal)
+    return entrywise(lambda exponent, ratio: _alignment(exponent, ratio, law), p, r)
 
 
 def _alignment(power: float, ratio: float, law: NoiseLaw) -> float:
@@ -113,18 +108,13 @@ def low_noise_alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: Noise
     >>> [float(low_noise_alignment(0.5, r, law).round(4)) for r, law in ((0.48, Uniform()), (3, Gaussian()))]
     [0.9899, 0.492]
     """
-    p, r = np.broadcast_arrays(
-        power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal)
-    )
-    result = np.ones(p.shape)
-    for index in np.ndindex(p.shape):
-        exponent, ratio = float(p[index]), float(r[index])
+
+    def best(exponent: float, ratio: float) -> float:
         if law.symmetric:
-            result[index] = _alignment(exponent, ratio, law) if exponent < 1 else 1.0
-        elif ratio > 0:
-            worst = _smallest(_alignment, exponent, ratio * _SMALLEST, ratio, law)
-            result[index] = min(1.0, worst)
-    return result
+            return _alignment(exponent, ratio, law) if exponent < 1 else 1.0
+        return min(1.0, _smallest(_alignment, exponent, ratio * _SMALLEST, ratio, law)) if ratio > 0 else 1.0
+
+    return entrywise(best, power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal))
 
 
 def high_noise_alignment(
@@ -153,17 +143,12 @@ def high_noise_alignment(
     4.0
     """
     given = np.asarray(largest_gradient, dtype=np.float64)
-    p, sigma, largest = np.broadcast_arrays(
+    return entrywise(
+        lambda p, sigma, largest: sigma ** (p - 1) * _least_slope(p, min(largest / sigma, _LARGEST), law),
         power_in_range("power", power),
         positive("noise_scale", noise_scale),
         positive("largest_gradient", np.where(np.isposinf(given), np.finfo(float).max, given)),
     )
-    result = np.ones(p.shape)
-    for index in np.ndindex(p.shape):
-        exponent, scale = float(p[index]), float(sigma[index])
-        reach = min(float(largest[index]) / scale, _LARGEST)
-        result[index] = scale ** (exponent - 1) * _least_slope(exponent, reach, law)
-    return result
 
 
 def _least_slope(power: float, reach: float, law: NoiseLaw) -> float:
@@ -201,16 +186,16 @@ def contraction(power: ArrayLike, bound_to_noise: ArrayLike, law: NoiseLaw) -> A
     >>> float(contraction(3, 1.004, Uniform()).round(4))
     1.008
     """
-    p, ratio = np.broadcast_arrays(power_in_range("power", power), positive("bound_to_noise", bound_to_noise))
-    if math.isfinite(law.reach) and np.any(ratio < law.reach):
+    p, ratio = power_in_range("power", power), positive("bound_to_noise", bound_to_noise)
+    bounded = math.isfinite(law.reach)
+    if bounded and np.any(ratio < law.reach):
         raise InputError("bound_to_noise", float(np.min(ratio)), f"at least sup|ξ| = {law.reach:g}")
-    result = np.full(p.shape, math.inf)
-    for index in np.ndindex(p.shape):
-        exponent, bound = float(p[index]), float(ratio[index])
-        if math.isfinite(law.reach):
-            slope = _least_slope(exponent, max(bound - law.reach, _SMALLEST), law)
-            result[index] = bound ** (exponent - 1) / slope if slope > 0 else math.inf
-    return result
+
+    def rho(exponent: float, bound: float) -> float:
+        slope = _least_slope(exponent, max(bound - law.reach, _SMALLEST), law) if bounded else 0.0
+        return bound ** (exponent - 1) / slope if slope > 0 else math.inf
+
+    return entrywise(rho, p, ratio)
 
 
 def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> float:

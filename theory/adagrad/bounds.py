@@ -23,21 +23,14 @@ from theory.numerics.inputs import Array, at_least_one, nonnegative, positive, p
 
 @dataclass(frozen=True)
 class Bound:
-    """An upper bound on an average over the first T points, as the sum of its three terms.
-
-    Attributes
-    ----------
-    start : ndarray
-        What the distance to the minimum, F₀ − F*, contributes.
-    variance : ndarray
-        What the correlation of a gradient with its own preconditioner contributes (Lemma C.1).
-    curvature : ndarray
-        What the second-order term ηL/2 of each step contributes.
-    """
+    """An upper bound on an average over the first T points, as the sum of its three terms."""
 
     start: Array
+    """What the distance to the minimum, F₀ − F*, contributes."""
     variance: Array
+    """What the correlation of a gradient with its own preconditioner contributes (Lemma C.1)."""
     curvature: Array
+    """What the second-order term ηL/2 of each step contributes."""
 
     @property
     def total(self) -> Array:

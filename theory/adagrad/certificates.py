@@ -27,31 +27,21 @@ _SMALL = 1 / 64  # of |∇F|/σ: below, the slope at every smaller gradient is b
 
 @dataclass(frozen=True)
 class Certificate:
-    """Whether an assumption holds with a constant.
-
-    Attributes
-    ----------
-    verdict : str
-        "proved" or "refuted" in ball arithmetic; "numbers only" where the law has no closed form, or the constant is
-        too near the best one.
-    holds : bool
-        Whether it holds, proved or by the numbers.
-    constant : float
-        The c or s asked for; s in units of σ^{p−1}.
-    best : float
-        The best constant by `theory.adagrad.assumptions`.
-    gradient_to_noise : float or None
-        If it fails: an |∇_iF|/σ where it does.
-    detail : str
-        The proof or the counterexample in a line.
-    """
+    """Whether an assumption holds with a constant."""
 
     verdict: Verdict
+    """"proved" or "refuted" in ball arithmetic; "numbers only" where the law has no closed form, or the constant is
+    too near the best one."""
     holds: bool
+    """Whether it holds, proved or by the numbers."""
     constant: float
+    """The c or s asked for; s in units of σ^{p−1}."""
     best: float
+    """The best constant by `theory.adagrad.assumptions`."""
     gradient_to_noise: float | None
+    """If it fails: an |∇_iF|/σ where it does."""
     detail: str
+    """The proof or the counterexample in a line."""
 
 
 def nonnegative_power(base: arb, exponent: arb) -> arb:

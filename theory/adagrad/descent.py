@@ -17,24 +17,18 @@ class Descent:
     With ṽ = v_{t−1} + E ψ². Lemma C.1, under (C1) of Assumption 4.9, says
     `progress >= s·aligned/2 − (2/s)·√(E ψ²)·penalty`; under Assumption 4.6, with G² <= R^{1−p}·|G|^{p+1},
     `progress >= c·aligned/2 − (2/c)·R^{1−p}·√(E ψ²)·penalty`. The paper writes R^p for √(E ψ²).
-
-    Attributes
-    ----------
-    progress : float
-        `E[G·ψ/√(v+ε)]`.
-    square, powered : float
-        `G²/√(ṽ+ε)` and `|G|^{p+1}/√(ṽ+ε)`.
-    penalty : float
-        `E[ψ²/(v+ε)]`.
-    root_moment : float
-        `√(E ψ²)`.
     """
 
     progress: float
+    """`E[G·ψ/√(v+ε)]`."""
     square: float
+    """`G²/√(ṽ+ε)`."""
     powered: float
+    """`|G|^{p+1}/√(ṽ+ε)`."""
     penalty: float
+    """`E[ψ²/(v+ε)]`."""
     root_moment: float
+    """`√(E ψ²)`."""
 
     def high_noise_slack(self, alignment: float, scale: float | None = None) -> float:
         """Progress less its bound under (C1) with s = `alignment`; `scale` is R^p, by default the sharper √(E ψ²)."""

@@ -19,7 +19,7 @@ from scipy.optimize import brentq, minimize_scalar
 from gradpower.tools.errors import InputError
 from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
 from theory.laws.base import SymmetricDensityLaw
-from theory.numerics.inputs import Array, nonnegative, power_in_range
+from theory.numerics.inputs import Array, entrywise, nonnegative, power_in_range
 
 _VANISHING = 1e-290  # |G|/σ that counts as 0: quadrature nodes nearer to g = 0 would underflow
 _SEARCHED = 257  # gradients at which the slope is tried under discrete noise
@@ -46,17 +46,16 @@ def at_each(
     given = np.asarray(gradient, dtype=np.float64)
     if not np.all(np.isfinite(given)):
         raise InputError("gradient", float(given[~np.isfinite(given)].flat[0]), "a finite number")
-    p, mean, sigma = np.broadcast_arrays(power_in_range("power", power), given, noise_scale)
-    turned, result = law.reflected(), np.empty(p.shape)
-    for index in np.ndindex(p.shape):
-        size, scale = abs(float(mean[index])), float(sigma[index])
-        unit, back = max(size, scale), mean[index] < 0
-        inside = (size / unit, scale / unit) if unit > 0 else (0.0, 0.0)
+    turned = law.reflected()
+
+    def at(p: float, mean: float, scale: float) -> float:
+        unit, back = max(abs(mean), scale), mean < 0
+        inside = (abs(mean) / unit, scale / unit) if unit > 0 else (0.0, 0.0)
         if inside[0] < _VANISHING:
             inside = (0.0, inside[1])
-        point = ScaledGradient(-1.0 if back else 1.0, unit, *inside, turned if back else law)
-        result[index] = evaluate(float(p[index]), point)
-    return result
+        return evaluate(p, ScaledGradient(-1.0 if back else 1.0, unit, *inside, turned if back else law))
+
+    return entrywise(at, power_in_range("power", power), given, noise_scale)
 
 
 def mean_map(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
@@ -159,15 +158,12 @@ def effective_smoothness(
     >>> effective_smoothness(0.5, 0.01, [0.0, 1.0], parse_law("binary")).tolist()
     [5.0, inf]
     """
-    p, sigma, largest = np.broadcast_arrays(
+    return entrywise(
+        lambda p, sigma, largest: _largest_slope(p, sigma, largest, law),
         power_in_range("power", power),
         nonnegative("noise_scale", noise_scale),
         nonnegative("largest_gradient", largest_gradient),
     )
-    result = np.empty(p.shape)
-    for index in np.ndindex(p.shape):
-        result[index] = _largest_slope(float(p[index]), float(sigma[index]), float(largest[index]), law)
-    return result
 
 
 def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:
@@ -219,9 +215,10 @@ def stalling_gradient(power: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -
     >>> stalling_gradient([0.01, 0.5, 1.0, 2.0], 1.0, parse_law("two-point:0.1")).round(4).tolist()
     [0.3333, 0.2927, 0.0, -0.5]
     """
-    p, sigma = np.broadcast_arrays(power_in_range("power", power), nonnegative("noise_scale", noise_scale))
+    p = power_in_range("power", power)
     centres = {exponent: centre(exponent, law) for exponent in set(p.ravel().tolist())}
-    return np.array([-s * centres[e] for e, s in zip(p.flat, sigma.flat, strict=True)]).reshape(p.shape) + 0.0
+    # −0 becomes 0
+    return entrywise(lambda e, s: -s * centres[e] + 0.0, p, nonnegative("noise_scale", noise_scale))
 
 
 def centre(power: float, law: NoiseLaw) -> float:

@@ -98,24 +98,16 @@ def ratio_range(
 
 @dataclass(frozen=True)
 class Plan:
-    """What to compute for every coordinate.
-
-    Attributes
-    ----------
-    powers : tuple of float
-        Powers p.
-    level : float
-        Probability with which a coordinate's rectangle may miss.
-    method : str
-        "student" or "bernstein".
-    bound : float
-        R with |g| <= R.
-    """
+    """What to compute for every coordinate."""
 
     powers: tuple[float, ...]
+    """Powers p."""
     level: float
+    """Probability with which a coordinate's rectangle may miss."""
     method: Method
+    """"student" or "bernstein"."""
     bound: float
+    """R with |g| <= R."""
 
 
 class CoordinateBlock:

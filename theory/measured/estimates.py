@@ -31,18 +31,13 @@ class PowerEstimate:
     For p < 1 this is c_i, the largest c for which coordinate i satisfies Assumption 4.6; for p > 1 it is s_i of
     Assumption 4.9, (C1). Each assumption's constant is the minimum over i, and must be positive. For p = 1 all are 1
     by definition, whatever the samples.
-
-    Attributes
-    ----------
-    power : float
-        p.
-    estimate, lower, upper : ndarray
-        Shape (d,): the plug-in value, and bounds that hold for all coordinates at once. NaN, −∞ and ∞ where the sign
-        of the gradient is not resolved.
     """
 
     power: float
+    """p."""
     estimate: Array
+    """Shape (d,): the plug-in value, and bounds that hold for all coordinates at once. NaN, −∞ and ∞ where the sign
+    of the gradient is not resolved."""
     lower: Array
     upper: Array
 
@@ -76,37 +71,28 @@ class PowerEstimate:
 
 @dataclass(frozen=True, eq=False)
 class AssumptionEstimates:
-    """What measured gradients say about Assumptions 4.6 and 4.9.
-
-    Attributes
-    ----------
-    powers : tuple of PowerEstimate
-        One for each power.
-    samples : int
-        n.
-    confidence, method : float, str
-        Of the bounds: they hold for all coordinates at once, and for each power on its own.
-    bound, bound_given : float, bool
-        R: the bound given, or else the largest |g| observed, which R can only exceed.
-    mean, standard_deviation, half_width : ndarray
-        Shape (d,): ∇_iF (the sample mean, unless it is known), σ_i, and the half-width of the bounds on ∇_iF.
-    gradient_known : bool
-        Whether the full-batch gradient was given; then the half-widths are 0.
-    misplaced : int
-        Coordinates on which the given gradient is outside the bounds around the sample mean.
-    """
+    """What measured gradients say about Assumptions 4.6 and 4.9."""
 
     powers: tuple[PowerEstimate, ...]
+    """One for each power."""
     samples: int
+    """n."""
     confidence: float
+    """Of the bounds: they hold for all coordinates at once, and for each power on its own."""
     method: Method
     bound: float
+    """R: the bound given, or else the largest |g| observed, which R can only exceed."""
     bound_given: bool
     mean: Array
+    """∇_iF, shape (d,): the sample mean, unless it is known."""
     standard_deviation: Array
+    """σ_i, shape (d,)."""
     half_width: Array
+    """Of the bounds on ∇_iF, shape (d,)."""
     gradient_known: bool
+    """Whether the full-batch gradient was given; then the half-widths are 0."""
     misplaced: int
+    """Coordinates on which the given gradient is outside the bounds around the sample mean."""
 
     @property
     def resolved(self) -> NDArray[np.bool_]:

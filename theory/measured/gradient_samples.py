@@ -30,14 +30,6 @@ _READABLE = (
 class GradientSamples:
     """n stochastic gradients g of one network at one point θ, for the assumptions of Section 4.2.
 
-    Parameters
-    ----------
-    samples : ndarray
-        Shape (n, d), a row for each sample; (n,) means one coordinate. Any real type; computed with in float64, tile
-        by tile, so that a memory-mapped file need not fit into memory.
-    gradient : ndarray, optional
-        The full-batch gradient ∇F(θ), shape (d,), if it is known.
-
     Raises
     ------
     InputError
@@ -51,7 +43,10 @@ class GradientSamples:
     """
 
     samples: NDArray[Any]
+    """Shape (n, d), a row for each sample; (n,) means one coordinate. Any real type; computed with in float64, tile
+    by tile, so that a memory-mapped file need not fit into memory."""
     gradient: NDArray[Any] | None = None
+    """The full-batch gradient ∇F(θ), shape (d,), if it is known."""
 
     def __post_init__(self) -> None:
         """Check the shapes and read all samples once."""

@@ -24,15 +24,6 @@ _GROUPS = 8
 class MicroBatchGradients:
     """The gradients of N micro-batches of equal size, in some coordinates of a module.
 
-    Attributes
-    ----------
-    name : str
-        The module.
-    gradients : ndarray, shape (N, d)
-        One micro-batch a row; N >= 8.
-    coordinates : int
-        Coordinates of the whole module, of which the d are a random sample; each stands for `coordinates/d`.
-
     Raises
     ------
     InputError
@@ -47,8 +38,11 @@ class MicroBatchGradients:
     """
 
     name: str
+    """The module."""
     gradients: NDArray[np.floating]
+    """One micro-batch a row; N >= 8; shape (N, d)."""
     coordinates: int
+    """Coordinates of the whole module, of which the d are a random sample; each stands for `coordinates/d`."""
 
     def __post_init__(self) -> None:
         """Check shape and numbers."""
@@ -76,6 +70,11 @@ class MicroBatchGradients:
         """Return the rows of one half, 0 or 1, by jackknife group."""
         rows = np.arange(half, len(self.gradients), 2)
         return [rows[group :: self.groups] for group in range(self.groups)]
+
+    @property
+    def left_out(self) -> list[NDArray[np.int64]]:
+        """The rows of both halves that the jackknife leaves out in turn."""
+        return [np.concatenate(pair) for pair in zip(self.members(0), self.members(1), strict=True)]
 
     @cached_property
     def _sums(self) -> tuple[Array, Array, Array]:

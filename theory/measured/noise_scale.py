@@ -15,26 +15,18 @@ _STUDENT = 1.96
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """Signal, noise and their ratio, each with its standard error.
-
-    Attributes
-    ----------
-    signal, signal_error : float
-        |G|², the squared norm of the expected gradient; unbiased, and so negative where noise hides it.
-    noise, noise_error : float
-        S, the trace of the covariance of one sequence's gradient.
-    simple : float
-        B_simple = S/|G|² in sequences; NaN where |G|² is not positive.
-    interval : tuple of float
-        95 %, by Fieller's theorem; up to infinity where |G|² is not resolved from 0.
-    """
+    """Signal, noise and their ratio, each with its standard error."""
 
     signal: float
+    """|G|², the squared norm of the expected gradient; unbiased, and so negative where noise hides it."""
     signal_error: float
     noise: float
+    """S, the trace of the covariance of one sequence's gradient."""
     noise_error: float
     simple: float
+    """B_simple = S/|G|² in sequences; NaN where |G|² is not positive."""
     interval: tuple[float, float]
+    """95 %, by Fieller's theorem; up to infinity where |G|² is not resolved from 0."""
 
 
 def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseScale:
@@ -71,18 +63,9 @@ def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseSca
     v_b, v_B = (float(np.var(n, ddof=1)) / len(n) for n in (small, large))
     scale = 1 / b - 1 / B
     signal, noise = (B * m_B - b * m_b) / (B - b), (m_b - m_B) / scale
-    return _assembled(
-        signal,
-        noise,
-        (B**2 * v_B + b**2 * v_b) / (B - b) ** 2,
-        (v_b + v_B) / scale**2,
-        -(b * v_b + B * v_B) / (B - b) / scale,
-    )
-
-
-def _assembled(signal: float, noise: float, v_signal: float, v_noise: float, both: float) -> NoiseScale:
+    v_signal, v_noise = (B**2 * v_B + b**2 * v_b) / (B - b) ** 2, (v_b + v_B) / scale**2
     simple = noise / signal if signal > 0 else math.nan
-    bounds = _fieller(signal, noise, v_signal, v_noise, both)
+    bounds = _fieller(signal, noise, v_signal, v_noise, -(b * v_b + B * v_B) / (B - b) / scale)
     return NoiseScale(signal, math.sqrt(v_signal), noise, math.sqrt(v_noise), simple, bounds)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from theory.measured.gradient_samples import GradientSamples
+from theory.measured.micro_batch_gradients import jackknife_error
 from theory.numerics.inputs import Array
 
 FEWEST_FOR_SHAPE = 8
@@ -21,26 +22,19 @@ class NoiseShape:
 
     Skewed noise bends E φ_p(g) away from the gradient's sign, light or heavy tails decide how far a power helps;
     both are 0 for Gaussian noise.
-
-    Attributes
-    ----------
-    skewness, skewness_error : float
-        Median over the coordinates of `E(g−Eg)³/σ³` and its standard error; NaN for fewer than 8 samples.
-    absolute_skewness : float
-        Median of its magnitude, since coordinates may be skewed either way. Sampling alone leaves about
-        0.67·√(6/n) of Gaussian noise.
-    excess_kurtosis, excess_kurtosis_error : float
-        The same for `E(g−Eg)⁴/σ⁴ − 3`.
-    coordinates : int
-        Coordinates that the medians are over, evenly spaced among those whose gradients vary.
     """
 
     skewness: float
+    """Median over the coordinates of `E(g−Eg)³/σ³` and its standard error; NaN for fewer than 8 samples."""
     skewness_error: float
     absolute_skewness: float
+    """Median of its magnitude, since coordinates may be skewed either way. Sampling alone leaves about 0.67·√(6/n)
+    of Gaussian noise."""
     excess_kurtosis: float
+    """The same for `E(g−Eg)⁴/σ⁴ − 3`."""
     excess_kurtosis_error: float
     coordinates: int
+    """Coordinates that the medians are over, evenly spaced among those whose gradients vary."""
 
 
 def noise_shape(data: GradientSamples) -> NoiseShape:
@@ -77,7 +71,7 @@ def noise_shape(data: GradientSamples) -> NoiseShape:
     skewness, kurtosis = _shape(sums.sum(axis=1), count)
     without = [_shape(sums.sum(axis=1) - sums[:, j], count - int(size)) for j, size in enumerate(sizes)]
     medians = np.median(without, axis=2)
-    errors = np.sqrt((groups - 1) * medians.var(axis=0))
+    errors = jackknife_error(medians)
     return NoiseShape(
         float(np.median(skewness)),
         float(errors[0]),

@@ -20,33 +20,23 @@ _EDGES = np.concatenate([np.linspace(0.0, 8.0, 161), np.geomspace(8.2, 1e4, 120)
 
 @dataclass(frozen=True)
 class NoiseToSignal:
-    """Noise-to-signal ratios of a module, at the size of the micro-batches.
-
-    Attributes
-    ----------
-    module : float
-        √(Σσ²/Σμ²): infinite where the signal is not resolved from 0 (Σ μ̂_A·μ̂_B <= 0).
-    signal, signal_error : float
-        Σ_i μ̂_A·μ̂_B over all coordinates of the module, unbiased for Σμ², and its standard error.
-    noise, noise_error : float
-        Σ_i σ̂_i² over all of them.
-    quantiles, quantile_errors : tuple of float
-        Of σ_i/|μ_i| over the coordinates that vary, at `QUANTILES`, by a log-normal fit, and their standard errors.
-    naive : tuple of float
-        The same quantiles of σ̂_i/|μ̂_i|, which N samples keep below about √N/0.7 in the median.
-    vary : float
-        Share of the coordinates whose gradient varies at all.
-    """
+    """Noise-to-signal ratios of a module, at the size of the micro-batches."""
 
     module: float
+    """√(Σσ²/Σμ²): infinite where the signal is not resolved from 0 (Σ μ̂_A·μ̂_B <= 0)."""
     signal: float
+    """Σ_i μ̂_A·μ̂_B over all coordinates of the module, unbiased for Σμ², and its standard error."""
     signal_error: float
     noise: float
+    """Σ_i σ̂_i² over all of them."""
     noise_error: float
     quantiles: tuple[float, ...]
+    """Of σ_i/|μ_i| over the coordinates that vary, at `QUANTILES`, by a log-normal fit, and their standard errors."""
     quantile_errors: tuple[float, ...]
     naive: tuple[float, ...]
+    """The same quantiles of σ̂_i/|μ̂_i|, which N samples keep below about √N/0.7 in the median."""
     vary: float
+    """Share of the coordinates whose gradient varies at all."""
 
 
 def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
@@ -67,7 +57,7 @@ def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
     (True, True)
     """
     count = len(data.gradients)
-    kept = [count, *(count - len(a) - len(b) for a, b in zip(data.members(0), data.members(1), strict=True))]
+    kept = [count, *(count - len(rows) for rows in data.left_out)]
     sums = np.array([
         (float(a @ b), float(s @ s)) for a, b, s in zip(data.mean_a, data.mean_b, data.sigma, strict=True)
     ])  # fmt: skip

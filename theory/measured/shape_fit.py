@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -53,19 +52,13 @@ def averaged_shape(shape: float, ratio: float) -> float:
 
 @dataclass(frozen=True)
 class ShapeFit:
-    """A fitted shape.
-
-    Attributes
-    ----------
-    shape, error : float
-        b and its standard error.
-    at_edge : bool
-        Whether b is the least or the largest that is looked for: such noise is not of this family.
-    """
+    """A fitted shape."""
 
     shape: float
+    """b and its standard error."""
     error: float
     at_edge: bool
+    """Whether b is the least or the largest that is looked for: such noise is not of this family."""
 
 
 def fit_shape(data: MicroBatchGradients) -> ShapeFit:
@@ -88,14 +81,7 @@ def fit_shape(data: MicroBatchGradients) -> ShapeFit:
         return ShapeFit(float("nan"), float("nan"), True)
     count = len(residuals)
     statistic = float(_statistic(residuals))
-    columns = np.concatenate(
-        [np.concatenate(pair) for pair in zip(data.members(0), data.members(1), strict=True)]
-    )
-    edges = np.cumsum([0, *(len(a) + len(b) for a, b in zip(data.members(0), data.members(1), strict=True))])
-    without = np.array([
-        _statistic(np.delete(residuals, columns[low:high], axis=0))
-        for low, high in pairwise(edges)
-    ])  # fmt: skip
+    without = np.array([_statistic(np.delete(residuals, rows, axis=0)) for rows in data.left_out])
     curve, noise = _calibration(count)
     slope = curve.derivative()
     low, high = float(curve(np.log(LOWEST_SHAPE))), float(curve(np.log(HIGHEST_SHAPE)))

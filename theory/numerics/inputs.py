@@ -60,6 +60,14 @@ def decay(argument: str, value: float) -> float:
     return float(_checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
 
 
+def entrywise(function: Callable[..., float], *arguments: Array) -> Array:
+    """`function` of the floats at every place of the broadcast arguments."""
+    places = np.broadcast(*arguments)
+    return np.array([function(*map(float, values)) for values in places], dtype=np.float64).reshape(
+        places.shape
+    )
+
+
 def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:
     """Return `value` = (low, high), an interval of powers with an interior: 0 <= low < high <= 10."""
     low, high = (float(v) for v in value)
