@@ -31,18 +31,12 @@ PURE_NOISE = 1e-8  # μ/σ that stands for noise without limit: the drift is pro
 
 @dataclass(frozen=True)
 class LongRun:
-    """Adam's stationary update on φ_p(g).
-
-    Attributes
-    ----------
-    drift : float
-        `E u`.
-    variance : float
-        The long-run variance.
-    """
+    """Adam's stationary update on φ_p(g)."""
 
     drift: float
+    """`E u`."""
     variance: float
+    """The long-run variance."""
 
     @property
     def progress(self) -> float:

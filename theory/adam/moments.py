@@ -13,19 +13,13 @@ from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
 
 @dataclass(frozen=True)
 class PowerMoments:
-    """First and second moment of φ_p(g).
-
-    Attributes
-    ----------
-    first : ndarray
-        `E φ_p(g)`.
-    rms : ndarray
-        `√(E φ_p(g)²)`. Given as the root because the square leaves the range of float64 first: |g| = 1e-30 and
-        p = 10 make it 1e-600.
-    """
+    """First and second moment of φ_p(g)."""
 
     first: Array
+    """`E φ_p(g)`."""
     rms: Array
+    """`√(E φ_p(g)²)`. Given as the root because the square leaves the range of float64 first: |g| = 1e-30 and p =
+    10 make it 1e-600."""
 
     @property
     def second(self) -> Array:

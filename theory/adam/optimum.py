@@ -30,33 +30,22 @@ _DEEPEST = 24  # reached only at a singular end, where each level adds one panel
 
 @dataclass(frozen=True)
 class OptimalPower:
-    """Where the update is largest, over an interval of powers.
-
-    Attributes
-    ----------
-    power : float
-        The global maximiser; the end of the interval if the supremum sits there.
-    update : float
-        The update there (its limit, at an open end).
-    at_edge : str or None
-        "low" if the supremum sits at the low end (p → 0 for an interval from 0), "high" if at the high end.
-    local_maxima : tuple of float
-        All local maximisers inside the interval, in increasing order.
-    interval : tuple of float
-        The interval searched.
-    method : str
-        How it was computed.
-    bounds : tuple of float or None
-        Proposition 4.3's lower and upper bound on p*, for the method "proposition".
-    """
+    """Where the update is largest, over an interval of powers."""
 
     power: float
+    """The global maximiser; the end of the interval if the supremum sits there."""
     update: float
+    """The update there (its limit, at an open end)."""
     at_edge: str | None
+    """"low" if the supremum sits at the low end (p → 0 for an interval from 0), "high" if at the high end."""
     local_maxima: tuple[float, ...]
+    """All local maximisers inside the interval, in increasing order."""
     interval: tuple[float, float]
+    """The interval searched."""
     method: str
+    """How it was computed."""
     bounds: tuple[float, float] | None = None
+    """Proposition 4.3's lower and upper bound on p*, for the method "proposition"."""
 
 
 def optimal_power(

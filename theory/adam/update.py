@@ -20,18 +20,12 @@ from theory.numerics.quadrature import FoldedRule
 
 @dataclass(frozen=True)
 class Update:
-    """Mean and root mean square of Adam's update u.
-
-    Attributes
-    ----------
-    drift : ndarray
-        `E u`.
-    rms : ndarray
-        `√(E u²)`.
-    """
+    """Mean and root mean square of Adam's update u."""
 
     drift: Array
+    """`E u`."""
     rms: Array
+    """`√(E u²)`."""
 
     @property
     def drift_to_rms(self) -> Array:

@@ -28,19 +28,14 @@ STEEPEST = 3 * math.sqrt(3) / 8  # largest gradient of θ²/(1+θ²), at θ = 1/
 
 @dataclass(frozen=True)
 class Runs:
-    """Short runs, each of which reaches some share of a bound.
-
-    Attributes
-    ----------
-    share : callable
-        Takes a power, a noise, η and ε; returns averages over the first 1, …, STEPS points in units of their bound.
-    powers, noises : tuple
-        What it is called with.
-    """
+    """Short runs, each of which reaches some share of a bound."""
 
     share: Callable[[float, Any, float, float], Array]
+    """Takes a power, a noise, η and ε; returns averages over the first 1, …, STEPS points in units of their bound."""
     powers: tuple[float, ...]
+    """Powers that it is called with."""
     noises: tuple[Any, ...]
+    """Noises likewise."""
 
     @property
     def count(self) -> int:
@@ -55,24 +50,16 @@ class Runs:
 
 @dataclass(frozen=True)
 class Theorem:
-    """A theorem's bound, how it is derived, and the runs that it is held against.
-
-    Attributes
-    ----------
-    bound : sympy expression
-        As the paper prints it.
-    penalty : sympy expression
-        Lemma C.1's penalty that it grows from.
-    runs : Runs
-        What it is held against.
-    fixed : dict
-        Symbols that have a value in this theorem.
-    """
+    """A theorem's bound, how it is derived, and the runs that it is held against."""
 
     bound: sp.Expr
+    """As the paper prints it."""
     penalty: sp.Expr
+    """Lemma C.1's penalty that it grows from."""
     runs: Runs
+    """What it is held against."""
     fixed: dict[sp.Symbol, int]
+    """Symbols that have a value in this theorem."""
 
     def assembly(self) -> Finding:
         """Derive the bound from a descent of (c/2)·… with this penalty.

@@ -13,24 +13,16 @@ from theory.numerics.quadrature import LOG_NEGLIGIBLE, FoldedRule, atoms, panel_
 
 
 class NoiseLaw(ABC):
-    """The law of the standardised noise ξ.
-
-    Attributes
-    ----------
-    name : str
-        The name that `parse_law` understands.
-    symmetric : bool
-        Whether ξ and −ξ have the same law.
-    moment_limit : float
-        `E|ξ|^q` is finite exactly for q below this order.
-    reach : float
-        `sup|ξ|`, infinite if the noise is unbounded.
-    """
+    """The law of the standardised noise ξ."""
 
     name: str
+    """The name that `parse_law` understands."""
     symmetric: bool = True
+    """Whether ξ and −ξ have the same law."""
     moment_limit: float = math.inf
+    """`E|ξ|^q` is finite exactly for q below this order."""
     reach: float = math.inf
+    """`sup|ξ|`, infinite if the noise is unbounded."""
 
     def reflected(self) -> NoiseLaw:
         """Return the law of −ξ: this one if it is symmetric; laws that are not override it."""

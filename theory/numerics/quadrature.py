@@ -30,19 +30,14 @@ LOG_NEGLIGIBLE = (
 
 @dataclass(frozen=True)
 class FoldedRule:
-    """Nodes and weights for even and odd functions of a random gradient.
-
-    Attributes
-    ----------
-    log_magnitude : ndarray, shape (n,)
-        `ln x_i`, the nodes on the |g| axis (−inf for g = 0).
-    even, odd : ndarray, shape (n,)
-        Weights of `E h(|g|)` (they sum to 1) and of `E sign(g)·h(|g|)`.
-    """
+    """Nodes and weights for even and odd functions of a random gradient."""
 
     log_magnitude: Array
+    """`ln x_i`, the nodes on the |g| axis (−inf for g = 0); shape (n,)."""
     even: Array
+    """Weights of `E h(|g|)`, shape (n,); they sum to 1."""
     odd: Array
+    """Weights of `E sign(g)·h(|g|)`, shape (n,)."""
 
     def signed_moment(self, power: float) -> float:
         """`E sign(g)|g|^p`."""
