@@ -59,9 +59,7 @@ def adam(
             example.mean,
             example.sigma,
             example.noise_law,
-            beta1=example.beta1,
-            beta2=example.beta2,
-            epsilon=example.epsilon,
+            **example.settings,
             trials=trials,
             steps=steps,
             seed=seed,
@@ -140,9 +138,7 @@ def optimal_power(
                 example.mean,
                 example.sigma,
                 example.noise_law,
-                beta1=example.beta1,
-                beta2=example.beta2,
-                epsilon=example.epsilon,
+                **example.settings,
                 interval=interval,
                 trials=trials,
                 seed=seed,
@@ -155,9 +151,7 @@ def optimal_power(
             example.sigma,
             example.noise_law,
             method=method,
-            beta1=example.beta1,
-            beta2=example.beta2,
-            epsilon=example.epsilon,
+            **example.settings,
             interval=interval,
         )
     result = {**asdict(best), **example.inputs()}
@@ -179,9 +173,7 @@ def _uncertainty(
                 example.sigma,
                 law.resampled(generator),
                 method=method,
-                beta1=example.beta1,
-                beta2=example.beta2,
-                epsilon=example.epsilon,
+                **example.settings,
                 interval=interval,
             )
             powers.append(again.power)

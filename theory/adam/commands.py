@@ -9,12 +9,11 @@ import numpy as np
 from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Output, OutputFlags, result_table
 from theory.adam import long_run
-from theory.adam.example import Example, ExampleFlags
+from theory.adam.example import Example, ExampleFlags, NoiseAndDecays, NoiseAndDecaysFlags
 from theory.adam.update import exact_update, limit_update
-from theory.laws import parse_law
 from theory.numerics.inputs import power_in_range
 
-_FIGURE_7 = Example()
+_FIGURE_7, _DECAYS = Example(), NoiseAndDecays()
 _TABLE = Output()
 
 
@@ -45,9 +44,7 @@ def update(
     if step is not None:
         whole("step", step)
     law, setting = example.noise_law, (power, example.mean, example.sigma)
-    exact = exact_update(
-        *setting, law, beta1=example.beta1, beta2=example.beta2, epsilon=example.epsilon, step=step
-    )
+    exact = exact_update(*setting, law, **example.settings, step=step)
     exists = example.sigma == 0 or 2 * power < law.moment_limit
     values: dict[str, Any] = {
         "update": float(exact.drift),
@@ -66,11 +63,9 @@ def update(
 
 
 def noise_equivalent(
+    adam: NoiseAndDecaysFlags = _DECAYS,
     output: OutputFlags = _TABLE,
     power: float = 1.2,
-    law: str = "uniform",
-    beta1: float = 0.9,
-    beta2: float = 0.95,
     noise_to_signal: float = float("inf"),
 ) -> None:
     """Compute q: at a tuned rate, Adam on powered gradients makes the progress of p = 1 under noise q times smaller.
@@ -79,16 +74,12 @@ def noise_equivalent(
 
     Parameters
     ----------
+    adam
+        The law of the noise, which must be symmetric, and Adam's decay rates.
     output
         Where the result goes.
     power
         Power p in (0, 10].
-    law
-        A symmetric law of the noise, as in `gradpower theory update`.
-    beta1
-        Decay rate of Adam's first average.
-    beta2
-        Decay rate of Adam's second average.
     noise_to_signal
         Noise-to-signal ratio σ/μ >= 1; strong noise (the limit) if not given.
 
@@ -96,9 +87,8 @@ def noise_equivalent(
     --------
     $ gradpower theory noise-equivalent --law laplace --power 1.2 --json
     """
-    q = long_run.noise_equivalent(
-        power, parse_law(law), beta1=beta1, beta2=beta2, noise_to_signal=noise_to_signal
-    )
-    inputs = {"power": power, "law": law, "beta1": beta1, "beta2": beta2, "noise_to_signal": noise_to_signal}
+    decays = {"beta1": adam.beta1, "beta2": adam.beta2, "noise_to_signal": noise_to_signal}
+    q = long_run.noise_equivalent(power, adam.noise_law, **decays)
+    inputs = {"power": power, "law": adam.law, **decays}
     table = result_table("Noise equivalent of a power", {**{k: [v] for k, v in inputs.items()}, "q": [q]})
     output.show({"noise_equivalent": q, **inputs}, table)

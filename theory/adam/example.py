@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import tyro
 
@@ -15,8 +15,40 @@ from theory.numerics.inputs import decay, nonnegative, positive
 _NOISE_TO_SIGNAL = 10.0  # where the best power is 1.22, the paper's working value
 
 
+class AdamSettings(TypedDict):
+    """What the functions of this package call Adam's settings."""
+
+    beta1: float
+    beta2: float
+    epsilon: float
+
+
 @dataclass(frozen=True)
-class Example:
+class NoiseAndDecays:
+    """A noise law and Adam's decay rates."""
+
+    law: str = "uniform"
+    """Law of ξ: uniform, binary, triangular, arcsine, gaussian, laplace, generalized-normal:B, student-t:DF,
+    two-point:Q, sparse:Q, empirical:FILE or empirical-symmetric:FILE."""
+    beta1: float = 0.9
+    """Decay rate of Adam's first average, in [0, 0.999999]."""
+    beta2: float = 0.95
+    """Decay rate of Adam's second average, in [0, 0.999999]."""
+
+    def __post_init__(self) -> None:
+        """Check every value, before any work."""
+        decay("beta1", self.beta1)
+        decay("beta2", self.beta2)
+        self.noise_law  # noqa: B018  (reads and checks the law)
+
+    @cached_property
+    def noise_law(self) -> NoiseLaw:
+        """The law that `law` spells."""
+        return parse_law(self.law)
+
+
+@dataclass(frozen=True)
+class Example(NoiseAndDecays):
     """Adam on powered noisy gradients, g = μ + σξ (Example 4.1); the defaults are Figure 7's.
 
     >>> Example(mean=1e-3).sigma
@@ -29,28 +61,19 @@ class Example:
     """Noise-to-signal ratio σ/μ >= 0; 10 unless --noise-scale is given."""
     noise_scale: float | None = None
     """Noise level σ >= 0, instead of --noise-to-signal."""
-    law: str = "uniform"
-    """Law of ξ: uniform, binary, triangular, arcsine, gaussian, laplace, generalized-normal:B, student-t:DF,
-    two-point:Q, sparse:Q, empirical:FILE or empirical-symmetric:FILE."""
-    beta1: float = 0.9
-    """Decay rate of Adam's first average, in [0, 0.999999]."""
-    beta2: float = 0.95
-    """Decay rate of Adam's second average, in [0, 0.999999]."""
     epsilon: float = 1e-8
     """Adam's ε >= 0, on the powered scale."""
 
     def __post_init__(self) -> None:
         """Check every value, before any work."""
+        super().__post_init__()
         positive("mean", self.mean)
         if self.noise_to_signal is not None:
             nonnegative("noise_to_signal", self.noise_to_signal)
             if self.noise_scale is not None:
                 raise InputError("noise_scale", self.noise_scale, "either it or noise_to_signal, not both")
         nonnegative("noise_scale", self.sigma)
-        decay("beta1", self.beta1)
-        decay("beta2", self.beta2)
         nonnegative("epsilon", self.epsilon)
-        self.noise_law  # noqa: B018  (reads and checks the law)
 
     @property
     def sigma(self) -> float:
@@ -59,10 +82,10 @@ class Example:
             return self.noise_scale
         return self.mean * (_NOISE_TO_SIGNAL if self.noise_to_signal is None else self.noise_to_signal)
 
-    @cached_property
-    def noise_law(self) -> NoiseLaw:
-        """The law that `law` spells."""
-        return parse_law(self.law)
+    @property
+    def settings(self) -> AdamSettings:
+        """Adam's settings, as keywords."""
+        return {"beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
 
     def inputs(self) -> dict[str, Any]:
         """Return all inputs, for the JSON result."""
@@ -71,10 +94,9 @@ class Example:
             "noise_to_signal": self.sigma / self.mean,
             "noise_scale": self.sigma,
             "law": self.law,
-            "beta1": self.beta1,
-            "beta2": self.beta2,
-            "epsilon": self.epsilon,
+            **self.settings,
         }
 
 
+NoiseAndDecaysFlags = Annotated[NoiseAndDecays, tyro.conf.arg(name="")]
 ExampleFlags = Annotated[Example, tyro.conf.arg(name="")]
