@@ -97,10 +97,7 @@ def low_noise_alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: Noise
     The least a_p over ratios up to r and both signs of G. For a symmetric law and p <= 1 that is a_p(r); for p >= 1 it
     is 1, at r = 0.
 
-    Parameters
-    ----------
-    power, noise_to_signal, law
-        As in `alignment`.
+    Arguments as in `alignment`.
 
     Examples
     --------

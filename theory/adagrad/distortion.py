@@ -96,10 +96,7 @@ def mean_map_slope(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike
 
     For p < 1 it is finite where the density of ξ is finite at −G/σ, and infinite where an atom of ξ makes g = 0.
 
-    Parameters
-    ----------
-    power, gradient, noise_scale, law
-        As in `mean_map`.
+    Arguments as in `mean_map`.
 
     Examples
     --------

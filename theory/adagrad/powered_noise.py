@@ -23,10 +23,7 @@ def signal_to_noise(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLik
 
     It is |G|/(pσ√(E ξ²)) at low noise, and under symmetric noise `high_noise_quality`·|G|/σ at high noise.
 
-    Parameters
-    ----------
-    power, gradient, noise_scale, law
-        As in `mean_map`, σ > 0; the law needs a moment of order 2p.
+    Arguments as in `mean_map`, σ > 0; the law needs a moment of order 2p.
 
     Examples
     --------
@@ -38,53 +35,25 @@ def signal_to_noise(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLik
 
 
 def _signal_to_noise(power: float, g: ScaledGradient) -> float:
-    variance = _covariance(power, power, g)
-    first = 0.0 if g.location == 0 and g.law.symmetric else g.law.signed_moment(power, g.location, g.scale)
-    return math.inf if variance == 0 else abs(first) / math.sqrt(variance)
+    g.law.require_moment(2 * power)
+    mean = 0.0 if g.location == 0 and g.law.symmetric else g.law.signed_moment(power, g.location, g.scale)
+    variance = _variance(power, mean, g)
+    return math.inf if variance == 0 else abs(mean) / math.sqrt(variance)
 
 
-def gradient_correlation(
-    power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw
-) -> Array:
-    """Correlation of φ_p(g) with g, `Cov(φ_p(g), g)/√(Var φ_p(g)·Var g)`: how nearly linear φ_p acts on g.
-
-    Parameters
-    ----------
-    power, gradient, noise_scale, law
-        As in `signal_to_noise`; the law needs a second moment, too.
-
-    Examples
-    --------
-    >>> from theory.laws import parse_law
-    >>> gradient_correlation([0.5, 1.0, 2.0], [0.0, 0.0, 5.0], 1.0, parse_law("gaussian")).round(4).tolist()
-    [0.9628, 1.0, 0.9901]
-    """
-    return at_each(_gradient_correlation, power, gradient, positive("noise_scale", noise_scale), law)
-
-
-def _gradient_correlation(power: float, g: ScaledGradient) -> float:
-    own = _covariance(power, power, g) * _covariance(1.0, 1.0, g)
-    return min(_covariance(power, 1.0, g) / math.sqrt(own), 1.0)
-
-
-def _covariance(one: float, other: float, g: ScaledGradient) -> float:
-    """`Cov(φ_one(g), φ_other(g))` in the unit: E|g|^{one+other} − E φ_one·E φ_other, unless that cancels."""
-    g.law.require_moment(max(one + other, 2 * one, 2 * other))
+def _variance(power: float, mean: float, g: ScaledGradient) -> float:
+    """`Var φ_p(g)` in the unit: E|g|^{2p} − mean², unless that cancels."""
     if g.scale < _BARELY_NOISY and g.law.moment_limit > 2:
-        return one * other * g.scale**2 * g.law.absolute_moment(2.0, 0.0, 1.0)
-    symmetric = g.location == 0 and g.law.symmetric
-    first, second = (
-        0.0 if symmetric else g.law.signed_moment(power, g.location, g.scale) for power in (one, other)
-    )
-    product = g.law.absolute_moment(one + other, g.location, g.scale)
-    if product - first * second > _CANCELLED * product:
-        return product - first * second
-    rule = g.law.folded_rule(g.location, g.scale, (one + other) / 2)
-    x, y = np.exp(one * rule.log_magnitude), np.exp(other * rule.log_magnitude)
+        return power * power * g.scale**2 * g.law.absolute_moment(2.0, 0.0, 1.0)
+    square = g.law.absolute_moment(2 * power, g.location, g.scale)
+    if square - mean * mean > _CANCELLED * square:
+        return square - mean * mean
+    rule = g.law.folded_rule(g.location, g.scale, power)
+    x = np.exp(power * rule.log_magnitude)
     below = rule.even - rule.odd  # the weights of g < 0, where the two do not merely differ by rounding
     below[below < 1e-12 * rule.even] = 0.0
-    above = (rule.even + rule.odd) @ ((x - first) * (y - second))
-    return float(above + below @ ((x + first) * (y + second))) / 2
+    above = (rule.even + rule.odd) @ ((x - mean) * (x - mean))
+    return float(above + below @ ((x + mean) * (x + mean))) / 2
 
 
 def powered_correlation(power: ArrayLike, correlation: ArrayLike) -> Array:

@@ -53,12 +53,7 @@ class NoiseLaw(ABC):
     def folded_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Quadrature nodes for functions of g = location + scale·ξ, smooth in ln|g| at the rate of |g|^{2p}.
 
-        Parameters
-        ----------
-        location, scale : float
-            Non-negative, the larger of the two equal to 1.
-        power : float
-            Largest power p that the nodes must serve.
+        Location and scale are non-negative, the larger equal to 1; p is the largest power that the nodes must serve.
         """
         if scale < 1e-17:  # then g = location to the last bit
             return atoms(np.array([location]), np.ones(1))

@@ -79,15 +79,7 @@ def measured_assumptions(
 
 
 def measured_result(estimates: AssumptionEstimates, shape: NoiseShape) -> dict[str, Any]:
-    """The estimates as plain data, for JSON and for the table; per-coordinate arrays become quantiles.
-
-    Parameters
-    ----------
-    estimates : AssumptionEstimates
-        Of c, s and ρ.
-    shape : NoiseShape
-        Of the noise.
-    """
+    """The estimates as plain data, for JSON and for the table; per-coordinate arrays become quantiles."""
     resolved, needed = estimates.resolved, np.sort(estimates.samples_needed)
     return {
         "samples": estimates.samples,

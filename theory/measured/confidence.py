@@ -23,21 +23,10 @@ _MISPLACED = 1e-5  # relative to the largest |g_i|: a gradient in float32 is no 
 
 
 def student_half_width(variance: Array, samples: int, level: float) -> Array:
-    """Half-width `t·√(V/n)` of Student's interval for a mean, wrong with probability `level`.
+    """Half-width `t·√(V/n)` of Student's two-sided interval for a mean, wrong with probability `level`.
 
-    Exact for Gaussian samples, otherwise an approximation for large n.
+    V is the unbiased variance of n samples. Exact for Gaussian samples, otherwise an approximation for large n.
 
-    Parameters
-    ----------
-    variance : ndarray
-        Unbiased sample variance V.
-    samples : int
-        Number n of samples.
-    level : float
-        Probability of error, both sides together.
-
-    Examples
-    --------
     >>> round(float(student_half_width(np.array(11.0), 11, 0.05)), 3)
     2.228
     """
@@ -48,24 +37,14 @@ def student_half_width(variance: Array, samples: int, level: float) -> Array:
 
 
 def bernstein_half_width(variance: Array, spread: Array, samples: int, level: float) -> Array:
-    """Half-width of an interval for the mean of bounded samples, wrong with probability at most `level`.
+    """Half-width of a two-sided interval for the mean of samples from an interval of length `spread`.
 
+    It is wrong with probability at most `level`:
     `√(2VΛ/n) + 7·spread·Λ/(3(n−1))` with `Λ = ln(3/level)`, V the unbiased sample variance. Three events of
     probability level/3 each: Bennett's inequality `|mean − E| <= √(2σ²Λ/n) + spread·Λ/(3n)` above and below, and
     `σ <= √V + spread·√(2Λ/(n−1))` (Maurer & Pontil 2009, Theorem 10); inserting the last into the first leaves
     `(2 + 1/3)·spread·Λ/(n−1)`. Their Theorem 4 is the one-sided case of two events, with ln(2/level).
 
-    Parameters
-    ----------
-    variance, spread : ndarray
-        Sample variance, and length of the interval that holds the samples surely.
-    samples : int
-        Number n of samples.
-    level : float
-        Probability of error, both sides together.
-
-    Examples
-    --------
     >>> round(float(bernstein_half_width(np.array(0.25), np.array(1.0), 10_000, 0.05)), 5)
     0.01526
     """
@@ -77,17 +56,8 @@ def bernstein_half_width(variance: Array, spread: Array, samples: int, level: fl
 def ratio_range(
     mean: tuple[Array, Array], powered: tuple[Array, Array], exponent: float
 ) -> tuple[Array, Array]:
-    """Range of M/G^q over a rectangle with G > 0.
+    """Range of M/G^q, q >= 0, over a rectangle with G > 0, given by the ends of its sides.
 
-    Parameters
-    ----------
-    mean, powered : tuple of ndarray
-        Ends of the intervals for G and for M.
-    exponent : float
-        q >= 0.
-
-    Examples
-    --------
     >>> ratio_range((np.array([1.0]), np.array([2.0])), (np.array([-1.0]), np.array([4.0])), 1.0)
     (array([-1.]), array([4.]))
     """
@@ -111,17 +81,7 @@ class Plan:
 
 
 class CoordinateBlock:
-    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows.
-
-    Parameters
-    ----------
-    data : GradientSamples
-        The samples.
-    columns : slice
-        Which coordinates.
-    plan : Plan
-        Powers, level and method.
-    """
+    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows."""
 
     def __init__(self, data: GradientSamples, columns: slice, plan: Plan) -> None:
         self.plan, self.samples = plan, data.count

@@ -44,11 +44,6 @@ def noise_shape(data: GradientSamples) -> NoiseShape:
     not mislead: `√((J−1)/J·Σ_j (median without group j − their mean)²)`. Rows and columns are thinned evenly to at
     most 4·10⁶ numbers.
 
-    Parameters
-    ----------
-    data : GradientSamples
-        The samples.
-
     Examples
     --------
     >>> skewed = np.random.default_rng(0).exponential(size=(4000, 50))

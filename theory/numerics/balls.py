@@ -15,8 +15,6 @@ from threading import RLock
 from flint import arb, ctx
 
 MAX_BITS = 1 << 14
-
-
 _OWNER = RLock()
 
 
@@ -28,22 +26,8 @@ def precision(bits: int) -> Iterator[None]:
 
 
 def certified(formula: Callable[[], arb], bits: int = 53) -> float:
-    """Evaluate `formula` with growing precision until its relative error is below 2^−bits.
+    """The midpoint of `formula()`, under growing precision until its relative error is below 2^−bits; NaN if none is.
 
-    Parameters
-    ----------
-    formula : callable
-        Takes nothing, returns an `arb`; called under increasing working precision.
-    bits : int
-        Relative accuracy asked for.
-
-    Returns
-    -------
-    float
-        The midpoint, rounded. NaN if no precision up to `MAX_BITS` is enough.
-
-    Examples
-    --------
     >>> certified(lambda: arb(1).exp() - 1)
     1.7182818284590453
     """
@@ -60,8 +44,6 @@ def certified(formula: Callable[[], arb], bits: int = 53) -> float:
 def hull(low: float | arb, high: float | arb) -> arb:
     """The ball that covers [low, high].
 
-    Examples
-    --------
     >>> hull(1, 2).contains(arb(1.5))
     True
     """
@@ -71,27 +53,12 @@ def hull(low: float | arb, high: float | arb) -> arb:
 def proved(
     statement: Callable[..., bool], box: Sequence[tuple[float, float]], most: int = 200_000
 ) -> tuple[bool, int]:
-    """Prove a statement over a box by adaptive subdivision.
+    """Prove a statement over a box by adaptive subdivision: whether it is proved, and how many boxes were examined.
 
-    Parameters
-    ----------
-    statement : callable
-        Takes one ball a side of the box; True only if the statement is certain for every point in them. A
-        ValueError, which flint raises for a series divided by a ball around 0, counts as undecided.
-    box : sequence of (low, high)
-        Sides.
-    most : int
-        Give up after this many boxes.
+    `statement` takes one ball a side; it is True only if it is certain for every point in them. A ValueError, which
+    flint raises for a series divided by a ball around 0, counts as undecided. False means 'not proved', not 'false';
+    so it is after `most` boxes.
 
-    Returns
-    -------
-    proved : bool
-        False means 'not proved', not 'false'.
-    boxes : int
-        How many boxes were examined.
-
-    Examples
-    --------
     >>> proved(lambda x: x * x - x + 1 > 0, [(-10, 10)])[0]
     True
     """

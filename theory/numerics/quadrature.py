@@ -52,14 +52,8 @@ def panel_width(power: float, sharpness: float = 1.0) -> float:
     """Panel width on a logarithmic axis for the integrands `exp(−e^{2py})` and `exp(−e^{by})`.
 
     Both stay bounded for |Im y| < π/(2·rate), rate = max(2p, b). On a panel of half-width 3/rate the Bernstein
-    ellipse that touches this strip has parameter ρ = 1.65: the Gauss error ρ^{−64} is about 1e-14.
-
-    Parameters
-    ----------
-    power : float
-        The power p of the transform.
-    sharpness : float
-        Largest logarithmic rate b of the density itself (2 for a Gaussian).
+    ellipse that touches this strip has parameter ρ = 1.65: the Gauss error ρ^{−64} is about 1e-14. `sharpness` is b,
+    the largest logarithmic rate of the density itself (2 for a Gaussian).
     """
     return min(6.0 / max(2.0 * power, sharpness), 2.4)
 
