@@ -198,17 +198,14 @@ def contraction(power: ArrayLike, bound_to_noise: ArrayLike, law: NoiseLaw) -> A
 def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> float:
     """The largest r for which Assumption 4.6 holds with c = `constant` where σ_i <= r·|∇_iF| (Example 4.7).
 
+    Infinite if every r up to 10⁷ serves.
+
     Parameters
     ----------
     power : float
         0 < p < 1.
     constant : float
         0 < c < 1.
-
-    Returns
-    -------
-    float
-        Infinite if every r up to 10⁷ serves.
 
     Examples
     --------
@@ -233,17 +230,14 @@ def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> flo
 def largest_bound_to_noise(power: float, target: float, law: NoiseLaw) -> float:
     """The largest R/σ with `ρ <= target` under additive noise (Example 4.10: target 1.01/p; (C2): target 1).
 
+    NaN if no R/σ serves, however small the gradients.
+
     Parameters
     ----------
     power : float
         1 < p <= 10; then ρ increases with R/σ.
     target : float
         Positive.
-
-    Returns
-    -------
-    float
-        NaN if no R/σ serves, however small the gradients.
 
     Examples
     --------

@@ -42,6 +42,8 @@ class Bound:
 class BoundConstants:
     """What every bound of Section 4.2 depends on besides T, p and the constant of its assumption.
 
+    Numbers, or arrays that are broadcast against each other and T.
+
     Examples
     --------
     >>> BoundConstants(gap=1.0, learning_rate=0.0, smoothness=2.0, epsilon=1e-8)
@@ -84,11 +86,6 @@ def adagrad_bound(steps: ArrayLike, constants: BoundConstants) -> Bound:
         T >= 1.
     constants : BoundConstants
         With a finite R.
-
-    Returns
-    -------
-    Bound
-        Terms of the broadcast shape.
 
     Raises
     ------

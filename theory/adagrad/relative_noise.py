@@ -53,11 +53,6 @@ def relative_noise_bound(
     largest_factor : array_like
         κ >= |1 + rξ|.
 
-    Returns
-    -------
-    ndarray
-        Broadcast shape.
-
     Raises
     ------
     InputError

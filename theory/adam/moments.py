@@ -40,11 +40,6 @@ def power_moments(power: ArrayLike, mean: ArrayLike, noise_scale: ArrayLike, law
     law : NoiseLaw
         Law of ξ.
 
-    Returns
-    -------
-    PowerMoments
-        Arrays of the broadcast shape.
-
     Raises
     ------
     InputError

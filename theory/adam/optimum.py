@@ -61,6 +61,8 @@ def optimal_power(
 ) -> OptimalPower:
     """Maximise the update over p: roots of the derivative of its Chebyshev interpolant, and both ends.
 
+    p* is good to about 1e-9.
+
     Parameters
     ----------
     mean, noise_scale : float
@@ -75,11 +77,6 @@ def optimal_power(
     interval : tuple of float
         Powers to search, 0 <= low < high <= 10; low = 0 stands for p → 0. In the limit, a law whose moments end at
         order ν is searched up to ν/2 only, where u∞ falls to 0.
-
-    Returns
-    -------
-    OptimalPower
-        p* to about 1e-9.
 
     Raises
     ------

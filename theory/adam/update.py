@@ -46,11 +46,6 @@ def limit_update(
     law : NoiseLaw
         Law of ξ in g = μ + σξ.
 
-    Returns
-    -------
-    ndarray
-        u∞ of the broadcast shape.
-
     Raises
     ------
     InputError
@@ -92,11 +87,6 @@ def exact_update(
         Decay rates in [0, 0.999999].
     step : int, optional
         The step t >= 1, with Adam's bias corrections; stationarity if not given.
-
-    Returns
-    -------
-    Update
-        Arrays of the broadcast shape.
 
     Raises
     ------

@@ -38,13 +38,13 @@ class NoiseLaw(ABC):
     def quantile(self, chance: Array) -> Array:
         """ξ at cumulative probabilities in (0, 1): the same uniform numbers couple the noise of different laws."""
 
-    @abstractmethod
     def density(self, noise: Array) -> Array:
-        """Density f(ξ)."""
+        """Density f(ξ); InputError for atoms, which have none."""
+        raise InputError("law", self.name, "a law with a density")
 
-    @abstractmethod
     def score(self, noise: Array) -> Array:
-        """Score −f'(ξ)/f(ξ), the transform that maximises the high-noise drift to RMS ratio."""
+        """Score −f'(ξ)/f(ξ), the transform that maximises the high-noise drift to RMS ratio; for atoms as `density`."""
+        raise InputError("law", self.name, "a law with a density")
 
     @abstractmethod
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:

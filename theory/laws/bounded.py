@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
 from theory.laws.base import NoiseLaw
 from theory.numerics.inputs import Array
 from theory.numerics.quadrature import FoldedRule, graded_panels, panel_width
@@ -82,14 +81,6 @@ class Binary(NoiseLaw):
     def quantile(self, chance: Array) -> Array:
         """The sign of u − ½."""
         return np.where(chance < 0.5, -1.0, 1.0)
-
-    def density(self, noise: Array) -> Array:
-        """Raise InputError: two atoms have no density."""
-        raise InputError("law", self.name, "a law with a density")
-
-    def score(self, noise: Array) -> Array:
-        """Raise InputError: two atoms have no score."""
-        raise InputError("law", self.name, "a law with a density")
 
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Two atoms."""

@@ -91,14 +91,6 @@ class Empirical(NoiseLaw):
         """The sample of this rank."""
         return np.asarray(self.samples[(chance * self.samples.size).astype(np.int64)])
 
-    def density(self, noise: Array) -> Array:
-        """Raise InputError: atoms have no density."""
-        raise InputError("law", self.name, "a law with a density")
-
-    def score(self, noise: Array) -> Array:
-        """Raise InputError: atoms have no score."""
-        raise InputError("law", self.name, "a law with a density")
-
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """One atom a sample, condensed when there are many."""
         size = self.samples.size

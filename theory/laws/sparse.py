@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
 from theory.numerics.inputs import Array, shape_of
@@ -44,14 +43,6 @@ class Sparse(NoiseLaw):
         """−1/√Q below Q/2, 1/√Q above 1 − Q/2."""
         beyond = np.abs(2 * chance - 1) > 1 - self.probability
         return np.where(beyond, np.sign(chance - 0.5) * self.reach, 0.0)
-
-    def density(self, noise: Array) -> Array:
-        """Raise InputError: three atoms have no density."""
-        raise InputError("law", self.name, "a law with a density")
-
-    def score(self, noise: Array) -> Array:
-        """Raise InputError: three atoms have no score."""
-        raise InputError("law", self.name, "a law with a density")
 
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Three atoms."""

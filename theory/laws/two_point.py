@@ -7,7 +7,6 @@ import math
 import numpy as np
 from flint import arb
 
-from gradpower.tools.errors import InputError
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary
 from theory.numerics.balls import certified
@@ -51,14 +50,6 @@ class TwoPoint(NoiseLaw):
     def quantile(self, chance: Array) -> Array:
         """The upper value above 1 − Q."""
         return np.where(chance > 1 - self.probability, self.upper, -self.lower)
-
-    def density(self, noise: Array) -> Array:
-        """Raise InputError: two atoms have no density."""
-        raise InputError("law", self.name, "a law with a density")
-
-    def score(self, noise: Array) -> Array:
-        """Raise InputError: two atoms have no score."""
-        raise InputError("law", self.name, "a law with a density")
 
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Two atoms."""
