@@ -133,7 +133,7 @@ COMMANDS = {
         "theory.measured.commands",
         "measured_assumptions",
         "the constants of Assumptions 4.6 and 4.9 from measured stochastic gradients",
-        "gradpower theory measured-assumptions --samples gradients.npy --power 1.2",
+        "gradpower theory measured-assumptions --samples gradients.npy",
     ),
     "simulate adam": Command(
         "simulate.adam.commands",
