@@ -6,12 +6,12 @@ results/batch_size/pocket. What counts is the slope dL/d ln p at p = 1: negative
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import msgspec
 import numpy as np
 
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, paired_difference, slopes, tune
@@ -71,11 +71,7 @@ class ByBatch:
 
 @dataclass(frozen=True)
 class RateAveraged:
-    """p = 1.2 against p = 1 at the smallest batch over all rates of the part tuned.
-
-    `cells` are rates × seeds, in `lower` of which p = 1.2 has the lower loss; `difference` is over seeds, of means over
-    rates.
-    """
+    """p = 1.2 less p = 1 at the smallest batch, mean over rates; and of how many rates × seeds p = 1.2 is lower."""
 
     cells: int
     lower: int
@@ -113,11 +109,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class BatchSizeStudy:
-    """What the study says.
-
-    `best_rates` are those at p = 1, by batch size, over the seeds of the part tuned; `detectable` is the median over
-    comparisons of the difference that the rule would have found with probability 0.8.
-    """
+    """What the study says; `best_rates` are those at p = 1, `detectable` is found with probability 0.8 (median)."""
 
     label: Label
     study: Study
@@ -131,17 +123,9 @@ class BatchSizeStudy:
 
 
 def read_batch_size(folder: Path) -> BatchSizeStudy:
-    """Judge the study from the summaries of its parts.
+    """Judge the study from main.json, one-rate.json and so on, and noise.json in a folder.
 
-    Parameters
-    ----------
-    folder : Path
-        With main.json, one-rate.json and so on, and noise.json.
-
-    Raises
-    ------
-    InputError
-        If a part is not there or not finished.
+    Raises InputError if a part is not there or not finished.
     """
     for part in (*_PARTS, "noise"):
         allowed = f"one with {part}.json in it, as results/batch_size/pocket"
@@ -230,17 +214,11 @@ def _controls(parts: Parts, batches: Sequence[int]) -> tuple[Control, ...]:
                     same = [plain[seed] for seed in found]
                     change = paired_difference(list(found.values()), same)
                     difference = mean_over_seeds(list(found.values()))
-                    if (
-                        name == "tuned"
-                    ):  # each seed's rate is chosen on the others: their losses depend on each other
-                        difference, change = _bare(difference), _bare(change)
+                    if name == "tuned":
+                        # each seed's rate is chosen on the others: their losses depend on each other
+                        difference, change = (SeedMean(m.seeds, m.mean) for m in (difference, change))
                     rows.append(Control(name, batch, power, difference, float(np.mean(same)), change))
     return tuple(rows)
-
-
-def _bare(mean: SeedMean) -> SeedMean:
-    """Return a mean without its interval, which would be too narrow."""
-    return SeedMean(mean.seeds, mean.mean)
 
 
 def _controlled(name: str, parts: Parts, batch: int, power: float) -> Losses:
@@ -290,41 +268,30 @@ def _from_one(
     return {seed: ours[seed] - theirs[seed] for seed in sorted(ours)}
 
 
-class _Shape(msgspec.Struct):
-    shape: float
-
-
-class _Module(msgspec.Struct):
-    module: str
-    noise_to_signal: float
-    shape: _Shape
-
-
-class _Snapshot(msgspec.Struct):
-    share: float
-    modules: list[_Module]
-
-
-class _Along(msgspec.Struct):
-    """What is used of noise.json, measured at four snapshots of the runs at p = 1."""
-
-    measurements: list[_Snapshot]
-
-
 def _noise(path: Path) -> tuple[Noise, ...]:
+    """Read noise.json, measured at four snapshots of the runs at p = 1."""
     try:
-        rows = msgspec.json.decode(path.read_bytes(), type=_Along).measurements
-        modules = [(row.share, module) for row in rows for module in row.modules]
-        ends = [end(row.share for row in rows) for end in (min, max)]
-    except DAMAGED as error:
+        modules = [
+            (
+                row["share"],
+                module["module"],
+                float(module["noise_to_signal"]),
+                float(module["shape"]["shape"]),
+            )
+            for row in json.loads(path.read_bytes())["measurements"]
+            for module in row["modules"]
+        ]
+        ends = [end(share for share, *_ in modules) for end in (min, max)]
+    except (LookupError, *DAMAGED) as error:
         raise InputError("folder", path, f"gradient noise along runs ({one_line(error)})") from None
-
-    def mean(kind: str, share: float) -> tuple[float, float]:
-        own = [module for at, module in modules if (module.module, at) == (kind, share)]
-        return float(np.mean([m.noise_to_signal for m in own])), float(np.mean([m.shape.shape for m in own]))
-
     found = []
-    for kind in dict.fromkeys(module.module for _, module in modules):
-        early, late = (mean(kind, share) for share in ends)
-        found.append(Noise(kind, (early[0], late[0]), (early[1], late[1])))
+    for kind in dict.fromkeys(name for _, name, *_ in modules):
+        ratios, shapes = zip(
+            *(
+                np.mean([row[2:] for row in modules if row[:2] == (end, kind)], axis=0).tolist()
+                for end in ends
+            ),
+            strict=True,
+        )
+        found.append(Noise(kind, ratios, shapes))
     return tuple(found)
