@@ -7,7 +7,7 @@ A folder in the cache, named by the digest of all that decides its content:
 | tokenizer.json | the tokenizer |
 | train.bin, validation.bin | tokens of all documents, one after the other, each with the token of its end |
 | train.starts.npy, validation.starts.npy | where each document begins, and where the last one ends |
-| about.json | type of the tokens, counts, digests |
+| about.json | type of the tokens, counts, digests; SHA-256 of the other files, checked whenever they are opened |
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import json
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from gradpower.tools.files import write_file
 
 VERSION = 1
 _DOCUMENTS_AT_ONCE = 512
+_ABANDONED = 86400.0  # seconds after which a folder of a killed tokenization is removed
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,14 @@ def token_files(settings: DataSettings, cache: Path, progress: Progress) -> Toke
     key = _key(settings)
     known = cache / "texts" / f"{key}.json"
     with FileLock(cache / f"{key[:16]}.lock"):
-        if known.exists():
+        folder = None
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # a damaged entry is made anew
             folder = cache / json.loads(known.read_text(encoding="utf-8"))["folder"]
-            if (folder / "about.json").exists():
-                return _opened(folder)
+        if folder is not None and (folder / "about.json").exists():
+            return _opened(folder)
+        for abandoned in cache.glob(".unfinished-*"):
+            if time.time() - abandoned.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(abandoned, ignore_errors=True)
         folder = _made(settings, cache, progress)
         write_file(known, json.dumps({"folder": str(folder.relative_to(cache))}))
     return _opened(folder)
@@ -118,6 +124,7 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
                         starts.append(starts[-1] + len(ids) + 1)
             np.save(work / f"{part}.starts.npy", np.asarray(starts, dtype=np.int64))
             about[f"{part}_tokens"] = starts[-1]
+        about["files"] = {path.name: _file_digest(path) for path in sorted(work.iterdir())}
         write_file(work / "about.json", json.dumps(about, indent=1))
         final.parent.mkdir(exist_ok=True)
         if final.exists() and not (final / "about.json").exists():
@@ -186,15 +193,26 @@ def _tokenizer(settings: DataSettings, texts: list[str], path: Path) -> Tokenize
 
 
 def _opened(folder: Path) -> TokenFiles:
-    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    parts = {}
-    for part in ("train", "validation"):
-        values = np.memmap(folder / f"{part}.bin", dtype=about["dtype"], mode="r")
-        starts = np.load(folder / f"{part}.starts.npy", allow_pickle=False)
-        if len(values) != about[f"{part}_tokens"] or len(starts) != about[f"{part}_documents"] + 1:
-            raise InputError("cache", folder, "whole files; remove this folder to have it made again")
-        parts[part] = Tokens(values, starts)
+    allowed = "whole files; remove this folder to have it made again"
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        digests = about.get("files", {})  # none in folders of older versions
+        whole = all(_file_digest(folder / name) == digest for name, digest in digests.items())
+        parts = {}
+        for part in ("train", "validation"):
+            values = np.memmap(folder / f"{part}.bin", dtype=about["dtype"], mode="r")
+            starts = np.load(folder / f"{part}.starts.npy", allow_pickle=False)
+            whole &= len(values) == about[f"{part}_tokens"] and len(starts) == about[f"{part}_documents"] + 1
+            parts[part] = Tokens(values, starts)
+    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError("cache", folder, f"{allowed} ({type(error).__name__}: {error})") from None
+    require(whole, "cache", folder, allowed)
     return TokenFiles(parts["train"], parts["validation"], from_file(folder / "tokenizer.json"), about)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(parts: list[str]) -> str:

@@ -349,14 +349,37 @@ def test_processes_make_the_same_tokens_at_once(tmp_path):
             assert not list(Path(cache).glob(".unfinished*"))
 
 
-def test_a_damaged_cache_is_noticed(tmp_path):
+def truncated(content: bytes) -> bytes:
+    return content[:100]
+
+
+def with_a_flipped_bit(content: bytes) -> bytes:
+    return content[:300] + bytes([content[300] ^ 1]) + content[301:]
+
+
+@pytest.mark.parametrize("damage", [truncated, with_a_flipped_bit, lambda content: b""])
+@pytest.mark.parametrize(
+    "name", ["train.bin", "validation.bin", "train.starts.npy", "tokenizer.json", "about.json"]
+)
+def test_a_damaged_cache_is_noticed_in_one_line(tmp_path, name, damage):
     cache, text = tmp_path / "cache", write_text(tmp_path / "text", documents=60)
     opened(settings(text), cache)
     (folder,) = (cache / "tokens").iterdir()
-    with (folder / "train.bin").open("r+b") as file:
-        file.truncate(100)
-    with pytest.raises(InputError, match="remove this folder"):
+    (folder / name).write_bytes(damage((folder / name).read_bytes()))
+    with pytest.raises(InputError, match="remove this folder") as caught:
         opened(settings(text), cache)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_killed_tokenization_left_is_removed_in_time(tmp_path):
+    cache, text = tmp_path / "cache", write_text(tmp_path / "text", documents=60)
+    old, recent = cache / ".unfinished-old", cache / ".unfinished-recent"
+    for folder in (old, recent):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    opened(settings(text), cache)
+    assert not old.exists()
+    assert recent.exists()
 
 
 def test_too_little_text_says_how_much_is_missing(text, cache):
