@@ -19,6 +19,7 @@ from gradpower.tools.results import Kind, Provenance
 from simulate.intervention.descent import Arm, descend
 from theory.adam.long_run import PURE_NOISE, long_run_update, noise_equivalent
 from theory.laws import NoiseLaw, parse_law
+from theory.measured.micro_batch_gradients import jackknife_error
 from theory.numerics.inputs import Array, positive, power_in_range
 
 _FINE, _COARSE = np.geomspace(0.4, 2.5, 5), np.geomspace(0.003, 0.2, 7)  # rates over a centre, and rates
@@ -130,7 +131,10 @@ class Calibration:
     Attributes
     ----------
     slope, low, high : float
-        Of the regression through the origin: 1 if the statement is exact; its mean and 95 % t interval over seeds.
+        Of the regression through the origin: 1 if the statement is exact; its mean and 95 % t interval over seeds,
+        which takes the predicted changes as known.
+    jackknife : tuple of float
+        95 % interval by leaving out one seed at a time, which does not.
     chi_square, count : float, int
         Σ(measured − predicted)²/error² over so many changes.
     signs : int
@@ -140,6 +144,7 @@ class Calibration:
     slope: float
     low: float
     high: float
+    jackknife: tuple[float, float]
     chi_square: float
     count: int
     signs: int
@@ -212,16 +217,25 @@ def calibrate(cells: Sequence[Cell]) -> Calibration:
         np.concatenate([np.array(getattr(cell, part)) for cell in cells])
         for part in ("measured", "predicted")
     )
-    errors = np.array([change.gap_error for change in changes])
-    mean = predicted.mean(axis=1)
-    # weights and regressor are common to all seeds: the slopes of the seeds are independent
-    slopes = (mean / errors**2) @ measured / ((mean / errors) ** 2).sum()
+    slopes = _slopes(measured, predicted)
     slope, error = _mean_and_error(slopes)
-    margin = float(stdtrit(slopes.size - 1, 0.975)) * error
-    gaps = np.array([change.measured - change.predicted for change in changes])
+    quantile = float(stdtrit(slopes.size - 1, 0.975))
+    without = [
+        _slopes(*(np.delete(part, seed, axis=1) for part in (measured, predicted))).mean()
+        for seed in range(slopes.size)
+    ]
+    margins = quantile * error, quantile * float(jackknife_error(np.array(without)))
+    gaps = measured - predicted
+    chi_square = float((gaps.mean(axis=1) ** 2 / (gaps.var(axis=1, ddof=1) / slopes.size)).sum())
     signs = sum(change.measured * change.predicted > 0 for change in changes)
-    chi_square = float(((gaps / errors) ** 2).sum())
-    return Calibration(slope, slope - margin, slope + margin, chi_square, len(changes), signs)
+    low, high, *jackknife = (slope + sign * margin for margin in margins for sign in (-1, 1))
+    return Calibration(slope, low, high, (jackknife[0], jackknife[1]), chi_square, len(changes), signs)
+
+
+def _slopes(measured: Array, predicted: Array) -> Array:
+    """The slope of each seed, from changes of shape (changes, seeds); weights and regressor are common to all."""
+    mean, variance = predicted.mean(axis=1), (measured - predicted).var(axis=1, ddof=1)
+    return np.asarray((mean / variance) @ measured / (mean**2 / variance).sum())
 
 
 def _betas(design: Design) -> dict[str, float]:
