@@ -132,6 +132,7 @@ def _in_checkout() -> bool:
 
 def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> Callable[[], int | None]:
     """Return the call that `flags` describe, not yet made: what tyro says of flags is its own."""
+    import contextlib
     import functools
 
     import tyro
@@ -140,12 +141,24 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
     def deferred(*arguments: object, **keywords: object) -> Callable[[], int | None]:
         return functools.partial(function, *arguments, **keywords)
 
+    shown = io.StringIO()
     try:
         program = f"gradpower {name}{' RECIPE' if COMMANDS[name].prepared else ''}"
-        return tyro.cli(deferred, prog=program, description=_description(function, name), args=flags)
+        with contextlib.redirect_stdout(shown):
+            return tyro.cli(deferred, prog=program, description=_description(function, name), args=flags)
     except SystemExit as stop:  # after the help, or tyro's message
+        print(_wrapped(shown.getvalue()), end="")
         code = int(stop.code or 0)
         return lambda: code
+
+
+def _wrapped(text: str) -> str:
+    """Return a text with its long lines broken to the terminal's width: tyro breaks flags, and not descriptions."""
+    from shutil import get_terminal_size
+    from textwrap import fill
+
+    width = get_terminal_size().columns
+    return "".join(f"{fill(line, width) if len(line) > width else line}\n" for line in text.splitlines())
 
 
 def _description(function: Callable[..., object], name: str) -> str:

@@ -233,11 +233,13 @@ raise SystemExit(command_line.main([]))
 
 
 @pytest.mark.parametrize("name", command_line.COMMANDS)
-def test_examples_use_flags_that_exist(capsys, name):
+def test_help_fits_a_terminal_and_examples_use_flags_that_exist(monkeypatch, capsys, name):
+    monkeypatch.setenv("COLUMNS", "80")
     command = command_line.COMMANDS[name]
     assert command_line.main([*name.split(), "--help"]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_the_overview_fits_a_terminal(capsys):
