@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
 from gradpower.inputs import check_power
+from gradpower.optimizers.closures import evaluated
 from gradpower.optimizers.group_settings import SETTINGS, check_settings, transform_of
 from gradpower.optimizers.stand_in import (
     Group,
@@ -33,12 +34,7 @@ from gradpower.optimizers.stand_in import (
 from gradpower.tools.errors import InputError, real
 from gradpower.transform import SignPower
 
-F = TypeVar("F", bound=Callable[..., Any])
 Step = Callable[..., Any]
-
-
-def _untraced(function: F) -> F:
-    return cast(F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
 
 
 class PoweredOptimizer(Optimizer):
@@ -185,23 +181,19 @@ class PoweredOptimizer(Optimizer):
         """
         if torch.compiler.is_compiling():
             return self._compiled_step(closure, kwargs)
-        loss = _evaluate(closure)
-        transforms = [transform_of(group) for group in self.param_groups]
-        if self.clip is None and all(transform.is_identity for transform in transforms):
+        loss, result = evaluated(closure), None
+        transforms = self._transforms()
+        if all(transform.is_identity for transform in transforms):
             result = self._base_step(self, **kwargs)
-            return result if closure is None else loss
-        with torch.no_grad():
-            transforms = self._clipped(transforms)
-        if self._stand_in is None:
+        elif self._stand_in is None:
             with swapped_gradients(self.param_groups, transforms):
                 result = self._base_step(self, **kwargs)
-            return result if closure is None else loss
-        with torch.no_grad():
-            largest = largest_portion(self.param_groups)
-            step = functools.partial(self._base_step, **kwargs) if kwargs else self._base_step
-            for group, transform in zip(self.param_groups, transforms, strict=True):
-                self._step_group(step, group, transform, largest)
-        return loss
+        else:
+            step, largest = functools.partial(self._base_step, **kwargs), largest_portion(self.param_groups)
+            with torch.no_grad():
+                for group, transform in zip(self.param_groups, transforms, strict=True):
+                    self._step_group(step, group, transform, largest)
+        return result if closure is None else loss
 
     def _step_group(self, step: Step, group: Group, transform: SignPower, largest: int) -> None:
         """Take the step of one group, a portion of its powered gradients at a time; at p = 1 the base does."""
@@ -211,7 +203,7 @@ class PoweredOptimizer(Optimizer):
 
     def _compiled_step(self, closure: Callable[[], Any] | None, kwargs: dict[str, Any]) -> Any:
         """Let torch.compile see the base's step, between two calls that it does not trace."""
-        loss = _evaluate(closure)
+        loss = evaluated(closure)
         self._substitute()
         try:
             self._base_step(self._traced, **kwargs)  # type: ignore[attr-defined]
@@ -219,28 +211,28 @@ class PoweredOptimizer(Optimizer):
             self._put_back()
         return loss
 
-    @_untraced
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _substitute(self) -> None:
         """Put φ_p(g) into `.grad`, and make the stand-in whose groups lack our settings.
 
         A power in a group that the graph reads would have the graph made anew for each power. The stand-in is the same
         object at every step, and has the user's state.
         """
-        with torch.no_grad():
-            transforms = self._clipped([transform_of(group) for group in self.param_groups])
-        swapped = swapped_gradients(self.param_groups, transforms)
+        swapped = swapped_gradients(self.param_groups, self._transforms())
         swapped.__enter__()
         traced: Any = self.__dict__.setdefault("_traced", object.__new__(base_of(type(self))))
         groups = [{k: v for k, v in group.items() if k not in SETTINGS} for group in self.param_groups]
         vars(traced).update({k: v for k, v in vars(self).items() if k not in ("_traced", "_swapped")})
         traced.param_groups, self._swapped = groups, swapped
 
-    @_untraced
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _put_back(self) -> None:
         self.__dict__.pop("_swapped").__exit__(None, None, None)
 
-    def _clipped(self, transforms: list[SignPower]) -> list[SignPower]:
-        """Return the transforms with the clipping's factor before or after the power."""
+    @torch.no_grad()
+    def _transforms(self) -> list[SignPower]:
+        """Return the map of each group, with the clipping's factor before or after the power."""
+        transforms = [transform_of(group) for group in self.param_groups]
         if self.clip is None:
             return transforms
         first = self.clip.order == "clip_then_power"
@@ -262,14 +254,7 @@ class PoweredOptimizer(Optimizer):
 
 
 def base_of(cls: type[PoweredOptimizer]) -> type[Optimizer]:
-    """Return the optimizer class that a powered class feeds.
-
-    Examples
-    --------
-    >>> from gradpower import SGDPower
-    >>> base_of(SGDPower).__name__
-    'SGD'
-    """
+    """Return the optimizer class that a powered class feeds."""
     after = cls.__mro__[cls.__mro__.index(PoweredOptimizer) + 1 :]
     return next(c for c in after if issubclass(c, Optimizer))
 
@@ -284,10 +269,3 @@ def _signature(cls: type[PoweredOptimizer]) -> inspect.Signature:
     ours = [p for p in ours if p.name in (*SETTINGS, "clip")]
     rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
     return inspect.Signature([p for p in theirs if p not in rest] + ours + rest)
-
-
-def _evaluate(closure: Callable[[], Any] | None) -> Any:
-    if closure is None:
-        return None
-    with torch.enable_grad():
-        return closure()

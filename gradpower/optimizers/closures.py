@@ -1,10 +1,12 @@
-"""Whether one evaluation of the gradients is all that a step of an optimizer needs, read from its source."""
+"""The closure of a step: its evaluation, and whether one is all that an optimizer needs, read from its source."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -19,17 +21,20 @@ _TELLING = {
 }
 
 
+def evaluated(closure: Callable[[], Any] | None) -> Any:
+    """Return the loss that a closure of a step returns, if there is one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
 def closure_use(base: type[Optimizer]) -> str:
     """Return why a step cannot be fed with the gradients of one evaluation; nothing if it can.
 
     A step is refused if `closure` has no default, if it fails where `closure` is None, or if it calls the closure more
     than once (sharpness-aware and quasi-Newton optimizers); so are classes that evaluate or differentiate gradients by
     themselves, or that update during the backward pass.
-
-    Examples
-    --------
-    >>> closure_use(torch.optim.LBFGS), closure_use(torch.optim.AdamW)
-    ('it calls its closure repeatedly', '')
     """
     if issubclass(base, torch.optim.LBFGS):
         return "it calls its closure repeatedly"
@@ -65,27 +70,16 @@ def _calls(node: ast.AST) -> int:
     if isinstance(node, ast.If):
         branches = [sum(map(_calls, branch)) for branch in (node.body, node.orelse)]
         return _calls(node.test) + max(branches)
-    own = isinstance(node, ast.Call) and _is_closure(node.func)
+    own = isinstance(node, ast.Call) and ast.unparse(node.func) == "closure"
     return own + sum(map(_calls, ast.iter_child_nodes(node)))
-
-
-def _is_closure(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "closure"
 
 
 def _fails_without(node: ast.AST) -> bool:
     """Whether a statement is `assert closure is not None`, or raises under `if closure is None`."""
     if isinstance(node, ast.Assert):
-        return _compares(node.test, ast.IsNot)
-    return isinstance(node, ast.If) and _compares(node.test, ast.Is) and isinstance(node.body[0], ast.Raise)
-
-
-def _compares(test: ast.AST, operator: type[ast.cmpop]) -> bool:
-    """Whether a test compares the closure with None by this operator."""
+        return ast.unparse(node.test) == "closure is not None"
     return (
-        isinstance(test, ast.Compare)
-        and _is_closure(test.left)
-        and isinstance(test.ops[0], operator)
-        and isinstance(test.comparators[0], ast.Constant)
-        and test.comparators[0].value is None
+        isinstance(node, ast.If)
+        and ast.unparse(node.test) == "closure is None"
+        and isinstance(node.body[0], ast.Raise)
     )

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.optimizers.base import PoweredOptimizer
+from gradpower.optimizers.closures import evaluated
 from gradpower.optimizers.stand_in import Group
 from gradpower.tools.errors import InputError
 
@@ -47,6 +47,7 @@ class CombinedOptimizer(Optimizer):
 
     Examples
     --------
+    >>> import torch
     >>> matrix, bias = torch.nn.Parameter(torch.eye(2)), torch.nn.Parameter(torch.zeros(2))
     >>> optimizer = CombinedOptimizer(torch.optim.Muon([matrix]), torch.optim.AdamW([bias]))
     >>> [group["algorithm"] for group in optimizer.param_groups], optimizer.defaults["lr"]
@@ -84,10 +85,7 @@ class CombinedOptimizer(Optimizer):
         -------
         The loss that the closure returned, if there was one.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         # A trainer may have put other lists or mappings in place of ours.
         self._share()
         for optimizer in self.optimizers.values():

@@ -101,16 +101,13 @@ def _path(optimizer: Optimizer, group: Group) -> str:
         return "base"
     if optimizer.clip is None and SignPower(group["power"], group["offset"]).is_identity:
         return "base"
+    plain = "powered gradients, then the base"
     if not group.get("fused"):
-        return "powered gradients, then the base"
+        return plain
     if not isinstance(optimizer, FusedAdamStep):
-        return (
-            f"powered gradients, then the base (there is no kernel for {base_of(type(optimizer)).__name__})"
-        )
+        return f"{plain} (there is no kernel for {base_of(type(optimizer)).__name__})"
     kernel, why = _kernel_of(group)
-    if kernel is not None:
-        return f"one pass: {kernel.__name__}"
-    return f"powered gradients, then the base ({why})"
+    return f"{plain} ({why})" if kernel is None else f"one pass: {kernel.__name__}"
 
 
 def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, str]:

@@ -96,25 +96,7 @@ functools.update_wrapper(StackedMuon.__init__, Muon.__init__, assigned=(), updat
 
 
 class StackedMuonPower(PoweredOptimizer, StackedMuon):
-    """`StackedMuon` on sign-power gradients: φ_p on the raw gradient, before momentum and orthogonalisation.
-
-    Parameters
-    ----------
-    params, lr, weight_decay, momentum, nesterov, ns_steps, adjust_lr_fn, ...
-        As `StackedMuon` takes them.
-    power, offset, clip
-        As in `PoweredOptimizer`.
-
-    Raises
-    ------
-    InputError
-        As `PoweredOptimizer` and `StackedMuon`.
-
-    Examples
-    --------
-    >>> experts = torch.nn.Parameter(torch.zeros(4, 3, 2))
-    >>> optimizer = StackedMuonPower([experts], lr=1e-3, power=1.2, adjust_lr_fn="match_rms_adamw")
-    """
+    """`StackedMuon` on sign-power gradients: φ_p on the raw gradient, before momentum and orthogonalisation."""
 
 
 POWERED[StackedMuon] = StackedMuonPower

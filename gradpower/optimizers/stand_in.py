@@ -39,7 +39,6 @@ Group = dict[str, Any]
 # Entries that a portion may have however small the largest parameter is: 16 MB in float32.
 FLOOR = 1 << 22
 _HOOKS = Optimizer.profile_hook_step(lambda: None).__code__
-_MISSING = object()
 
 
 def step_of(base: type[Optimizer]) -> Callable[..., Any]:
@@ -63,13 +62,7 @@ COLLECTORS: set[Any] = {unwrap(c._init_group) for c in (*_ENTRYWISE, Muon, Adafa
 
 
 def stand_in_class(base: type[Optimizer]) -> type[Optimizer] | None:
-    """Return the class of stand-ins for an optimizer class; None if it reads `.grad` in ways of its own.
-
-    Examples
-    --------
-    >>> stand_in_class(torch.optim.AdamW) is None, stand_in_class(torch.optim.SparseAdam) is None
-    (False, True)
-    """
+    """Return the class of stand-ins for an optimizer class; None if it reads `.grad` in ways of its own."""
     step, collects = unwrap(base.step), unwrap(getattr(base, "_init_group", base.step))
     if step not in _COLLECTING or collects not in COLLECTORS:
         return None
