@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradpower.tools.errors import InputError, real
+from gradpower.tools.errors import real, require
 
 ORDERS = ("clip_then_power", "power_then_clip")
 
@@ -52,22 +52,14 @@ class Clip:
     norm_type: float = 2.0
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise InputError("order", self.order, " or ".join(map(repr, ORDERS)))
-        max_norm = real("max_norm", self.max_norm, gt=0)
-        object.__setattr__(self, "max_norm", max_norm)
+        require(self.order in ORDERS, "order", self.order, " or ".join(map(repr, ORDERS)))
+        object.__setattr__(self, "max_norm", real("max_norm", self.max_norm, gt=0))
         if self.norm_type != math.inf:
             order = real("norm_type", self.norm_type, "a number > 0, or infinity", gt=0)
             object.__setattr__(self, "norm_type", order)
 
     def factor(self, norm: Tensor) -> Tensor:
-        """Return c(norm) = min(1, max_norm/(norm + 1e-6)), a 0-dimensional tensor; NaN if the norm is.
-
-        Examples
-        --------
-        >>> clip_then_power(1.0).factor(torch.tensor(4.0))
-        tensor(0.2500)
-        """
+        """Return c(norm) = min(1, max_norm/(norm + 1e-6)), a 0-dimensional tensor; NaN if the norm is."""
         return torch.clamp(self.max_norm / (norm + 1e-6), max=1.0)
 
 

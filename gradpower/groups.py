@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from gradpower.names import match_parameters
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 
 
 def group_names(optimizer: Optimizer) -> list[str]:
@@ -62,6 +62,5 @@ def modules_by_pattern(model: nn.Module, patterns: Mapping[str, str]) -> dict[st
     {'embedding': 1, 'head': 2}
     """
     owned, others = match_parameters(model, {f"pattern of module {n!r}": p for n, p in patterns.items()})
-    if others:
-        raise InputError("patterns", f"none for {', '.join(others)}", "one for every parameter")
+    require(not others, "patterns", f"none for {', '.join(others)}", "one for every parameter")
     return {name: list(parameters) for name, parameters in zip(patterns, owned, strict=True)}

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradpower.groups import unwrapped
 from gradpower.inputs import check_power
-from gradpower.tools.errors import InputError, real, require, whole
+from gradpower.tools.errors import real, require, whole
 
 SHAPES = ("linear", "cosine")
 # The hooks of each optimizer's schedule.
@@ -50,10 +50,9 @@ class Anneal:
     end: int
 
     def __post_init__(self) -> None:
-        if self.shape not in SHAPES:
-            raise InputError("shape", self.shape, " or ".join(map(repr, SHAPES)))
-        if whole("start", self.start, 0) >= whole("end", self.end, 1):
-            raise InputError("start", self.start, f"a number of steps below end = {self.end}")
+        require(self.shape in SHAPES, "shape", self.shape, " or ".join(map(repr, SHAPES)))
+        below = whole("start", self.start, 0) < whole("end", self.end, 1)
+        require(below, "start", self.start, f"a number of steps below end = {self.end}")
 
     def __call__(self, step: int) -> float:
         """Return w(step), in [0, 1]."""
@@ -112,8 +111,7 @@ class PowerSchedule(LRScheduler):
         optimizer = unwrapped(optimizer)
         groups = _powered_groups(optimizer)
         require(groups, "optimizer", type(optimizer).__name__, "a powered optimizer")
-        if not callable(weight):
-            raise InputError("weight", weight, "a function of the step")
+        require(callable(weight), "weight", weight, "a function of the step")
         self.optimizer, self.weight = optimizer, weight
         self._course = _Course(weight, float(check_power(end, "end")))
         self.load_state_dict({"last_step": 0, "initial_powers": [float(group["power"]) for group in groups]})
@@ -147,14 +145,15 @@ class PowerSchedule(LRScheduler):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, and set the powers by it; without "initial_powers" by those of the groups."""
+        last_step = int(state_dict["last_step"])
         if "initial_powers" in state_dict:
-            powers, count = state_dict["initial_powers"], len(_powered_groups(self.optimizer))
+            powers, groups = state_dict["initial_powers"], _powered_groups(self.optimizer)
+            count = len(groups)
             require(len(powers) == count, "initial_powers", powers, f"one power for each of {count} groups")
             self._course.initial = [float(power) for power in powers]
-        self._course.last_step = int(state_dict["last_step"])
-        if "initial_powers" in state_dict:
-            for group, power in zip(_powered_groups(self.optimizer), self._course.initial, strict=True):
+            for group, power in zip(groups, self._course.initial, strict=True):
                 group["initial_power"] = power
+        self._course.last_step = last_step
         self._course.set_powers(self.optimizer)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ _KINDS = (Tensor, torch.nn.Parameter)
 # Reduced precision and complex numbers are computed wider, this many entries at a time, not as a whole tensor.
 BLOCK = 1 << 20
 # Entries up to which tensors share launches on the CPU; elsewhere it is BLOCK. For more, a pass over memory costs more
-# than a launch, and taken one by one they need no room for their signs.
+# than a launch, and taken one by one they need no memory for their signs.
 LARGE = 1 << 16
 
 
@@ -71,15 +71,7 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
 def sign_power_(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tensor:
     """Replace the entries of `g` by φ_p(g) = sign(g)·|g|^p and return `g`, as torch's `abs_` and `pow_` do.
 
-    Parameters
-    ----------
-    g, power, offset
-        As in `sign_power`; a sparse `g` has to be coalesced.
-
-    Raises
-    ------
-    InputError
-        As `sign_power`.
+    Arguments and errors are those of `sign_power`; a sparse `g` has to be coalesced.
 
     Notes
     -----
@@ -97,25 +89,10 @@ def sign_power_(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Ten
 def foreach_sign_power(
     tensors: Sequence[Tensor], power: float | Tensor, *, offset: float = 0.0
 ) -> list[Tensor]:
-    """Return [φ_p(g) for g in tensors] with few kernel launches.
+    """Return [φ_p(g) for g in tensors] with few kernel launches; at p = 1 and offset 0 the tensors themselves.
 
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Gradients as `sign_power` takes them; they may differ in shape, dtype and device.
-    power, offset : float
-        As in `sign_power`.
-
-    Returns
-    -------
-    list of Tensor
-        At p = 1 and offset 0 the tensors themselves. Within `torch.no_grad()` small tensors share their launches,
-        and a zero may lose its sign.
-
-    Raises
-    ------
-    InputError
-        As `sign_power`.
+    Arguments and errors are those of `sign_power`; the tensors may differ in shape, dtype and device. Within
+    `torch.no_grad()` small tensors share their launches, and a zero may lose its sign.
 
     Examples
     --------
@@ -187,22 +164,19 @@ class SignPower:
         if self.is_identity or torch.is_grad_enabled():
             return [self(g) for g in tensors]
         if any_dtensor(tensors):
-            return self._foreach_shard(tensors)
-        images: list[Tensor | None] = [None] * len(tensors)
+            images = self.foreach([shard_of(g) for g in tensors])
+            return [like_shard(g, image) for g, image in zip(tensors, images, strict=True)]
+        results: dict[int, Tensor] = {}
         alike: dict[tuple[torch.dtype, torch.device], list[int]] = {}
         for index, g in enumerate(tensors):
             if g.dtype in WIDE and is_plain(g) and g.numel() <= (LARGE if g.is_cpu else BLOCK):
                 alike.setdefault((g.dtype, g.device), []).append(index)
             else:
-                images[index] = self(g)
+                results[index] = self(g)
         for indices in alike.values():
             for index, image in zip(indices, self._together([tensors[i] for i in indices]), strict=True):
-                images[index] = image
-        return cast("list[Tensor]", images)
-
-    def _foreach_shard(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        images = self.foreach([shard_of(g) for g in tensors])
-        return [like_shard(g, image) for g, image in zip(tensors, images, strict=True)]
+                results[index] = image
+        return [results[index] for index in range(len(tensors))]
 
     def _together(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Return the images of plain tensors of one dtype on one device; a zero loses its sign."""
@@ -239,7 +213,7 @@ class SignPower:
         return image.to(g.dtype)
 
     def _differentiable(self, g: Tensor) -> Tensor:
-        wide = g.float() if _is_reduced(g) else g
+        wide = g.float() if g.dtype in (torch.bfloat16, torch.float16) else g
         wide = wide if self.before is None else wide * _on(g, self.before)
         zero = wide == 0
         # For p < 1 the derivative at 0 is infinite, and times that of |g| it would be NaN; here it is 0.
@@ -268,14 +242,10 @@ def _on(g: Tensor, value: F) -> F:
     return value.to(g.device) if isinstance(value, Tensor) else value
 
 
-def _is_reduced(g: Tensor) -> bool:
-    return g.dtype in (torch.bfloat16, torch.float16)
-
-
 def _check_gradient(g: object) -> None:
     allowed = "a tensor of real floating or complex numbers"
     if not isinstance(g, Tensor):
         raise InputError("g", f"a {type(g).__name__}", allowed)
     require(g.is_floating_point() or g.is_complex(), "g", f"a tensor of {g.dtype}", allowed)
-    if g.layout not in (torch.strided, torch.sparse_coo):
-        raise InputError("layout of g", g.layout, "torch.strided or torch.sparse_coo")
+    known = g.layout in (torch.strided, torch.sparse_coo)
+    require(known, "layout of g", g.layout, "torch.strided or torch.sparse_coo")

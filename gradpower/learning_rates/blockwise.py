@@ -48,11 +48,9 @@ class Block:
     ratio: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise InputError("name", self.name, "a non-empty string")
+        require(isinstance(self.name, str) and self.name, "name", self.name, "a non-empty string")
         check_pattern(f"pattern of block {self.name!r}", self.pattern)
-        ratio = real(f"ratio of block {self.name!r}", self.ratio, gt=0)
-        object.__setattr__(self, "ratio", ratio)
+        object.__setattr__(self, "ratio", real(f"ratio of block {self.name!r}", self.ratio, gt=0))
 
 
 # The router is the feed-forward's: the authors' dense models have none, and their test, "mlp" in the name, would
@@ -217,12 +215,12 @@ def blockwise_warmup(
     min_lr = real("min_lr", min_lr, ge=0)
     groups = optimizer.param_groups
     decays = list(decay) if isinstance(decay, Sequence) else [decay] * len(groups)
-    if len(decays) != len(groups):
-        raise InputError("decay", f"a sequence of {len(decays)}", f"one function, or {len(groups)}")
+    count = len(decays)
+    require(count == len(groups), "decay", f"a sequence of {count}", f"one function, or {len(groups)}")
     factors: list[Callable[[int], float]] = []
     for group, function in zip(groups, decays, strict=True):
-        if function is not None and not callable(function):
-            raise InputError("decay", function, "a function of the step, or one for each group")
+        known = function is None or callable(function)
+        require(known, "decay", function, "a function of the step, or one for each group")
         base = float(group.get("initial_lr", group["lr"]))
         require(min_lr <= base, "min_lr", min_lr, f"at most {base}, the learning rate of a group")
         warmup = warmup_steps * _ratio(group) if stretch else warmup_steps
@@ -258,9 +256,7 @@ def _checked_blocks(blocks: Iterable[Block], no_decay: Collection[str]) -> tuple
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError("blocks", f"two blocks named {twice[0]!r}", "blocks with distinct names")
-    if isinstance(no_decay, str):
-        raise InputError("no_decay", no_decay, "a collection of names of blocks")
+    require(not isinstance(no_decay, str), "no_decay", no_decay, "a collection of names of blocks")
     for name in no_decay:
-        if name not in names:
-            raise InputError("no_decay", name, f"names of blocks ({', '.join(names)})")
+        require(name in names, "no_decay", name, f"names of blocks ({', '.join(names)})")
     return blocks

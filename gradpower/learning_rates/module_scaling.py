@@ -134,9 +134,8 @@ def apply_module_scales(
     """
     names = group_names(optimizer)
     for name, scale in scales.items():
-        if name not in names:
-            allowed = f"names of parameter groups: {', '.join(dict.fromkeys(names))}"
-            raise InputError("scales", name, allowed)
+        allowed = f"names of parameter groups: {', '.join(dict.fromkeys(names))}"
+        require(name in names, "scales", name, allowed)
         real(f"scales[{name!r}]", scale, gt=0)
     parts = list(_with_base_rates(scheduler, unwrapped(optimizer)))
     for index, (name, group) in enumerate(zip(names, optimizer.param_groups, strict=True)):
@@ -157,11 +156,10 @@ def _with_base_rates(scheduler: Any, optimizer: Optimizer) -> Iterator[LRSchedul
         return
     if not isinstance(scheduler, LRScheduler):  # a wrapper of accelerate or Lightning
         scheduler = scheduler.scheduler
-    if unwrapped(scheduler.optimizer) is not optimizer:
-        raise InputError("scheduler", type(scheduler).__name__, "a scheduler of this optimizer")
-    if isinstance(scheduler, CyclicLR | OneCycleLR):
-        allowed = "one that multiplies the initial rates, or scale its own rates yourself"
-        raise InputError("scheduler", type(scheduler).__name__, allowed)
+    kind = type(scheduler).__name__
+    require(unwrapped(scheduler.optimizer) is optimizer, "scheduler", kind, "a scheduler of this optimizer")
+    allowed = "one that multiplies the initial rates, or scale its own rates yourself"
+    require(not isinstance(scheduler, CyclicLR | OneCycleLR), "scheduler", kind, allowed)
     if hasattr(scheduler, "base_lrs"):
         yield scheduler
     for part in getattr(scheduler, "_schedulers", ()):

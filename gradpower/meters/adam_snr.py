@@ -13,7 +13,7 @@ from gradpower.groups import named_groups
 from gradpower.meters.module_snr import FEWEST, ModuleSNR, wide
 from gradpower.optimizers.shards import refuse_shards
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError, real, require, whole
+from gradpower.tools.errors import real, require, whole
 
 
 def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, ModuleSNR]:
@@ -81,16 +81,12 @@ def _from_moments(state: dict[str, Any], group: Group, name: str) -> tuple[Tenso
     """Return the signal and the noise of every coordinate of a parameter."""
     missing = [key for key in ("exp_avg", "exp_avg_sq", "step") if key not in state]
     steps = 0 if missing else int(state["step"])
-    if missing or steps < 2:
-        shown, allowed = (
-            f"no {missing[0]}" if missing else f"step {steps}",
-            "Adam's moments after 2 or more steps",
-        )
-        raise InputError(f"state of a parameter of group {name}", shown, allowed)
+    shown = f"no {missing[0]}" if missing else f"step {steps}"
+    allowed = "Adam's moments after 2 or more steps"
+    require(steps >= 2, f"state of a parameter of group {name}", shown, allowed)
     beta1, beta2 = (float(beta) for beta in group["betas"])
-    if beta1 == 0:
-        allowed = "a number > 0: without memory there is one gradient, and no spread"
-        raise InputError(f"beta1 of group {name}", beta1, allowed)
+    allowed = "a number > 0: without memory there is one gradient, and no spread"
+    require(beta1 != 0, f"beta1 of group {name}", beta1, allowed)
     kappa = (1 - beta1) * (1 + beta1**steps) / ((1 + beta1) * (1 - beta1**steps))
     first, second = (wide(state[key]).flatten() for key in ("exp_avg", "exp_avg_sq"))
     first_squared = (first / (1 - beta1**steps)).square()

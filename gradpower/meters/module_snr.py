@@ -72,10 +72,8 @@ class ModuleSNR:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Confidence interval of the SNR: the root of Student's interval for `signal/noise`, clipped at 0."""
-        half = (
-            _student_quantile((1 + real("level", level, gt=0, lt=1)) / 2, self.samples - 2)
-            * self.standard_error
-        )
+        quantile = _student_quantile((1 + real("level", level, gt=0, lt=1)) / 2, self.samples - 2)
+        half = quantile * self.standard_error
         return math.sqrt(max(0.0, self.squared - half)), math.sqrt(max(0.0, self.squared + half))
 
 

@@ -14,7 +14,7 @@ from gradpower.meters.update_size import UpdateLog, UpdateSize
 from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.shards import refuse_shards
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError, whole
+from gradpower.tools.errors import require, whole
 
 _COUPLED = (SGD, Adagrad, Adadelta, Adamax, RMSprop, Rprop, ASGD)
 _DECOUPLED = (Muon, Adafactor)
@@ -93,11 +93,10 @@ class UpdateMeter:
         modules = modules_of(self.optimizer)
         self.groups = list(dict.fromkeys(modules if groups is None else groups))
         for name in self.groups:
-            if name not in modules:
-                raise InputError("groups", name, f"names of parameter groups: {', '.join(modules)}")
+            require(name in modules, "groups", name, f"names of parameter groups: {', '.join(modules)}")
         parameters = [p for module in modules.values() for p in module]
-        if any(p.is_complex() for p in parameters):
-            raise InputError("optimizer", "complex parameters", "real parameters")
+        are_real = not any(p.is_complex() for p in parameters)
+        require(are_real, "optimizer", "complex parameters", "real parameters")
         refuse_shards("optimizer", parameters)
         for group in self.optimizer.param_groups:
             self._is_decoupled(group)
@@ -136,10 +135,9 @@ class UpdateMeter:
         if self.sample is None or p.numel() <= self.sample:
             return slice(None)
         generator = torch.Generator("cpu").manual_seed(self.seed + 1_000_003 * len(self._drawn))
-        drawn: Tensor = torch.unique(
-            torch.randint(p.numel(), (self.sample,), generator=generator, device="cpu")
-        )
-        return drawn.to(p.device)
+        drawn = torch.randint(p.numel(), (self.sample,), generator=generator, device="cpu")
+        unique: Tensor = torch.unique(drawn)
+        return unique.to(p.device)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
@@ -178,7 +176,6 @@ class UpdateMeter:
         optimizer = self.optimizer
         if isinstance(optimizer, CombinedOptimizer):
             optimizer = optimizer.optimizers[group["algorithm"]]
-        if not isinstance(optimizer, _COUPLED + _DECOUPLED):
-            allowed = f"True or False for {type(optimizer).__name__} with weight decay"
-            raise InputError("decoupled", None, allowed)
+        allowed = f"True or False for {type(optimizer).__name__} with weight decay"
+        require(isinstance(optimizer, _COUPLED + _DECOUPLED), "decoupled", None, allowed)
         return isinstance(optimizer, _DECOUPLED)

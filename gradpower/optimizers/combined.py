@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from gradpower.optimizers.base import PoweredOptimizer
 from gradpower.optimizers.closures import evaluated
 from gradpower.optimizers.stand_in import Group
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 
 class CombinedOptimizer(Optimizer):
@@ -94,13 +94,7 @@ class CombinedOptimizer(Optimizer):
         return loss
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group to the optimizer that its key "algorithm" names.
-
-        Raises
-        ------
-        InputError
-            If the key is missing or names none, or torch or that optimizer refuses the group.
-        """
+        """Add a group to the optimizer that its key "algorithm" names; InputError if there is none of that name."""
         if not isinstance(param_group, dict):
             raise InputError("param_group", type(param_group).__name__, "a dict")
         optimizer = self.optimizers[self._algorithm_of(param_group)]
@@ -140,8 +134,7 @@ class CombinedOptimizer(Optimizer):
         loaded, mine = (
             [g.get("algorithm") for g in groups] for groups in (state["param_groups"], self.param_groups)
         )
-        if loaded != mine:
-            raise InputError("algorithms of the loaded groups", loaded, str(mine))
+        require(loaded == mine, "algorithms of the loaded groups", loaded, str(mine))
         parts = {}
         for name, optimizer in self.optimizers.items():
             groups = [g for g in state["param_groups"] if g["algorithm"] == name]

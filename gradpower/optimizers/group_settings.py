@@ -29,9 +29,8 @@ def check_settings(groups: Iterable[Group], defaults: Mapping[str, Any]) -> None
             group["power"] = check_power(group["power"])
         if "offset" in group:
             group["offset"] = real("offset", group["offset"], ge=0)
-        if group.get("differentiable"):
-            allowed = "False (the powered step writes into buffers)"
-            raise InputError("differentiable", True, allowed)
+        allowed = "False (the powered step writes into buffers)"
+        require(not group.get("differentiable"), "differentiable", True, allowed)
 
 
 def transform_of(group: Group) -> SignPower:

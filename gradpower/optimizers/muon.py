@@ -61,13 +61,7 @@ class StackedMuon(Muon):
         Optimizer.__init__(self, params, self.defaults)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group of matrices or stacks of matrices; see torch.optim.Optimizer.
-
-        Raises
-        ------
-        InputError
-            If a parameter has fewer than two dimensions.
-        """
+        """Add a group of matrices or stacks of matrices; see torch.optim.Optimizer."""
         super().add_param_group(param_group)
         for p in self.param_groups[-1]["params"]:
             if p.ndim < 2:

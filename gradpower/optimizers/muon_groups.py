@@ -65,8 +65,8 @@ def muon_groups(
     muon None [(4, 2)]
     adamw 1.0 [(5, 2), (5, 2), (5,), (4,)]
     """
-    if isinstance(adamw_patterns, str):
-        raise InputError("adamw_patterns", adamw_patterns, "a sequence of regular expressions")
+    are_many = not isinstance(adamw_patterns, str)
+    require(are_many, "adamw_patterns", adamw_patterns, "a sequence of regular expressions")
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
     try:
         owned, others = match_parameters(model, patterns)

@@ -28,8 +28,7 @@ class AdamPower(FusedAdamStep, torch.optim.Adam):
     m_t = β1·m_{t−1} + (1−β1)·x_t, v_t = β2·v_{t−1} + (1−β2)·x_t², θ_t = θ_{t−1} − η·m̂_t/(√v̂_t + ε), the hats
     for the bias corrections (AdamPower in Section 3 of the paper). `weight_decay` is added to x_t, not to g_t.
 
-    Arguments are those of torch.optim.Adam and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.Adam and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Notes
     -----
@@ -74,8 +73,7 @@ class AdamWPower(FusedAdamStep, torch.optim.AdamW):
 
     The paper's pre-training runs use power=1.2, betas=(0.9, 0.95), eps=1e-8 and weight_decay=0.1 (Section 5).
 
-    Arguments are those of torch.optim.AdamW and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.AdamW and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Examples
     --------
@@ -113,8 +111,7 @@ class AdagradPower(PoweredOptimizer, torch.optim.Adagrad):
     The paper's AdagradPower (Section 4.2) has √(v_t + ε) instead: set `initial_accumulator_value` to its ε and
     `eps` to 0.
 
-    Arguments are those of torch.optim.Adagrad and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.Adagrad and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Examples
     --------
@@ -149,8 +146,7 @@ class SGDPower(PoweredOptimizer, torch.optim.SGD):
     Unlike for Adam, a constant factor in φ_p changes the step here, so that the learning rate has to be tuned
     anew for each p.
 
-    Arguments are those of torch.optim.SGD and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.SGD and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Examples
     --------
@@ -186,8 +182,7 @@ class SGDPower(PoweredOptimizer, torch.optim.SGD):
 class RMSpropPower(PoweredOptimizer, torch.optim.RMSprop):
     """RMSprop on sign-power gradients: v_t = α·v_{t−1} + (1−α)·φ_p(g_t)², θ_t = θ_{t−1} − η·φ_p(g_t)/(√v_t + ε).
 
-    Arguments are those of torch.optim.RMSprop and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.RMSprop and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Examples
     --------
@@ -222,8 +217,7 @@ class MuonPower(PoweredOptimizer, torch.optim.Muon):
 
     For matrices only. `MuonAdamWPower` takes a whole model, stacked experts included, with AdamW for the rest.
 
-    Arguments are those of torch.optim.Muon and, by keyword, `power` > 0, `offset` >= 0 and `clip`: see
-    `PoweredOptimizer`.
+    Arguments: those of torch.optim.Muon and, by keyword, `power`, `offset` and `clip` (see `PoweredOptimizer`).
 
     Examples
     --------
