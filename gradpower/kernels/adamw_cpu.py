@@ -39,13 +39,7 @@ class _Options(ctypes.Structure):
 
 
 def reason() -> str:
-    """Why the kernel cannot be used on this machine; empty if it can.
-
-    Examples
-    --------
-    >>> isinstance(reason(), str)
-    True
-    """
+    """Why the kernel cannot be used on this machine; empty if it can."""
     kernel = _kernel()
     return kernel if isinstance(kernel, str) else ""
 
@@ -55,14 +49,6 @@ def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
 
     Subclasses of Tensor other than Parameter (DTensor among them) and sparse tensors are not taken, nor are
     views that overlap or have gaps.
-
-    Examples
-    --------
-    >>> p = torch.zeros(3, 4)
-    >>> supports([p], [torch.ones(3, 4)]), supports([p], [torch.ones(4, 3).T])
-    (True, False)
-    >>> supports([p.T], [torch.ones(3, 4).T]), supports([p[:, :2]], [torch.ones(3, 4)[:, :2]])
-    (True, False)
     """
     return fit_together(params, *others, dtypes=_DTYPES, device=_CPU)
 
@@ -90,13 +76,6 @@ def adamw_power_(
 
     x is within 3e-7 of itself for powers up to 4, in proportion to the power above; it is 0 where |g|, |g'| or |x| is
     below 1.18e-38, the smallest normal float32. The number of threads changes no bit.
-
-    Examples
-    --------
-    >>> p, m, v, t = torch.ones(2), torch.zeros(2), torch.zeros(2), torch.tensor(0.0)
-    >>> adamw_power_([p], [torch.tensor([4.0, -9.0])], [m], [v], [t], power=0.5, offset=0.0, lr=0.1,
-    ...     beta1=0.9, beta2=0.95, weight_decay=0.0, epsilon=0.0, maximize=False, decoupled=True) == (not reason())
-    True
     """
     kernel = _kernel()
     fits = supports(params, grads, exp_avgs, exp_avg_sqs) and len(state_steps) == len(params)

@@ -37,13 +37,7 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 @cache
 def reason() -> str:
-    """Why the kernel cannot run here; empty if it can.
-
-    Examples
-    --------
-    >>> isinstance(reason(), str)
-    True
-    """
+    """Why the kernel cannot run here; empty if it can."""
     try:
         if device_type() == "cuda":
             if not torch.cuda.is_available():
@@ -62,11 +56,6 @@ def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     no DTensor) of float32, bfloat16 or float16. The first of the others are gradients, which may differ from their
     parameters in dtype; then come moments, which may not. All have their parameter's shape and strides, and these fill
     memory without gaps or overlaps, in any order of the dimensions.
-
-    Examples
-    --------
-    >>> supports([torch.zeros(3, dtype=torch.float64)], [torch.zeros(3, dtype=torch.float64)])
-    False
     """
     if reason():
         return False
@@ -80,24 +69,14 @@ def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
 
 @dataclass
 class _Plan:
-    """What a launch reads on the device: which tensor owns a block, and where the tensors are.
+    """What a launch reads on the device: which tensor owns a block, and where the tensors are."""
 
-    Attributes
-    ----------
-    owners, firsts : Tensor
-        Tensor number of each block; first block of each tensor.
-    table, fixed : Tensor, list of int
-        Row by row the addresses of the parameter, its two moments and its step, and its number of elements.
-    gradients, known : Tensor, list of int
-        Addresses of the gradients.
-    """
-
-    owners: Tensor
-    firsts: Tensor
-    table: Tensor
-    gradients: Tensor
-    fixed: list[int]
-    known: list[int]
+    owners: Tensor  # tensor number of each block
+    firsts: Tensor  # first block of each tensor
+    table: Tensor  # row by row the addresses of the parameter, its two moments and its step, and its number of elements
+    gradients: Tensor  # addresses of the gradients
+    fixed: list[int]  # `table` on the host
+    known: list[int]  # `gradients` on the host
 
 
 _Row = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # parameter, gradient, its two moments, step
@@ -221,12 +200,6 @@ def adamw_power_(
     keeps numbers as they are at capture: give those that change as tensors. It also keeps the gradients' addresses, so
     they must stay in place between replays, as a graph that computes them sees to. Step once before capturing, so that
     the kernel is compiled.
-
-    Examples
-    --------
-    >>> adamw_power_([], [], [], [], [], power=1.2, offset=0.0, lr=1e-3, beta1=0.9, beta2=0.95, weight_decay=0.1,
-    ...     epsilon=1e-8, maximize=False, decoupled=True) == (not reason())
-    True
     """
     if not supports(params, grads, exp_avgs, exp_avg_sqs) or not _are_counters(params, state_steps):
         return False

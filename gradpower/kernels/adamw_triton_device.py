@@ -161,13 +161,7 @@ def _adamw_power(
 
 @cache
 def compiled() -> Any:
-    """Return `_adamw_power` as Triton compiles it, or interprets it where TRITON_INTERPRET=1 is set.
-
-    Raises
-    ------
-    ImportError
-        If Triton is not installed.
-    """
+    """Return `_adamw_power` as Triton compiles it, or interprets it where TRITON_INTERPRET=1 is set."""
     global tl
     triton = importlib.import_module("triton")
     tl = importlib.import_module("triton.language")

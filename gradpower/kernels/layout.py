@@ -11,24 +11,12 @@ from torch.nn import Parameter
 
 
 def fills_memory(tensor: Tensor) -> bool:
-    """Return whether a strided tensor fills one stretch of memory, without gaps or overlaps, in any order.
-
-    Examples
-    --------
-    >>> fills_memory(torch.ones(2, 3).T), fills_memory(torch.ones(2, 3)[:, :2])
-    (True, False)
-    """
+    """Return whether a strided tensor fills one stretch of memory, without gaps or overlaps, in any order."""
     return tensor.is_contiguous() or bool(torch.ops.aten.is_non_overlapping_and_dense(tensor))
 
 
 def same_layout(one: Tensor, other: Tensor) -> bool:
-    """Return whether two strided tensors of one shape fill their memory in the same order of elements.
-
-    Examples
-    --------
-    >>> same_layout(torch.ones(2, 3), torch.ones(2, 3)), same_layout(torch.ones(2, 3), torch.ones(3, 2).T)
-    (True, False)
-    """
+    """Return whether two strided tensors of one shape fill their memory in the same order of elements."""
     if one.shape != other.shape:
         return False
     if one.is_contiguous() or other.is_contiguous():
@@ -42,14 +30,7 @@ def fit_together(
     dtypes: Sequence[torch.dtype],
     device: torch.device,
 ) -> bool:
-    """Return whether all tensors are plain, dense, of some dtypes and on a device, the others laid out as `params`.
-
-    Examples
-    --------
-    >>> where = {"dtypes": [torch.float32], "device": torch.device("cpu")}
-    >>> fit_together([torch.ones(2)], [torch.zeros(2)], **where), fit_together([torch.ones(2)], [], **where)
-    (True, False)
-    """
+    """Return whether all tensors are plain, dense, of some dtypes and on a device, the others laid out as `params`."""
 
     def is_plain(t: Tensor) -> bool:
         return (
