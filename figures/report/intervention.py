@@ -19,17 +19,23 @@ class CalibrationRow:
 
 def intervention_section(results: InterventionResults | None) -> str:
     """Return the Markdown of the section; None stands for a study that was not made."""
-    if results is None:
+    strong = [cell for cell in results.cells if cell.changes[0].strong] if results else []
+    if results is None or not strong:
         return render("intervention", label=Label.NOT_ATTEMPTED)
-    strong = [cell for cell in results.cells if cell.changes[0].strong]
     weak = [cell for cell in results.cells if not cell.changes[0].strong]
     by_law: dict[str, list[Cell]] = {}
     for cell in strong:
         by_law.setdefault(cell.changes[0].law, []).append(cell)
-    rows = [CalibrationRow("strong, all laws", calibrate(strong))]
     others = [cell for law, cells in by_law.items() if law != "binary" for cell in cells]
-    if others and len(others) < len(strong):
-        rows.append(CalibrationRow("strong, without binary (post hoc)", calibrate(others)))
+    rows = [CalibrationRow("strong, all but binary (post hoc)", calibrate(others))] if others else []
     rows += [CalibrationRow(f"strong, {law}", calibrate(cells)) for law, cells in by_law.items()]
     rows += [CalibrationRow("weaker, all laws", calibrate(weak))] if weak else []
-    return render("intervention", label=rows[0].found.label, design=results.provenance.config, rows=rows)
+    declared = calibrate(strong)
+    return render(
+        "intervention",
+        label=declared.label,
+        declared=declared,
+        design=results.provenance.config,
+        rows=rows,
+        laws=list(by_law),
+    )

@@ -113,6 +113,7 @@ def _pm(value: float, error: float) -> str:
 
 def _said(found: Calibration, *, strong: bool) -> str:
     noise = "strong noise" if strong else "weaker noise"
-    slope = f"{found.slope:.3f} [{found.low:.3f}, {found.high:.3f}]"
-    signs = f"{found.signs} of {found.count} signs, χ² {found.chi_square:.0f}"
+    slope = f"{found.slope:.3f} [{found.low:.3f}, {found.high:.3f}], by jackknife "
+    slope += "[{:.3f}, {:.3f}]".format(*found.jackknife)
+    signs = f"{found.signs} of {found.count} signs"
     return f"{noise}: measured over predicted {slope}, {signs}" + (f": {found.label.value}" if strong else "")

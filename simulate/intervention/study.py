@@ -135,17 +135,14 @@ class Calibration:
         which takes the predicted changes as known.
     jackknife : tuple of float
         95 % interval by leaving out one seed at a time, which does not.
-    chi_square, count : float, int
-        Σ(measured − predicted)²/error² over so many changes.
-    signs : int
-        Changes of the predicted sign.
+    count, signs : int
+        Changes, and those of the predicted sign.
     """
 
     slope: float
     low: float
     high: float
     jackknife: tuple[float, float]
-    chi_square: float
     count: int
     signs: int
 
@@ -225,11 +222,9 @@ def calibrate(cells: Sequence[Cell]) -> Calibration:
         for seed in range(slopes.size)
     ]
     margins = quantile * error, quantile * float(jackknife_error(np.array(without)))
-    gaps = measured - predicted
-    chi_square = float((gaps.mean(axis=1) ** 2 / (gaps.var(axis=1, ddof=1) / slopes.size)).sum())
     signs = sum(change.measured * change.predicted > 0 for change in changes)
     low, high, *jackknife = (slope + sign * margin for margin in margins for sign in (-1, 1))
-    return Calibration(slope, low, high, (jackknife[0], jackknife[1]), chi_square, len(changes), signs)
+    return Calibration(slope, low, high, (jackknife[0], jackknife[1]), len(changes), signs)
 
 
 def _slopes(measured: Array, predicted: Array) -> Array:

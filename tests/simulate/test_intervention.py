@@ -67,8 +67,6 @@ def test_the_slope_is_recovered_and_its_interval_covers():
     assert 0.89 < np.mean([f.low < 0.9 < f.high for f in found]) < 0.99
     assert 0.89 < np.mean([f.jackknife[0] < 0.9 < f.jackknife[1] for f in found]) < 0.99
     assert all(f.label is Label.REPRODUCED for f in found)
-    true = [calibrate(cells(1.0, rng)).chi_square for _ in range(200)]
-    assert 5.0 < np.mean(true) < 8.5  # 6 changes, errors of 16 seeds
 
 
 @pytest.mark.parametrize(

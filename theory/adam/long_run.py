@@ -81,6 +81,7 @@ def long_run_update(
     require(
         noise_scale >= _LEAST_RATIO * mean, "noise_scale", noise_scale, f"at least {_LEAST_RATIO} of the mean"
     )
+    require(beta2 > 0 or beta1 == 0, "beta2", beta2, "above 0 where beta1 is: m/|g| has no mean square")
     if update_moment(law, power, memory) <= 2:
         raise InputError("law", law.name, "one whose tails leave the mean square of u finite at these β")
     unit = max(mean, noise_scale)

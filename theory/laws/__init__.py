@@ -94,6 +94,9 @@ def parse_law(name: str | NoiseLaw) -> NoiseLaw:
         return Empirical.from_file(parameter)
     if kind == "empirical-symmetric" and parameter:
         return Empirical.from_file(parameter).symmetrised()
+    if kind in _SHAPED or kind.startswith("empirical"):
+        allowed = f"{kind}:NUMBER" if kind in _SHAPED else f"{kind}:FILE"
+        raise InputError("law", name, allowed)
     known = {word: word for word in (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric")} | {
         "normal": "gaussian"
     }

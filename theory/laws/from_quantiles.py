@@ -20,9 +20,9 @@ class QuantileLaw(NoiseLaw):
     """A continuous law by its quantile function and its distribution function, which may be numeric.
 
     Expectations are integrals over u in (0, 1) of functions of ξ = quantile(u), by panels that are graded towards u = 0
-    and 1, where tails or edges are, and towards the u where g changes its sign. Accurate to about 1e-9 where the
-    functions are analytic in between and accurate themselves; for scipy's numeric quantiles, to theirs. At high noise
-    the drift loses the digits of σ/μ.
+    and 1, where tails or edges are, and towards the u where g changes its sign. Accurate to about 1e-9 for light tails
+    where the functions are analytic in between and accurate themselves. Under heavy tails high moments are less so, to
+    about 1e-3 near the last that exists, as 1 − u rounds. At high noise the drift loses the digits of σ/μ.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class QuantileLaw(NoiseLaw):
     Raises
     ------
     InputError
-        If `cumulative` does not undo `quantile`.
+        If `cumulative` does not undo `quantile`, or a law said to be symmetric is not.
 
     Examples
     --------
@@ -64,6 +64,10 @@ class QuantileLaw(NoiseLaw):
         self.name, self.symmetric, self.moment_limit, self.reach = name, symmetric, moment_limit, reach
         self._quantile, self._cumulative, self._density = quantile, cumulative, density
         chance = np.array([0.05, 0.3, 0.5, 0.8, 0.99])
+        mirrored = not symmetric or np.allclose(
+            quantile(1 - chance), -np.asarray(quantile(chance)), atol=1e-6
+        )
+        require(mirrored, "symmetric", symmetric, "False: these quantiles are not symmetric about 0")
         undone = np.asarray(cumulative(np.asarray(quantile(chance))), dtype=np.float64)
         require(
             np.allclose(undone, chance, atol=1e-6),

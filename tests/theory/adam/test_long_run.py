@@ -104,6 +104,7 @@ def test_a_power_of_one_changes_nothing():
         ("two-point:0.2", {}, "a symmetric law"),
         ("sparse:0.1", {}, "without an atom at 0"),
         ("gaussian", {"noise_to_signal": 0.5}, "noise_to_signal: 0.5"),
+        ("gaussian", {"beta2": 0.0}, "beta2: 0.0"),
         ("student-t:0.5", {"beta2": 0.85, "beta1": 0.95}, "tails leave the mean square of u finite"),
     ],
 )

@@ -383,3 +383,13 @@ def test_few_samples_of_symmetric_noise_are_better_with_their_negatives():
     assert both.signed_moment(1.5, 0.0, 1.0) == pytest.approx(0.0, abs=1e-12)
     assert abs(plain.signed_moment(1.5, 0.0, 1.0)) > 1e-4
     assert both.resampled(np.random.default_rng(1)).symmetric
+
+
+def test_a_law_said_to_be_symmetric_must_be():
+    with pytest.raises(InputError, match="symmetric: True"):
+        QuantileLaw("gumbel", stats.gumbel_r.ppf, stats.gumbel_r.cdf, symmetric=True)
+
+
+def test_a_shape_that_is_missing_is_asked_for():
+    with pytest.raises(InputError, match="law: student-t is not allowed; expected student-t:NUMBER"):
+        parse_law("student-t")

@@ -64,7 +64,8 @@ def gaussian() -> Findings:
 
 @claim("memory-of-v", BEYOND, "asymptotic")
 def memory() -> Findings:
-    """To first order in 1 − β2, a longer memory of v helps p = 1 under strong noise if its excess kurtosis is < 2/7."""
+    """To first order in 1 − β2, a longer memory of v helps p = 1 under strong independent noise with all moments if its
+    excess kurtosis is < 2/7."""
     beta1, beta2, delta, kurtosis = sp.symbols("beta1 beta2 delta K", positive=True)
     mixed = (1 - beta1) * (1 - beta2) / (1 - beta1 * beta2)  # Σ w_k ω_k
     squared = (1 - beta2) / (1 + beta2)  # Σ ω_k²
