@@ -40,7 +40,8 @@ _DOCS = {
     "gain": "convergence_gain",
     "step-time": "step_time",
     "intervention": "intervention",
-    "batch-size": "batch_size",
+    "sweep-losses": "batch_size",
+    "memory": "memory",
 }
 
 
@@ -58,7 +59,7 @@ def figure(
     name
         Name of a figure; `gradpower figure` lists them.
     sources
-        Files or folders that it reads. The committed results if not given; curves and sweep-losses need some.
+        Files or folders that it reads. The committed results if not given; curves needs some.
     setting
         The noise example, for the figures that compute with it.
     output

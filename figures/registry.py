@@ -67,18 +67,23 @@ FIGURES = {
     "gain": _answer("gain", "the gain over Adagrad at high noise"),
     "step-time": _training("step_time", "what the power costs", "a step_time.json", "step_time.json"),
     "curves": _training("curves", "losses of training runs", "folders of runs"),
-    "sweep-losses": _training("sweep_losses", "a study's losses, judged by its rule", _STUDY),
+    "sweep-losses": _training(
+        "sweep_losses",
+        "Figures 2 and 6 at our size, or any study's losses, judged by its rule",
+        _STUDY,
+        "batch_size/pocket/main.json",
+    ),
     "gradient-noise": _training(
         "gradient_noise",
         "gradient noise, and the powers it predicts",
         "a noise.json, or its folder",
         "pocket",
     ),
-    "batch-size": _training(
-        "batch_size",
-        "Figures 2 and 6: the best power and the batch size",
-        "the parts' folder",
-        "batch_size/pocket",
+    "memory": _training(
+        "memory",
+        "what p = 1.2 and a longer memory of v do, alone and together",
+        "a summary.json of that study",
+        "causes/memory.json",
     ),
 }
 

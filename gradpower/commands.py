@@ -75,12 +75,6 @@ COMMANDS = {
         "predict the best power at a checkpoint from its gradient noise, by module",
         "gradpower noise pocket --batch-sizes 8 32 128",
     ),
-    "batch-size": Command(
-        "figures.batch_size_commands",
-        "batch_size",
-        "Figures 2 and 6: the best power and the batch size, with controls",
-        "gradpower batch-size",
-    ),
     "figure": Command(
         "figures.commands",
         "figure",

@@ -14,6 +14,7 @@ from experiments.statistics.paired import (
     SeedMean,
     detectable_difference,
     mean_over_seeds,
+    one_sided,
     paired_difference,
 )
 from experiments.statistics.tuning import Tuned, best_column, tune
@@ -30,6 +31,7 @@ __all__ = [
     "detectable_difference",
     "equivalence_p_value",
     "mean_over_seeds",
+    "one_sided",
     "paired_difference",
     "slopes",
     "tune",

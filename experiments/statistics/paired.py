@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -102,6 +103,17 @@ def paired_difference(losses: ArrayLike, baseline: ArrayLike, *, alpha: float = 
     if a.ndim != 1 or a.shape != b.shape or not a.size or not np.all(np.isfinite([a, b])):
         raise InputError("losses", a.tolist(), f"finite numbers, one for each of {b.size} >= 1 seeds")
     return mean_over_seeds(a - b, alpha=alpha, scale=float(np.abs([a, b]).max()))
+
+
+def one_sided(mean: SeedMean, sign: Literal[-1, 1]) -> float:
+    """Return the p-value of the t test against a mean of this sign; 1 if there is no spread.
+
+    >>> round(one_sided(mean_over_seeds([0.1, 0.2, 0.1]), 1), 3)
+    0.029
+    """
+    if mean.p_value is None:
+        return 1.0
+    return mean.p_value / 2 if mean.mean * sign > 0 else 1 - mean.p_value / 2
 
 
 @lru_cache

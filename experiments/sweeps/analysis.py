@@ -31,7 +31,7 @@ class Comparison:
     """In how many of the seeds the run diverged: if in any, nothing is tested."""
     baseline_diverged: int
     same_rates: bool
-    """Whether both were tuned over the same rates; if not, nothing is tested."""
+    """Whether both were tuned or averaged over the same rates; if not, nothing is tested."""
     differences: tuple[float, ...] = ()
     """Loss less the baseline's by seed, if tested …"""
     difference: SeedMean | None = None

@@ -30,6 +30,8 @@ class LossTable:
     seeds: tuple[int, ...]
     losses: Array
     """Shape (seeds, values): +inf where a run diverged, NaN where there is no result."""
+    rates: Mapping[float, tuple[float, ...]] = field(default_factory=dict)
+    """By value, the learning rates that its losses were tuned or averaged over; empty at equal rates."""
     tuning: Mapping[float, Tuned] = field(default_factory=dict)
     """By value, how the learning rate was tuned; empty where it was not."""
 
@@ -40,8 +42,8 @@ class LossTable:
         return self.losses[:, self.values.index(value)]
 
     def same_rates(self, values: Sequence[float]) -> bool:
-        """Whether some values were tuned over the same rates; so they are if none was tuned."""
-        return len({self.tuning[v].tried for v in values if v in self.tuning}) <= 1
+        """Whether some values were tuned or averaged over the same rates; so they are at equal rates."""
+        return len({self.rates[v] for v in values if v in self.rates}) <= 1
 
     def finite(self) -> tuple[float, ...]:
         """Return the values with results of which none diverged."""
@@ -85,7 +87,7 @@ def _decides(names: Sequence[str], name: str, arms: Sequence[Settings]) -> bool:
 
 
 def loss_tables(rule: Rule, results: Sequence[ArmResult]) -> list[LossTable]:
-    """Return a table for each `within` value and each setting of the free fields, by the rule at tuned rates.
+    """Return a table for each `within` value and each setting of the free fields, by the rule over learning rates.
 
     There is a result for every planned arm.
     """
@@ -94,13 +96,13 @@ def loss_tables(rule: Rule, results: Sequence[ArmResult]) -> list[LossTable]:
     equal = _equal_tables(rule, results, free)
     if rule.learning_rate == "equal" or RATE not in free:
         return equal
-    # Fields that the rate decides, such as a warm-up tied to it, are tuned with it.
+    # Fields that the rate decides, such as a warm-up tied to it, go with it.
     decided = [rule.compared, *([rule.within] if rule.within else []), RATE]
     kept = [name for name in free if name != RATE and not _decides(decided, name, arms)]
     merged: dict[tuple[Setting, ...], list[LossTable]] = {}
     for table in equal:
         merged.setdefault((table.within, *(table.others[name] for name in kept)), []).append(table)
-    return [_tuned_table(tables, kept) for tables in merged.values()]
+    return [_over_rates(tables, kept, rule) for tables in merged.values()]
 
 
 def _equal_tables(rule: Rule, results: Sequence[ArmResult], free: Sequence[str]) -> list[LossTable]:
@@ -130,21 +132,28 @@ def _loss(result: ArmResult) -> float:
     return np.nan if result.status == "missing" or result.loss is None else result.loss
 
 
-def _tuned_table(tables: Sequence[LossTable], kept: Sequence[str]) -> LossTable:
-    """Return the table of losses at each value's own rate, that which is best in the mean of all seeds."""
+def _over_rates(tables: Sequence[LossTable], kept: Sequence[str], rule: Rule) -> LossTable:
+    """Return the table of each value's mean loss over its rates, or of its loss at that best in the mean of all seeds.
+
+    A seed that lacks one of the rates has no loss.
+    """
     first = tables[0]
     values = tuple(sorted({value for table in tables for value in table.values}))
     losses = np.full((len(first.seeds), len(values)), np.nan)
+    tried: dict[float, tuple[float, ...]] = {}
     tuning: dict[float, Tuned] = {}
     for place, value in enumerate(values):
         columns = {float(str(table.others[RATE])): table.column(value) for table in tables}
         rates = sorted(rate for rate, column in columns.items() if not np.isnan(column).all())
-        if not rates:
-            continue
-        curve = np.stack([columns[rate] for rate in rates], axis=1)
+        curve = np.stack([columns[rate] for rate in rates], axis=1) if rates else losses[:, :0]
         whole = ~np.isnan(curve).any(axis=1)
-        if whole.any():
+        if not rates or not whole.any():
+            continue
+        tried[value] = tuple(rates)
+        if rule.learning_rate == "averaged":
+            losses[whole, place] = curve[whole].mean(axis=1)
+        else:
             tuning[value] = tune(rates, curve[whole])
             losses[whole, place] = tuning[value].losses
     others = {name: first.others[name] for name in kept}
-    return LossTable(first.within, others, values, first.seeds, losses, tuning)
+    return LossTable(first.within, others, values, first.seeds, losses, tried, tuning)

@@ -19,7 +19,7 @@ from gradpower.tools.errors import InputError, real, require
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
 Correction = Literal["holm", "bonferroni", "none"]
-Rates = Literal["equal", "tuned"]
+Rates = Literal["equal", "tuned", "averaged"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Rule:
     smallest_effect: float = 0.0
     """Smallest difference of losses, in nats a token, that is called an effect."""
     learning_rate: Rates = "equal"
-    """Whether values are compared at equal learning rates, or each at the best of the rates of a crossed axis
-    optimizer.learning_rate."""
+    """Whether values are compared at equal learning rates or, over the rates of a crossed axis optimizer.learning_rate,
+    each at its best or by its mean loss."""
 
     def __post_init__(self) -> None:
         """Check every value; whether the study varies these fields is checked there."""
@@ -173,7 +173,7 @@ class Study:
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
         allowed = f"equal, as no axis varies {RATE} apart from rule.compared and rule.within"
-        held = self.rule.learning_rate != "tuned" or self._rates_vary(axis_of)
+        held = self.rule.learning_rate == "equal" or self._rates_vary(axis_of)
         require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
 
     def _rates_vary(self, axis_of: Mapping[str, int]) -> bool:

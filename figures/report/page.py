@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.studies.batch_size import BatchSizeStudy, read_batch_size
+from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
+from experiments.studies.memory import MEMORY, MemoryStudy, read_memory
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
-from figures.report.batch_size import batch_size_section
 from figures.report.convergence import convergence_section
 from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
+from figures.report.studies import batch_size_section, memory_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.results import find_result
 from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
 
-# In results: the parts of the study of batch sizes, and the intervention.
-PARTS, CHOSEN_NOISE = "batch_size/pocket", "intervention/intervention.json"
+CHOSEN_NOISE = "intervention/intervention.json"  # in results
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,14 @@ class Findings:
     convergence: ConvergenceResults | None = None
     step_time: StepCost | None = None
     batch_size: BatchSizeStudy | None = None
+    memory: MemoryStudy | None = None
     intervention: InterventionResults | None = None
 
 
 def read_findings(folder: Path) -> Findings | None:
     """Return what lies in a folder or else in the checkout's results; None without the theory's."""
-    theory, parts = THEORY.find(folder), find_result(PARTS, folder)
-    chosen_noise = find_result(CHOSEN_NOISE, folder)
+    theory = THEORY.find(folder)
+    parts, memory, chosen_noise = (find_result(name, folder) for name in (PARTS, MEMORY, CHOSEN_NOISE))
     if theory is None:
         return None
     return Findings(
@@ -45,6 +46,7 @@ def read_findings(folder: Path) -> Findings | None:
         CONVERGENCE.find(folder),
         STEP_COST.find(folder),
         read_batch_size(parts) if parts else None,
+        read_memory(memory) if memory else None,
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
     )
 
@@ -59,6 +61,7 @@ def page(found: Findings) -> str:
         convergence_section(found.convergence),
         step_time_section(found.step_time),
         batch_size_section(found.batch_size),
+        memory_section(found.memory),
         intervention_section(found.intervention),
         render("claims", claims=theory.claims, failing=failing),
         models_section(),

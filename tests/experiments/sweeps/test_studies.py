@@ -128,7 +128,7 @@ def test_the_recipe_may_lie_beside_the_file(file):
         (
             "baseline = 1.0",
             'baseline = 1.0\nlearning_rate = "best"',
-            r"'best'; expected equal or tuned - at `\$\.rule\.learning_rate`",
+            r"'best'; expected equal or tuned or averaged - at `\$\.rule\.learning_rate`",
         ),
         ("baseline = 1.0", 'baseline = 1.0\nlearning_rate = "tuned"', r"rule\.learning_rate: tuned"),
         ("[0, 1, 2]", "[9223372036854775808]", "seeds: 9223372036854775808"),

@@ -1,0 +1,96 @@
+"""Whether a longer memory of the second moment does what p = 1.2 does: step 4 of results/causes/design.md.
+
+Losses are averaged over the learning rates; seeds are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
+from experiments.sweeps.analysis import Group
+from experiments.sweeps.judge import analyse
+from experiments.sweeps.results import read_summary
+from experiments.sweeps.study import Study
+from gradpower.tools.errors import require
+from gradpower.tools.labels import Label
+
+MEMORY = "causes/memory.json"  # in results
+USUAL, BEST = (
+    0.95,
+    0.99,
+)  # β2: torch trainings' of language models, and the best one of step 1 at this batch size
+POWER = 1.2
+SMALLEST_EFFECT = 0.01  # nats a token
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """One β2: what it does by itself, and what the power does at it."""
+
+    beta2: float
+    loss: float
+    """Mean loss at p = 1."""
+    power: SeedMean
+    """Loss at p = 1.2 less that at p = 1."""
+    memory: SeedMean
+    """At p = 1, loss at this β2 less that at 0.95."""
+    both: SeedMean
+    """Loss at p = 1.2 and this β2 less that at p = 1 and 0.95."""
+
+
+@dataclass(frozen=True)
+class MemoryStudy:
+    """What the study says of the claim that at β2 = 0.99 nothing is left of what p = 1.2 gains at 0.95."""
+
+    study: Study
+    rows: tuple[MemoryRow, ...]
+    interaction: SeedMean
+    """What p = 1.2 changes at β2 = 0.99 less what it changes at 0.95."""
+    p_value: float
+    """Of an interaction above 0, one-sided: the primary test."""
+    equivalence: float | None
+    """p-value of a change by the power of `SMALLEST_EFFECT` or more at β2 = 0.99."""
+
+    @property
+    def label(self) -> Label:
+        """Reproduced if both tests reject, in part if only the primary does, not if its interval is below it."""
+        if self.p_value <= _ALPHA:
+            equal = self.equivalence is not None and self.equivalence <= _ALPHA
+            return Label.REPRODUCED if equal else Label.IN_PART
+        below = self.interaction.high is not None and self.interaction.high < SMALLEST_EFFECT
+        return Label.NOT_REPRODUCED if below else Label.INCONCLUSIVE
+
+
+def read_memory(path: Path) -> MemoryStudy:
+    """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
+    summary = read_summary(path)
+    study = replace(summary.study, rule=replace(summary.study.rule, learning_rate="averaged"))
+    analysis = analyse(study, summary.arms)
+    done = f"{analysis.completed} of {analysis.planned} arms completed"
+    require(analysis.completed == analysis.planned, "study", f"{path}, {done},", "one with all of them")
+    plain, powered = ({float(str(g.within)): _losses(g, p) for g in analysis.groups} for p in (1.0, POWER))
+    start = plain[USUAL]
+    rows = tuple(
+        MemoryRow(
+            beta2,
+            float(losses.mean()),
+            mean_over_seeds(powered[beta2] - losses),
+            mean_over_seeds(losses - start),
+            mean_over_seeds(powered[beta2] - start),
+        )
+        for beta2, losses in sorted(plain.items())
+    )
+    interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
+    (left,) = (row.power for row in rows if row.beta2 == BEST)
+    equal = equivalence_p_value(left.mean, left.sd, left.seeds, SMALLEST_EFFECT)
+    return MemoryStudy(study, rows, interaction, one_sided(interaction, 1), equal)
+
+
+def _losses(group: Group, power: float) -> np.ndarray:
+    (losses,) = (value.losses for value in group.values if value.value == power)
+    return np.array(losses, dtype=np.float64)

@@ -1,0 +1,65 @@
+"""The page's sections on training studies, and the figure of the one on the memory of the second moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from experiments.studies.batch_size import PARTS, read_batch_size
+from experiments.studies.memory import MEMORY, read_memory
+from figures.report.render import render
+from figures.report.studies import batch_size_section, memory_section
+from figures.training.memory import rows
+from gradpower.tools.labels import Label
+from tests.figures.rows import column, select
+
+ROOT = Path(__file__).parents[3]
+RESULTS = ROOT / "results"
+BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
+SECTIONS = {"batch_size": batch_size_section, "memory": memory_section}
+
+
+@pytest.fixture(scope="module")
+def studies():
+    return {"batch_size": read_batch_size(RESULTS / PARTS), "memory": read_memory(RESULTS / MEMORY)}
+
+
+def rendered(name, study, label, monkeypatch):
+    """Return the section of a study with a label of one's own."""
+    monkeypatch.setattr(type(study), "label", label)
+    return SECTIONS[name](study)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_committed_page_has_the_section_as_it_is_rendered(name, studies):
+    section = SECTIONS[name](studies[name])
+    assert section in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / f"{name}.png").is_file()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_label_has_a_branch(name, studies, monkeypatch):
+    texts = {label: rendered(name, studies[name], label, monkeypatch) for label in BRANCHES}
+    texts[Label.NOT_ATTEMPTED] = SECTIONS[name](None)
+    for label, text in texts.items():
+        assert f": {label}.**" in text
+        assert "{" not in text
+    assert len({text.replace(label, "") for label, text in texts.items()}) == len(texts)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_label_or_a_value_without_a_place_is_an_error(name, studies, monkeypatch):
+    with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+        rendered(name, studies[name], Label.HOLDS, monkeypatch)
+    with pytest.raises(UndefinedError):
+        render(name, label=Label.REPRODUCED)
+
+
+def test_the_figures_rows_are_what_the_study_found(studies):
+    drawn = rows(studies["memory"])
+    found = studies["memory"].rows
+    assert column(select(drawn, series="power"), "mean") == [row.power.mean for row in found]
+    assert column(select(drawn, series="both"), "low") == [row.both.low for row in found]
+    assert column(select(drawn, series="memory"), "beta2") == [0.95, 0.99, 0.999]
