@@ -18,7 +18,7 @@ from figures.adam.example import Setting
 from figures.adam.optima import LAWS, optimal_powers
 from figures.report import page, read_findings
 from figures.report.adam import power_columns
-from figures.report.choosing_power import refreshed
+from figures.report.choosing_p import choosing_p
 from figures.results import THEORY, OptimalPowers
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
@@ -161,7 +161,7 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     folder
         Where `reproduce`, `convergence` and `step-time` have left their results; the report goes there, too.
     update
-        Take these results into the checkout instead, and refresh its paper_repro.md, the numbers of its README and the
+        Take these results into the checkout instead, and refresh its paper_repro.md, docs/guide/choosing_p.md and the
         pictures in docs.
 
     Examples
@@ -197,10 +197,7 @@ def _update(folder: Path, root: Path) -> list[Path]:
     if found is None:
         raise InputError("folder", folder, "one with theory.json, as the checkout has none")
     written.append(write_file(root / "paper_repro.md", page(found)))
-    readme = root / "README.md"
-    if readme.is_file():
-        text = refreshed(readme.read_text(encoding="utf-8"), found.theory.optimal_powers)
-        written.append(write_file(readme, text))
+    written.append(write_file(root / "docs/guide/choosing_p.md", choosing_p(found.theory.optimal_powers)))
     for name, picture in _DOCS.items():
         data = registry.figure_data(name, folder=root / "results")
         drawn = registry.save_figure(name, data, provenance("gradpower report --update", {}), folder)
@@ -226,7 +223,7 @@ def checkout_to_refresh() -> Path:
         raise InputError(
             "update", True, "a run from a git checkout of this repository, which has files to refresh"
         )
-    for folder in (root, root / "results", root / "docs"):
+    for folder in (root, root / "results", root / "docs" / "guide"):
         require_folder(folder)
     return root
 

@@ -146,8 +146,7 @@ def copy_of_the_checkout(tmp_path, monkeypatch):
     """A checkout of which only what the report needs and writes is there."""
     root = tmp_path / "root"
     shutil.copytree(ROOT / "results", root / "results")
-    shutil.copy(ROOT / "README.md", root)
-    (root / "docs").mkdir()
+    (root / "docs" / "guide").mkdir(parents=True)
     monkeypatch.setattr(commands, "checkout_to_refresh", lambda: root)
     return root
 
@@ -163,8 +162,11 @@ def test_report_takes_new_results_into_the_checkout(
     assert "3 cores" in (root / "results" / "step_time.json").read_text(encoding="utf-8")
     page = (root / "paper_repro.md").read_text(encoding="utf-8")
     assert page.replace("3 cores", "2 cores") == (ROOT / "paper_repro.md").read_text(encoding="utf-8")
-    assert (root / "README.md").read_text() == (ROOT / "README.md").read_text()
-    assert names(root / "docs") == sorted(f"{picture}.png" for picture in commands._DOCS.values())
+    written = Path("docs", "guide", "choosing_p.md")
+    assert (root / written).read_text() == (ROOT / written).read_text()
+    assert names(root / "docs") == sorted(
+        ["guide", *(f"{picture}.png" for picture in commands._DOCS.values())]
+    )
 
 
 def test_report_leaves_the_checkout_alone_unless_asked(tmp_path, copy_of_the_checkout):
@@ -172,7 +174,7 @@ def test_report_leaves_the_checkout_alone_unless_asked(tmp_path, copy_of_the_che
     (tmp_path / "out").mkdir()
     assert main(["report", "--folder", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "paper_repro.md").read_text() == (ROOT / "paper_repro.md").read_text()
-    assert names(copy_of_the_checkout) == ["README.md", "docs", "results"]
+    assert names(copy_of_the_checkout) == ["docs", "results"]
 
 
 def test_damaged_results_are_not_taken(tmp_path, capsys, copy_of_the_checkout):
@@ -180,7 +182,7 @@ def test_damaged_results_are_not_taken(tmp_path, capsys, copy_of_the_checkout):
     (tmp_path / "new" / "convergence.json").write_text("{}", encoding="utf-8")
     assert main(["report", "--folder", str(tmp_path / "new"), "--update"]) == 2
     assert "convergence.json" in capsys.readouterr().err
-    assert names(copy_of_the_checkout) == ["README.md", "docs", "results"]
+    assert names(copy_of_the_checkout) == ["docs", "results"]
     committed = ROOT / "results" / "convergence.json"
     assert (copy_of_the_checkout / "results" / "convergence.json").read_bytes() == committed.read_bytes()
 

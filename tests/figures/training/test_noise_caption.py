@@ -1,4 +1,4 @@
-"""What the README says below the picture of gradient noise, against the committed measurement."""
+"""What docs/guide/pretraining.md says below the picture of gradient noise, against the committed measurement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from experiments.noise.measurement import NOISE
 
 ROOT = Path(__file__).parents[3]
 FOUND = NOISE.read(ROOT / "results" / "pocket")
-TEXT = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+TEXT = " ".join((ROOT / "docs" / "guide" / "pretraining.md").read_text(encoding="utf-8").split())
 
 
 def test_the_shapes_are_as_the_caption_says():

@@ -1,4 +1,4 @@
-"""The numbers of the README's page "Choosing p", between two marks; their prose is templates/choosing_power.md.j2."""
+"""The numbers of docs/guide/choosing_p.md; its prose is templates/choosing_p.md.j2."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 from figures.report.adam import power_columns
 from figures.report.render import render
 from figures.results import OptimalPowers
-from gradpower.tools.errors import require
 from theory.adagrad.powered_noise import normalised_size
 from theory.adam.update import exact_update
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
-START, END = "<!-- numbers of `gradpower report --update` -->", "<!-- end of numbers -->"
 POWERS = (0.5, 0.8, 0.9, 1.1, 1.2, 1.5)
 LAWS = ("uniform", "gaussian", "laplace")
 EPSILON = 1e-8
@@ -25,13 +23,13 @@ SMALL = 1e-6  # μ of Figure 7, where ε does matter
 CLIPPED = 66_433_536  # entries of the gradient in the example of clipping: the paper's LLaMA 66M
 
 
-def choosing_power(powers: Sequence[OptimalPowers]) -> str:
-    """Return the text between the marks."""
+def choosing_p(powers: Sequence[OptimalPowers]) -> str:
+    """Return the text of the page."""
     columns = power_columns([row for row in powers if row.noise_to_signal >= 1])
     shown = {"σ/μ of a coordinate": columns["σ/μ"], "p\\*, uniform noise": columns["exact"]}
     shown |= {f"p\\*, {law.title()} noise": columns[f"exact, {law.title()}"] for law in LAWS[1:]}
-    return render(
-        "choosing_power",
+    text = render(
+        "choosing_p",
         falling=[law if law == "uniform" else law.title() for law in LAWS if _rises(powers, law)],
         batch_columns=list(shown),
         batch_rows=list(zip(*shown.values(), strict=True)),
@@ -43,14 +41,7 @@ def choosing_power(powers: Sequence[OptimalPowers]) -> str:
         clipped=CLIPPED,
         norms={power: _powered_norm(power) for power in (0.8, 1.2)},
     )
-
-
-def refreshed(readme: str, powers: Sequence[OptimalPowers]) -> str:
-    """Return the README with the numbers renewed; raise InputError if the marks are missing."""
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    require(start and end, "README.md", "without marks", f"the lines {START} and {END}")
-    return f"{before}{START}\n\n{choosing_power(powers)}\n\n{END}{after}"
+    return text + "\n"
 
 
 def _rises(powers: Sequence[OptimalPowers], law: str) -> bool:
