@@ -40,6 +40,8 @@ class OptimizerSettings:
     """AdamW, or Muon for the matrices and AdamW for the rest."""
     power: float = 1.0
     """The power p."""
+    ends_power: float | None = None
+    """The power of the embedding and the head where it is another than that of all else; none: the same."""
     power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
     """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
     final_power: float = 1.0
@@ -80,13 +82,17 @@ class OptimizerSettings:
     """Whether Blockwise's ratios lengthen the warm-up, as in the authors' code."""
     mols_share: float = 0.01
     """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
+    added_noise: str | None = None
+    """Law of noise that is added to every gradient before all else, for interventions: uniform, laplace, …"""
+    noise_level: float = 1.0
+    """σ of the added noise over the root mean square of each tensor's gradient."""
 
     def __post_init__(self) -> None:
         """Check every value."""
         as_floats(self)
         for name in ("power", "final_power", "epsilon"):
             real(f"optimizer.{name}", getattr(self, name), gt=0)
-        for name in ("offset", "learning_rate", "weight_decay"):
+        for name in ("offset", "learning_rate", "weight_decay", "noise_level"):
             real(f"optimizer.{name}", getattr(self, name), ge=0)
         check_whole("optimizer", self, warmup_steps=0)
         for name in ("beta1", "beta2", "momentum"):
@@ -95,7 +101,7 @@ class OptimizerSettings:
             value = getattr(self, name)
             holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
             require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
-        for name in ("clip_norm", "beta2_half_life"):
+        for name in ("clip_norm", "beta2_half_life", "ends_power"):
             value = getattr(self, name)
             holds = value is None or (value > 0 and math.isfinite(value))
             require(holds, f"optimizer.{name}", value, "a number > 0, or none")
@@ -103,6 +109,13 @@ class OptimizerSettings:
 
     def _check_pairs(self) -> None:
         """Check what concerns several values."""
+        if self.added_noise is not None:
+            from theory.laws import parse_law  # slow to import: --help does without
+
+            parse_law(self.added_noise)
+        plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
+        allowed = "none, but with adamw, a constant power and optimizer.match_epsilon false"
+        require(self.ends_power is None or plain, "optimizer.ends_power", self.ends_power, allowed)
         constant = self.power_schedule == "constant" or not self.match_epsilon
         require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
         # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.

@@ -18,7 +18,12 @@ from gradpower.tools.errors import real, require
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
 # of fingerprints, so that a fingerprint goes on naming the same run.
-ADDED_LATER: dict[tuple[str, str], Any] = {("optimizer", "stretch_warmup"): True}
+ADDED_LATER: dict[tuple[str, str], Any] = {
+    ("optimizer", "stretch_warmup"): True,
+    ("optimizer", "ends_power"): None,
+    ("optimizer", "added_noise"): None,
+    ("optimizer", "noise_level"): 1.0,
+}
 
 
 @dataclass(frozen=True)

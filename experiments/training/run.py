@@ -14,6 +14,7 @@ from torch import Tensor
 from experiments.corpora import IGNORED, Batch, open_data
 from experiments.recipes.model_size import model_size
 from experiments.recipes.settings import Recipe
+from experiments.training.added_noise import add_noise
 from experiments.training.checkpoints import (
     checkpoint_name,
     load_latest,
@@ -27,6 +28,8 @@ from experiments.training.losses import batch_loss, summarise
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
 from experiments.training.reporting import Reporter
+from gradpower.tools.errors import require
+from theory.laws import parse_law
 
 
 class Run:
@@ -36,6 +39,8 @@ class Run:
         self.recipe, self.folder, self.execution, self.reporter = recipe, folder, execution, reporter
         self.devices = Devices(recipe, execution, folder)
         self.is_main = self.devices.is_main
+        alone = recipe.optimizer.added_noise is None or self.devices.ranks == 1
+        require(alone, "optimizer.added_noise", recipe.optimizer.added_noise, "none on several ranks")
         self.rows = execution.rows_at_a_time(recipe.training.batch_size, self.devices.ranks)
         training = recipe.training
         self.data = open_data(
@@ -86,6 +91,7 @@ class Run:
                 total += self._backward(
                     Batch(batch.inputs[part], batch.targets[part]), targets, micro_batches
                 )
+        self._add_noise()
         norm = clip_gradients(self.model, self.optimization.clip_norm)
         self.optimization.step()
         self.optimization.optimizer.zero_grad()
@@ -95,6 +101,12 @@ class Run:
         self._window_loss += total
         self._window_norm = norm
         self._window_steps += 1
+
+    def _add_noise(self) -> None:
+        settings = self.recipe.optimizer
+        if settings.added_noise is not None:
+            law = parse_law(settings.added_noise)
+            add_noise(self.model, law, settings.noise_level, [self.recipe.training.seed, self.step])
 
     def _backward(self, batch: Batch, targets: float, micro_batches: int) -> Tensor:
         """Add a micro-batch's share of the gradient of the mean loss over all targets; return its share of the loss."""
