@@ -53,6 +53,8 @@ class ArmResult:
     """Median speed of training."""
     evaluations: Sequence[Mapping[str, Any]] = ()
     """See `Evaluation`; from the first to the last."""
+    loss_by_frequency: Sequence[float | None] | None = None
+    """Final loss of the targets in each tenth, from the rarest tokens to the most frequent; None if not known."""
     origin: int | None = None
     """Place in the summary's list of origins."""
     adopted_from: str | None = None
@@ -117,6 +119,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
             arm.fingerprint,
             result.timing.tokens_per_second,
             tuple({"tokens": each["step"] * tokens, **_losses(each)} for each in result.evaluations),
+            result.evaluations[-1].get("loss_by_frequency") if result.evaluations else None,
             origins.index(origin),
         )
         rows.append(row)
@@ -167,10 +170,12 @@ def read_known(study: Study, path: Path) -> Known:
 def run_result(arm: Arm, row: ArmResult, origin: Origin) -> RunResult:
     """Return a completed row of a summary as the result of a run; each says which code made it."""
     recipe = arm.recipe
-    evaluations = [
+    evaluations: list[dict[str, Any]] = [
         {"step": int(tokens) // recipe.tokens_per_step, **losses}
         for tokens, losses in ((each["tokens"], _losses(each)) for each in row.evaluations)
     ]
+    if evaluations and row.loss_by_frequency is not None:
+        evaluations[-1]["loss_by_frequency"] = row.loss_by_frequency
     return RunResult(
         status="completed",
         fingerprint=arm.fingerprint,

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from experiments.recipes.fields import differences, get_field, require_field, with_fields
-from experiments.recipes.settings import Recipe
+from experiments.recipes.settings import ADDED_LATER, Recipe
 from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
@@ -209,7 +209,12 @@ class Study:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of all of it: equal for equal studies."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+        content = dataclasses.asdict(self)
+        for (section, name), value in ADDED_LATER.items():
+            # Studies were first declared when stretch_warmup was there already.
+            if name != "stretch_warmup" and content["recipe"][section][name] == value:
+                del content["recipe"][section][name]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

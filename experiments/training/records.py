@@ -46,6 +46,7 @@ class Metric(TypedDict, total=False):
     standard_error: float | None
     sequences: int
     targets: int
+    loss_by_frequency: list[float | None]
     expert_load: list[list[float]] | None
     update_rms: float | None
 

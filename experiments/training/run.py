@@ -24,6 +24,7 @@ from experiments.training.checkpoints import (
 )
 from experiments.training.devices import Devices
 from experiments.training.execution import Execution, utilisation
+from experiments.training.frequency import Tenths
 from experiments.training.losses import batch_loss, summarise
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
@@ -53,6 +54,7 @@ class Run:
             ranks=self.devices.ranks,
             progress=reporter.prepare,
         )
+        self.tenths = Tenths(self.data.validation.targets, recipe.model.vocabulary)
         model = build_model(recipe.model, seed=training.seed, length=recipe.data.sequence_length)
         self.initial_digest = tensors_digest(model.state_dict()) if self.is_main else ""
         self.model = self.devices.place(model, compiled=execution.compile)
@@ -156,20 +158,22 @@ class Run:
         # Every rank runs equally often, as FSDP needs; rows that are repeated for it are cut off again.
         share = -(-count // ranks)
         mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
-        sums, counts, loads = [], [], []
+        sums, counts, tenths, loads = [], [], [], []
         for rows in torch.split(mine, self.rows):
             batch = self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
             with self.devices.autocast():
                 out = batch_loss(self.model, batch)
             sums.append(out.losses.double().sum(1))
             counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
+            tenths.append(self.tenths.sums(out.losses, batch.targets))
             if out.expert_load is not None:
                 loads.append(out.expert_load)
         self.model.train()
-        gathered = [self.devices.gathered(torch.cat(parts)).cpu()[:count] for parts in (sums, counts)]
+        gathered = [self.devices.gathered(torch.cat(parts)).cpu()[:count] for parts in (sums, counts, tenths)]
         load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
         row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], load))}
         row["validation_loss"] = row.pop("loss")
+        row["loss_by_frequency"] = self.tenths.means(gathered[2])
         row["update_rms"] = self.optimization.update_rms()
         self.evaluations.append(row)
         # The clock of the training speed stands still meanwhile.

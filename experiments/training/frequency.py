@@ -1,0 +1,42 @@
+"""The validation loss by the frequency of the target: where in the vocabulary a loss is gained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from experiments.corpora import IGNORED
+
+
+class Tenths:
+    """Tenths of the targets of a validation set, from those of the rarest tokens to those of the most frequent.
+
+    Tokens are put in order of their frequency; one that reaches into two tenths belongs to that of its middle.
+
+    Examples
+    --------
+    >>> tenths = Tenths(torch.tensor([[0, 1, 1, 1], [2, 2, 2, 2]]), vocabulary=4)
+    >>> tenths.of_token.tolist()
+    [0, 3, 7, 0]
+    >>> tenths.counts.tolist()
+    [1, 0, 0, 3, 0, 0, 0, 4, 0, 0]
+    """
+
+    def __init__(self, targets: Tensor, vocabulary: int) -> None:
+        counts = torch.bincount(targets[targets != IGNORED], minlength=vocabulary)
+        order = counts.argsort(stable=True)
+        middle = counts[order].cumsum(0) - counts[order] / 2
+        self.of_token = torch.empty_like(order)
+        self.of_token[order] = (10 * middle / counts.sum()).long().clamp(max=9)
+        self.counts = torch.zeros(10, dtype=counts.dtype).index_add_(0, self.of_token, counts)
+
+    def sums(self, losses: Tensor, targets: Tensor) -> Tensor:
+        """Return the sums of losses, 0 where there is no target, by row and tenth: shape (rows, 10)."""
+        tenth = self.of_token.to(targets.device)[targets.clamp(min=0)]
+        sums = torch.zeros(len(losses), 10, dtype=torch.float64, device=losses.device)
+        return sums.scatter_add_(1, tenth, losses.double())
+
+    def means(self, sums: Tensor) -> list[float]:
+        """Return the mean loss of each tenth from the sums of all rows; NaN in one that no token belongs to."""
+        means: list[float] = (sums.sum(0).cpu() / self.counts).tolist()
+        return means

@@ -1,0 +1,45 @@
+"""The loss by the frequency of the target: the tenths, and what a run says of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.corpora import IGNORED
+from experiments.training.execution import Execution
+from experiments.training.frequency import Tenths
+from experiments.training.loop import train
+from tests.experiments.texts import small_recipe, write_text
+
+
+def test_tenths_are_equal_where_no_token_is_frequent():
+    targets = torch.from_numpy(np.random.default_rng(0).integers(0, 200, (40, 50)))
+    tenths = Tenths(targets, 300)
+    assert int(tenths.counts.sum()) == targets.numel()
+    assert tenths.counts.numpy() == pytest.approx(200, abs=20)
+    frequency = torch.bincount(targets.flatten(), minlength=300)
+    lowest = [int(frequency[tenths.of_token == k].max()) for k in range(10)]
+    assert lowest == sorted(lowest)
+
+
+def test_sums_leave_out_what_has_no_target():
+    targets = torch.tensor([[0, 1, IGNORED], [1, 1, 2]])
+    tenths = Tenths(targets, 3)
+    losses = torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 5.0]])
+    sums = tenths.sums(losses, targets)
+    assert sums.shape == (2, 10)
+    assert sums.sum(1).tolist() == [3.0, 12.0]
+    assert sums[:, tenths.of_token[1]].tolist() == [2.0, 7.0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_runs_tenths_add_up_to_its_loss(tmp_path, packed):
+    made = small_recipe(write_text(tmp_path), data__packed=packed, data__sequence_length=64)
+    execution = Execution(device="cpu", threads=1, log_every=1, cache=tmp_path / "cache")
+    last = train(made, tmp_path / "run", execution=execution).result.evaluations[-1]
+    means = last["loss_by_frequency"]
+    known = [mean for mean in means if mean is not None]
+    assert len(means) == 10
+    assert min(known) <= last["validation_loss"] <= max(known)
