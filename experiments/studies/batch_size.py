@@ -7,18 +7,17 @@ results/batch_size, is read by it at three choices of the learning rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, one_sided, slopes
+from experiments.studies.completed import judged_over, read_completed
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import analyse
-from experiments.sweeps.results import ArmResult, Summary, read_summary
+from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
-from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -70,14 +69,8 @@ class BatchSizeStudy:
         return labels.pop() if len(labels) == 1 else Label.INCONCLUSIVE
 
 
-def read_study_of_batches(study: Study, results: Sequence[ArmResult]) -> Reading:
-    """Read a study of at least three powers within two or more batch sizes, all of whose arms are completed.
-
-    InputError if arms are missing or diverged.
-    """
-    analysis = analyse(study, results)
-    done = f"{analysis.completed} of {analysis.planned} arms completed"
-    require(analysis.completed == analysis.planned, "study", f"{study.name}, {done},", "one with all of them")
+def read_study_of_batches(analysis: Analysis) -> Reading:
+    """Read a study of at least three powers within two or more batch sizes, all of whose arms are completed."""
     powers = [value.value for value in analysis.groups[0].values]
     small, large = (_losses(analysis.groups[end]) for end in (0, -1))
     first, last = (slopes(powers, table, 1.0) for table in (small, large))
@@ -91,13 +84,14 @@ def read_study_of_batches(study: Study, results: Sequence[ArmResult]) -> Reading
 
 def read_batch_size(folder: Path) -> BatchSizeStudy:
     """Read the earlier study from a folder's main.json, one-rate.json, tuned.json; InputError if one is missing."""
-    main, one_rate, tuned = (read_summary(folder / f"{part}.json") for part in ("main", "one-rate", "tuned"))
-    averaged = replace(tuned.study, rule=replace(tuned.study.rule, learning_rate="averaged"))
+    main, one_rate, tuned = (
+        read_completed(folder / f"{part}.json") for part in ("main", "one-rate", "tuned")
+    )
     return BatchSizeStudy(
         main.study,
-        read_study_of_batches(main.study, main.arms),
-        read_study_of_batches(one_rate.study, one_rate.arms),
-        read_study_of_batches(averaged, tuned.arms),
+        read_study_of_batches(analyse(main.study, main.arms)),
+        read_study_of_batches(analyse(one_rate.study, one_rate.arms)),
+        read_study_of_batches(judged_over("averaged", tuned.study, tuned.arms)),
         _cells(tuned),
     )
 
@@ -108,8 +102,7 @@ def _losses(group: Group) -> Array:
 
 def _cells(tuned: Summary) -> tuple[int, int]:
     """Count the rates × seeds of the smallest batch at which p = 1.2 has the lower loss."""
-    equal = replace(tuned.study, rule=replace(tuned.study.rule, learning_rate="equal"))
-    groups = analyse(equal, tuned.arms).groups
+    groups = judged_over("equal", tuned.study, tuned.arms).groups
     differences = [
         difference
         for group in groups

@@ -5,24 +5,19 @@ Losses are averaged over the learning rates; seeds are paired.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
-from experiments.sweeps.analysis import Group
-from experiments.sweeps.judge import analyse
-from experiments.sweeps.results import read_summary
+from experiments.studies.completed import judged_over, losses_at, read_completed
 from experiments.sweeps.study import Study
-from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 
 MEMORY = "causes/memory.json"  # in results
 USUAL, BEST = (
     0.95,
     0.99,
-)  # β2: torch trainings' of language models, and the best one of step 1 at this batch size
+)  # β2: what language models are trained with, and the best one of step 1 at this batch size
 POWER = 1.2
 SMALLEST_EFFECT = 0.01  # nats a token
 _ALPHA = 0.05
@@ -68,12 +63,9 @@ class MemoryStudy:
 
 def read_memory(path: Path) -> MemoryStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_summary(path)
-    study = replace(summary.study, rule=replace(summary.study.rule, learning_rate="averaged"))
-    analysis = analyse(study, summary.arms)
-    done = f"{analysis.completed} of {analysis.planned} arms completed"
-    require(analysis.completed == analysis.planned, "study", f"{path}, {done},", "one with all of them")
-    plain, powered = ({float(str(g.within)): _losses(g, p) for g in analysis.groups} for p in (1.0, POWER))
+    summary = read_completed(path)
+    groups = judged_over("averaged", summary.study, summary.arms).groups
+    plain, powered = ({float(str(g.within)): losses_at(g, p) for g in groups} for p in (1.0, POWER))
     start = plain[USUAL]
     rows = tuple(
         MemoryRow(
@@ -88,9 +80,4 @@ def read_memory(path: Path) -> MemoryStudy:
     interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)
     equal = equivalence_p_value(left.mean, left.sd, left.seeds, SMALLEST_EFFECT)
-    return MemoryStudy(study, rows, interaction, one_sided(interaction, 1), equal)
-
-
-def _losses(group: Group, power: float) -> np.ndarray:
-    (losses,) = (value.losses for value in group.values if value.value == power)
-    return np.array(losses, dtype=np.float64)
+    return MemoryStudy(summary.study, rows, interaction, one_sided(interaction, 1), equal)

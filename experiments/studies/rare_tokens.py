@@ -1,0 +1,66 @@
+"""Whether p = 1.2, and a longer memory of v, gain most on rare tokens: step 6 of results/causes/design.md.
+
+Differences of the final loss of the targets in each tenth, from the rarest tokens (1) to the most frequent (10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.statistics import SeedMean, mean_over_seeds
+from experiments.studies.completed import read_completed
+from experiments.sweeps.results import ArmResult
+from experiments.sweeps.study import RATE
+from gradpower.tools.errors import InputError
+from theory.numerics.inputs import Array
+
+TOKENS = "causes/tokens.json"  # in results, beside modules.json
+AT_RATE = 2.83e-3
+TENTHS = np.arange(1, 11)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one change does to the loss of each tenth, and the slope of that in the tenth, over seeds."""
+
+    by_tenth: tuple[SeedMean, ...]
+    slope: SeedMean
+
+
+@dataclass(frozen=True)
+class RareTokens:
+    """The two changes, each from p = 1 at β2 = 0.95."""
+
+    power: Profile
+    """p = 1.2."""
+    memory: Profile
+    """β2 = 0.99."""
+    correlation: float
+    """Over tenths, of the two mean differences."""
+
+
+def read_rare_tokens(modules: Path, tokens: Path) -> RareTokens:
+    """Read both studies from their summaries; InputError if arms are missing, or say nothing of tenths."""
+    at_usual, at_best = (read_completed(path).arms for path in (modules, tokens))
+    start = _tenths(at_usual, {"optimizer.power": 1.0, "optimizer.ends_power": 1.0, RATE: AT_RATE})
+    power = _tenths(at_usual, {"optimizer.power": 1.2, "optimizer.ends_power": 1.2, RATE: AT_RATE}) - start
+    memory = _tenths(at_best, {"optimizer.power": 1.0}) - start
+    correlation = float(np.corrcoef(power.mean(axis=0), memory.mean(axis=0))[0, 1])
+    return RareTokens(_profile(power), _profile(memory), correlation)
+
+
+def _tenths(arms: list[ArmResult], values: dict[str, float]) -> Array:
+    """Return the loss of each tenth, shape (seeds, 10), in the order of the seeds."""
+    chosen = [arm for arm in arms if all(arm.values[name] == value for name, value in values.items())]
+    rows = [arm.loss_by_frequency for arm in sorted(chosen, key=lambda arm: arm.seed)]
+    if not rows or any(row is None or None in row for row in rows):
+        raise InputError("study", values, "one whose arms have a loss in every tenth of the targets")
+    return np.array(rows, dtype=np.float64)
+
+
+def _profile(change: Array) -> Profile:
+    slopes = np.polyfit(TENTHS, change.T, 1)[0]
+    return Profile(tuple(map(mean_over_seeds, change.T)), mean_over_seeds(slopes))

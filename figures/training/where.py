@@ -1,0 +1,90 @@
+"""Where p = 1.2 gains at β2 = 0.95: in which modules, and on which tokens, beside a longer memory of v.
+
+Marks are means over paired seeds, bars their 95 % t intervals. (a) Loss with p = 1.2 in some modules less that with
+p = 1 everywhere, averaged over learning rates. (b) Change of the loss by tenths of the targets, at one rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.statistics import SeedMean
+from experiments.studies.modules import MODULES, ModulesStudy, read_modules
+from experiments.studies.rare_tokens import TENTHS, TOKENS, RareTokens, read_rare_tokens
+from figures.style import Row, law_style, panels, single
+from figures.training.sweep_losses import draw_mean
+
+FILE = "where"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Both studies."""
+
+    modules: ModulesStudy
+    tokens: RareTokens
+
+
+def read(sources: Sequence[Path]) -> Where:
+    """Return both studies, judged from their summaries in a folder."""
+    folder = single(sources)
+    modules, tokens = (folder / Path(name).name for name in (MODULES, TOKENS))
+    return Where(read_modules(modules), read_rare_tokens(modules, tokens))
+
+
+def _by_module(found: ModulesStudy) -> dict[str, SeedMean]:
+    return {"embedding, head": found.ends, "all else": found.rest, "everywhere": found.both}
+
+
+def _by_tenth(found: RareTokens) -> dict[str, tuple[SeedMean, ...]]:
+    return {"$p$ = 1.2": found.power.by_tenth, "β2 = 0.99": found.memory.by_tenth}
+
+
+def rows(found: Where) -> list[Row]:
+    """Return a row for every mark."""
+    modules = [
+        {"panel": "modules", "where": name, "change": "p = 1.2", **_numbers(mean)}
+        for name, mean in _by_module(found.modules).items()
+    ]
+    tenths = [
+        {"panel": "tenths", "where": int(tenth), "change": name.replace("$", ""), **_numbers(mean)}
+        for name, means in _by_tenth(found.tokens).items()
+        for tenth, mean in zip(TENTHS, means, strict=True)
+    ]
+    return [*modules, *tenths]
+
+
+def _numbers(mean: SeedMean) -> Row:
+    return {"mean": mean.mean, "low": mean.low, "high": mean.high}
+
+
+def draw(found: Where) -> Figure:
+    """Draw both studies side by side."""
+    with panels(1, 2, height=2.7) as (figure, grid):
+        modules, tenths = grid[0]
+        for place, mean in enumerate(_by_module(found.modules).values()):
+            draw_mean(modules, place, mean, {"color": law_style(0)["color"], "marker": "o"})
+        modules.set_xticks(range(3), list(_by_module(found.modules)))
+        modules.set(
+            title="$p$ = 1.2 in these modules", xlim=(-0.5, 2.5), ylabel="change of the loss (nats a token)"
+        )
+        for index, (name, means) in enumerate(_by_tenth(found.tokens).items()):
+            style = law_style(index)
+            places = TENTHS + (-0.08, 0.08)[index]
+            tenths.plot(
+                places, [mean.mean for mean in means], label=name, **style, markersize=4, linewidth=1.1
+            )
+            for place, mean in zip(places, means, strict=True):
+                draw_mean(tenths, place, mean, {"color": style["color"]})
+        tenths.set(
+            title="change from $p$ = 1, β2 = 0.95", xlabel="tenth of the targets: 1 rarest, 10 most frequent"
+        )
+        tenths.set_xticks(TENTHS)
+        tenths.legend()
+        for axis in grid[0]:
+            axis.axhline(0, color="black", linewidth=0.6, zorder=0)
+    return figure

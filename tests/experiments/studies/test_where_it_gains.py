@@ -1,0 +1,89 @@
+"""Which modules and which tokens a power gains on: the studies' readers on made-up losses of their declared arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.studies.modules import read_modules
+from experiments.studies.rare_tokens import read_rare_tokens
+from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
+from experiments.sweeps.studies import read_study
+from gradpower.tools.errors import InputError
+from gradpower.tools.labels import Label
+from gradpower.tools.reading import write_json
+
+CAUSES = Path(__file__).parents[3] / "results" / "causes"
+TENTHS = np.arange(1, 11)
+
+
+def made(folder, name, loss, tenths=lambda values: np.zeros(10), *, noise=0.002):
+    """Write the summary of a declared study with losses of one's own, and return its path."""
+    study, rng = read_study(CAUSES / f"{name}.toml"), np.random.default_rng(0)
+    arms = [
+        ArmResult(
+            arm.values,
+            arm.seed,
+            "completed",
+            float(3.7 + 0.1 * arm.seed + loss(arm.values) + noise * rng.normal()),
+            0.01,
+            arm.fingerprint,
+            loss_by_frequency=(5 - 0.3 * TENTHS + tenths(arm.values) + noise * rng.normal(size=10)).tolist(),
+        )
+        for arm in study.arms()
+    ]
+    return write_json(folder / f"{name}.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+
+
+def powered(values, name):
+    return values[f"optimizer.{name}"] == 1.2
+
+
+@pytest.mark.parametrize(
+    ("ends", "rest", "gain", "label"),
+    [
+        (-0.03, 0.0, "in the ends", Label.NOT_REPRODUCED),
+        (0.02, -0.03, "in all else", Label.REPRODUCED),
+        (-0.03, -0.02, "in both", Label.NOT_REPRODUCED),
+        (0.0, 0.01, "in neither alone", Label.INCONCLUSIVE),
+    ],
+)
+def test_where_the_gain_is(tmp_path, ends, rest, gain, label):
+    def loss(values):
+        ends_too, rest_too = powered(values, "ends_power"), powered(values, "power")
+        return ends * ends_too + rest * rest_too + 0.005 * ends_too * rest_too
+
+    study = read_modules(made(tmp_path, "modules", loss))
+    assert (study.gain, study.label) == (gain, label)
+    for mean, expected in (
+        (study.ends, ends),
+        (study.rest, rest),
+        (study.both, ends + rest + 0.005),
+        (study.interaction, 0.005),
+    ):
+        assert mean.mean == pytest.approx(expected, abs=0.003)
+        assert mean.seeds == 8
+
+
+def test_gains_by_the_frequency_of_the_target(tmp_path):
+    def tenths(values):
+        return (0.01 * TENTHS - 0.1) * powered(values, "power")
+
+    modules = made(tmp_path, "modules", lambda values: 0.0, tenths)
+    tokens = made(tmp_path, "tokens", lambda values: 0.0, lambda values: 0.02 * TENTHS - 0.2)
+    found = read_rare_tokens(modules, tokens)
+    assert found.power.slope.mean == pytest.approx(0.01, abs=5e-4)
+    assert found.memory.slope.mean == pytest.approx(0.02, abs=5e-4)
+    assert [mean.mean for mean in found.power.by_tenth] == pytest.approx(0.01 * TENTHS - 0.1, abs=3e-3)
+    assert found.correlation > 0.99
+
+
+def test_losses_without_tenths_are_rejected(tmp_path):
+    modules = made(tmp_path, "modules", lambda values: 0.0)
+    tokens = made(tmp_path, "tokens", lambda values: 0.0)
+    text = tokens.read_text()
+    tokens.write_text(text.replace('"loss_by_frequency": [', '"loss_by_frequency": [\n null,', 1))
+    with pytest.raises(InputError, match="a loss in every tenth"):
+        read_rare_tokens(modules, tokens)
