@@ -40,8 +40,10 @@ class OptimizerSettings:
     """AdamW, or Muon for the matrices and AdamW for the rest."""
     power: float = 1.0
     """The power p."""
-    ends_power: float | None = None
-    """The power of the embedding and the head where it is another than that of all else; none: the same."""
+    embedding_power: float | None = None
+    """The power of the embedding, if it is not to be `power`."""
+    head_power: float | None = None
+    """The power of the head, if it is not to be `power`."""
     power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
     """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
     final_power: float = 1.0
@@ -101,7 +103,7 @@ class OptimizerSettings:
             value = getattr(self, name)
             holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
             require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
-        for name in ("clip_norm", "beta2_half_life", "ends_power"):
+        for name in ("clip_norm", "beta2_half_life", "embedding_power", "head_power"):
             value = getattr(self, name)
             holds = value is None or (value > 0 and math.isfinite(value))
             require(holds, f"optimizer.{name}", value, "a number > 0, or none")
@@ -114,8 +116,9 @@ class OptimizerSettings:
 
             parse_law(self.added_noise)
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
-        allowed = "none, but with adamw, a constant power and optimizer.match_epsilon false"
-        require(self.ends_power is None or plain, "optimizer.ends_power", self.ends_power, allowed)
+        for name in ("embedding_power", "head_power"):
+            value, allowed = getattr(self, name), "none, but with adamw, a constant power and match_epsilon false"
+            require(value is None or plain, f"optimizer.{name}", value, allowed)
         constant = self.power_schedule == "constant" or not self.match_epsilon
         require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
         # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.

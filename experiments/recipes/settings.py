@@ -20,7 +20,8 @@ LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
 # of fingerprints, so that a fingerprint goes on naming the same run.
 ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "stretch_warmup"): True,
-    ("optimizer", "ends_power"): None,
+    ("optimizer", "embedding_power"): None,
+    ("optimizer", "head_power"): None,
     ("optimizer", "added_noise"): None,
     ("optimizer", "noise_level"): 1.0,
 }

@@ -163,11 +163,13 @@ def _adamw(recipe: Recipe, model: nn.Module) -> AdamWPower:
     rates = settings.module_rates
     blocks = BLOCKS if rates == "blockwise" else tuple(replace(block, ratio=1.0) for block in BLOCKS)
     groups: Any = list(model.parameters())
-    if rates != "uniform" or settings.ends_power is not None:
+    own = {"embedding": settings.embedding_power, "head": settings.head_power}
+    powers = {name: power for name, power in own.items() if power is not None}
+    if rates != "uniform" or powers:
         groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
-    for group in groups if settings.ends_power is not None else ():
-        if group["name"] in ("embedding", "head"):
-            group["power"] = settings.ends_power
+    for group in groups if powers else ():
+        if group["name"] in powers:
+            group["power"] = powers[group["name"]]
     after = settings.clip_norm is not None and settings.clip_order == "after"
     clip = power_then_clip(settings.clip_norm) if after and settings.clip_norm is not None else None
     return AdamWPower(groups, clip=clip, **_shared(recipe))

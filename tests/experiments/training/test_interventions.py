@@ -31,8 +31,8 @@ def here(tmp_path_factory):
     return Execution(device="cpu", threads=1, log_every=1, cache=tmp_path_factory.mktemp("cache"))
 
 
-def test_embedding_and_head_have_the_power_of_the_ends(text):
-    made = small_recipe(text, optimizer__power=1.1, optimizer__ends_power=1.3)
+def test_embedding_and_head_have_powers_of_their_own(text):
+    made = small_recipe(text, optimizer__power=1.1, optimizer__embedding_power=1.3, optimizer__head_power=0.9)
     model = build_model(made.model, seed=0, length=made.data.sequence_length)
     names = {parameter: name for name, parameter in model.named_parameters()}
     powers = {
@@ -40,25 +40,24 @@ def test_embedding_and_head_have_the_power_of_the_ends(text):
         for group in build_optimization(made, model).optimizer.param_groups
         for parameter in group["params"]
     }
-    ends = {name for name, power in powers.items() if power == 1.3}
-    assert ends == {"model.embed_tokens.weight", "lm_head.weight"}
-    assert {power for name, power in powers.items() if name not in ends} == {1.1}
-    assert len(powers) == len(names)
+    assert (powers.pop("model.embed_tokens.weight"), powers.pop("lm_head.weight")) == (1.3, 0.9)
+    assert set(powers.values()) == {1.1}
+    assert len(powers) == len(names) - 2
 
 
-def test_the_same_power_at_the_ends_is_the_same_run(text, here, tmp_path):
-    for name, fields in (("plain", {}), ("ends", {"optimizer__ends_power": 1.2})):
+def test_the_same_power_of_the_head_is_the_same_run(text, here, tmp_path):
+    for name, fields in (("plain", {}), ("head", {"optimizer__head_power": 1.2})):
         train(small_recipe(text, optimizer__power=1.2, **fields), tmp_path / name, execution=here)
-    assert final_weights(tmp_path / "plain") == final_weights(tmp_path / "ends")
+    assert final_weights(tmp_path / "plain") == final_weights(tmp_path / "head")
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"optimizer__ends_power": 1.3},
+        {"optimizer__head_power": 1.3},
         {"optimizer__added_noise": "laplace", "optimizer__noise_level": 3.0},
     ],
-    ids=["ends", "noise"],
+    ids=["head", "noise"],
 )
 def test_they_resume_bit_for_bit(text, here, tmp_path, fields):
     made = small_recipe(text, **fields)
@@ -86,9 +85,9 @@ def test_noise_has_its_law_and_the_scale_of_each_tensor(name):
     [
         ({"added_noise": "laplac"}, "law"),
         ({"noise_level": -1.0}, "noise_level"),
-        ({"ends_power": 0.0}, "ends_power"),
-        ({"ends_power": 1.2, "algorithm": "muon"}, "ends_power"),
-        ({"ends_power": 1.2, "power_schedule": "linear"}, "ends_power"),
+        ({"head_power": 0.0}, "head_power"),
+        ({"head_power": 1.2, "algorithm": "muon"}, "head_power"),
+        ({"embedding_power": 1.2, "power_schedule": "linear"}, "embedding_power"),
     ],
 )
 def test_settings_that_cannot_be(fields, message):
