@@ -117,7 +117,10 @@ class OptimizerSettings:
             parse_law(self.added_noise)
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
         for name in ("embedding_power", "head_power"):
-            value, allowed = getattr(self, name), "none, but with adamw, a constant power and match_epsilon false"
+            value, allowed = (
+                getattr(self, name),
+                "none, but with adamw, a constant power and match_epsilon false",
+            )
             require(value is None or plain, f"optimizer.{name}", value, allowed)
         constant = self.power_schedule == "constant" or not self.match_epsilon
         require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")

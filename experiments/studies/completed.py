@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.sweeps.analysis import Analysis, Group
+from experiments.sweeps.analysis import Analysis
 from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult, Summary, read_summary
 from experiments.sweeps.study import Rates, Study
@@ -30,7 +30,19 @@ def judged_over(rates: Rates, study: Study, results: Sequence[ArmResult]) -> Ana
     return analyse(replace(study, rule=replace(study.rule, learning_rate=rates)), results)
 
 
-def losses_at(group: Group, value: float) -> Array:
-    """Return the loss of each seed at a value, shape (seeds,)."""
-    (losses,) = (each.losses for each in group.values if each.value == value)
-    return np.array(losses, dtype=np.float64)
+def arms_at(summary: Summary, **values: float) -> list[ArmResult]:
+    """Return the arms that have some values, seed by seed.
+
+    Fields of the optimizer are named without it: `arms_at(summary, power=1.2, beta2=0.99)`.
+    """
+    wanted = {f"optimizer.{name}": value for name, value in values.items()}
+    chosen = [arm for arm in summary.arms if wanted.items() <= arm.values.items()]
+    require(chosen, "study", summary.study.name, f"one with arms at {values}")
+    return sorted(chosen, key=lambda arm: arm.seed)
+
+
+def losses_at(summary: Summary, **values: float) -> Array:
+    """Return the loss of each seed, averaged over its arms of `arms_at`, shape (seeds,)."""
+    losses = np.array([arm.loss for arm in arms_at(summary, **values)], dtype=np.float64)
+    means: Array = losses.reshape(len(summary.study.seeds), -1).mean(axis=1)
+    return means

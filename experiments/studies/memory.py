@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
-from experiments.studies.completed import judged_over, losses_at, read_completed
+from experiments.studies.completed import losses_at, read_completed
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 
@@ -64,8 +64,10 @@ class MemoryStudy:
 def read_memory(path: Path) -> MemoryStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
     summary = read_completed(path)
-    groups = judged_over("averaged", summary.study, summary.arms).groups
-    plain, powered = ({float(str(g.within)): losses_at(g, p) for g in groups} for p in (1.0, POWER))
+    tried = sorted({float(arm.values["optimizer.beta2"]) for arm in summary.arms})
+    plain, powered = (
+        {beta2: losses_at(summary, power=p, beta2=beta2) for beta2 in tried} for p in (1.0, POWER)
+    )
     start = plain[USUAL]
     rows = tuple(
         MemoryRow(
@@ -75,7 +77,7 @@ def read_memory(path: Path) -> MemoryStudy:
             mean_over_seeds(losses - start),
             mean_over_seeds(powered[beta2] - start),
         )
-        for beta2, losses in sorted(plain.items())
+        for beta2, losses in plain.items()
     )
     interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)

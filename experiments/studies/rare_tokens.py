@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.statistics import SeedMean, mean_over_seeds
-from experiments.studies.completed import read_completed
-from experiments.sweeps.results import ArmResult
-from experiments.sweeps.study import RATE
-from gradpower.tools.errors import InputError
+from experiments.studies.completed import arms_at, read_completed
+from experiments.sweeps.results import Summary
+from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
 
 TOKENS = "causes/tokens.json"  # in results, beside modules.json
@@ -44,20 +43,19 @@ class RareTokens:
 
 def read_rare_tokens(modules: Path, tokens: Path) -> RareTokens:
     """Read both studies from their summaries; InputError if arms are missing, or say nothing of tenths."""
-    at_usual, at_best = (read_completed(path).arms for path in (modules, tokens))
-    start = _tenths(at_usual, {"optimizer.power": 1.0, "optimizer.ends_power": 1.0, RATE: AT_RATE})
-    power = _tenths(at_usual, {"optimizer.power": 1.2, "optimizer.ends_power": 1.2, RATE: AT_RATE}) - start
-    memory = _tenths(at_best, {"optimizer.power": 1.0}) - start
+    at_usual, at_best = (read_completed(path) for path in (modules, tokens))
+    start = _tenths(at_usual, power=1.0, embedding_power=1.0, head_power=1.0, learning_rate=AT_RATE)
+    power = _tenths(at_usual, power=1.2, embedding_power=1.2, learning_rate=AT_RATE) - start
+    memory = _tenths(at_best, power=1.0) - start
     correlation = float(np.corrcoef(power.mean(axis=0), memory.mean(axis=0))[0, 1])
     return RareTokens(_profile(power), _profile(memory), correlation)
 
 
-def _tenths(arms: list[ArmResult], values: dict[str, float]) -> Array:
-    """Return the loss of each tenth, shape (seeds, 10), in the order of the seeds."""
-    chosen = [arm for arm in arms if all(arm.values[name] == value for name, value in values.items())]
-    rows = [arm.loss_by_frequency for arm in sorted(chosen, key=lambda arm: arm.seed)]
-    if not rows or any(row is None or None in row for row in rows):
-        raise InputError("study", values, "one whose arms have a loss in every tenth of the targets")
+def _tenths(summary: Summary, **values: float) -> Array:
+    """Return the loss of each tenth by seed, shape (seeds, 10)."""
+    rows = [arm.loss_by_frequency for arm in arms_at(summary, **values)]
+    known = all(row is not None and None not in row for row in rows)
+    require(known, "study", summary.study.name, "one whose arms have a loss in every tenth of the targets")
     return np.array(rows, dtype=np.float64)
 
 

@@ -36,10 +36,6 @@ def read(sources: Sequence[Path]) -> Where:
     return Where(read_modules(modules), read_rare_tokens(modules, tokens))
 
 
-def _by_module(found: ModulesStudy) -> dict[str, SeedMean]:
-    return {"embedding, head": found.ends, "all else": found.rest, "everywhere": found.both}
-
-
 def _by_tenth(found: RareTokens) -> dict[str, tuple[SeedMean, ...]]:
     return {"$p$ = 1.2": found.power.by_tenth, "β2 = 0.99": found.memory.by_tenth}
 
@@ -48,7 +44,7 @@ def rows(found: Where) -> list[Row]:
     """Return a row for every mark."""
     modules = [
         {"panel": "modules", "where": name, "change": "p = 1.2", **_numbers(mean)}
-        for name, mean in _by_module(found.modules).items()
+        for name, mean in found.modules.changes.items()
     ]
     tenths = [
         {"panel": "tenths", "where": int(tenth), "change": name.replace("$", ""), **_numbers(mean)}
@@ -66,11 +62,14 @@ def draw(found: Where) -> Figure:
     """Draw both studies side by side."""
     with panels(1, 2, height=2.7) as (figure, grid):
         modules, tenths = grid[0]
-        for place, mean in enumerate(_by_module(found.modules).values()):
+        for place, mean in enumerate(found.modules.changes.values()):
             draw_mean(modules, place, mean, {"color": law_style(0)["color"], "marker": "o"})
-        modules.set_xticks(range(3), list(_by_module(found.modules)))
+        names = [name.replace(" and ", ",\n") for name in found.modules.changes]
+        modules.set_xticks(range(len(names)), names)
         modules.set(
-            title="$p$ = 1.2 in these modules", xlim=(-0.5, 2.5), ylabel="change of the loss (nats a token)"
+            title="$p$ = 1.2 in these modules",
+            xlim=(-0.5, len(names) - 0.5),
+            ylabel="change of the loss (nats a token)",
         )
         for index, (name, means) in enumerate(_by_tenth(found.tokens).items()):
             style = law_style(index)

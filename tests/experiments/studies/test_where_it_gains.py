@@ -42,29 +42,33 @@ def powered(values, name):
 
 
 @pytest.mark.parametrize(
-    ("ends", "rest", "gain", "label"),
+    ("effects", "gains", "label"),
     [
-        (-0.03, 0.0, "in the ends", Label.NOT_REPRODUCED),
-        (0.02, -0.03, "in all else", Label.REPRODUCED),
-        (-0.03, -0.02, "in both", Label.NOT_REPRODUCED),
-        (0.0, 0.01, "in neither alone", Label.INCONCLUSIVE),
+        ({"head": -0.03}, ["head"], Label.NOT_REPRODUCED),
+        ({"head": 0.02, "embedding": 0.02, "": -0.03}, ["all else"], Label.REPRODUCED),
+        ({"head": 0.02, "": -0.03}, ["all else"], Label.IN_PART),
+        ({"embedding": -0.03, "": -0.03}, ["embedding", "all else"], Label.NOT_REPRODUCED),
+        ({}, [], Label.INCONCLUSIVE),
     ],
 )
-def test_where_the_gain_is(tmp_path, ends, rest, gain, label):
+def test_where_the_gain_is(tmp_path, effects, gains, label):
     def loss(values):
-        ends_too, rest_too = powered(values, "ends_power"), powered(values, "power")
-        return ends * ends_too + rest * rest_too + 0.005 * ends_too * rest_too
+        return sum(
+            effect * powered(values, f"{name}_power" if name else "power") for name, effect in effects.items()
+        )
 
     study = read_modules(made(tmp_path, "modules", loss))
-    assert (study.gain, study.label) == (gain, label)
-    for mean, expected in (
-        (study.ends, ends),
-        (study.rest, rest),
-        (study.both, ends + rest + 0.005),
-        (study.interaction, 0.005),
-    ):
-        assert mean.mean == pytest.approx(expected, abs=0.003)
-        assert mean.seeds == 8
+    assert (study.gains, study.label) == (gains, label)
+    everything = sum(effects.values())
+    for name, expected in {
+        "head": effects.get("head", 0.0),
+        "embedding": effects.get("embedding", 0.0),
+        "all else": effects.get("", 0.0),
+        "embedding and head": everything - effects.get("", 0.0),
+        "everywhere": everything,
+    }.items():
+        assert study.changes[name].mean == pytest.approx(expected, abs=0.003)
+        assert study.changes[name].seeds == 8
 
 
 def test_gains_by_the_frequency_of_the_target(tmp_path):
