@@ -40,10 +40,15 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint from the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; whether they are whole is not looked at."""
     found = [p for p in folder.glob("step-*") if _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(found, key=step_of)
 
 
 def require_own(where: Path, state: Mapping[str, Any], recipe: Recipe, data: str, ranks: int) -> None:

@@ -32,16 +32,6 @@ def quiet(what, done, total):
     """Progress that nobody sees."""
 
 
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def settings(text: Path, **changes) -> DataSettings:
     made = DataSettings(
         source=f"text:{text}",

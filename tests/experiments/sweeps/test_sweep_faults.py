@@ -28,16 +28,11 @@ from tests.experiments.sweep_helpers import (
     small_study,
     toml_of,
 )
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.texts import small_recipe
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
 
 
 @pytest.fixture

@@ -36,21 +36,11 @@ from tests.experiments.sweep_helpers import (
     toml_of,
     write_summary,
 )
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.texts import small_recipe
 
 pytestmark = pytest.mark.slow
 
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
