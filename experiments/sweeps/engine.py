@@ -11,17 +11,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from experiments.recipes.settings import DataSettings
-from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
+from experiments.sweeps.arms import DONE, ENDED, read_failures, record_failure
+from experiments.sweeps.display import Display
 from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import Known
 from experiments.sweeps.store import Store
 from experiments.sweeps.study import Arm
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
-from experiments.training.reporting import Reporter
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.reading import one_line
@@ -63,19 +63,8 @@ class Options:
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
 
 
-class Observer(Reporter, Protocol):
-    """Who is told how the sweep goes."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether nobody can be told any more: a reason to stop."""
-
-    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
-        """Show where all arms are."""
-
-
 def run_sweep(
-    store: Store, execution: Execution, options: Options, observer: Observer, known: Known | None = None
+    store: Store, execution: Execution, options: Options, display: Display, known: Known | None = None
 ) -> Literal["done", "stopped"]:
     """Run every arm of a study that has no result yet, nor one in `known`.
 
@@ -88,13 +77,13 @@ def run_sweep(
         file system is full.
     """
     deadline = None if options.budget is None else time.monotonic() + 60 * options.budget
-    reused = store.begin(check_arms(store.arms, execution, observer), known)
+    reused = store.begin(check_arms(store.arms, execution, display), known)
     if known is not None:
-        observer.note(f"{reused} arms are reused from {known.path}")
-    return _Sweep(store, execution, options, observer, deadline).run()
+        display.note(f"{reused} arms are reused from {known.path}")
+    return _Sweep(store, execution, options, display, deadline).run()
 
 
-def check_arms(arms: Sequence[Arm], execution: Execution, observer: Observer) -> dict[DataSettings, str]:
+def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
     """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them."""
     from experiments.corpora import open_data
 
@@ -112,7 +101,7 @@ def check_arms(arms: Sequence[Arm], execution: Execution, observer: Observer) ->
             sequences=sequences,
             vocabulary=vocabulary,
             cache=execution.cache,
-            progress=observer.prepare,
+            progress=display.prepare,
         ).fingerprint
         for data, (sequences, vocabulary) in needed.items()
     }
@@ -126,10 +115,10 @@ class _Sweep:
         store: Store,
         execution: Execution,
         options: Options,
-        observer: Observer,
+        display: Display,
         deadline: float | None,
     ) -> None:
-        self.store, self.options, self.observer, self.deadline = store, options, observer, deadline
+        self.store, self.options, self.display, self.deadline = store, options, display, deadline
         self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
         self.name = secrets.token_hex(6)
         # All workers see the file, wherever they run; and only this machine's clock decides.
@@ -148,7 +137,7 @@ class _Sweep:
         """Hand out jobs until there is a reason to end."""
         done = sum(state.state in DONE for state in self.states)
         if done and self.execution.snapshots:
-            self.observer.note(f"{done} arms are finished already: they get no --snapshots")
+            self.display.note(f"{done} arms are finished already: they get no --snapshots")
         open_arms = self._open_arms()
         if not open_arms:
             return "done"
@@ -209,13 +198,13 @@ class _Sweep:
         # A file server that is away: if it stays away, the workers fail.
         with suppress(OSError):
             self.states = self.store.states()
-        self.observer.arms(self.store.arms, self.states)
+        self.display.arms(self.store.arms, self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
         late = self.deadline is not None and time.monotonic() > self.deadline
-        if interruption.name or late or self.observer.lost:
+        if interruption.name or late or self.display.lost:
             self._stop(interruption.name or "out of time")
 
     def _stop(self, reason: str) -> None:
@@ -223,7 +212,7 @@ class _Sweep:
             self.stopping = True
             with suppress(OSError):  # of a file system that is full: the workers will find it so
                 self.stop_file.touch()
-            self.observer.note(f"{reason}: arms are being saved")
+            self.display.note(f"{reason}: arms are being saved")
 
     def _submit(self, open_arms: Sequence[Arm]) -> None:
         """Give every idle worker an arm that nobody has."""
@@ -238,7 +227,7 @@ class _Sweep:
             try:
                 after = self.watch.free_after(run)
             except OSError as error:  # a file server that is away, perhaps
-                self.observer.note(f"{run}: {one_line(error)}")
+                self.display.note(f"{run}: {one_line(error)}")
                 self.not_before[name] = time.monotonic() + LIMIT
                 continue
             if after is None or (run / "result.json").exists():
@@ -256,7 +245,7 @@ class _Sweep:
             ending, self.reason = "failed", one_line(error)
             self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1
             then = "started anew" if self.starts[slot] < STARTS else "not started again"
-            self.observer.note(f"worker {slot} has ended, it is {then}: {self.reason}")
+            self.display.note(f"worker {slot} has ended, it is {then}: {self.reason}")
         else:
             self.starts[slot] = 0
         if ending == "failed":

@@ -19,9 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.recipes.settings import Recipe
-from gradpower.tools.errors import require
-
 SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})")
@@ -51,17 +48,6 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=step_of)
 
 
-def require_own(where: Path, state: Mapping[str, Any], recipe: Recipe, data: str, ranks: int) -> None:
-    """Raise InputError if a checkpoint is of another recipe, text or, where streams are cut by them, ranks."""
-    allowed = f"a checkpoint of this recipe ({recipe.fingerprint})"
-    require(state["fingerprint"] == recipe.fingerprint, "output", where, allowed)
-    allowed = "a checkpoint on the same data: the text has changed since"
-    require(state["data_fingerprint"] == data, "output", where, allowed)
-    saved = len(state["data"])
-    allowed = f"as many ranks as it was saved with, {saved}: streams are cut by ranks"
-    require(saved == ranks or not recipe.data.streamed, "ranks", ranks, allowed)
-
-
 def save_checkpoint(
     folder: Path, step: int, model: Mapping[str, Tensor], state: Mapping[str, Any], *, keep_all: bool = False
 ) -> Path:
@@ -71,7 +57,8 @@ def save_checkpoint(
     Where there is no room or no permission, an OSError leaves nothing of the new checkpoint, and all of the old ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    for killed in folder.glob(".step-*"):  # what a killed process left half written
+        shutil.rmtree(killed, ignore_errors=True)
     unfinished = folder / f".{checkpoint_name(step)}.{os.getpid()}"
     final = folder / checkpoint_name(step)
     try:
@@ -101,12 +88,6 @@ def save_checkpoint(
     for old in [*there[: max(0, now - KEPT)], *there[now:]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half written."""
-    for path in folder.glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
