@@ -278,13 +278,6 @@ def test_a_run_that_ends_above_a_uniform_guess_says_so(text, here, tmp_path):
     assert outcome.result.diverged == {"step": 24, "loss": str(loss)}
 
 
-def test_a_finished_run_is_not_run_again(unbroken, here):
-    made, folder = unbroken
-    before = (folder / "metrics.jsonl").stat().st_mtime_ns
-    assert train(made, folder, execution=here).result == read_result(folder)
-    assert (folder / "metrics.jsonl").stat().st_mtime_ns == before
-
-
 def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
     a = train(small_recipe(text), tmp_path / "a", execution=here)
     b = train(
@@ -363,12 +356,6 @@ def test_executions_that_cannot_be():
     ]:
         with pytest.raises(InputError, match=message):
             Execution(**fields)
-
-
-def test_nobody_elses_file_is_taken_for_a_result(text, here, tmp_path):
-    (tmp_path / "result.json").write_text("[]")
-    with pytest.raises(InputError, match="gradpower/run"):
-        train(small_recipe(text), tmp_path, execution=here)
 
 
 def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path, monkeypatch):
