@@ -144,7 +144,7 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
         require_text(data)
     states = store.states()
     if known is not None:
-        done = {arm.fingerprint: row.loss for arm, row, _ in known.rows}
+        done = {arm.fingerprint: result.final.validation_loss for arm, result in known.results}
         states = [
             replace(state, state="completed", validation_loss=done[state.fingerprint])
             if state.state == "open" and state.fingerprint in done

@@ -33,18 +33,7 @@ _IDLE = 50
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run; nothing here changes what its arms are.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> Options(workers=2).retries
-    2
-    """
+    """How a sweep is run; nothing here changes what its arms are."""
 
     workers: int | None = None
     """Arms that are trained at once; if not given one a GPU, or one where there is none. They share the cores."""
@@ -69,12 +58,8 @@ def run_sweep(
     """Run every arm of a study that has no result yet, nor one in `known`.
 
     "done" is when every arm has a result or has failed once too often; it is "stopped" by the budget or a signal.
-
-    Raises
-    ------
-    InputError
-        If the folder is another study's, an arm cannot be run as it is, workers or known results cannot be had, or the
-        file system is full.
+    Raises InputError if the folder is another study's, an arm cannot be run as it is, workers or known results cannot
+    be had, or the file system is full.
     """
     deadline = None if options.budget is None else time.monotonic() + 60 * options.budget
     reused = store.begin(check_arms(store.arms, execution, display), known)

@@ -51,7 +51,6 @@ class Outcome:
 
     status: Status
     step: int
-    folder: Path
     result: RunResult | None = None
 
 
@@ -96,7 +95,7 @@ def train(
         done = read_result(folder)
         if done is not None:
             reporter.note(f"{folder} is finished already: {done.status}")
-            return Outcome(done.status, done.final.step, folder, done)
+            return Outcome(done.status, done.final.step, done)
         # Signals are caught only from here on: what came before has nothing to save.
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
@@ -155,12 +154,12 @@ def _paused(run: Run, reason: str) -> Outcome:
     run.reporter.note(
         f"{reason}: stopped after step {run.step}, saved in {run.folder}; the same command goes on"
     )
-    return Outcome("paused", run.step, run.folder)
+    return Outcome("paused", run.step)
 
 
 def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -> Outcome:
     if not run.is_main:
-        return Outcome(status, run.step, run.folder)
+        return Outcome(status, run.step)
     recipe, cache = run.recipe, run.execution.cache
     last = run.evaluations[-1] if run.evaluations else {}
     final = Final(
@@ -194,4 +193,4 @@ def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -
         execution=asdict(run.execution) | {"cache": cache and str(cache)},
     )
     write_result(run.folder, result)
-    return Outcome(status, run.step, run.folder, read_result(run.folder))
+    return Outcome(status, run.step, read_result(run.folder))

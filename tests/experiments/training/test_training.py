@@ -286,7 +286,7 @@ def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
         execution=here,
     )
     c = train(small_recipe(text, training__seed=1), tmp_path / "c", execution=here)
-    first = [read_metrics(o.folder)[0]["loss"] for o in (a, b, c)]
+    first = [read_metrics(tmp_path / name)[0]["loss"] for name in "abc"]
     assert first[0] == first[1] != first[2]
     weights = [o.result.model["initial_weights"] for o in (a, b, c)]
     assert weights[0] == weights[1] != weights[2]
