@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from experiments.corpora.batches import Data, Progress
+from experiments.corpora.batches import Progress
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import require
+
+if TYPE_CHECKING:
+    from experiments.corpora.sequences import SequenceData
+    from experiments.corpora.stream import StreamData
+
+Data: TypeAlias = "SequenceData | StreamData"
 
 
 def require_text(settings: DataSettings) -> None:

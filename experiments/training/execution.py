@@ -71,7 +71,11 @@ class Execution:
         known = self.device in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
         require(known, "device", self.device, "auto, cpu, cuda or cuda:N")
         if kind == "cuda":
-            _require_gpu(self.device, int(index or 0))
+            import torch
+
+            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            allowed = f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
+            require(int(index or 0) < there, "device", self.device, allowed)
 
     def snapshot_steps(self, steps: int) -> frozenset[int]:
         """Return the numbers of steps taken, of `steps`, after which the weights are kept.
@@ -94,14 +98,6 @@ class Execution:
         allowed = f"a multiple of micro_batch_size × ranks = {rows} × {ranks}"
         require(share % rows == 0, "training.batch_size", batch_size, allowed)
         return rows
-
-
-def _require_gpu(device: str, index: int) -> None:
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    allowed = f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
-    require(index < there, "device", device, allowed)
 
 
 def utilisation(recipe: Recipe, hardware: str, ranks: int, tokens_per_second: float) -> float | None:
