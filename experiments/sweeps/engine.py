@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import secrets
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.recipes.settings import DataSettings
-from experiments.sweeps.arms import DONE, ENDED, read_failures, record_failure
+from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
 from experiments.sweeps.display import Display
 from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import Known
@@ -61,11 +62,7 @@ def run_sweep(
     Raises InputError if the folder is another study's, an arm cannot be run as it is, workers or known results cannot
     be had, or the file system is full.
     """
-    deadline = None if options.budget is None else time.monotonic() + 60 * options.budget
-    reused = store.begin(check_arms(store.arms, execution, display), known)
-    if known is not None:
-        display.note(f"{reused} arms are reused from {known.path}")
-    return _Sweep(store, execution, options, display, deadline).run()
+    return _Sweep(store, execution, options, display).run(known)
 
 
 def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
@@ -93,22 +90,16 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> d
 
 
 class _Sweep:
-    """One call of `run_sweep`, once everything is checked."""
+    """One call of `run_sweep`."""
 
-    def __init__(
-        self,
-        store: Store,
-        execution: Execution,
-        options: Options,
-        display: Display,
-        deadline: float | None,
-    ) -> None:
-        self.store, self.options, self.display, self.deadline = store, options, display, deadline
+    def __init__(self, store: Store, execution: Execution, options: Options, display: Display) -> None:
+        self.store, self.options, self.display = store, options, display
+        self.deadline = math.inf if options.budget is None else time.monotonic() + 60 * options.budget
         self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
         self.name = secrets.token_hex(6)
         # All workers see the file, wherever they run; and only this machine's clock decides.
         self.stop_file = store.folder.resolve() / f"stop-{self.name}"
-        self.states = store.states()
+        self.states: list[ArmState] = []
         self.watch, self.stopping = Watch(), False
         self.workers: Sequence[Worker] = ()
         self.idle: list[int] = []
@@ -118,8 +109,12 @@ class _Sweep:
         self.full: Path | None = None
         self.not_before: dict[str, float] = {}
 
-    def run(self) -> Literal["done", "stopped"]:
-        """Hand out jobs until there is a reason to end."""
+    def run(self, known: Known | None) -> Literal["done", "stopped"]:
+        """Declare the study, and hand out jobs until there is a reason to end."""
+        reused = self.store.begin(check_arms(self.store.arms, self.execution, self.display), known)
+        if known is not None:
+            self.display.note(f"{reused} arms are reused from {known.path}")
+        self.states = self.store.states()
         done = sum(state.state in DONE for state in self.states)
         if done and self.execution.snapshots:
             self.display.note(f"{done} arms are finished already: they get no --snapshots")
@@ -188,8 +183,7 @@ class _Sweep:
         return [arm for arm, state in pairs if state.state not in ENDED]
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        if interruption.name or late or self.display.lost:
+        if interruption.name or time.monotonic() > self.deadline or self.display.lost:
             self._stop(interruption.name or "out of time")
 
     def _stop(self, reason: str) -> None:

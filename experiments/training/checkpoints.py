@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gradpower.tools.files import write_file
+
 SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})")
@@ -67,10 +69,10 @@ def save_checkpoint(
         plain = _encode(state, "", tensors)
         _save_tensors(unfinished / "model.safetensors", model)
         _save_tensors(unfinished / "state.safetensors", tensors)
-        _write(unfinished / "state.json", json.dumps(plain))
+        write_file(unfinished / "state.json", json.dumps(plain))
         names = ("model.safetensors", "state.safetensors", "state.json")
         manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in names}}
-        _write(unfinished / "manifest.json", json.dumps(manifest, indent=1))
+        write_file(unfinished / "manifest.json", json.dumps(manifest, indent=1))
         _sync(unfinished)
         replaced = folder / f".{checkpoint_name(step)}.replaced"
         if final.exists():
@@ -162,11 +164,6 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OSError(
             errno.ENOSPC if full else errno.EIO, f"cannot be written ({error})", str(path)
         ) from None
-    _sync(path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
     _sync(path)
 
 

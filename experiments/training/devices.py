@@ -142,11 +142,6 @@ class Devices:
             return None
         return next(str(r) for r in self.everyones(reason) if r is not None)
 
-    def log(self, row: dict[str, Any], step: int) -> None:
-        """Tell the trackers."""
-        if self.accelerator.trackers:
-            self.accelerator.log(row, step=step)
-
     def full_weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights, whole, as the main rank is to save them."""
         if not self.sharded:

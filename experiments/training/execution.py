@@ -77,14 +77,6 @@ class Execution:
             allowed = f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
             require(int(index or 0) < there, "device", self.device, allowed)
 
-    def snapshot_steps(self, steps: int) -> frozenset[int]:
-        """Return the numbers of steps taken, of `steps`, after which the weights are kept.
-
-        >>> sorted(Execution(snapshots=(0.001, 0.5, 1)).snapshot_steps(200))
-        [1, 100, 200]
-        """
-        return frozenset(max(1, round(share * steps)) for share in self.snapshots)
-
     def rows_at_a_time(self, batch_size: int, ranks: int) -> int:
         """Return the sequences of a micro-batch on one rank; InputError if the batch does not divide.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -59,7 +58,6 @@ def train(
     folder: Path,
     *,
     execution: Execution | None = None,
-    deadline: float | None = None,
     stop: Callable[[], bool] = lambda: False,
     before_writing: Callable[[], None] = lambda: None,
     reporter: Reporter | None = None,
@@ -70,10 +68,8 @@ def train(
 
     Parameters
     ----------
-    deadline : float, optional
-        A time of `time.monotonic()` after which to save a checkpoint and leave.
     stop : callable
-        Asked after every step whether to do so; SIGTERM and Ctrl-C do, too.
+        Asked before every step whether to save a checkpoint and leave; SIGTERM and Ctrl-C do so, too.
     before_writing : callable
         Called before anything is written after a step; what it raises, where the folder is another's, ends the run.
 
@@ -102,11 +98,7 @@ def train(
                 write_recipe(folder, recipe)
 
             def reason() -> str | None:
-                if interruption.name:
-                    return interruption.name
-                if deadline is not None and time.monotonic() > deadline:
-                    return "out of time"
-                return "asked to stop" if stop() else None
+                return interruption.name or ("asked to stop" if stop() else None)
 
             return _train(run, reason, before_writing)
 

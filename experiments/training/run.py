@@ -53,7 +53,7 @@ class Run:
         self.evaluations: list[dict[str, Any]] = []
         self.module_scales: dict[str, float] | None = None
         self._saved_step, self._save_seconds = -1, 0.0
-        self._snapshot_steps = execution.snapshot_steps(training.steps)
+        self._snapshot_steps = {max(1, round(share * training.steps)) for share in execution.snapshots}
         self._new_window()
         self._restore()
         self._clock = self._saved = time.monotonic()
@@ -165,7 +165,8 @@ class Run:
         if self.is_main:
             append_metric(self.folder, row)
             self.reporter.row(self.step, self.recipe.training.steps, row)
-        self.devices.log({k: v for k, v in row.items() if isinstance(v, int | float)}, self.step)
+        numbers = {k: v for k, v in row.items() if isinstance(v, int | float)}
+        self.devices.accelerator.log(numbers, step=self.step)
 
     def save_if_due(self) -> None:
         """Save a checkpoint if it is time to."""

@@ -187,8 +187,3 @@ def test_a_result_on_a_file_server_that_is_away_is_no_damage(sweep, monkeypatch)
     assert ended == "done"
     assert next(looks) > 3
     assert not any("damaged" in note for note in notes)
-
-
-def test_that_finished_arms_get_no_snapshots_is_said(sweep, tmp_path):
-    sweep()
-    assert "2 arms are finished already: they get no --snapshots" in sweep(snapshots=(1.0,))[1]

@@ -149,8 +149,7 @@ def test_micro_batches_add_up_to_the_batch(text, here, tmp_path, rows, fields):
 @pytest.mark.parametrize("step", [0, 11])
 def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, step):
     made, whole = unbroken
-    asked = {"stop": after(step)} if step else {"deadline": 0.0}
-    paused = train(made, tmp_path, execution=here, **asked)
+    paused = train(made, tmp_path, execution=here, stop=after(step))
     assert (paused.status, paused.step) == ("paused", step)
     assert read_result(tmp_path) is None
     assert train(made, tmp_path, execution=here).status == "completed"
@@ -230,7 +229,7 @@ def test_killed_at_random_moments_and_resumed_is_unbroken(text, here, tmp_path):
 def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
     made = small_recipe(text, training__steps=400, training__batch_size=2, training__evaluate_every=400)
     folder = tmp_path / "run"
-    train(made, folder, execution=here, deadline=0.0)
+    train(made, folder, execution=here, stop=after(0))
     process = Child(folder / "recipe.json", folder, here.cache)
     wait_for(lambda: len(read_metrics(folder)) > 5, process)
     process.send_signal(number)
@@ -303,7 +302,7 @@ def test_another_recipe_is_refused_by_its_fields(unbroken, here, text):
 def test_changed_text_is_refused(here, tmp_path):
     text = write_text(tmp_path / "text")
     made = small_recipe(text)
-    train(made, tmp_path / "run", execution=here, deadline=0.0)
+    train(made, tmp_path / "run", execution=here, stop=after(0))
     write_text(tmp_path / "text", seed=1)
     with pytest.raises(InputError, match="the text has changed"):
         train(made, tmp_path / "run", execution=here)
@@ -366,7 +365,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path,
         raise OSError(28, os.strerror(28), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.training.checkpoints._write", full)
+        patched.setattr("experiments.training.checkpoints.write_file", full)
         with pytest.raises(OSError, match="No space left"):
             train(made, tmp_path, execution=replace(here, checkpoint_steps=4))
     assert load_latest(tmp_path / "checkpoints")[0][0] == 7
