@@ -23,7 +23,7 @@ from experiments.recipes.named import recipe
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.models import build_model
-from experiments.training.reporting import Silent
+from experiments.training.reporting import Reporter
 from experiments.training.run import Run
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -149,7 +149,7 @@ def test_throughput(benchmark, capsys, tmp_path_factory, name):
 
     def measure() -> dict[str, list[float]]:
         execution = Execution(device=DEVICE, cache=cache)
-        with Run(made, folder / "run", execution, Silent()) as run:
+        with Run(made, folder / "run", execution, Reporter()) as run:
             tokens = run.data.validation.inputs.flatten().numpy().astype(np.uint16)
             rivals = {
                 "plain loop": plain_loop(made, np.tile(tokens, 8)),

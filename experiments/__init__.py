@@ -1,1 +1,1 @@
-"""Measurements of training: the cost of a step so far; recipes, training and sweeps will live here."""
+"""Pre-training: recipes, text as tokens, runs, sweeps and their statistics, gradient noise, the cost of a step."""

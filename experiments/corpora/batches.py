@@ -1,9 +1,9 @@
-"""What training asks of its data: batches of tokens, a fixed validation set, and a position to come back to."""
+"""Batches of tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,26 +20,6 @@ class Batch(NamedTuple):
     inputs: Tensor
     targets: Tensor
     """The token that follows each of them; `IGNORED` where there is none."""
-
-
-class Data(Protocol):
-    """The data of a run, as one rank sees it."""
-
-    validation: Batch
-    """The whole validation set, the same on every rank and in every arm of a study."""
-    fingerprint: str
-    """Names the text, its tokens and how sequences are cut; not their order, which a seed decides."""
-    description: dict[str, Any]
-    """Where the text comes from and how much there is."""
-
-    def next_batch(self, batch_size: int) -> Batch:
-        """Return this rank's share of the next `batch_size` sequences."""
-
-    def state(self) -> dict[str, Any]:
-        """Return the position, as plain data."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position."""
 
 
 def joined_rows(tokens: NDArray[np.int64], length: int) -> Batch:

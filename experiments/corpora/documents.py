@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
 import io
 import json
@@ -11,7 +9,7 @@ import lzma
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, Literal
 
 from gradpower.tools.errors import InputError, require
 
@@ -121,21 +119,12 @@ def documents(
             raise InputError(name, path, f"a readable file ({type(error).__name__}: {error})") from None
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.TextIOWrapper]:
-    with contextlib.ExitStack() as stack:
-        file: BinaryIO
-        if path.suffix == ".gz":
-            file = cast(BinaryIO, stack.enter_context(gzip.open(path)))
-        elif path.suffix == ".xz":
-            file = cast(BinaryIO, stack.enter_context(lzma.open(path)))
-        elif path.suffix == ".zst":
-            import pyarrow
+def _opened(path: Path) -> io.TextIOWrapper:
+    import pyarrow
 
-            file = stack.enter_context(pyarrow.input_stream(str(path), compression="zstd"))
-        else:
-            file = stack.enter_context(path.open("rb"))
-        yield stack.enter_context(io.TextIOWrapper(file, encoding="utf-8-sig"))
+    # pyarrow knows the other compressions by their endings.
+    file: Any = lzma.open(path) if path.suffix == ".xz" else pyarrow.input_stream(str(path))  # noqa: SIM115
+    return io.TextIOWrapper(file, encoding="utf-8-sig")
 
 
 def _whole(path: Path) -> Iterator[str]:

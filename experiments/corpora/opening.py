@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from experiments.corpora.batches import Data, Progress
+from experiments.corpora.batches import Progress
 from experiments.recipes.settings import DataSettings
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
+
+if TYPE_CHECKING:
+    from experiments.corpora.sequences import SequenceData
+    from experiments.corpora.stream import StreamData
+
+Data: TypeAlias = "SequenceData | StreamData"
 
 
 def require_text(settings: DataSettings) -> None:
@@ -35,20 +42,14 @@ def open_data(
 
     Parameters
     ----------
-    settings : DataSettings
-        The text, its tokens, and how sequences are cut.
     seed : int
-        Of their order.
+        Of the order of sequences.
     sequences : int
         How many the run will take, on all ranks.
     vocabulary : int
         Rows of the model's embedding.
     cache : Path, optional
         Folder of tokenized text; $GRADPOWER_CACHE or ~/.cache/gradpower if not given.
-    rank, ranks : int
-        Which share is this process's.
-    progress : callable
-        Told what is done before the first batch: work, done, total.
 
     Raises
     ------
@@ -68,7 +69,6 @@ def open_data(
         files = token_files(settings, cache, progress)
         data = SequenceData(settings, files, seed=seed, sequences=sequences, rank=rank, ranks=ranks)
     there = data.description["vocabulary"]
-    if there > vocabulary:
-        allowed = f"at least {there}, the tokens of data.tokenizer = {settings.tokenizer}"
-        raise InputError("model.vocabulary", vocabulary, allowed)
+    allowed = f"at least {there}, the tokens of data.tokenizer = {settings.tokenizer}"
+    require(there <= vocabulary, "model.vocabulary", vocabulary, allowed)
     return data

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from experiments.corpora.batches import Batch, document_rows
 from experiments.corpora.token_files import TokenFiles, Tokens
 from experiments.recipes.settings import DataSettings
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import require
 
 
 class SequenceData:
-    """The data of a run on tokenized text; see `experiments.corpora.batches.Data`.
+    """The data of a run on tokenized text, as one rank sees it.
+
+    `validation` is the whole validation set, the same on every rank and in every arm of a study. `fingerprint` names
+    the text, its tokens and how sequences are cut, not their order; `description` says where the text comes from.
 
     Sequence i of a run is number π_e(i mod n) of the n that there are, with e = ⌊i/n⌋ and a permutation π_e that the
     seed and e decide: the same in every arm of a seed, whatever its batch size, and on any number of ranks. Raises
@@ -92,25 +95,20 @@ class SequenceData:
         """Return sequences spread evenly over the documents held out, whose order is that of their hashes."""
         there = self._count(self.files.validation)
         count = min(there, self.settings.validation_sequences)
-        if count < 2:
-            allowed = "enough text for two sequences or more; hold out more, or shorten data.sequence_length"
-            raise InputError("data.validation_share", self.settings.validation_share, allowed)
+        allowed = "enough text for two sequences or more; hold out more, or shorten data.sequence_length"
+        require(count >= 2, "data.validation_share", self.settings.validation_share, allowed)
         spread = np.linspace(0, there - 1, count).astype(np.int64)
         return self._rows(self.files.validation, spread)
 
     def _require_enough(self, sequences: int) -> None:
         settings, length = self.settings, self.settings.sequence_length
         name, unit = ("tokens", length) if settings.packed else ("documents", 1)
-        allowed_here = int(settings.epochs * self.available)
-        if sequences > allowed_here:
-            missing = (sequences - allowed_here) * unit
-            raise InputError(
-                "data.source",
-                settings.source,
-                f"{sequences * unit} {name} to train on; there are {self.available * unit} for "
-                f"data.epochs = {settings.epochs:g}, {missing} too few: use more text, fewer steps or more epochs",
-            )
-        longest = 0 if settings.packed else int((np.diff(self.files.train.starts) - 1).max())
-        if not settings.packed and longest < length - 1:
-            allowed = f"at most {longest + 1}, the longest document with its end, when data.packed is false"
-            raise InputError("data.sequence_length", length, allowed)
+        most = int(settings.epochs * self.available)
+        allowed = (
+            f"{sequences * unit} {name} to train on; there are {self.available * unit} for data.epochs = "
+            f"{settings.epochs:g}, {(sequences - most) * unit} too few: use more text, fewer steps or more epochs"
+        )
+        require(sequences <= most, "data.source", settings.source, allowed)
+        longest = length if settings.packed else int(np.diff(self.files.train.starts).max())
+        allowed = f"at most {longest}, the longest document with its end, when data.packed is false"
+        require(length <= longest, "data.sequence_length", length, allowed)

@@ -27,7 +27,7 @@ _AT_ONCE = 64  # documents tokenized at a time
 
 
 class StreamData:
-    """The data of a run on a stream; see `experiments.corpora.batches.Data`.
+    """The data of a run on a stream, with all that `experiments.corpora.sequences.SequenceData` has.
 
     C4 has a validation split. Of OpenWebText, documents are held out by the hash of their text, and not trained on.
     """

@@ -152,12 +152,9 @@ def _split(settings: DataSettings, progress: Progress) -> tuple[list[str], list[
         apart = [text for text in texts if is_held_out(text, settings.validation_share)]
     held = {hash_of(text): text for text in apart}
     train = [text for text in texts if hash_of(text) not in held]
-    for name, part in (("data.source", train), ("data.validation_share", held)):
-        if not part:
-            value = settings.source if name == "data.source" else settings.validation_share
-            raise InputError(
-                name, value, f"documents on both sides of the split; there are {len(texts)} in all"
-            )
+    allowed = f"documents on both sides of the split; there are {len(texts)} in all"
+    require(train, "data.source", settings.source, allowed)
+    require(held, "data.validation_share", settings.validation_share, allowed)
     return train, [held[key] for key in sorted(held)]
 
 

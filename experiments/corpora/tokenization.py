@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
 
 END = "<|endoftext|>"
@@ -49,11 +49,9 @@ def from_file(path: Path) -> Tokenizer:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust library has no narrower type
         raise InputError("data.tokenizer", path, f"a tokenizer.json that can be read ({error})") from None
-    ends, paddings = (
-        [i for i in map(backend.token_to_id, words) if i is not None] for words in (_ENDS, _PADDINGS)
-    )
-    if not ends:
-        raise InputError("data.tokenizer", path, f"a tokenizer with an end of text: {', '.join(_ENDS)}")
+    tokens = ([backend.token_to_id(word) for word in words] for words in (_ENDS, _PADDINGS))
+    ends, paddings = ([token for token in own if token is not None] for own in tokens)
+    require(ends, "data.tokenizer", path, f"a tokenizer with an end of text: {', '.join(_ENDS)}")
     return Tokenizer(backend, ends[0], (paddings or ends)[0], hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -113,9 +111,7 @@ def train_bpe(size: int, texts: Iterable[str], path: Path) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(first_bytes(texts, _TRAINING_BYTES), trainer)
-    if tokenizer.get_vocab_size() < size:
-        raise InputError(
-            "data.tokenizer", f"bpe:{size}", "more text, or a smaller SIZE: there are too few words"
-        )
+    allowed = "more text, or a smaller SIZE: there are too few words"
+    require(tokenizer.get_vocab_size() >= size, "data.tokenizer", f"bpe:{size}", allowed)
     write_file(path, tokenizer.to_str())
     return from_file(path)

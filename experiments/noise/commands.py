@@ -9,11 +9,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from experiments.noise.measurement import NOISE, Settings, measure, write_measurement
+from experiments.noise.source import find_source
 from experiments.noise.tables import best_power, module_table, power_table, scale_text
+from experiments.training.commands import Flag, require_torch
+from experiments.training.execution import Execution
+from experiments.training.reporting import LiveReporter
 from gradpower.tools.files import require_folder
 from gradpower.tools.terminal import tell
-
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def noise(
@@ -71,13 +74,8 @@ def noise(
     --------
     $ gradpower noise pocket
     """
-    from experiments.noise.measurement import Settings, measure, write_measurement
-    from experiments.noise.source import find_source
-    from experiments.training.commands import require_torch
-    from experiments.training.execution import Execution
-
-    found = find_source(source, step)
-    own = found.recipe.training.batch_size
+    model = find_source(source, step)
+    own = model.recipe.training.batch_size
     settings = Settings(
         micro_batches,
         micro_batch_size if micro_batch_size is not None else min(8, own),
@@ -86,17 +84,16 @@ def noise(
         seed,
     )
     execution = Execution(device=device, threads=threads, cache=cache)
-    folder = output or Path("runs") / f"noise-{found.recipe.name}-{found.recipe.fingerprint}-{found.step}"
+    folder = output or Path("runs") / f"noise-{model.recipe.name}-{model.recipe.fingerprint}-{model.step}"
     require_folder(folder)
     require_torch()
-    from experiments.training.reporting import LiveReporter
-
     with LiveReporter() as reporter:
-        measurement, raw = measure(found, settings, execution=execution, progress=reporter.prepare)
+        measurement, raw = measure(model, settings, execution=execution, progress=reporter.prepare)
     written = write_measurement(folder, measurement, raw if samples else None)
     if json:
         print(written[0].read_text(encoding="utf-8"), end="")
     else:
+        measurement = NOISE.read(written[0])
         console = Console()
         print(f"at a batch size of {settings.batch_sizes[0]}: p* = {best_power(measurement)}")
         console.print(power_table(measurement))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,54 +21,14 @@ if TYPE_CHECKING:
     from experiments.corpora import Batch, Data
     from experiments.training.devices import Devices
 
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Module:
-    """One kind of module, and which of its coordinates are sampled.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    parameters : tuple of Parameter
-        All of them.
-    picked : tuple of Tensor
-        For each parameter, the flat indices of its sampled coordinates.
-    """
-
-    name: str
-    parameters: tuple[nn.Parameter, ...]
-    picked: tuple[Tensor, ...]
-
-    @property
-    def coordinates(self) -> int:
-        """Coordinates of the module."""
-        return sum(p.numel() for p in self.parameters)
-
-    def sample(self) -> NDArray[np.float32]:
-        """Return the sampled coordinates of the gradient that is there."""
-        parts = [_gradient(p).flatten()[i] for p, i in zip(self.parameters, self.picked, strict=True)]
-        return np.asarray(torch.cat(parts).float().cpu().numpy())
-
-
-def modules_of(model: nn.Module, *, coordinates: int, seed: int) -> list[Module]:
-    """Return the modules of a model, with up to so many random coordinates of each to be sampled."""
+def sampled_coordinates(
+    modules: dict[str, list[nn.Parameter]], *, count: int, seed: int
+) -> dict[str, Tensor]:
+    """Return up to `count` random coordinates of each module, places in its joined parameters, in order."""
     generator = torch.Generator().manual_seed(seed)
-    made = []
-    for name, parameters in noise_modules(model).items():
-        sizes = [p.numel() for p in parameters]
-        total = sum(sizes)
-        chosen = _sorted_choice(total, min(coordinates, total), generator)
-        ends = np.cumsum([0, *sizes])
-        cuts = torch.searchsorted(chosen, torch.as_tensor(ends))
-        picked = tuple(
-            (chosen[low:high] - int(start)).to(p.device)
-            for low, high, start, p in zip(cuts[:-1], cuts[1:], ends, parameters, strict=False)
-        )
-        made.append(Module(name, tuple(parameters), picked))
-    return made
+    sizes = {name: sum(p.numel() for p in parameters) for name, parameters in modules.items()}
+    return {name: _sorted_choice(size, min(count, size), generator) for name, size in sizes.items()}
 
 
 def _sorted_choice(total: int, count: int, generator: torch.Generator) -> Tensor:
@@ -83,33 +43,21 @@ def _sorted_choice(total: int, count: int, generator: torch.Generator) -> Tensor
 
 @dataclass(frozen=True)
 class Gradients:
-    """What N micro-batches of b sequences leave behind.
-
-    Attributes
-    ----------
-    size : int
-        b.
-    coordinates : dict of str to int
-        Of each module.
-    meter : SNRMeter
-        Signal-to-noise ratios of the modules, and of "all" together.
-    samples : dict of str to list of ndarray
-        By module, the sampled coordinates of each micro-batch's gradient.
-    zeros : dict of str to int
-        By module, entries of all gradients that are exactly 0.
-    norms : list of float
-        Squared norm of each whole gradient.
-    losses : list of float
-        Mean cross-entropy of each micro-batch, in nats a token.
-    """
+    """What N micro-batches of `size` sequences leave behind, by module where it is a dict."""
 
     size: int
     coordinates: dict[str, int]
+    """Of each module."""
     meter: SNRMeter
+    """Signal-to-noise ratios of the modules, and of "all" together."""
     samples: dict[str, list[NDArray[np.float32]]]
+    """The sampled coordinates of each micro-batch's gradient."""
     zeros: dict[str, int]
+    """Entries of all gradients that are exactly 0."""
     norms: list[float] = field(default_factory=list)
+    """Squared norm of each whole gradient."""
     losses: list[float] = field(default_factory=list)
+    """Mean cross-entropy of each micro-batch, in nats a token."""
 
     def of(self, module: str) -> MicroBatchGradients:
         """Return the sampled gradients of a module."""
@@ -118,53 +66,43 @@ class Gradients:
 
 def measure_gradients(
     model: nn.Module,
-    modules: Sequence[Module],
+    chosen: dict[str, Tensor],
     data: Data,
     devices: Devices,
     *,
     micro_batches: int,
     size: int,
     balance_loss: float,
-    progress: Progress,
+    progress: Callable[[int, int], None],
 ) -> Gradients:
     """Take the next micro-batches of the data, each by itself, and gather what `Gradients` holds.
 
-    Parameters
-    ----------
-    model, modules, data, devices
-        The model on its device, its modules, where micro-batches come from, and precision.
-    micro_batches, size : int
-        N and b.
-    balance_loss : float
-        Factor of the load-balancing loss, which belongs to the training objective.
-    progress : callable
-        Called as progress(done, total).
+    `chosen` are the coordinates to sample; `balance_loss` is the factor of the load-balancing loss, which belongs to
+    the training objective.
     """
-    meter = SNRMeter(_meter_modules(modules))
-    found = Gradients(
+    modules = noise_modules(model)
+    everything = [p for parameters in modules.values() for p in parameters]
+    gradients = Gradients(
         size,
-        {m.name: m.coordinates for m in modules},
-        meter,
-        {m.name: [] for m in modules},
-        {m.name: 0 for m in modules},
+        {name: sum(p.numel() for p in parameters) for name, parameters in modules.items()},
+        SNRMeter({**modules, "all": everything}),
+        {name: [] for name in modules},
+        dict.fromkeys(modules, 0),
     )
     model.train()
     for index in range(micro_batches):
         model.zero_grad(set_to_none=True)
-        found.losses.append(_backward(model, data.next_batch(size), devices, balance_loss))
-        found.norms.append(sum(float(_gradient(p).double().square().sum()) for p in model.parameters()))
-        for module in modules:
-            found.samples[module.name].append(module.sample())
-            found.zeros[module.name] += sum(int((_gradient(p) == 0).sum()) for p in module.parameters)
-        meter.update()
+        gradients.losses.append(_backward(model, data.next_batch(size), devices, balance_loss))
+        gradients.norms.append(sum(float(_gradient(p).double().square().sum()) for p in model.parameters()))
+        for name, parameters in modules.items():
+            joined = torch.cat([_gradient(p).flatten() for p in parameters])
+            sample = joined[chosen[name].to(joined.device)]
+            gradients.samples[name].append(sample.float().cpu().numpy())
+            gradients.zeros[name] += int((joined == 0).sum())
+        gradients.meter.update()
         progress(index + 1, micro_batches)
     model.zero_grad(set_to_none=True)
-    return found
-
-
-def _meter_modules(modules: Sequence[Module]) -> Mapping[str, list[nn.Parameter]]:
-    everything = [p for module in modules for p in module.parameters]
-    return {**{module.name: list(module.parameters) for module in modules}, "all": everything}
+    return gradients
 
 
 def _gradient(p: nn.Parameter) -> Tensor:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.noise.source import Source
-from experiments.noise.statistics import ModuleRow, Scale
+from experiments.noise.statistics import ModuleRow, Scale, module_row, scale_of_norms, scale_of_trace
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
-from gradpower.tools.errors import InputError, require, whole
+from gradpower.tools.errors import require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.results import Kind, Provenance
@@ -27,7 +27,6 @@ from theory.prediction.predicted_power import ModuleNoise, PredictedPower, predi
 
 if TYPE_CHECKING:
     from experiments.corpora import Data
-    from experiments.noise.gradients import Gradients
 
 SECOND_SIZE = 4  # micro-batches of the second size are so many times as large, and so many times fewer
 SAMPLES = "samples.npz"
@@ -38,25 +37,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure.
-
-    Attributes
-    ----------
-    micro_batches : int
-        N >= 8.
-    micro_batch_size : int
-        b, sequences.
-    batch_sizes : tuple of int
-        B >= b, that the best power is predicted for.
-    coordinates : int
-        Coordinates of each module that are sampled.
-    seed : int
-        Of the sequences and of the coordinates.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
+    """How to measure; InputError if a value is not allowed.
 
     Examples
     --------
@@ -65,10 +46,15 @@ class Settings:
     """
 
     micro_batches: int = 64
+    """N >= 8."""
     micro_batch_size: int = 8
+    """b, in sequences."""
     batch_sizes: tuple[int, ...] = (8, 32, 128)
+    """B >= b, that the best power is predicted for."""
     coordinates: int = 8192
+    """Coordinates of each module that are sampled."""
     seed: int = 0
+    """Of the sequences and of the coordinates."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -93,44 +79,25 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The content of noise.json.
-
-    Attributes
-    ----------
-    provenance : Provenance
-        Command, settings, versions.
-    recipe : Recipe
-        Of the model.
-    step : int
-        Steps it has taken.
-    checkpoint : str or None
-        Where its weights lie; None for the initial ones.
-    data : str
-        Fingerprint of the text.
-    device : str
-        The machine's part that computed.
-    loss, loss_error : float
-        Mean cross-entropy over micro-batches in nats a token, and its standard error.
-    modules : tuple of ModuleRow
-        The noise by module.
-    norms, trace : Scale
-        The gradient-noise scale, estimated in two ways.
-    predictions : tuple of PredictedPower
-        By batch size: all modules together, then each.
-    """
+    """The content of noise.json."""
 
     provenance: Provenance[Settings]
     recipe: Recipe
     step: int
     checkpoint: str | None
+    """Where the weights lie; None for the initial ones."""
     data: str
+    """Fingerprint of the text."""
     device: str
     loss: float
+    """Mean cross-entropy over micro-batches in nats a token, and its standard error."""
     loss_error: float
     modules: tuple[ModuleRow, ...]
     norms: Scale
+    """The gradient-noise scale, estimated in two ways."""
     trace: Scale
     predictions: tuple[PredictedPower, ...]
+    """By batch size: all modules together, then each."""
 
     @property
     def settings(self) -> Settings:
@@ -146,82 +113,34 @@ def measure(
     source: Source,
     settings: Settings,
     *,
-    execution: Execution | None = None,
+    execution: Execution,
     progress: Progress = lambda what, done, total: None,
 ) -> tuple[Measurement, Samples]:
     """Measure the gradient noise at a model and predict the best power; return it and the sampled gradients by module.
 
-    Parameters
-    ----------
-    source : Source
-        The model.
-    settings : Settings
-        How to measure.
-    execution : Execution, optional
-        Device, threads and cache of the text.
-    progress : callable
-        Called as progress(what, done, total).
-
-    Raises
-    ------
-    InputError
-        If the text is too little, or the gradients are not finite.
+    `execution` has the device, threads and cache of the text. Raises InputError if the text is too little, or the
+    gradients are not finite or do not vary.
     """
-    from experiments.noise import statistics
+    from experiments.noise.gradients import measure_gradients, sampled_coordinates
+    from experiments.noise.modules import noise_modules
+    from experiments.training.devices import Devices
     from experiments.training.loop import PACKAGES
     from theory.measured.shape_fit import fit_shape
 
-    about, first, second = _passes(source, settings, execution or Execution(), progress)
-    snrs = statistics.snrs(first)
-    fits = {name: fit_shape(first.of(name)) for name in first.samples}
-    noises = [ModuleNoise.of(first.of(name), fit) for name, fit in fits.items() if math.isfinite(fit.shape)]
-    betas = {"beta1": source.recipe.optimizer.beta1, "beta2": source.recipe.beta2}
-    progress("predicting", 0, len(settings.batch_sizes))
-    predictions = [
-        row
-        for size in settings.batch_sizes
-        for row in predict(noises, size, settings.micro_batch_size, **betas)
-    ]
-    origin = provenance("gradpower noise", dataclasses.asdict(settings), packages=PACKAGES)
-    losses = np.array(first.losses)
-    measurement = Measurement(
-        Provenance(**(origin | {"config": settings})),
-        source.recipe,
-        source.step,
-        str(source.checkpoint) if source.checkpoint else None,
-        **about,
-        loss=float(losses.mean()),
-        loss_error=float(losses.std(ddof=1)) / math.sqrt(len(losses)),
-        modules=tuple(
-            statistics.module_row(first, second, name, snrs[name], fit) for name, fit in fits.items()
-        ),
-        norms=statistics.scale_of_norms(first, second),
-        trace=statistics.scale_of_trace(snrs["all"], first.size),
-        predictions=tuple(predictions),
-    )
-    return measurement, {name: first.of(name).gradients for name in fits}
-
-
-def _passes(
-    source: Source, settings: Settings, execution: Execution, progress: Progress
-) -> tuple[dict[str, str], Gradients, Gradients]:
-    """Run the micro-batches of both sizes; return the text's fingerprint and the device as well."""
-    from experiments.noise.gradients import measure_gradients, modules_of
-    from experiments.training.devices import Devices
-
-    data = _open(source, settings, execution, progress)
-    devices = Devices(source.recipe, execution, Path())
+    recipe = source.recipe
+    data = _open(recipe, settings, execution.cache, progress)
+    devices = Devices(recipe, execution, Path())
     model = devices.place(source.model(), compiled=False)
-    modules = modules_of(model, coordinates=settings.coordinates, seed=settings.seed)
+    chosen = sampled_coordinates(noise_modules(model), count=settings.coordinates, seed=settings.seed)
     first, second = (
         measure_gradients(
             model,
-            modules,
+            chosen,
             data,
             devices,
             micro_batches=number,
             size=size,
-            balance_loss=source.recipe.model.balance_loss,
+            balance_loss=recipe.model.balance_loss,
             progress=partial(progress, what),
         )
         for what, number, size in (
@@ -229,25 +148,46 @@ def _passes(
             ("larger ones", settings.second_micro_batches, SECOND_SIZE * settings.micro_batch_size),
         )
     )
-    return {"data": data.fingerprint, "device": f"{devices.device} ({devices.hardware})"}, first, second
+    snrs = first.meter.snrs()
+    fits = {name: fit_shape(first.of(name)) for name in first.samples}
+    noises = [ModuleNoise.of(first.of(name), fit) for name, fit in fits.items() if math.isfinite(fit.shape)]
+    progress("predicting", 0, len(settings.batch_sizes))
+    betas = {"beta1": recipe.optimizer.beta1, "beta2": recipe.beta2}
+    size = settings.micro_batch_size
+    predictions = [row for batch in settings.batch_sizes for row in predict(noises, batch, size, **betas)]
+    origin = provenance("gradpower noise", dataclasses.asdict(settings), packages=PACKAGES)
+    losses = np.array(first.losses)
+    measurement = Measurement(
+        Provenance(**(origin | {"config": settings})),
+        recipe,
+        source.step,
+        str(source.checkpoint) if source.checkpoint else None,
+        data.fingerprint,
+        f"{devices.device} ({devices.hardware})",
+        loss=float(losses.mean()),
+        loss_error=float(losses.std(ddof=1)) / math.sqrt(len(losses)),
+        modules=tuple(module_row(first, second, name, snrs[name], fit) for name, fit in fits.items()),
+        norms=scale_of_norms(first, second),
+        trace=scale_of_trace(snrs["all"], first.size),
+        predictions=tuple(predictions),
+    )
+    return measurement, {name: first.of(name).gradients for name in fits}
 
 
-def _open(source: Source, settings: Settings, execution: Execution, progress: Progress) -> Data:
+def _open(recipe: Recipe, settings: Settings, cache: Path | None, progress: Progress) -> Data:
     from experiments.corpora import open_data
 
-    recipe = source.recipe
     data = open_data(
         recipe.data,
         seed=settings.seed + _ORDER,
         sequences=1,
         vocabulary=recipe.model.vocabulary,
-        cache=execution.cache,
+        cache=cache,
         progress=progress,
     )
     there = data.description.get("available_sequences", math.inf)
-    if settings.sequences > there:
-        allowed = f"fewer, or smaller ones: {settings.sequences} sequences are needed, {there} are there"
-        raise InputError("micro_batches", settings.micro_batches, allowed)
+    allowed = f"fewer, or smaller ones: {settings.sequences} sequences are needed, {there} are there"
+    require(settings.sequences <= there, "micro_batches", settings.micro_batches, allowed)
     return data
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 
 from torch import nn
 
-from gradpower import modules_by_pattern
 from gradpower.learning_rates.blockwise import BLOCKS
 from gradpower.names import parameter_names
 
 _BLOCKS = {block.name: block.pattern for block in BLOCKS}
 # Those of Blockwise, but for the parts of its "ffn": the shared expert of a mixture is an MLP for every token.
 PATTERNS = {
-    "norm": _BLOCKS["norm"],
-    "embedding": _BLOCKS["embedding"],
-    "head": _BLOCKS["head"],
-    "qk": _BLOCKS["qk"],
-    "vo": _BLOCKS["vo"],
+    **{name: _BLOCKS[name] for name in ("norm", "embedding", "head", "qk", "vo")},
     "router": r"(?:^|\.)mlp\.(?:gate|shared_expert_gate)\.",
     "experts": r"(?:^|\.)mlp\.experts\.",
     "mlp": _BLOCKS["ffn"],
 }
 
 
-def noise_modules(model: nn.Module) -> Mapping[str, list[nn.Parameter]]:
+def noise_modules(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Return the parameters of a LLaMA or Qwen2-MoE by module; each belongs to one, and modules without any are absent.
-
-    Raises
-    ------
-    ValueError
-        If a parameter fits no pattern.
 
     Examples
     --------
@@ -38,11 +28,8 @@ def noise_modules(model: nn.Module) -> Mapping[str, list[nn.Parameter]]:
     >>> list(noise_modules(tiny))
     ['embedding', 'head']
     """
-    import re
-
-    names = [name for found in parameter_names(model).values() for name in found]
-    owners = {
-        next((m for m, pattern in PATTERNS.items() if re.search(pattern, name)), None) for name in names
-    }
-    present = {module: pattern for module, pattern in PATTERNS.items() if module in owners}
-    return modules_by_pattern(model, present)  # type: ignore[return-value]
+    modules: dict[str, list[nn.Parameter]] = {module: [] for module in PATTERNS}
+    for parameter, (name, *_) in parameter_names(model).items():
+        module = next(module for module, pattern in PATTERNS.items() if re.search(pattern, name))
+        modules[module].append(parameter)
+    return {module: parameters for module, parameters in modules.items() if parameters}

@@ -70,7 +70,7 @@ def predict(
     modules: Sequence[MicroBatchGradients],
     batch_size: int,
     micro_batch_size: int,
-    optimizer: Optimizer = Optimizer(),  # noqa: B008  (frozen)
+    optimizer: Optimizer = Optimizer(),
     *,
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
@@ -101,7 +101,9 @@ def predict(
         progress()
     signal, noise = np.moveaxis(np.array(sums), 1, 0)  # each (J + 1, settings, modules)
     groups = [(ALL, slice(None)), *((module.name, slice(k, k + 1)) for k, module in enumerate(modules))]
-    return [_prediction(name, signal[..., k].sum(-1), noise[..., k].sum(-1), batch_size) for name, k in groups]
+    return [
+        _prediction(name, signal[..., k].sum(-1), noise[..., k].sum(-1), batch_size) for name, k in groups
+    ]
 
 
 def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> PredictedPower:
@@ -140,7 +142,7 @@ def _replayed(
     optimizer: Optimizer,
     generator: np.random.Generator,
 ) -> Array:
-    """Return Σ μ_i·ū_i and Σ h_i·LRV_i by setting (all powers, then all β2 at p = 1) and module, shape (2, settings, M).
+    """Return Σ μ_i·ū_i and Σ h_i·LRV_i, shape (2, settings, modules); settings: all powers, then all β2 at p = 1.
 
     μ is the mean over the micro-batches a; Adam's gradients are drawn from b.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from experiments.noise.measurement import Measurement
-from experiments.noise.statistics import Number, Scale
+from experiments.noise.statistics import Number
 from gradpower.tools.terminal import result_table
 from theory.prediction.predicted_power import PredictedPower
 
@@ -57,12 +57,9 @@ def module_table(measurement: Measurement) -> Table:
 
 def scale_text(measurement: Measurement) -> str:
     """Return the gradient-noise scales in words."""
-    norms, trace = (_scale(scale) for scale in (measurement.norms, measurement.trace))
+    scales = (measurement.norms, measurement.trace)
+    norms, trace = (_between(scale.simple, scale.low, scale.high) for scale in scales)
     return f"gradient-noise scale in sequences: {norms} from norms, {trace} from the trace\n"
-
-
-def _scale(scale: Scale) -> str:
-    return _between(scale.simple, scale.low, scale.high)
 
 
 def _power(row: PredictedPower) -> str:

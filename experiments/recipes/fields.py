@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from experiments.recipes.optimizer_settings import OptimizerSettings
-from experiments.recipes.settings import (
-    DataSettings,
-    ModelSettings,
-    Recipe,
-    TrainingSettings,
-)
+from experiments.recipes.settings import Recipe
 from gradpower.tools.errors import InputError
 
-SECTIONS: dict[str, type] = {
-    "model": ModelSettings,
-    "data": DataSettings,
-    "optimizer": OptimizerSettings,
-    "training": TrainingSettings,
-}
+SECTIONS: dict[str, type] = {name: kind for name, kind in get_type_hints(Recipe).items() if name != "name"}
 FIELDS: dict[str, Any] = {
     f"{section}.{name}": kind
     for section, settings in SECTIONS.items()
@@ -33,19 +22,10 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with some fields replaced, checked as a whole only after all of them are.
+    """Return the recipe with some fields replaced by dotted name, checked as a whole only after all of them are.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        The recipe to start from.
-    values : mapping
-        By dotted name, such as {"optimizer.power": 1.2}. Whole numbers are taken for real ones.
-
-    Raises
-    ------
-    InputError
-        If a field is unknown (the nearest name is suggested), or a value of another type or not allowed.
+    Whole numbers are taken for real ones. Raises InputError if a field is unknown (the nearest name is suggested), or
+    a value of another type or not allowed.
 
     Examples
     --------
@@ -112,6 +92,12 @@ def require_effect(old: Recipe, new: Recipe) -> None:
         if value != get_field(old, name) and get_field(new, other) not in values:
             needed = " or ".join(str(each or "none").lower() for each in values)
             raise InputError(name, value, f"{other} {needed}: it has no effect otherwise")
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return what an error adds to help: " (did you mean NAME?)", or nothing if no name is like the word."""
+    near = get_close_matches(word, names, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def require_field(name: str) -> str:

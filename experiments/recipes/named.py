@@ -9,18 +9,12 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 
-from experiments.recipes.fields import FIELDS, get_field
+from experiments.recipes.fields import FIELDS, get_field, nearest
 from experiments.recipes.optimizer_settings import OptimizerSettings
-from experiments.recipes.settings import (
-    DataSettings,
-    ModelSettings,
-    Recipe,
-    TrainingSettings,
-)
-from gradpower.tools.errors import InputError
+from experiments.recipes.settings import DataSettings, ModelSettings, Recipe, TrainingSettings
+from gradpower.tools.errors import require
 
 TOKENS_PER_PARAMETER = 20
 # About a million tokens of validation: differences of 0.02 are to be seen.
@@ -61,33 +55,26 @@ def paper_llama(size: str) -> Recipe:
     10071
     """
     shape, parameters, rate = PAPER_LLAMA[size]
-    on_web = size == "0.25b"
-    data = OPENWEBTEXT if on_web else C4
-    model = _model(shape, 50304 if on_web else 32100)
-    batch = 480 if on_web else 512
-    steps = (
-        50_000 if on_web else math.ceil(TOKENS_PER_PARAMETER * parameters / (batch * data.sequence_length))
-    )
-    return Recipe(
-        f"llama-{size}",
-        model,
-        data,
-        OptimizerSettings(learning_rate=rate),
-        TrainingSettings(steps=steps, batch_size=batch, precision="bfloat16"),
-    )
+    if size == "0.25b":
+        return _paper(f"llama-{size}", _model(shape, 50304), rate, steps=50_000, data=OPENWEBTEXT, batch=480)
+    return _paper(f"llama-{size}", _model(shape, 32100), rate, steps=_steps(parameters))
 
 
 def paper_moe(size: str) -> Recipe:
     """Qwen2-MoE of the paper on C4: experts of width d_ff/4, top 4, one shared expert of width d_ff."""
     shape, experts, parameters, rate = PAPER_MOE[size]
-    steps = math.ceil(TOKENS_PER_PARAMETER * parameters / (512 * C4.sequence_length))
-    return Recipe(
-        f"qwen2-moe-{size}",
-        _model(shape, 32100, experts),
-        C4,
-        OptimizerSettings(learning_rate=rate),
-        TrainingSettings(steps=steps, batch_size=512, precision="bfloat16"),
-    )
+    return _paper(f"qwen2-moe-{size}", _model(shape, 32100, experts), rate, steps=_steps(parameters))
+
+
+def _steps(parameters: float) -> int:
+    return math.ceil(TOKENS_PER_PARAMETER * parameters / (512 * C4.sequence_length))
+
+
+def _paper(
+    name: str, model: ModelSettings, rate: float, *, steps: int, data: DataSettings = C4, batch: int = 512
+) -> Recipe:
+    optimizer = OptimizerSettings(learning_rate=rate)
+    return Recipe(name, model, data, optimizer, TrainingSettings(steps, batch, precision="bfloat16"))
 
 
 # (d_model, d_ff, heads, layers), vocabulary, experts, steps, learning rate.
@@ -168,11 +155,10 @@ def command_of(made: Recipe) -> str:
     """
     name = made.name if made.name in RECIPES else "pocket"
     before = RECIPES[name]()
-    changed = {field: get_field(made, field) for field in FIELDS}
-    flags = [_flag(field, value) for field, value in changed.items() if value != get_field(before, field)]
-    return " ".join(
-        [f"gradpower train {name}", *flags, *([] if name == made.name else [f"--name {made.name}"])]
-    )
+    values = {field: get_field(made, field) for field in FIELDS}
+    flags = [_flag(field, value) for field, value in values.items() if value != get_field(before, field)]
+    flags += [] if name == made.name else [f"--name {made.name}"]
+    return " ".join([f"gradpower train {name}", *flags])
 
 
 def _flag(field: str, value: object) -> str:
@@ -183,12 +169,7 @@ def _flag(field: str, value: object) -> str:
 
 
 def recipe(name: str) -> Recipe:
-    """Return a recipe by its name.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name; the nearest is suggested.
+    """Return a recipe by its name; InputError if there is none, with the nearest.
 
     Examples
     --------
@@ -199,8 +180,5 @@ def recipe(name: str) -> Recipe:
     ...
     gradpower.tools.errors.InputError: recipe: pocketmoe is not allowed; expected one of ... (did you mean pocket-moe?)
     """
-    if name not in RECIPES:
-        near = get_close_matches(name, RECIPES, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError("recipe", name, f"one of {', '.join(RECIPES)}{hint}")
+    require(name in RECIPES, "recipe", name, f"one of {', '.join(RECIPES)}{nearest(name, RECIPES)}")
     return RECIPES[name]()

@@ -130,12 +130,8 @@ class OptimizerSettings:
         holds = self.module_rates != "mols" or self.beta1 > 0
         require(holds, "optimizer.beta1", self.beta1, "a number > 0 with optimizer.module_rates mols")
         if self.algorithm == "muon":
-            require(
-                self.module_rates == "uniform",
-                "optimizer.module_rates",
-                self.module_rates,
-                "uniform with muon",
-            )
+            uniform = self.module_rates == "uniform"
+            require(uniform, "optimizer.module_rates", self.module_rates, "uniform with muon")
             holds = self.clip_order == "before" or self.clip_norm is None
             require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
 

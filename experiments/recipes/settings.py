@@ -103,12 +103,8 @@ class DataSettings:
         as_floats(self)
         check_whole("data", self, sequence_length=2, validation_sequences=2, shuffle_window=1)
         kind, _, rest = self.tokenizer.partition(":")
-        known = {
-            "bpe": rest.isdecimal() and 257 <= int(rest) < 2**31,
-            "t5": not rest,
-            "gpt2": not rest,
-            "file": rest,
-        }
+        learnt = rest.isdecimal() and 257 <= int(rest) < 2**31
+        known = {"bpe": learnt, "t5": not rest, "gpt2": not rest, "file": rest}
         allowed = "bpe:SIZE with SIZE >= 257, t5, gpt2 or file:PATH"
         require(known.get(kind), "data.tokenizer", self.tokenizer, allowed)
         for name in ("source", "validation_source"):
@@ -120,12 +116,8 @@ class DataSettings:
 
     def _check_source(self, name: str, value: str | None) -> None:
         kind, colon, rest = (value or "python-source").partition(":")
-        known = {
-            "python-source": not colon,
-            "text": rest,
-            "c4": rest or not colon,
-            "openwebtext": rest or not colon,
-        }
+        hub = rest or not colon
+        known = {"python-source": not colon, "text": rest, "c4": hub, "openwebtext": hub}
         allowed = "python-source, text:PATH[,PATH…], c4, openwebtext, c4:FOLDER or openwebtext:FOLDER"
         require(known.get(kind), name, value, allowed)
 
@@ -182,9 +174,8 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns several sections."""
         warmup, steps = self.optimizer.warmup_steps, self.training.steps
-        require(
-            warmup < steps, "optimizer.warmup_steps", warmup, f"less than training.steps = {steps} (set both)"
-        )
+        allowed = f"less than training.steps = {steps} (set both)"
+        require(warmup < steps, "optimizer.warmup_steps", warmup, allowed)
         self._check_warmup()
         require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")
         kind, _, size = self.data.tokenizer.partition(":")

@@ -144,7 +144,7 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
         require_text(data)
     states = store.states()
     if known is not None:
-        done = {arm.fingerprint: row.loss for arm, row, _ in known.rows}
+        done = {arm.fingerprint: result.final.validation_loss for arm, result in known.results}
         states = [
             replace(state, state="completed", validation_loss=done[state.fingerprint])
             if state.state == "open" and state.fingerprint in done
@@ -152,12 +152,11 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
             for state in states
         ]
         print(f"{len(done)} of these arms are in {known.path}, if their text is the same", file=sys.stderr)
-    seconds = seconds_left(store.arms, states)
+    left = seconds_left(store.arms, states)
     if json:
-        rows = [asdict(state) | {"seconds_left": left} for state, left in zip(states, seconds, strict=True)]
-        _print_json(store, rows)
+        _print_json(store, [asdict(state) | {"seconds_left": left[state.fingerprint]} for state in states])
     else:
-        Console().print(arms_view(store.study, states, seconds))
+        Console().print(arms_view(store.study, states, left))
 
 
 def _print_json(store: Store, arms: Sequence[dict[str, Any]], **more: Any) -> None:

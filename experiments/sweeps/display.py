@@ -47,11 +47,11 @@ def counted(states: Sequence[ArmState]) -> str:
 
 
 def arms_view(
-    study: Study, states: Sequence[ArmState], seconds: Sequence[float | None] | None = None
+    study: Study, states: Sequence[ArmState], left: Mapping[str, float | None] | None = None
 ) -> Group:
     """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known.
 
-    `seconds` are those that each arm still needs, see `seconds_left`.
+    `left` are the seconds that each arm still needs, see `seconds_left`.
     """
     points = _points(states)
     table: dict[str, list[Any]] = _columns(study, [values for values, _ in points]) | {
@@ -61,8 +61,7 @@ def arms_view(
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
     ]
-    if seconds is not None:
-        left = {state.fingerprint: needed for state, needed in zip(states, seconds, strict=True)}
+    if left is not None:
         needed = [sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) for _, arms in points]
         table["time left"] = [duration(each or None) for each in needed]
         if None not in left.values():
@@ -133,27 +132,26 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[float | None]:
+def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> dict[str, float | None]:
     """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
 
     Arms and states are in the same order.
     """
     speeds: dict[Any, list[float]] = {}
-    rows = [
-        ((arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision), arm, state)
-        for arm, state in zip(arms, states, strict=True)
+    kinds = [
+        (arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision) for arm in arms
     ]
-    for kind, _, state in rows:
+    for kind, state in zip(kinds, states, strict=True):
         if state.state in DONE and state.tokens_per_second:
             speeds.setdefault(kind, []).append(state.tokens_per_second)
-    return [
-        0.0
+    return {
+        arm.fingerprint: 0.0
         if state.state in DONE
         else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[kind])
         if kind in speeds
         else None
-        for kind, arm, state in rows
-    ]
+        for kind, arm, state in zip(kinds, arms, states, strict=True)
+    }
 
 
 class StderrConsole(Console):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import secrets
 import time
 from collections import Counter
@@ -11,17 +12,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from experiments.recipes.settings import DataSettings
 from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
+from experiments.sweeps.display import Display
 from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import Known
 from experiments.sweeps.store import Store
 from experiments.sweeps.study import Arm
 from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
-from experiments.training.reporting import Reporter
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.reading import one_line
@@ -33,18 +34,7 @@ _IDLE = 50
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run; nothing here changes what its arms are.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> Options(workers=2).retries
-    2
-    """
+    """How a sweep is run; nothing here changes what its arms are."""
 
     workers: int | None = None
     """Arms that are trained at once; if not given one a GPU, or one where there is none. They share the cores."""
@@ -63,38 +53,19 @@ class Options:
         require(self.budget is None or self.budget > 0, "budget", self.budget, "a number of minutes > 0")
 
 
-class Observer(Reporter, Protocol):
-    """Who is told how the sweep goes."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether nobody can be told any more: a reason to stop."""
-
-    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
-        """Show where all arms are."""
-
-
 def run_sweep(
-    store: Store, execution: Execution, options: Options, observer: Observer, known: Known | None = None
+    store: Store, execution: Execution, options: Options, display: Display, known: Known | None = None
 ) -> Literal["done", "stopped"]:
     """Run every arm of a study that has no result yet, nor one in `known`.
 
     "done" is when every arm has a result or has failed once too often; it is "stopped" by the budget or a signal.
-
-    Raises
-    ------
-    InputError
-        If the folder is another study's, an arm cannot be run as it is, workers or known results cannot be had, or the
-        file system is full.
+    Raises InputError if the folder is another study's, an arm cannot be run as it is, workers or known results cannot
+    be had, or the file system is full.
     """
-    deadline = None if options.budget is None else time.monotonic() + 60 * options.budget
-    reused = store.begin(check_arms(store.arms, execution, observer), known)
-    if known is not None:
-        observer.note(f"{reused} arms are reused from {known.path}")
-    return _Sweep(store, execution, options, observer, deadline).run()
+    return _Sweep(store, execution, options, display).run(known)
 
 
-def check_arms(arms: Sequence[Arm], execution: Execution, observer: Observer) -> dict[DataSettings, str]:
+def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
     """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them."""
     from experiments.corpora import open_data
 
@@ -112,29 +83,23 @@ def check_arms(arms: Sequence[Arm], execution: Execution, observer: Observer) ->
             sequences=sequences,
             vocabulary=vocabulary,
             cache=execution.cache,
-            progress=observer.prepare,
+            progress=display.prepare,
         ).fingerprint
         for data, (sequences, vocabulary) in needed.items()
     }
 
 
 class _Sweep:
-    """One call of `run_sweep`, once everything is checked."""
+    """One call of `run_sweep`."""
 
-    def __init__(
-        self,
-        store: Store,
-        execution: Execution,
-        options: Options,
-        observer: Observer,
-        deadline: float | None,
-    ) -> None:
-        self.store, self.options, self.observer, self.deadline = store, options, observer, deadline
+    def __init__(self, store: Store, execution: Execution, options: Options, display: Display) -> None:
+        self.store, self.options, self.display = store, options, display
+        self.deadline = math.inf if options.budget is None else time.monotonic() + 60 * options.budget
         self.execution = dataclasses.replace(execution, cache=execution.cache and execution.cache.resolve())
         self.name = secrets.token_hex(6)
         # All workers see the file, wherever they run; and only this machine's clock decides.
         self.stop_file = store.folder.resolve() / f"stop-{self.name}"
-        self.states = store.states()
+        self.states: list[ArmState] = []
         self.watch, self.stopping = Watch(), False
         self.workers: Sequence[Worker] = ()
         self.idle: list[int] = []
@@ -144,11 +109,15 @@ class _Sweep:
         self.full: Path | None = None
         self.not_before: dict[str, float] = {}
 
-    def run(self) -> Literal["done", "stopped"]:
-        """Hand out jobs until there is a reason to end."""
+    def run(self, known: Known | None) -> Literal["done", "stopped"]:
+        """Declare the study, and hand out jobs until there is a reason to end."""
+        reused = self.store.begin(check_arms(self.store.arms, self.execution, self.display), known)
+        if known is not None:
+            self.display.note(f"{reused} arms are reused from {known.path}")
+        self.states = self.store.states()
         done = sum(state.state in DONE for state in self.states)
         if done and self.execution.snapshots:
-            self.observer.note(f"{done} arms are finished already: they get no --snapshots")
+            self.display.note(f"{done} arms are finished already: they get no --snapshots")
         open_arms = self._open_arms()
         if not open_arms:
             return "done"
@@ -209,13 +178,12 @@ class _Sweep:
         # A file server that is away: if it stays away, the workers fail.
         with suppress(OSError):
             self.states = self.store.states()
-        self.observer.arms(self.store.arms, self.states)
+        self.display.arms(self.store.arms, self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
 
     def _stop_if_asked(self, interruption: Interruption) -> None:
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        if interruption.name or late or self.observer.lost:
+        if interruption.name or time.monotonic() > self.deadline or self.display.lost:
             self._stop(interruption.name or "out of time")
 
     def _stop(self, reason: str) -> None:
@@ -223,7 +191,7 @@ class _Sweep:
             self.stopping = True
             with suppress(OSError):  # of a file system that is full: the workers will find it so
                 self.stop_file.touch()
-            self.observer.note(f"{reason}: arms are being saved")
+            self.display.note(f"{reason}: arms are being saved")
 
     def _submit(self, open_arms: Sequence[Arm]) -> None:
         """Give every idle worker an arm that nobody has."""
@@ -238,7 +206,7 @@ class _Sweep:
             try:
                 after = self.watch.free_after(run)
             except OSError as error:  # a file server that is away, perhaps
-                self.observer.note(f"{run}: {one_line(error)}")
+                self.display.note(f"{run}: {one_line(error)}")
                 self.not_before[name] = time.monotonic() + LIMIT
                 continue
             if after is None or (run / "result.json").exists():
@@ -256,7 +224,7 @@ class _Sweep:
             ending, self.reason = "failed", one_line(error)
             self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1
             then = "started anew" if self.starts[slot] < STARTS else "not started again"
-            self.observer.note(f"worker {slot} has ended, it is {then}: {self.reason}")
+            self.display.note(f"worker {slot} has ended, it is {then}: {self.reason}")
         else:
             self.starts[slot] = 0
         if ending == "failed":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Required, TypedDict, cast
 
 from experiments.recipes.fields import differences
+from experiments.recipes.settings import Recipe
 from experiments.sweeps.study import Arm, Study
 from experiments.training.records import Final, Metric, RunResult, Timing
 from gradpower.tools.errors import require
@@ -137,53 +138,45 @@ def read_summary(path: Path, argument: str = "study") -> Summary:
 
 @dataclass(frozen=True)
 class Known:
-    """The completed results of a study's arms that a summary knows."""
+    """The completed results of a study's arms that a summary knows; each says which code made it."""
 
     path: Path
-    rows: list[tuple[Arm, ArmResult, Origin]]
+    results: list[tuple[Arm, RunResult]]
 
 
 def read_known(study: Study, path: Path) -> Known:
     """Return what a summary knows of a study; raise InputError if it is none, or knows no arm of this study."""
     summary = read_summary(path, "known")
     completed = {row.fingerprint: row for row in summary.arms if row.status == "completed"}
-    known = Known(
-        path,
-        [
-            (arm, row, summary.origins[row.origin])
-            for arm in study.arms()
-            if (row := completed.get(arm.fingerprint)) is not None and row.origin is not None
-        ],
-    )
-    changed = "; ".join(differences(study.recipe, summary.study.recipe)) or "no such arm is completed"
-    require(
-        known.rows, "known", path, f"a summary with completed arms of {study.name}; in this one {changed}"
-    )
-    for arm, row, _ in known.rows:
+    results = []
+    for arm in study.arms():
+        row = completed.get(arm.fingerprint)
+        if row is None or row.origin is None:
+            continue
         shared = row.values.keys() & arm.values.keys()
         same = row.seed == arm.seed and all(row.values[name] == arm.values[name] for name in shared)
         allowed = f"a summary whose rows are those of their fingerprints, as {arm.fingerprint}'s is not"
         require(same, "known", path, allowed)
-    return known
+        results.append((arm, _run_result(arm.recipe, row, summary.origins[row.origin])))
+    changed = "; ".join(differences(study.recipe, summary.study.recipe)) or "no such arm is completed"
+    require(results, "known", path, f"a summary with completed arms of {study.name}; in this one {changed}")
+    return Known(path, results)
 
 
-def run_result(arm: Arm, row: ArmResult, origin: Origin) -> RunResult:
-    """Return a completed row of a summary as the result of a run; each says which code made it."""
-    recipe = arm.recipe
+def _run_result(recipe: Recipe, row: ArmResult, origin: Origin) -> RunResult:
     evaluations: list[dict[str, Any]] = [
-        {"step": int(tokens) // recipe.tokens_per_step, **losses}
-        for tokens, losses in ((each["tokens"], _losses(each)) for each in row.evaluations)
+        {"step": int(each["tokens"]) // recipe.tokens_per_step, **_losses(each)} for each in row.evaluations
     ]
     if evaluations and row.loss_by_frequency is not None:
         evaluations[-1]["loss_by_frequency"] = row.loss_by_frequency
     return RunResult(
         status="completed",
-        fingerprint=arm.fingerprint,
+        fingerprint=recipe.fingerprint,
         recipe=recipe,
         final=Final(recipe.training.steps, recipe.tokens, row.loss, row.standard_error),
         data=origin.data,
         provenance=origin.provenance,
         hardware=origin.hardware,
-        evaluations=tuple(cast(Metric, each) for each in evaluations),
+        evaluations=cast(tuple[Metric, ...], tuple(evaluations)),
         timing=Timing(tokens_per_second=row.tokens_per_second),
     )

@@ -18,15 +18,7 @@ from typing import TypedDict
 
 from experiments.recipes.settings import DataSettings
 from experiments.sweeps.arms import ENDED, ArmState, arm_result, arm_state
-from experiments.sweeps.results import (
-    SUMMARY_SCHEMA,
-    Addition,
-    Known,
-    Summary,
-    read_summary,
-    run_result,
-    summary_of,
-)
+from experiments.sweeps.results import SUMMARY_SCHEMA, Addition, Known, Summary, read_summary, summary_of
 from experiments.sweeps.study import Arm, Study, additions, changes
 from experiments.training.records import read_metrics, write_recipe, write_result
 from gradpower.tools.errors import InputError, require
@@ -144,16 +136,17 @@ class Store:
         self.link(data)
         if known is None:
             return 0
-        text = [row for row in known.rows if row[2].data.get("fingerprint") == data[row[0].recipe.data]]
-        if not text:
-            allowed = f"a summary with completed arms of {self.study.name} on this text"
-            raise InputError("known", known.path, allowed)
+        same = [
+            pair for pair in known.results if pair[1].data.get("fingerprint") == data[pair[0].recipe.data]
+        ]
+        allowed = f"a summary with completed arms of {self.study.name} on this text"
+        require(same, "known", known.path, allowed)
         reused = 0
-        for arm, row, origin in text:
+        for arm, result in same:
             run = self.run(arm).resolve()
             if not (run / "result.json").exists() and not (run / "leases").exists():
                 write_recipe(run, arm.recipe)
-                write_result(run, run_result(arm, row, origin))
+                write_result(run, result)
                 reused += 1
         return reused
 

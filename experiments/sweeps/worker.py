@@ -174,12 +174,8 @@ def cluster_workers(
     """Yield so many places for jobs on a Dask cluster, or as many as it has room for; it tries lost jobs again.
 
     The store must be on a file system that all nodes share, and the code installed on each. Where workers of the
-    cluster offer a resource GPU, a job takes one, unless it is to run `on_cpu`.
-
-    Raises
-    ------
-    InputError
-        If there is no cluster at the address, it has no room for so many, or its workers have several threads.
+    cluster offer a resource GPU, a job takes one, unless it is to run `on_cpu`. Raises InputError if there is no
+    cluster at the address, it has no room for so many, or its workers have several threads.
     """
     client = _client(address)
     with client:

@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.recipes.settings import Recipe
-from gradpower.tools.errors import require
+from gradpower.tools.files import write_file
 
 SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
 KEPT = 2
@@ -40,21 +39,15 @@ def checkpoint_name(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint from the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; whether they are whole is not looked at."""
     found = [p for p in folder.glob("step-*") if _NAME.fullmatch(p.name)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def require_own(where: Path, state: Mapping[str, Any], recipe: Recipe, data: str, ranks: int) -> None:
-    """Raise InputError if a checkpoint is of another recipe, text or, where streams are cut by them, ranks."""
-    allowed = f"a checkpoint of this recipe ({recipe.fingerprint})"
-    require(state["fingerprint"] == recipe.fingerprint, "output", where, allowed)
-    allowed = "a checkpoint on the same data: the text has changed since"
-    require(state["data_fingerprint"] == data, "output", where, allowed)
-    saved = len(state["data"])
-    allowed = f"as many ranks as it was saved with, {saved}: streams are cut by ranks"
-    require(saved == ranks or not recipe.data.streamed, "ranks", ranks, allowed)
+    return sorted(found, key=step_of)
 
 
 def save_checkpoint(
@@ -66,7 +59,8 @@ def save_checkpoint(
     Where there is no room or no permission, an OSError leaves nothing of the new checkpoint, and all of the old ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(folder)
+    for killed in folder.glob(".step-*"):  # what a killed process left half written
+        shutil.rmtree(killed, ignore_errors=True)
     unfinished = folder / f".{checkpoint_name(step)}.{os.getpid()}"
     final = folder / checkpoint_name(step)
     try:
@@ -75,10 +69,10 @@ def save_checkpoint(
         plain = _encode(state, "", tensors)
         _save_tensors(unfinished / "model.safetensors", model)
         _save_tensors(unfinished / "state.safetensors", tensors)
-        _write(unfinished / "state.json", json.dumps(plain))
+        write_file(unfinished / "state.json", json.dumps(plain))
         names = ("model.safetensors", "state.safetensors", "state.json")
         manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in names}}
-        _write(unfinished / "manifest.json", json.dumps(manifest, indent=1))
+        write_file(unfinished / "manifest.json", json.dumps(manifest, indent=1))
         _sync(unfinished)
         replaced = folder / f".{checkpoint_name(step)}.replaced"
         if final.exists():
@@ -96,12 +90,6 @@ def save_checkpoint(
     for old in [*there[: max(0, now - KEPT)], *there[now:]]:
         shutil.rmtree(old, ignore_errors=True)
     return final
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half written."""
-    for path in folder.glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
@@ -176,11 +164,6 @@ def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         raise OSError(
             errno.ENOSPC if full else errno.EIO, f"cannot be written ({error})", str(path)
         ) from None
-    _sync(path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
     _sync(path)
 
 

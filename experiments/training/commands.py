@@ -7,7 +7,6 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ import tyro
 from rich.console import Console
 
 from experiments.recipes.fields import require_effect
+from experiments.recipes.model_size import model_size
 from experiments.recipes.named import RECIPES
 from experiments.recipes.named import recipe as recipe_named
 from experiments.recipes.settings import Recipe
@@ -53,8 +53,15 @@ def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag
     if json:
         print(json_module.dumps(jsonable(rows)))
         return
-    shown = [_cells(row) for row in rows]
-    columns = {heading: [row[heading] for row in shown] for heading in shown[0]}
+    columns = {
+        "name": [row["name"] for row in rows],
+        "size": [_size(row) for row in rows],
+        "data": [row["source"] for row in rows],
+        "batch": [f"{row['batch_size']}×{row['sequence_length']}" for row in rows],
+        "steps": [str(row["steps"]) for row in rows],
+        "tokens": [_short(row["tokens"]) for row in rows],
+        "lr_max": [f"{row['learning_rate']:g}" for row in rows],
+    }
     table = result_table("Recipes: gradpower train NAME", columns)
     table.caption = "size: parameters/of them used by a token; batch: sequences × tokens"
     for column in table.columns:
@@ -63,8 +70,6 @@ def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag
 
 
 def _row(recipe: Recipe) -> dict[str, Any]:
-    from experiments.recipes.model_size import model_size
-
     size = model_size(recipe.model)
     return {
         "name": recipe.name,
@@ -80,17 +85,9 @@ def _row(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _cells(row: dict[str, Any]) -> dict[str, str]:
-    total, active = (_short(row[key]) for key in ("parameters", "active_parameters"))
-    return {
-        "name": row["name"],
-        "size": total if total == active else f"{total}/{active}",
-        "data": row["source"],
-        "batch": f"{row['batch_size']}×{row['sequence_length']}",
-        "steps": str(row["steps"]),
-        "tokens": _short(row["tokens"]),
-        "lr_max": f"{row['learning_rate']:g}",
-    }
+def _size(row: dict[str, Any]) -> str:
+    total, active = _short(row["parameters"]), _short(row["active_parameters"])
+    return total if total == active else f"{total}/{active}"
 
 
 def _short(count: float) -> str:
@@ -103,27 +100,14 @@ def _short(count: float) -> str:
     return f"{count / unit:.3g}{letter}"
 
 
-def default_folder(recipe: Recipe) -> Path:
-    """Return where a run goes if nothing else is said: its name and fingerprint in runs/.
-
-    >>> default_folder(recipe_named("pocket")).parent
-    PosixPath('runs')
-    """
-    return Path("runs") / f"{recipe.name}-{recipe.fingerprint}"
-
-
-def chosen_recipe(word: str) -> Recipe:
-    """Return the recipe of this name, or the one in this recipe.json."""
-    return read_recipe(Path(word)) if word.endswith(".json") else recipe_named(word)
-
-
 def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
     """Return the command for the recipe that the first word names, its fields as defaults, and the flags."""
     words = list(flags)
     asks_help = not words or words[0] in ("-h", "--help")
     if not asks_help and words[0].startswith("-"):
         raise InputError("recipe", words[0], f"the first word, one of {', '.join(RECIPES)}, or a recipe.json")
-    chosen = chosen_recipe("pocket" if asks_help else words[0])
+    word = "pocket" if asks_help else words[0]
+    chosen = read_recipe(Path(word)) if word.endswith(".json") else recipe_named(word)
 
     def train(
         recipe: RecipeFlags = chosen,
@@ -153,7 +137,8 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
         $ gradpower train pocket --optimizer.power 1.2
         """
         require_effect(chosen, recipe)
-        return _train(recipe, execution, output or default_folder(recipe), json)
+        folder = output or Path("runs") / f"{recipe.name}-{recipe.fingerprint}"
+        return _train(recipe, execution, folder, json)
 
     return train, ["--help"] if asks_help else [_as_typed(word) for word in words[1:]]
 
@@ -165,10 +150,10 @@ def _as_typed(word: str) -> str:
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
     from experiments.training.loop import RANK, train
-    from experiments.training.reporting import LiveReporter, Silent
+    from experiments.training.reporting import LiveReporter, Reporter
 
     require_torch()
-    with LiveReporter() if RANK == 0 else nullcontext(Silent()) as reporter:
+    with LiveReporter() if RANK == 0 else Reporter() as reporter:
         outcome = train(recipe, folder, execution=execution, reporter=reporter)
     if RANK != 0:
         return EXIT[outcome.status]

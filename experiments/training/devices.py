@@ -12,14 +12,14 @@ from typing import Any, cast
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 
 from experiments.corpora import Batch
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.optimization import Optimization
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import require
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
@@ -48,14 +48,13 @@ class Devices:
         self.is_main = self.accelerator.is_main_process
         # `accelerate launch --use_fsdp` asks for it as well; accelerate itself shards on accelerators only.
         self.sharded = execution.shard or self.accelerator.distributed_type == DistributedType.FSDP
-        if execution.shard and self.ranks == 1:
-            raise InputError("shard", True, "two or more ranks (torchrun or accelerate launch)")
-        if self.sharded and recipe.optimizer.module_rates == "mols":
-            raise InputError(
-                "shard", True, "optimizer.module_rates other than mols: it measures whole modules"
-            )
-        if self.sharded and recipe.optimizer.algorithm == "muon":
-            raise InputError("shard", True, "optimizer.algorithm adamw: Muon needs whole matrices")
+        allowed = "two or more ranks (torchrun or accelerate launch)"
+        require(self.ranks > 1 or not execution.shard, "shard", True, allowed)
+        settings = recipe.optimizer
+        allowed = "optimizer.module_rates other than mols: it measures whole modules"
+        require(not self.sharded or settings.module_rates != "mols", "shard", True, allowed)
+        allowed = "optimizer.algorithm adamw: Muon needs whole matrices"
+        require(not self.sharded or settings.algorithm != "muon", "shard", True, allowed)
         if execution.trackers:
             config = {"name": recipe.name, "fingerprint": recipe.fingerprint}
             self.accelerator.init_trackers("gradpower", config=config)
@@ -107,7 +106,7 @@ class Devices:
     @contextmanager
     def accumulating(self, model: nn.Module, *, last: bool) -> Iterator[None]:
         """Run a micro-batch in the recipe's precision; gradients stay on their ranks until the last one of a step."""
-        with self.autocast():
+        with self.accelerator.autocast():
             if self.sharded:
                 cast(Any, model).set_requires_gradient_sync(last)
                 yield
@@ -125,19 +124,15 @@ class Devices:
 
     def summed(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks."""
-        return cast(Tensor, self.accelerator.reduce(tensor, "sum")) if self.ranks > 1 else tensor
+        return cast(Tensor, self.accelerator.reduce(tensor, "sum"))
 
     def gathered(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, one after the other."""
-        return cast(Tensor, self.accelerator.gather(tensor)) if self.ranks > 1 else tensor
+        return cast(Tensor, self.accelerator.gather(tensor))
 
     def everyones(self, value: Any) -> list[Any]:
         """Return the plain data of every rank, on every rank."""
-        if self.ranks == 1:
-            return [value]
-        values: list[Any] = [None] * self.ranks
-        torch.distributed.all_gather_object(values, value)
-        return values
+        return list(gather_object([value]))
 
     def agree(self, reason: str | None) -> str | None:
         """Return the first reason that a rank has, on every rank."""
@@ -146,11 +141,6 @@ class Devices:
         if self.total(float(reason is not None)) == 0:
             return None
         return next(str(r) for r in self.everyones(reason) if r is not None)
-
-    def log(self, row: dict[str, Any], step: int) -> None:
-        """Tell the trackers."""
-        if self.accelerator.trackers:
-            self.accelerator.log(row, step=step)
 
     def full_weights(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights, whole, as the main rank is to save them."""
@@ -161,23 +151,20 @@ class Devices:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
 
-    def full_state(
-        self, model: nn.Module, optimization: Optimization
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return weights and optimization, whole, as the main rank is to save them."""
+    def full_optimization(self, model: nn.Module, optimization: Optimization) -> dict[str, Any]:
+        """Return the state of the optimization, whole, as the main rank is to save it."""
         state = optimization.state_dict()
-        if not self.sharded:
-            return self.unwrapped(model).state_dict(), state
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+        if self.sharded:
+            from torch.distributed.checkpoint.state_dict import StateDictOptions, get_optimizer_state_dict
 
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        weights, state["optimizer"] = get_state_dict(model, optimization.optimizer, options=options)
-        return cast(dict[str, Tensor], weights), state
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            state["optimizer"] = get_optimizer_state_dict(model, optimization.optimizer, options=options)
+        return state
 
     def load_full_state(
         self, model: nn.Module, optimization: Optimization, weights: dict[str, Tensor], state: dict[str, Any]
     ) -> None:
-        """Take over what `full_state` gave."""
+        """Take over what `full_weights` and `full_optimization` gave."""
         if not self.sharded:
             self.unwrapped(model).load_state_dict(weights)
             optimization.load_state_dict(state)
@@ -194,10 +181,6 @@ class Devices:
         optimization.learning_rate.load_state_dict(state["learning_rate"])
         optimization.power.load_state_dict(state["power"])
 
-    def autocast(self) -> Any:
-        """Return the context of the recipe's precision."""
-        return self.accelerator.autocast()
-
     def close(self, *, wait: bool) -> None:
         """Close trackers, and wait for the other ranks; the process group stays for whoever made it."""
         for tracker in self.accelerator.trackers:
@@ -211,7 +194,6 @@ def _trackers(names: tuple[str, ...]) -> list[str]:
 
     available = [str(name) for name in get_available_trackers()]
     for name in names:
-        if name not in TRACKERS:
-            raise InputError("trackers", name, f"one of {', '.join(TRACKERS)}")
+        require(name in TRACKERS, "trackers", name, f"one of {', '.join(TRACKERS)}")
         require(name in available, "trackers", name, f"an installed tracker: pip install {name}")
     return list(names)

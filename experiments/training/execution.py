@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.recipes.model_size import training_flops
 from experiments.recipes.settings import Recipe
-from gradpower.tools.errors import InputError, require, whole
+from gradpower.tools.errors import real, require, whole
 
 # Dense bfloat16 multiply-adds of the tensor cores, in operations a second, by a part of the device's name.
 PEAK_FLOPS = {
@@ -65,52 +64,32 @@ class Execution:
             value = getattr(self, name)
             if value is not None:
                 whole(name, value)
-        if not (self.checkpoint_minutes > 0 and math.isfinite(self.checkpoint_minutes)):
-            raise InputError("checkpoint_minutes", self.checkpoint_minutes, "a finite number > 0")
+        real("checkpoint_minutes", self.checkpoint_minutes, gt=0)
         for share in self.snapshots:
             require(0 < share <= 1, "snapshots", share, "shares of the steps in (0, 1]")
-        kind, colon, index = self.device.partition(":")
-        if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and index.isdecimal())):
-            raise InputError("device", self.device, "auto, cpu, cuda or cuda:N")
+        kind, _, index = self.device.partition(":")
+        known = self.device in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
+        require(known, "device", self.device, "auto, cpu, cuda or cuda:N")
         if kind == "cuda":
-            _require_gpu(self.device, int(index or 0))
+            import torch
 
-    def snapshot_steps(self, steps: int) -> frozenset[int]:
-        """Return the numbers of steps taken, of `steps`, after which the weights are kept.
-
-        Examples
-        --------
-        >>> sorted(Execution(snapshots=(0.001, 0.5, 1)).snapshot_steps(200))
-        [1, 100, 200]
-        """
-        return frozenset(max(1, round(share * steps)) for share in self.snapshots)
+            there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            allowed = f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
+            require(int(index or 0) < there, "device", self.device, allowed)
 
     def rows_at_a_time(self, batch_size: int, ranks: int) -> int:
         """Return the sequences of a micro-batch on one rank; InputError if the batch does not divide.
 
-        Examples
-        --------
         >>> Execution(micro_batch_size=4).rows_at_a_time(16, ranks=2)
         4
         """
         share = batch_size // ranks
-        if batch_size % ranks:
-            raise InputError("training.batch_size", batch_size, f"a multiple of the {ranks} ranks")
+        allowed = f"a multiple of the {ranks} ranks"
+        require(batch_size % ranks == 0, "training.batch_size", batch_size, allowed)
         rows = self.micro_batch_size or share
-        if share % rows:
-            allowed = f"a multiple of micro_batch_size × ranks = {rows} × {ranks}"
-            raise InputError("training.batch_size", batch_size, allowed)
+        allowed = f"a multiple of micro_batch_size × ranks = {rows} × {ranks}"
+        require(share % rows == 0, "training.batch_size", batch_size, allowed)
         return rows
-
-
-def _require_gpu(device: str, index: int) -> None:
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= there:
-        raise InputError(
-            "device", device, f"cpu, or one of the {there} GPUs" if there else "cpu: there is no GPU here"
-        )
 
 
 def utilisation(recipe: Recipe, hardware: str, ranks: int, tokens_per_second: float) -> float | None:
@@ -122,9 +101,8 @@ def utilisation(recipe: Recipe, hardware: str, ranks: int, tokens_per_second: fl
     '0.31'
     """
     known = recipe.training.precision == "bfloat16"
-    peak = next(
-        (flops for part, flops in PEAK_FLOPS.items() if known and f" {part} " in f" {hardware} "), None
-    )
+    peaks = (flops for part, flops in PEAK_FLOPS.items() if known and f" {part} " in f" {hardware} ")
+    peak = next(peaks, None)
     if peak is None:
         return None
     return training_flops(recipe.model, recipe.data.sequence_length) * tokens_per_second / (peak * ranks)

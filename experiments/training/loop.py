@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from experiments.recipes.model_size import model_size
 from experiments.recipes.named import command_of
@@ -19,9 +17,9 @@ from experiments.training.execution import Execution
 from experiments.training.records import (
     Final,
     Metric,
-    Metrics,
     RunResult,
     Timing,
+    cut_metrics,
     locked,
     read_metrics,
     read_result,
@@ -29,7 +27,7 @@ from experiments.training.records import (
     write_recipe,
     write_result,
 )
-from experiments.training.reporting import Reporter, Silent
+from experiments.training.reporting import Reporter
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
@@ -52,7 +50,6 @@ class Outcome:
 
     status: Status
     step: int
-    folder: Path
     result: RunResult | None = None
 
 
@@ -61,29 +58,20 @@ def train(
     folder: Path,
     *,
     execution: Execution | None = None,
-    deadline: float | None = None,
-    stop: Callable[[], bool] | None = None,
-    before_writing: Callable[[], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    before_writing: Callable[[], None] = lambda: None,
     reporter: Reporter | None = None,
 ) -> Outcome:
     """Train by a recipe in a folder, or go on where the last call there was interrupted.
 
+    A finished run in the folder is returned as it is.
+
     Parameters
     ----------
-    recipe : Recipe
-        What to train.
-    folder : Path
-        Where recipe, metrics, checkpoints and the result go. A finished run in it is returned as it is.
-    execution : Execution, optional
-        Where and how.
-    deadline : float, optional
-        A time of `time.monotonic()` after which to save a checkpoint and leave.
-    stop : callable, optional
-        Asked after every step whether to do so; SIGTERM and Ctrl-C do, too.
-    before_writing : callable, optional
+    stop : callable
+        Asked before every step whether to save a checkpoint and leave; SIGTERM and Ctrl-C do so, too.
+    before_writing : callable
         Called before anything is written after a step; what it raises, where the folder is another's, ends the run.
-    reporter : Reporter, optional
-        Told of progress.
 
     Raises
     ------
@@ -95,7 +83,7 @@ def train(
     from experiments.training.run import Run
     from experiments.training.signals import Interruption
 
-    execution, reporter = execution or Execution(), reporter or Silent()
+    execution, reporter = execution or Execution(), reporter or Reporter()
     require_folder(folder)
     # Of several ranks, the first holds the folder for all.
     with locked(folder) if RANK == 0 else nullcontext():
@@ -103,34 +91,23 @@ def train(
         done = read_result(folder)
         if done is not None:
             reporter.note(f"{folder} is finished already: {done.status}")
-            return Outcome(done.status, done.final.step, folder, done)
+            return Outcome(done.status, done.final.step, done)
         # Signals are caught only from here on: what came before has nothing to save.
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
                 write_recipe(folder, recipe)
 
             def reason() -> str | None:
-                if interruption.name:
-                    return interruption.name
-                if deadline is not None and time.monotonic() > deadline:
-                    return "out of time"
-                return "asked to stop" if stop is not None and stop() else None
+                return interruption.name or ("asked to stop" if stop() else None)
 
-            return _train(run, reason, before_writing or (lambda: None))
+            return _train(run, reason, before_writing)
 
 
 def _train(run: Run, reason: Callable[[], str | None], before_writing: Callable[[], None]) -> Outcome:
     steps = run.recipe.training.steps
-    metrics = Metrics(run.folder, run.step) if run.is_main else None
-    if metrics is not None and metrics.damaged:
-        run.reporter.note(f"damaged lines of metrics, left out: {metrics.damaged}")
-
-    def still_finite(row: dict[str, Any], name: str) -> bool:
-        if metrics is not None:
-            metrics.append(row)
-        run.log(row)
-        return math.isfinite(row[name])
-
+    damaged = cut_metrics(run.folder, run.step) if run.is_main else 0
+    if damaged:
+        run.reporter.note(f"damaged lines of metrics, left out: {damaged}")
     while run.step < steps:
         why = run.devices.agree(reason())
         if why is not None:
@@ -140,13 +117,15 @@ def _train(run: Run, reason: Callable[[], str | None], before_writing: Callable[
         before_writing()
         if run.step % run.execution.log_every == 0 or run.step == steps:
             row = run.window()
-            if not still_finite(row, "loss"):
+            run.log(row)
+            if not math.isfinite(row["loss"]):
                 return _finished(run, "diverged", row["loss"])
         if run.step in run.recipe.training.evaluation_steps:
-            evaluation = run.evaluate()
+            row = run.evaluate()
             before_writing()
-            if not still_finite(evaluation, "validation_loss"):
-                return _finished(run, "diverged", evaluation["validation_loss"])
+            run.log(row)
+            if not math.isfinite(row["validation_loss"]):
+                return _finished(run, "diverged", row["validation_loss"])
         run.save_snapshot()
         run.save_if_due()
     run.save()
@@ -167,50 +146,43 @@ def _paused(run: Run, reason: str) -> Outcome:
     run.reporter.note(
         f"{reason}: stopped after step {run.step}, saved in {run.folder}; the same command goes on"
     )
-    return Outcome("paused", run.step, run.folder)
+    return Outcome("paused", run.step)
 
 
 def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -> Outcome:
     if not run.is_main:
-        return Outcome(status, run.step, run.folder)
+        return Outcome(status, run.step)
+    recipe, cache = run.recipe, run.execution.cache
     last = run.evaluations[-1] if run.evaluations else {}
     final = Final(
         step=run.step,
-        tokens=run.step * run.recipe.tokens_per_step,
+        tokens=run.step * recipe.tokens_per_step,
         validation_loss=last.get("validation_loss") if status == "completed" else None,
         standard_error=last.get("standard_error") if status == "completed" else None,
         validation_sequences=last.get("sequences"),
         expert_load=last.get("expert_load"),
     )
-    cache = run.execution.cache
     # A model that has learnt nothing, and tells all tokens equally likely, has this loss.
-    learnt = loss <= math.log(run.recipe.model.vocabulary)
+    learnt = loss <= math.log(recipe.model.vocabulary)
     evaluations = [{k: v for k, v in row.items() if k != "expert_load"} for row in run.evaluations]
-    result = RunResult(
-        status=status,
-        fingerprint=run.recipe.fingerprint,
-        recipe=run.recipe,
-        final=final,
-        diverged=None if learnt else {"step": run.step, "loss": str(loss)},
-        evaluations=cast(tuple[Metric, ...], tuple(evaluations)),
-        execution=dataclasses.asdict(run.execution) | {"cache": cache and str(cache)},
-        **_description(run),
-    )
-    write_result(run.folder, result)
-    return Outcome(status, run.step, run.folder, read_result(run.folder))
-
-
-def _description(run: Run) -> dict[str, Any]:
-    """Return what the result says of data, model, machine and time."""
-    config = {"recipe": run.recipe.name, "fingerprint": run.recipe.fingerprint}
     seconds = run.elapsed()
     speeds = sorted(row["tokens_per_second"] for row in read_metrics(run.folder) if "loss" in row)
     median = speeds[len(speeds) // 2] if speeds else None
-    return {
-        "provenance": provenance(command_of(run.recipe), config, packages=PACKAGES),
-        "data": {"fingerprint": run.data.fingerprint, **run.data.description},
-        "model": {**dataclasses.asdict(model_size(run.recipe.model)), "initial_weights": run.initial_digest},
-        "module_scales": run.module_scales,
-        "hardware": run.devices.description(run.recipe.training.precision),
-        "timing": Timing(seconds, median, run.mfu(median) if median else None),
-    }
+    config = {"recipe": recipe.name, "fingerprint": recipe.fingerprint}
+    result = RunResult(
+        status=status,
+        fingerprint=recipe.fingerprint,
+        recipe=recipe,
+        final=final,
+        data={"fingerprint": run.data.fingerprint, **run.data.description},
+        provenance=provenance(command_of(recipe), config, packages=PACKAGES),
+        hardware=run.devices.description(recipe.training.precision),
+        evaluations=cast(tuple[Metric, ...], tuple(evaluations)),
+        timing=Timing(seconds, median, run.mfu(median) if median else None),
+        model={**asdict(model_size(recipe.model)), "initial_weights": run.initial_digest},
+        module_scales=run.module_scales,
+        diverged=None if learnt else {"step": run.step, "loss": str(loss)},
+        execution=asdict(run.execution) | {"cache": cache and str(cache)},
+    )
+    write_result(run.folder, result)
+    return Outcome(status, run.step, read_result(run.folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,7 +122,7 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
     The power applies inside the optimizer, and so once: to the gradient after accumulation and all-reduce.
     """
     settings, steps = recipe.optimizer, recipe.training.steps
-    optimizer = _muon(recipe, model) if settings.algorithm == "muon" else _adamw(recipe, model)
+    optimizer = _optimizer(recipe, model)
     stretched = settings.module_rates == "blockwise" and settings.stretch_warmup
     rate = blockwise_warmup(
         optimizer,
@@ -132,22 +133,21 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
         stretch=stretched,
         min_lr=settings.final_ratio * settings.learning_rate,
     )
-    power = {
-        "constant": lambda: PowerSchedule(optimizer, 1.0, lambda step: 1.0),
-        "linear": lambda: linear_power(optimizer, settings.final_power, steps),
-        "cosine": lambda: cosine_power(optimizer, settings.final_power, steps),
-        "wsd": lambda: wsd_power(
-            optimizer, settings.final_power, steps, decay_fraction=settings.decay_fraction
-        ),
-    }[settings.power_schedule]()
+    schedules: dict[str, Callable[..., PowerSchedule]] = {
+        "constant": lambda *_: PowerSchedule(optimizer, 1.0, lambda step: 1.0),
+        "linear": linear_power,
+        "cosine": cosine_power,
+        "wsd": partial(wsd_power, decay_fraction=settings.decay_fraction),
+    }
+    power = schedules[settings.power_schedule](optimizer, settings.final_power, steps)
     mols = max(2, round(settings.mols_share * steps)) if settings.module_rates == "mols" else None
     before = settings.clip_order == "before"
     return Optimization(optimizer, rate, power, settings.clip_norm if before else None, mols)
 
 
-def _shared(recipe: Recipe) -> dict[str, Any]:
+def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     settings = recipe.optimizer
-    return {
+    shared: dict[str, Any] = {
         "lr": settings.learning_rate,
         "power": settings.power,
         "offset": settings.offset,
@@ -156,27 +156,20 @@ def _shared(recipe: Recipe) -> dict[str, Any]:
         "weight_decay": settings.weight_decay,
         "fused": True,
     }
-
-
-def _adamw(recipe: Recipe, model: nn.Module) -> AdamWPower:
-    settings = recipe.optimizer
-    rates = settings.module_rates
-    blocks = BLOCKS if rates == "blockwise" else tuple(replace(block, ratio=1.0) for block in BLOCKS)
+    if settings.algorithm == "muon":
+        return MuonAdamWPower(muon_groups(model), momentum=settings.momentum, **shared)
     groups: Any = list(model.parameters())
     own = {"embedding": settings.embedding_power, "head": settings.head_power}
     powers = {name: power for name, power in own.items() if power is not None}
-    if rates != "uniform" or powers:
+    if settings.module_rates != "uniform" or powers:
+        blockwise = settings.module_rates == "blockwise"
+        blocks = BLOCKS if blockwise else tuple(replace(block, ratio=1.0) for block in BLOCKS)
         groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
     for group in groups if powers else ():
         if group["name"] in powers:
             group["power"] = powers[group["name"]]
-    after = settings.clip_norm is not None and settings.clip_order == "after"
-    clip = power_then_clip(settings.clip_norm) if after and settings.clip_norm is not None else None
-    return AdamWPower(groups, clip=clip, **_shared(recipe))
-
-
-def _muon(recipe: Recipe, model: nn.Module) -> MuonAdamWPower:
-    return MuonAdamWPower(muon_groups(model), momentum=recipe.optimizer.momentum, **_shared(recipe))
+    after = settings.clip_norm if settings.clip_order == "after" else None
+    return AdamWPower(groups, clip=None if after is None else power_then_clip(after), **shared)
 
 
 def clip_gradients(model: nn.Module, largest: float | None) -> torch.Tensor:

@@ -89,7 +89,7 @@ class RunResult:
     timing: Timing = field(default_factory=Timing)
     model: dict[str, Any] | None = None
     """Its size, and the digest of its initial weights."""
-    module_scales: dict[str, float | None] | None = None
+    module_scales: Mapping[str, float | None] | None = None
     diverged: dict[str, Any] | None = None
     """The step and the loss that was no longer finite; of a completed run, a last one above ln(vocabulary)."""
     execution: dict[str, Any] | None = None
@@ -162,18 +162,14 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return [dict(row) for row in read_lines(folder / "metrics.jsonl", Metric)[0]]
 
 
-class Metrics:
-    """metrics.jsonl, to which lines are appended; what lies after the step resumed from is cut off first.
+def cut_metrics(folder: Path, step: int) -> int:
+    """Take from metrics.jsonl what lies after this step, and damaged lines; return how many were damaged."""
+    rows, damaged = read_lines(folder / "metrics.jsonl", Metric)
+    kept = [json.dumps(jsonable(row)) + "\n" for row in rows if row["step"] <= step]
+    write_file(folder / "metrics.jsonl", "".join(kept))
+    return damaged
 
-    `damaged` is the number of lines that could not be read and are gone.
-    """
 
-    def __init__(self, folder: Path, step: int) -> None:
-        self.path = folder / "metrics.jsonl"
-        rows, self.damaged = read_lines(self.path, Metric)
-        kept = [json.dumps(jsonable(row)) + "\n" for row in rows if row["step"] <= step]
-        write_file(self.path, "".join(kept))
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a line."""
-        append_line(self.path, row)
+def append_metric(folder: Path, row: dict[str, Any]) -> None:
+    """Add a line to metrics.jsonl."""
+    append_line(folder / "metrics.jsonl", row)

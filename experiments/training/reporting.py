@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,24 +12,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 QUIET = 30.0  # seconds between lines where there is no terminal
 
 
-class Reporter(Protocol):
-    """What training calls."""
+class Reporter:
+    """What training calls; this one shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
 
     def prepare(self, what: str, done: int, total: int) -> None:
         """Show work before the first step."""
-        return
 
     def row(self, step: int, steps: int, row: Mapping[str, Any]) -> None:
         """Show a line of metrics."""
-        return
 
     def note(self, text: str) -> None:
         """Show an event."""
-        return
-
-
-class Silent(Reporter):
-    """The reporter that shows nothing."""
 
 
 def summary(row: Mapping[str, Any]) -> str:
@@ -68,12 +66,7 @@ class LiveReporter(Reporter):
         self._tasks: dict[str, Any] = {}
         self._spoke = time.monotonic()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar.live.is_started:
             self.bar.stop()
 

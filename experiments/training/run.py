@@ -15,19 +15,14 @@ from experiments.corpora import IGNORED, Batch, open_data
 from experiments.recipes.model_size import model_size
 from experiments.recipes.settings import Recipe
 from experiments.training.added_noise import add_noise
-from experiments.training.checkpoints import (
-    checkpoint_name,
-    load_latest,
-    require_own,
-    save_checkpoint,
-    tensors_digest,
-)
+from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
 from experiments.training.devices import Devices
 from experiments.training.execution import Execution, utilisation
 from experiments.training.frequency import Tenths
 from experiments.training.losses import batch_loss, summarise
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
+from experiments.training.records import append_metric
 from experiments.training.reporting import Reporter
 from gradpower.tools.errors import require
 from theory.laws import parse_law
@@ -64,7 +59,7 @@ class Run:
         self.evaluations: list[dict[str, Any]] = []
         self.module_scales: dict[str, float] | None = None
         self._saved_step, self._save_seconds = -1, 0.0
-        self._snapshot_steps = execution.snapshot_steps(training.steps)
+        self._snapshot_steps = {max(1, round(share * training.steps)) for share in execution.snapshots}
         self._new_window()
         self._restore()
         self._clock = self._saved = time.monotonic()
@@ -161,7 +156,7 @@ class Run:
         sums, counts, tenths, loads = [], [], [], []
         for rows in torch.split(mine, self.rows):
             batch = self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
-            with self.devices.autocast():
+            with self.devices.accelerator.autocast():
                 out = batch_loss(self.model, batch)
             sums.append(out.losses.double().sum(1))
             counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
@@ -181,10 +176,12 @@ class Run:
         return row
 
     def log(self, row: dict[str, Any]) -> None:
-        """Tell reporter and trackers."""
+        """Keep a line of metrics, and tell reporter and trackers."""
         if self.is_main:
+            append_metric(self.folder, row)
             self.reporter.row(self.step, self.recipe.training.steps, row)
-        self.devices.log({k: v for k, v in row.items() if isinstance(v, int | float)}, self.step)
+        numbers = {k: v for k, v in row.items() if isinstance(v, int | float)}
+        self.devices.accelerator.log(numbers, step=self.step)
 
     def save_if_due(self) -> None:
         """Save a checkpoint if it is time to."""
@@ -200,7 +197,9 @@ class Run:
         if self.step == self._saved_step:
             return
         begun = time.monotonic()
-        state = {
+        # Weights first: where an evaluation has left sharded ones whole, this shards them again.
+        model = self.devices.full_weights(self.model)
+        state: dict[str, Any] = {
             "fingerprint": self.recipe.fingerprint,
             "data_fingerprint": self.data.fingerprint,
             "initial_digest": self.initial_digest,
@@ -211,9 +210,8 @@ class Run:
             "evaluations": self.evaluations,
             "module_scales": self.module_scales,
             "generator": torch.get_rng_state(),
+            "optimization": self.devices.full_optimization(self.model, self.optimization),
         }
-        model, optimization = self.devices.full_state(self.model, self.optimization)
-        state["optimization"] = optimization
         self._write("checkpoints", model, state)
         self._saved, self._saved_step = time.monotonic(), self.step
         self._save_seconds = self._saved - begun
@@ -221,9 +219,8 @@ class Run:
     def save_snapshot(self) -> None:
         """Keep the weights of this moment, if they are to be kept; OSError as from `save`."""
         if self.step in self._snapshot_steps:
-            self._write(
-                "snapshots", self.devices.full_weights(self.model), {"fingerprint": self.recipe.fingerprint}
-            )
+            model = self.devices.full_weights(self.model)
+            self._write("snapshots", model, {"fingerprint": self.recipe.fingerprint})
 
     def _write(
         self, kind: Literal["checkpoints", "snapshots"], model: dict[str, Tensor], state: dict[str, Any]
@@ -247,13 +244,7 @@ class Run:
         if latest is None:
             return
         step, model, state = latest
-        require_own(
-            self.folder / "checkpoints" / checkpoint_name(step),
-            state,
-            self.recipe,
-            self.data.fingerprint,
-            self.devices.ranks,
-        )
+        self._require_own(self.folder / "checkpoints" / checkpoint_name(step), state)
         if state["rows"] != self.rows or len(state["data"]) != self.devices.ranks:
             self.reporter.note("other micro-batches or ranks than before: equal up to rounding from here on")
         self.data.restore(state["data"][self.devices.rank % len(state["data"])])
@@ -268,6 +259,16 @@ class Run:
         self.evaluations, self.module_scales = state["evaluations"], state["module_scales"]
         self.initial_digest = state["initial_digest"]
         self.reporter.note(f"going on after step {step}")
+
+    def _require_own(self, where: Path, state: dict[str, Any]) -> None:
+        """Raise InputError if a checkpoint is of another recipe, text or, where streams are cut by them, ranks."""
+        recipe, ranks, saved = self.recipe, self.devices.ranks, len(state["data"])
+        allowed = f"a checkpoint of this recipe ({recipe.fingerprint})"
+        require(state["fingerprint"] == recipe.fingerprint, "output", where, allowed)
+        allowed = "a checkpoint on the same data: the text has changed since"
+        require(state["data_fingerprint"] == self.data.fingerprint, "output", where, allowed)
+        allowed = f"as many ranks as it was saved with, {saved}: streams are cut by ranks"
+        require(saved == ranks or not recipe.data.streamed, "ranks", ranks, allowed)
 
     def elapsed(self) -> float:
         """Return the seconds of training so far, those before an interruption included."""

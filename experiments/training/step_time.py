@@ -32,8 +32,6 @@ IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "foreach": {"foreach": True},
     "fused": {"fused": True},
 }
-
-
 SIZES = {
     "1M": ModelSettings(width=128, hidden=512, heads=2, layers=3, vocabulary=1024),
     "10M": ModelSettings(width=256, hidden=1024, heads=4, layers=8, vocabulary=4096),
@@ -149,22 +147,18 @@ def alternately(
     for index in range(rounds + 1):
         if len(pairs) > LEAST_PAIRS and time.perf_counter() - start > PATIENCE:
             break
-        if index % 2:
-            b = _timed(second, device)
-            pairs.append((_timed(first, device), b))
-        else:
-            a = _timed(first, device)
-            pairs.append((a, _timed(second, device)))
+        order = (second, first) if index % 2 else (first, second)
+        seconds = {step: _timed(step, device) for step in order}
+        pairs.append((seconds[first], seconds[second]))
     return pairs[1:]
 
 
 def _timed(function: Callable[[], Any], device: Device) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    synchronize: Callable[[], Any] = torch.cuda.synchronize if device == "cuda" else lambda: None
+    synchronize()
     start = time.perf_counter()
     function()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    synchronize()
     return time.perf_counter() - start
 
 

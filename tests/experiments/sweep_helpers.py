@@ -57,6 +57,12 @@ def toml_of(
     return path
 
 
+def words_of(file: Path, folder: Path, cache: Path, *more: str) -> list[str]:
+    """The words of a sweep of a study's file on the CPU."""
+    words = ["sweep", str(file), "--output", str(folder), "--cache", str(cache)]
+    return [*words, "--device", "cpu", "--log-every", "1", *more]
+
+
 def job_of(study: Study, folder: Path, cache: Path, index: int = 0, after: int = 0) -> Job:
     """The job of one of a study's arms."""
     arm = study.arms()[index]

@@ -1,7 +1,9 @@
-"""Small texts for the tests, and a recipe of seconds on them."""
+"""Small texts for the tests, a recipe of seconds on them, and when to pause it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +48,9 @@ def small_recipe(text: Path, name: str = "pocket", **fields: Any) -> Recipe:
         "training.evaluate_every": 8,
     }
     return with_fields(recipe(name), small | {key.replace("__", "."): value for key, value in fields.items()})
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """What `train` asks whether to stop: yes after so many steps of this call."""
+    calls = count()
+    return lambda: next(calls) == steps

@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -26,20 +27,6 @@ from gradpower.tools.errors import InputError
 from tests.experiments.texts import write_text
 
 pytestmark = pytest.mark.slow
-
-
-def quiet(what, done, total):
-    """Progress that nobody sees."""
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 def settings(text: Path, **changes) -> DataSettings:
@@ -119,11 +106,16 @@ def test_python_source_is_a_sample_of_installed_code():
         ("a.jsonl", b"{broken", "a readable file"),
         ("a.jsonl", b'{"body": "x"}', 'every row has a field "text"'),
         ("a.jsonl", b'{"text": "\\ud800"}', "a readable file"),
+        ("a.jsonl", b'{"text": 1}', "of characters or null"),
         ("a.parquet", b"no parquet", "a readable file"),
+        *(("a.parquet", {"text": value}, "of characters or null") for value in ([1], [[1]], [b"x"])),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
-    (tmp_path / name).write_bytes(content)
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        pq.write_table(pa.table(content), tmp_path / name)
     with pytest.raises(InputError, match=message) as caught:
         list(documents(text_files(f"text:{tmp_path / name}")))
     assert name in str(caught.value)
@@ -136,16 +128,13 @@ def test_a_damaged_validation_file_is_named_as_such(text, cache, tmp_path):
         opened(settings(text, validation_source=f"text:{tmp_path / 'held.jsonl'}"), cache)
 
 
-def test_paths_that_are_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere.*file or folder that exists"):
-        text_files("text:nowhere")
+@pytest.mark.parametrize(
+    "source", ["text:nowhere", "text:", "text:{file},", "text:{file},,{file}", "text:{pipe}"]
+)
+def test_paths_that_are_none(tmp_path, source):
+    """A trailing comma would add the whole working folder; reading a pipe would never end."""
     with pytest.raises(InputError, match="a folder that holds"):
         text_files(f"text:{tmp_path}")
-
-
-@pytest.mark.parametrize("source", ["text:", "text:{file},", "text:{file},,{file}", "text:{pipe}"])
-def test_empty_words_and_pipes_are_no_paths(tmp_path, source):
-    """A trailing comma would add the whole working folder; reading a pipe would never end."""
     (tmp_path / "a.txt").write_text("a")
     os.mkfifo(tmp_path / "pipe.txt")
     source = source.format(file=tmp_path / "a.txt", pipe=tmp_path / "pipe.txt")
@@ -164,51 +153,33 @@ def test_rows_without_text_are_the_same_in_every_format(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": "x"}\n')
     pq.write_table(pa.table({"text": [None, "x"]}), tmp_path / "b.parquet")
     assert list(documents(text_files(f"text:{tmp_path}"))) == ["x", "x"]
-    wrong = [1], [[1]], [b"x"]
-    for number, value in enumerate(wrong):
-        path = tmp_path / f"wrong{number}.parquet"
-        pq.write_table(pa.table({"text": value}), path)
-        with pytest.raises(InputError, match="of characters or null"):
-            list(documents([path]))
-    (tmp_path / "wrong.jsonl").write_text('{"text": 1}')
-    with pytest.raises(InputError, match="of characters or null"):
-        list(documents([tmp_path / "wrong.jsonl"]))
 
 
-def test_no_document_is_on_both_sides(text, cache):
-    files = token_files(settings(text), cache, quiet)
-    sides = [
-        {tuple(part.document(i).tolist()) for i in range(len(part.starts) - 1)}
+@pytest.mark.parametrize("copies", [1, 2])
+def test_no_document_is_on_both_sides_nor_twice_in_validation(text, cache, tmp_path, copies):
+    (tmp_path / "text.txt").write_text("\n\n".join([text.read_text()] * copies))
+    files = token_files(settings(tmp_path / "text.txt"), cache, Mock())
+    train, held = (
+        [tuple(part.document(i).tolist()) for i in range(len(part.starts) - 1)]
         for part in (files.train, files.validation)
-    ]
-    assert not sides[0] & sides[1]
-    assert len(sides[0]) + len(sides[1]) == 400
-    assert len(sides[1]) == pytest.approx(40, abs=20)  # binomial, 6 a standard deviation
-
-
-def test_copies_of_a_document_fall_on_one_side(tmp_path, cache):
-    source = write_text(tmp_path / "a", documents=100).read_text()
-    (tmp_path / "twice.txt").write_text(source + "\n\n" + source)
-    files = token_files(settings(tmp_path / "twice.txt"), cache, quiet)
-    once = {
-        name: [tuple(part.document(i).tolist()) for i in range(len(part.starts) - 1)]
-        for name, part in (("train", files.train), ("validation", files.validation))
-    }
-    assert not set(once["train"]) & set(once["validation"])
-    assert len(once["validation"]) == len(set(once["validation"]))
+    )
+    assert not set(train) & set(held)
+    assert len(set(train)) + len(held) == 400
+    assert len(train) == copies * len(set(train))
+    assert len(held) == pytest.approx(40, abs=20)  # binomial, 6 a standard deviation
 
 
 def test_validation_text_of_its_own_is_not_trained_on(tmp_path, cache):
     train = write_text(tmp_path / "a", documents=100).read_text().split("\n\n")
     (tmp_path / "held.txt").write_text("\n\n".join([*train[:5], "something else " * 30]))
     made = settings(tmp_path / "a" / "text.txt", validation_source=f"text:{tmp_path / 'held.txt'}")
-    files = token_files(made, cache, quiet)
+    files = token_files(made, cache, Mock())
     assert len(files.train.starts) - 1 == 95
     assert len(files.validation.starts) - 1 == 6
 
 
 def test_tokens_decode_to_the_text(text, cache):
-    files = token_files(settings(text), cache, quiet)
+    files = token_files(settings(text), cache, Mock())
     backend = files.tokenizer.backend
     kept = [t for t in text.read_text().split("\n\n") if int.from_bytes(hash_of(t)[:8], "big") >= 0.1 * 2**64]
     assert [backend.decode(files.train.document(i).tolist()) for i in range(len(kept))] == kept

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -18,8 +16,8 @@ from experiments.training.loop import train
 from experiments.training.models import build_model
 from experiments.training.records import write_recipe
 from gradpower.tools.errors import InputError
-from tests.experiments.texts import small_recipe, write_text
-from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
+from tests.experiments.texts import small_recipe
+from theory.measured.micro_batch_gradients import MicroBatchGradients
 from theory.measured.shape_fit import fit_shape
 from theory.prediction.predicted_power import ModuleNoise, predict
 
@@ -29,18 +27,8 @@ SETTINGS = Settings(micro_batches=16, micro_batch_size=2, batch_sizes=(2, 20), c
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Execution:
-    return Execution(device="cpu", threads=1, cache=tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module")
 def measured(text, here):
-    return measure(Source(small_recipe(text), 0, None), SETTINGS, execution=here)
+    return measure(Source(small_recipe(text)), SETTINGS, execution=here)
 
 
 @pytest.fixture(scope="module")
@@ -199,17 +187,11 @@ def test_bad_settings_are_one_line(changed, said):
 
 def test_too_little_text_is_refused_before_any_pass(text, here):
     with pytest.raises(InputError, match=r"micro_batches: 4096 .* 16384 sequences are needed, \d+ are there"):
-        measure(Source(small_recipe(text), 0, None), Settings(4096, 2), execution=here)
+        measure(Source(small_recipe(text)), Settings(4096, 2), execution=here)
 
 
 def test_the_mixture_has_its_own_modules(text, here):
     made = small_recipe(text, "pocket-moe")
     settings = Settings(micro_batches=8, micro_batch_size=1, batch_sizes=(8,), coordinates=40)
-    found, _ = measure(Source(made, 0, None), settings, execution=here)
+    found, _ = measure(Source(made), settings, execution=here)
     assert [row.module for row in found.modules][-3:] == ["router", "experts", "mlp"]
-
-
-def test_jackknife_of_a_mean_is_its_standard_error():
-    values = np.random.default_rng(0).standard_normal(20)
-    without = (values.sum() - values) / 19
-    assert jackknife_error(without) == pytest.approx(values.std(ddof=1) / np.sqrt(20))

@@ -62,8 +62,8 @@ def test_committed_summaries_are_read_with_their_fingerprints(path):
     assert [arm.values for arm in arms] == [row["values"] for row in content["arms"]]
     assert [row.loss for row in summary.arms] == [row["loss"] for row in content["arms"]]
     done = [row for row in content["arms"] if row["status"] == "completed"]
-    known = read_known(summary.study, path).rows
-    assert [row.fingerprint for _, row, _ in known] == [row["fingerprint"] for row in done]
+    known = read_known(summary.study, path).results
+    assert [result.fingerprint for _, result in known] == [row["fingerprint"] for row in done]
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,8 @@ import pytest
 
 from experiments.sweeps.leases import leases, newest
 from experiments.sweeps.studies import read_study
-from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
-from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.sweep_helpers import outcomes, words_of
 
 pytestmark = pytest.mark.slow
 
@@ -41,28 +39,9 @@ def cluster(threads: int = 1) -> Iterator[str]:
         process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A study's file, its cache, and what its arms come to in this process."""
-    folder = tmp_path_factory.mktemp("study")
-    file = toml_of(
-        small_recipe(write_text(folder / "text"), training__steps=60, training__evaluate_every=60),
-        folder / "study.toml",
-    )
-    made = read_study(file)
-    for index in range(len(made.arms())):
-        assert run_job(job_of(made, folder / "here", folder / "cache", index)) == "completed"
-    return file, folder / "cache", outcomes(folder / "here", made)
-
-
-def words(file, folder, cache, address, *more):
-    flags = ["--device", "cpu", "--log-every", "1", "--checkpoint-steps", "7", "--cache", str(cache)]
-    return ["sweep", str(file), "--output", str(folder), "--cluster", address, *flags, *more]
-
-
 @pytest.mark.filterwarnings("ignore")  # the library's own
-def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(study, tmp_path, capsys):
-    file, cache, expected = study
+def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(long_study, cache, tmp_path, capsys):
+    file, expected = long_study
     folder = tmp_path / "out"
 
     def kill() -> int:
@@ -79,7 +58,14 @@ def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(study, 
 
     with cluster() as address, ThreadPoolExecutor(1) as threads:
         killed = threads.submit(kill)
-        assert main(words(file, folder, cache, address, "--workers", "1")) == 0
+        assert (
+            main(
+                words_of(
+                    file, folder, cache, "--checkpoint-steps", "7", "--cluster", address, "--workers", "1"
+                )
+            )
+            == 0
+        )
         assert killed.result()
     assert "4 arms: 4 completed" in capsys.readouterr().err
     assert outcomes(folder, read_study(file)) == expected
@@ -87,13 +73,13 @@ def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(study, 
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_a_cluster_cannot_do_is_said(study, tmp_path, capsys):
-    file, cache, _ = study
+def test_what_a_cluster_cannot_do_is_said(long_study, cache, tmp_path, capsys):
+    file, _ = long_study
     with cluster() as address:
-        assert main(words(file, tmp_path / "out", cache, address, "--workers", "3")) == 2
+        assert main(words_of(file, tmp_path / "out", cache, "--cluster", address, "--workers", "3")) == 2
         assert "workers: 3 is not allowed; expected at most 1" in capsys.readouterr().err
     with cluster(threads=2) as address:
-        assert main(words(file, tmp_path / "out", cache, address)) == 2
+        assert main(words_of(file, tmp_path / "out", cache, "--cluster", address)) == 2
         assert "--nthreads 1" in capsys.readouterr().err
 
 
@@ -102,10 +88,10 @@ def test_what_a_cluster_cannot_do_is_said(study, tmp_path, capsys):
     ["tcp://127.0.0.1:1", "127.0.0.1", "nonsense", "http://127.0.0.1:8786", "tcp://nowhere.invalid:8786", "", "tcp://[::1"],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
-def test_an_address_without_a_cluster_is_an_error_of_one_line(study, tmp_path, capfd, address):
-    file, cache, _ = study
+def test_an_address_without_a_cluster_is_an_error_of_one_line(long_study, cache, tmp_path, capfd, address):
+    file, _ = long_study
     begun = time.monotonic()
-    assert main(words(file, tmp_path / "out", cache, address)) == 2
+    assert main(words_of(file, tmp_path / "out", cache, "--cluster", address)) == 2
     assert time.monotonic() - begun < 15
     err = capfd.readouterr().err
     assert "cluster" in err

@@ -17,41 +17,18 @@ from experiments.sweeps import worker
 from experiments.sweeps.arms import read_failures
 from experiments.sweeps.leases import leases, newest
 from experiments.sweeps.studies import read_study
-from experiments.sweeps.worker import run_job
 from gradpower.__main__ import main
-from tests.experiments.sweep_helpers import job_of, outcomes, toml_of
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.sweep_helpers import outcomes, toml_of, words_of
+from tests.experiments.texts import small_recipe
 from tests.experiments.workers.crashing import crash, crash_at_once
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-POWERS, SEEDS = (1.0, 1.2), (0, 1)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("sweeps")
-
-
-@pytest.fixture(scope="module")
-def file(place) -> Path:
-    made = small_recipe(write_text(place / "text"), training__steps=60, training__evaluate_every=60)
-    return toml_of(made, place / "study.toml", powers=POWERS, seeds=SEEDS)
-
-
-@pytest.fixture(scope="module")
-def unbroken(place, file):
-    """What the arms come to if nothing happens, in this process."""
-    study = read_study(file)
-    for index in range(len(study.arms())):
-        assert run_job(job_of(study, place / "unbroken", place / "cache", index)) == "completed"
-    return outcomes(place / "unbroken", study)
-
-
-def words(file: Path, folder: Path, *more: str) -> list[str]:
-    flags = ["--threads", "1", "--device", "cpu", "--log-every", "1", "--checkpoint-steps", "7"]
-    return ["sweep", str(file), "--output", str(folder), "--cache", str(file.parent / "cache"), *flags, *more]
+def words(file: Path, folder: Path, cache: Path, *more: str) -> list[str]:
+    return words_of(file, folder, cache, "--threads", "1", "--checkpoint-steps", "7", *more)
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
@@ -72,17 +49,19 @@ def steps_logged(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("arms/*/metrics.jsonl"))
 
 
-def alive(group: int) -> bool:
+def is_gone(kill: Callable[[int, int], None], number: int) -> bool:
+    """Whether there is no process, by os.kill, or none of a group, by os.killpg."""
     try:
-        os.killpg(group, 0)
+        kill(number, 0)
     except ProcessLookupError:
-        return False
-    return True
+        return True
+    return False
 
 
-def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
+def test_two_sweeps_share_the_arms_and_one_is_killed(long_study, cache, tmp_path):
+    file, unbroken = long_study
     study, folder = read_study(file), tmp_path / "out"
-    other = start(words(file, folder, "--workers", "1"))
+    other = start(words(file, folder, cache, "--workers", "1"))
     # Somewhere in its second arm it is held up, until this sweep has done an arm; then all its processes are killed.
     wait_until(lambda: steps_logged(folder) > 61 + 17, other)
     os.killpg(other.pid, signal.SIGSTOP)
@@ -97,7 +76,7 @@ def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
 
     with ThreadPoolExecutor(1) as threads:
         killed = threads.submit(kill)
-        assert main(words(file, folder, "--workers", "1")) == 0
+        assert main(words(file, folder, cache, "--workers", "1")) == 0
         killed.result()
     other.communicate(timeout=30)
     assert outcomes(folder, study) == unbroken
@@ -110,26 +89,31 @@ def test_two_sweeps_share_the_arms_and_one_is_killed(file, unbroken, tmp_path):
     assert all(read_failures(run) == [] for run in runs)
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(place, tmp_path):
-    made = small_recipe(place / "text" / "text.txt", training__steps=3000, data__epochs=1e4)
+def test_ctrl_c_saves_and_the_same_command_goes_on(text, cache, tmp_path):
+    made = small_recipe(text, training__steps=3000, data__epochs=1e4)
     long, folder = toml_of(made, tmp_path / "study.toml"), tmp_path / "out"
-    process = start(words(long, folder, "--workers", "1"))
+    process = start(words(long, folder, cache, "--workers", "1"))
     wait_until(lambda: steps_logged(folder) > 10, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on" in err
     assert "Traceback" not in err
-    wait_until(lambda: not alive(process.pid))  # whoever adopts its orphans may take a moment to bury them
+    wait_until(
+        lambda: is_gone(os.killpg, process.pid)
+    )  # whoever adopts its orphans may take a moment to bury them
     (run,) = (tmp_path / "arms").iterdir()
     assert list(run.glob("checkpoints/step-*"))
     assert newest(run).released
     assert not list(folder.glob("stop-*"))
 
 
-def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(file, tmp_path, monkeypatch, capsys):
+def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(
+    long_study, cache, tmp_path, monkeypatch, capsys
+):
+    file, _ = long_study
     monkeypatch.setattr(worker, "run_job", crash)
-    assert main(words(file, tmp_path / "out", "--workers", "2", "--retries", "1")) == 1
+    assert main(words(file, tmp_path / "out", cache, "--workers", "2", "--retries", "1")) == 1
     assert "started anew" in capsys.readouterr().err
     for run in (tmp_path / "arms").iterdir():
         failed = read_failures(run)
@@ -139,10 +123,11 @@ def test_an_arm_at_which_the_process_crashes_fails_after_some_attempts(file, tmp
         assert "SIGKILL" in failed[0].error
 
 
-def test_processes_that_cannot_begin_are_not_started_for_ever(file, tmp_path, monkeypatch):
+def test_processes_that_cannot_begin_are_not_started_for_ever(long_study, cache, tmp_path, monkeypatch):
+    file, _ = long_study
     monkeypatch.setattr(worker, "run_job", crash_at_once)
     with pytest.raises(RuntimeError, match="before they begin an arm"):
-        main(words(file, tmp_path / "out", "--workers", "1"))
+        main(words(file, tmp_path / "out", cache, "--workers", "1"))
     assert not (tmp_path / "arms").exists()
 
 
@@ -160,13 +145,4 @@ def test_a_worker_does_not_outlive_the_sweep():
     done = subprocess.run(
         [sys.executable, "-c", ORPHAN], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
-    process = int(done.stdout)
-
-    def gone() -> bool:
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        return False
-
-    wait_until(gone)
+    wait_until(lambda: is_gone(os.kill, int(done.stdout)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
 import signal
 import socket
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -34,23 +35,14 @@ from tests.experiments.sweep_helpers import (
     outcomes,
     small_study,
     toml_of,
+    words_of,
     write_summary,
 )
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.texts import small_recipe
 
 pytestmark = pytest.mark.slow
 
 BLOWS_UP = {"optimizer__learning_rate": 1e6, "optimizer__clip_norm": None, "optimizer__weight_decay": 1e3}
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +53,13 @@ def unbroken(text, cache, tmp_path_factory):
     for arm in study.arms():
         train(arm.recipe, arm_folder(folder, arm.fingerprint), execution=execution)
     return study, folder
+
+
+@pytest.fixture
+def given(unbroken, tmp_path):
+    """The summary of that study, at another place."""
+    study, folder = unbroken
+    return write_summary(folder, study).rename(tmp_path / "given.json")
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +73,8 @@ def states(folder, study, retries=2):
     return [state.state for state in Store(folder, study, retries).states()]
 
 
-def words_of(file, folder, cache, *more):
-    words = ["sweep", str(file), "--output", str(folder), "--workers", "1", "--threads", "1"]
-    return [*words, "--device", "cpu", "--log-every", "1", "--cache", str(cache), *more]
+def one_worker(file, folder, cache, *more):
+    return words_of(file, folder, cache, "--workers", "1", "--threads", "1", *more)
 
 
 def text_of(folder, study):
@@ -89,16 +87,21 @@ def text_of(folder, study):
 def command(text, cache, tmp_path):
     """The words of a sweep of four arms, and its folder."""
     file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
-    return words_of(file, folder, cache), folder
+    return one_worker(file, folder, cache), folder
 
 
-def test_a_stop_within_arms_loses_nothing(unbroken, cache, tmp_path, monkeypatch):
+@pytest.mark.parametrize("told", ["file", "signal"])
+def test_a_stop_within_arms_loses_nothing(unbroken, cache, tmp_path, monkeypatch, told):
+    """And a worker that was told to leave goes on with the next job."""
     study, whole = unbroken
     monkeypatch.setattr(worker, "POLL", 0.0)
-    looks = iter(range(10**6))
-    monkeypatch.setattr(
-        worker.HeldLease, "require", lambda self: next(looks) in (3, 20, 41) and job.stop_file.touch()
-    )
+    looks = count()
+
+    def require(self):
+        if next(looks) in (3, 20, 41):
+            job.stop_file.touch() if told == "file" else signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(worker.HeldLease, "require", require)
     endings = []
     for index in range(4):
         while True:
@@ -111,39 +114,21 @@ def test_a_stop_within_arms_loses_nothing(unbroken, cache, tmp_path, monkeypatch
     assert outcomes(tmp_path, study) == outcomes(whole, study)
 
 
-def test_a_worker_told_to_leave_goes_on_with_the_next_job(unbroken, cache, tmp_path, monkeypatch, text):
-    study, whole = unbroken
-    monkeypatch.setattr(worker, "POLL", 0.0)
-    looks = iter(range(10**6))
-    monkeypatch.setattr(
-        worker.HeldLease,
-        "require",
-        lambda self: next(looks) in (3, 20) and signal.raise_signal(signal.SIGTERM),
-    )
-    job = job_of(study, tmp_path, cache)
-    assert [run_job(dataclasses.replace(job, after=after)) for after in range(3)] == [
-        "paused",
-        "paused",
-        "completed",
-    ]
-    name = study.arms()[0].fingerprint
-    assert (read_result(arm_folder(tmp_path, name)).final) == read_result(arm_folder(whole, name)).final
-
-
 def test_a_budget_saves_the_arm_that_runs(text, cache, tmp_path):
     long = small_recipe(text, training__steps=40_000, data__epochs=1e4, training__evaluate_every=40_000)
     file, folder = toml_of(long, tmp_path / "s.toml"), tmp_path / "out"
-    assert main(words_of(file, folder, cache, "--budget", "0.1")) == 130
+    assert main(one_worker(file, folder, cache, "--budget", "0.1")) == 130
     first, second, *_ = Store(folder, read_study(file)).states()
     assert first.state == "paused"
     assert 0 < first.step < 40_000
     assert second.state == "open"
     assert not list(folder.glob("stop-*"))
+    assert not (folder / "analysis.json").exists()
 
 
 def test_an_arm_that_blows_up_is_a_result(text, cache, tmp_path):
     file, folder = toml_of(small_recipe(text, **BLOWS_UP), tmp_path / "s.toml"), tmp_path / "out"
-    assert main(words_of(file, folder, cache)) == 0
+    assert main(one_worker(file, folder, cache)) == 0
     study = read_study(file)
     assert states(folder, study) == ["diverged"] * 4
     assert [(r.status, r.loss) for r in read_outcome(folder).arms] == [("diverged", None)] * 4
@@ -183,7 +168,7 @@ def test_a_failure_is_recorded_and_tried_again(unbroken, command, monkeypatch):
 def test_a_sweep_goes_on_past_an_arm_that_always_fails(text, cache, tmp_path, monkeypatch, capsys):
     file, folder = toml_of(small_recipe(text), tmp_path / "s.toml"), tmp_path / "out"
     counts = failing(monkeypatch, [1.2], times=10**6)
-    words = words_of(file, folder, cache)
+    words = one_worker(file, folder, cache)
     assert main([*words, "--retries", "1"]) == 1
     err = capsys.readouterr().err
     assert counts == {1.2: 4}
@@ -303,7 +288,7 @@ def test_two_studies_with_the_same_arm_share_its_run(unbroken, command, cache, t
     second = folder.parent / "second"
     file = toml_of(small_recipe(text), folder.parent / "other.toml", powers=(1.0, 1.2, 1.5))
     file.write_text(file.read_text().replace('"small"', '"second"'))
-    assert main(words_of(file, second, cache)) == 0
+    assert main(one_worker(file, second, cache)) == 0
     other = read_study(file)
     assert states(second, other) == ["completed"] * 6
     assert outcomes(second, other).items() >= outcomes(folder, study).items()
@@ -324,12 +309,11 @@ def test_another_text_is_another_run_and_not_in_the_same_folder(unbroken, tmp_pa
         Store(tmp_path / "a", study).link({study.recipe.data: "other"})
 
 
-def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, capsys):
+def test_arms_of_a_summary_are_not_run_again(unbroken, given, cache, tmp_path, capsys):
     """A study goes on from its committed summary, and its outcome is that of all arms run here."""
     whole, source = unbroken
-    given = write_summary(source, whole).rename(tmp_path / "given.json")
     file = toml_of(whole.recipe, tmp_path / "s.toml", seeds=(0, 1, 2))
-    words = words_of(file, tmp_path / "on", cache, "--known", str(given))
+    words = one_worker(file, tmp_path / "on", cache, "--known", str(given))
     assert main([*words, "--dry-run"]) == 0
     shown = capsys.readouterr()
     assert "4 of these arms are in" in shown.err
@@ -355,38 +339,32 @@ def test_arms_of_a_summary_are_not_run_again(unbroken, cache, tmp_path, capsys):
     assert "0 arms are reused from" in capsys.readouterr().err
 
 
-def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, tmp_path):
-    study, source = unbroken
-    given = write_summary(source, study).rename(tmp_path / "given.json")
-    data = dataclasses.replace(study.recipe.data, source="text:other.txt")
-    other = dataclasses.replace(study, recipe=dataclasses.replace(study.recipe, data=data))
+def test_a_summary_of_another_study_is_refused_with_what_differs(unbroken, given):
+    study, _ = unbroken
+    data = replace(study.recipe.data, source="text:other.txt")
+    other = replace(study, recipe=replace(study.recipe, data=data))
     with pytest.raises(InputError, match=r"known: .*in this one data\.source: text:other\.txt → "):
         read_known(other, given)
 
 
-def test_what_is_not_known(unbroken, tmp_path):
+def test_what_is_not_known(unbroken, given, tmp_path):
     study, source = unbroken
-    given = write_summary(source, study).rename(tmp_path / "given.json")
+    whole = json.loads(given.read_text())
+    first, second, *rest = whole["arms"]
     with pytest.raises(InputError, match=r"known: .*completed arms of small on this text"):
         Store(tmp_path / "a", study).begin({study.recipe.data: "other text"}, read_known(study, given))
-    content = json.loads(given.read_text())
-    content["arms"][0] |= {"status": "diverged", "loss": None}
-    given.write_text(json.dumps(content))
+    diverged = first | {"status": "diverged", "loss": None}
+    given.write_text(json.dumps({**whole, "arms": [diverged, second, *rest]}))
     assert Store(tmp_path / "b", study).begin(text_of(source, study), read_known(study, given)) == 3
-    for broken in ("{}", json.dumps({**content, "origins": []}), json.dumps({**content, "study": {}})):
-        given.write_text(broken)
+    for broken in ({}, {**whole, "origins": []}, {**whole, "study": {}}):
+        given.write_text(json.dumps(broken))
         with pytest.raises(InputError, match=r"known: .*gradpower/sweep"):
             read_known(study, given)
-
-
-def test_out_of_time_and_the_same_command_goes_on(command, unbroken, capsys):
-    words, folder = command
-    study, whole = unbroken
-    assert main([*words, "--budget", "0.00001"]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
-    assert not (folder / "analysis.json").exists()
-    assert main([*words, "--budget", "10"]) == 0
-    assert outcomes(folder, study) == outcomes(whole, study)
+    swapped = [a | {"fingerprint": b["fingerprint"]} for a, b in ((first, second), (second, first))]
+    for contradictory in ([first | {"loss": None}, second], swapped):
+        given.write_text(json.dumps({**whole, "arms": [*contradictory, *rest]}))
+        with pytest.raises(InputError, match="known: "):
+            read_known(study, given)
 
 
 def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
@@ -431,19 +409,21 @@ def test_what_no_arm_could_do_is_found_before_the_first(command, text, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("words", "message"),
     [
-        (["--workers", "0"], "workers: 0"),
-        (["--retries", "-1"], "retries: -1"),
-        (["--budget", "0"], "budget: 0"),
-        (["--workers", "auto"], "workers"),
+        (["sweep", "example", "--workers", "0"], "workers: 0"),
+        (["sweep", "example", "--retries", "-1"], "retries: -1"),
+        (["sweep", "example", "--budget", "0"], "budget: 0"),
+        (["sweep", "example", "--workers", "auto"], "workers"),
+        (["status", "example", "--retries", "-1"], "retries: -1"),
+        (["status", "runs/exmaple"], "a folder with study.json"),
     ],
 )
-def test_options_that_cannot_be(command, more, message, capsys):
-    words, folder = command
-    assert main([*words, *more]) == 2
+def test_words_that_cannot_be(words, message, tmp_path, capsys):
+    output = [] if words[1] == "runs/exmaple" else ["--output", str(tmp_path / "out")]
+    assert main([*words, *output]) == 2
     assert message in capsys.readouterr().err
-    assert not folder.exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_runs_and_writes_nothing(command, capsys):
@@ -470,20 +450,6 @@ def test_a_dry_run_of_many_fields_fits_eighty_columns(tmp_path, monkeypatch, cap
     (tmp_path / "file").touch()
     assert main(["sweep", "example", "--dry-run", "--output", str(tmp_path / "file")]) == 2
     assert "a folder that can be written" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["example", "--retries", "-1"], "retries: -1"),
-        (["runs/exmaple"], "a folder with study.json"),
-    ],
-)
-def test_a_status_that_cannot_be(words, message, capsys):
-    assert main(["status", *words]) == 2
-    err = capsys.readouterr().err
-    assert message in err
-    assert err.count("\n") == 1
 
 
 def test_a_dry_run_measures_time_on_finished_arms(command, capsys):
@@ -540,9 +506,7 @@ def test_workers_take_the_gpus_in_turn(monkeypatch):
     assert worker.gpus(Execution(device="auto")) == 2
     assert worker.on_gpu(Execution(device="cuda:1"), 0).device == "cuda:1"
     assert worker.on_gpu(Execution(device="cpu"), 1).device == "cpu"
-    monkeypatch.setattr(
-        torch.cuda, "device_count", lambda: 1
-    )  # as where a cluster shows a worker only its own
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # where a cluster shows a worker only its own
     assert worker.on_gpu(Execution(device="cuda"), 3).device == "cuda"
 
 
@@ -557,19 +521,3 @@ def test_a_study_without_its_runs_is_not_taken_for_one_that_has_not_begun(comman
         assert main(asked) == 2
         assert "move them along" in capsys.readouterr().err
     assert (copy / "summary.json").read_bytes() == kept
-
-
-def test_results_that_contradict_themselves_are_not_reused(unbroken, tmp_path):
-    study, source = unbroken
-    given = write_summary(source, study).rename(tmp_path / "given.json")
-    whole = json.loads(given.read_text())
-    first, second, *rest = whole["arms"]
-    swapped = [
-        first | {"fingerprint": second["fingerprint"]},
-        second | {"fingerprint": first["fingerprint"]},
-        *rest,
-    ]
-    for arms in ([first | {"loss": None}, second, *rest], swapped):
-        given.write_text(json.dumps({**whole, "arms": arms}))
-        with pytest.raises(InputError, match="known: "):
-            read_known(study, given)

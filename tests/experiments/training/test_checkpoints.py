@@ -117,20 +117,13 @@ def test_damage_is_noticed_and_the_one_before_is_used(tmp_path, name, damage):
 
 def test_nothing_to_go_on_from(tmp_path):
     assert load_latest(tmp_path / "missing") == (None, [])
-    broken = save_checkpoint(tmp_path, 1, model(), STATE)
-    truncate(broken / "state.json")
-    found, complaints = load_latest(tmp_path)
-    assert found is None
-    assert len(complaints) == 1
-
-
-def test_an_unknown_schema_is_no_checkpoint(tmp_path):
     path = save_checkpoint(tmp_path, 1, model(), STATE)
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["schema"]["version"] = 99
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(CorruptCheckpoint, match="schema"):
-        load_checkpoint(path)
+    found, (complaint,) = load_latest(tmp_path)
+    assert found is None
+    assert "schema" in complaint
 
 
 def test_half_written_ones_are_swept_away(tmp_path):

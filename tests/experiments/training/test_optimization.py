@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from itertools import pairwise
 from typing import Any
@@ -49,27 +48,31 @@ def farthest(model: torch.nn.Module, twin: torch.nn.Module) -> float:
     return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
+def course(key: str, steps: int, **fields: Any):
+    """A recipe, and a setting of its optimizer's groups by name before each of some steps and after the last."""
+    made, model, optimization = prepared(**fields)
+    values: dict[str, list[float]] = {}
+    for step in range(steps + 1):
+        for group in optimization.optimizer.param_groups:
+            values.setdefault(group.get("name", "all"), []).append(group[key])
+        fill(model, step)
+        optimization.step()
+    return made, values
+
+
 @pytest.mark.parametrize("schedule", ["cos", "wsd"])
 def test_learning_rates_are_the_formula(schedule):
-    made, model, optimization = prepared(optimizer__schedule=schedule)
+    made, rates = course("lr", 19, optimizer__schedule=schedule)
     top, low = made.optimizer.learning_rate, 0.1 * made.optimizer.learning_rate
-    for step in range(20):
+    for step, rate in enumerate(rates["all"]):
         if step <= 4:
             expected = top * step / 4
         elif schedule == "cos":
             expected = low + (top - low) * (1 + math.cos(math.pi * (step - 4) / 16)) / 2
         else:  # the last fifth: from step 16 on
             expected = top if step <= 16 else low + (top - low) * (20 - step) / 4
-        assert optimization.optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-12)
-        fill(model, step)
-        optimization.step()
+        assert rate == pytest.approx(expected, rel=1e-12)
     assert decay(made.optimizer, 20)(20) == 0
-
-
-def test_the_authors_decay_over_the_last_third():
-    made, _, _ = prepared(optimizer__decay_fraction=1 / 3, training__steps=300)
-    shape = decay(made.optimizer, 300)
-    assert [shape(t) for t in (200, 250, 300)] == [1.0, 0.5, 0.0]
 
 
 def test_adamw_without_power_is_torchs_bit_for_bit():
@@ -115,40 +118,20 @@ def test_settings_reach_the_groups():
     assert (group["weight_decay"], group["power"]) == (0.3, 1.2)
 
 
-def test_blockwise_rates_and_warmups():
-    made, model, optimization = prepared(optimizer__module_rates="blockwise", training__steps=100)
-    rates = {}
-    for step in range(45):
-        rates[step] = {g["name"]: g["lr"] for g in optimization.optimizer.param_groups}
-        fill(model, step)
-        optimization.step()
-    base = made.optimizer.learning_rate
-    ratios = {"norm": 1, "vo": 4, "ffn": 6, "qk": 8, "embedding": 10, "head": 1}
-    assert rates[44] == pytest.approx({name: ratio * base for name, ratio in ratios.items()})
-    # The warm-up is longer by the ratio: all blocks rise with the slope of the base.
-    assert rates[3] == pytest.approx(dict.fromkeys(ratios, base * 3 / 4))
-
-
 @pytest.mark.parametrize("schedule", ["cos", "wsd"])
 def test_blockwise_rates_have_no_jumps(schedule):
-    made, model, optimization = prepared(
-        optimizer__module_rates="blockwise", optimizer__schedule=schedule, training__steps=100
-    )
-    rates = {g["name"]: [g["lr"]] for g in optimization.optimizer.param_groups}
-    for step in range(100):
-        fill(model, step)
-        optimization.step()
-        for group in optimization.optimizer.param_groups:
-            rates[group["name"]].append(group["lr"])
-    base, ratio = (
-        made.optimizer.learning_rate,
-        {"norm": 1, "vo": 4, "ffn": 6, "qk": 8, "embedding": 10, "head": 1},
-    )
+    blockwise = {"optimizer__module_rates": "blockwise", "optimizer__schedule": schedule}
+    made, rates = course("lr", 100, **blockwise, training__steps=100)
+    base = made.optimizer.learning_rate
+    ratio = {"norm": 1, "vo": 4, "ffn": 6, "qk": 8, "embedding": 10, "head": 1}
+    assert set(rates) == set(ratio)
     for name, values in rates.items():
         # The steepest is the warm-up, base/4 a step, or wsd's decay over 20 steps.
         steepest = max(base / 4, ratio[name] * base / 20)
         assert max(abs(b - a) for a, b in pairwise(values)) <= steepest * (1 + 1e-9)
         assert max(values) == pytest.approx(ratio[name] * base)
+        # The warm-up is longer by the ratio: all blocks rise with the slope of the base.
+        assert values[3] == pytest.approx(base * 3 / 4)
         assert values[4 * ratio[name]] == pytest.approx(ratio[name] * base)
         assert values[-1] == pytest.approx(made.optimizer.final_ratio * base)
 
@@ -222,13 +205,8 @@ def test_a_small_gradient_is_not_clipped():
     ],
 )
 def test_power_schedules(schedule, expected):
-    _, model, optimization = prepared(optimizer__power=1.4, optimizer__power_schedule=schedule)
-    powers = []
-    for step in range(21):
-        powers.append(optimization.optimizer.param_groups[0]["power"])
-        fill(model, step)
-        optimization.step()
-    assert [powers[t] for t in (0, 10, 20)] == pytest.approx(expected)
+    _, powers = course("power", 20, optimizer__power=1.4, optimizer__power_schedule=schedule)
+    assert [powers["all"][t] for t in (0, 10, 20)] == pytest.approx(expected)
 
 
 def test_muon_takes_the_matrices():
@@ -241,35 +219,6 @@ def test_muon_takes_the_matrices():
     assert muon["momentum"] == 0.9
     assert len(muon["params"]) == 7 * made.model.layers
     assert optimization.clip_norm == 1.0
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"optimizer__power": 1.3, "optimizer__power_schedule": "linear"},
-        {"optimizer__module_rates": "blockwise", "optimizer__warmup_steps": 1},
-        {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.1},
-        {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
-    ],
-    ids=["power schedule", "blockwise", "mols", "muon"],
-)
-def test_a_loaded_state_goes_on_bit_for_bit(fields):
-    def go(model, optimization, steps):
-        for step in steps:
-            fill(model, step)
-            optimization.step()
-            if step + 1 == optimization.mols_step:
-                optimization.scale_modules()
-
-    _, model, optimization = prepared(**fields)
-    go(model, optimization, range(5))
-    state, saved = copy.deepcopy(optimization.state_dict()), weights(model)
-    _, twin, resumed = prepared(**fields)
-    twin.load_state_dict(saved)
-    resumed.load_state_dict(state)
-    go(model, optimization, range(5, 12))
-    go(twin, resumed, range(5, 12))
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("power", [0.8, 1.0, 1.2])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -22,23 +23,13 @@ from experiments.training.models import build_model
 from experiments.training.records import read_metrics, read_result
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError
-from tests.experiments.texts import small_recipe, write_text
+from tests.experiments.texts import after, small_recipe, write_text
 from tests.experiments.workers.nursery import Child
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 TIMES = ("tokens_per_second", "mfu")
-
-
-@pytest.fixture(scope="module")
-def text(tmp_path_factory) -> Path:
-    return write_text(tmp_path_factory.mktemp("text"))
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory) -> Execution:
-    return Execution(device="cpu", threads=1, log_every=1, cache=tmp_path_factory.mktemp("cache"))
 
 
 def final_weights(folder: Path) -> str:
@@ -105,7 +96,7 @@ def test_a_model_learns(unbroken):
 
 def test_snapshots_are_kept_and_change_nothing(unbroken, here, tmp_path):
     made, folder = unbroken
-    snapping = dataclasses.replace(here, snapshots=(0.01, 0.5, 1.0), checkpoint_steps=2)
+    snapping = replace(here, snapshots=(0.01, 0.5, 1.0), checkpoint_steps=2)
     outcome = train(made, tmp_path, execution=snapping)
     assert outcome.result.evaluations == read_result(folder).evaluations
     assert [path.name for path in checkpoints(tmp_path / "snapshots")] == [
@@ -142,37 +133,24 @@ def test_what_a_result_says(unbroken):
         assert load is None
 
 
-@pytest.mark.parametrize("rows", [1, 4])
-def test_micro_batches_add_up_to_the_batch(text, here, tmp_path, rows):
-    made = small_recipe(text, optimizer__power=1.3)
-    whole, parts = (
-        train(made, tmp_path / str(n), execution=Execution(**{**vars(here), "micro_batch_size": n}))
-        for n in (8, rows)
-    )
-    losses = [[row["loss"] for row in read_metrics(o.folder) if "loss" in row] for o in (whole, parts)]
+@pytest.mark.parametrize(
+    ("rows", "fields"),
+    [(1, {}), (4, {}), (2, {"data__packed": False, "data__sequence_length": 256})],
+    ids=["1", "4", "2 with padding, which weighs nothing"],
+)
+def test_micro_batches_add_up_to_the_batch(text, here, tmp_path, rows, fields):
+    made, losses = small_recipe(text, optimizer__power=1.3, **fields), []
+    for size in (8, rows):
+        train(made, tmp_path / str(size), execution=replace(here, micro_batch_size=size))
+        losses.append([row["loss"] for row in read_metrics(tmp_path / str(size)) if "loss" in row])
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
-def test_micro_batches_of_padded_rows_weigh_every_token_alike(text, here, tmp_path):
-    made = small_recipe(text, data__packed=False, data__sequence_length=256, model__experts=0)
-    folders = []
-    for rows in (8, 2):
-        execution = Execution(**{**vars(here), "micro_batch_size": rows})
-        folders.append(train(made, tmp_path / str(rows), execution=execution).folder)
-    first, second = ([row["loss"] for row in read_metrics(f) if "loss" in row] for f in folders)
-    assert second == pytest.approx(first, rel=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["deadline", "stop"])
-def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, kind):
+@pytest.mark.parametrize("step", [0, 11])
+def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, step):
     made, whole = unbroken
-    calls = iter(range(10**6))
-    if kind == "deadline":
-        paused = train(made, tmp_path, execution=here, deadline=time.monotonic() - 1)
-    else:
-        paused = train(made, tmp_path, execution=here, stop=lambda: next(calls) == 11)
-    assert paused.status == "paused"
-    assert paused.step == (0 if kind == "deadline" else 11)
+    paused = train(made, tmp_path, execution=here, stop=after(step))
+    assert (paused.status, paused.step) == ("paused", step)
     assert read_result(tmp_path) is None
     assert train(made, tmp_path, execution=here).status == "completed"
     assert_same_run(whole, tmp_path)
@@ -194,18 +172,16 @@ def test_every_kind_of_run_resumes_bit_for_bit(text, here, tmp_path, fields):
     made = small_recipe(text, **fields)
     train(made, tmp_path / "whole", execution=here)
     for at in (5, 13):
-        calls = iter(range(10**6))
-        train(made, tmp_path / "parts", execution=here, stop=lambda at=at, calls=calls: next(calls) == at)
+        train(made, tmp_path / "parts", execution=here, stop=after(at))
     train(made, tmp_path / "parts", execution=here)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_line_of_metrics_across_a_pause_is_that_of_the_unbroken_run(text, here, tmp_path):
     made = small_recipe(text)
-    execution = Execution(**{**vars(here), "log_every": 6})
+    execution = replace(here, log_every=6)
     train(made, tmp_path / "whole", execution=execution)
-    calls = iter(range(10**6))
-    train(made, tmp_path / "parts", execution=execution, stop=lambda: next(calls) == 10)
+    train(made, tmp_path / "parts", execution=execution, stop=after(10))
     train(made, tmp_path / "parts", execution=execution)
     assert untimed(tmp_path / "parts") == untimed(tmp_path / "whole")
 
@@ -217,7 +193,7 @@ def test_a_step_is_saved_once(text, here, tmp_path, monkeypatch):
         saved.append(step)
 
     monkeypatch.setattr("experiments.training.run.save_checkpoint", save)
-    train(small_recipe(text), tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 8}))
+    train(small_recipe(text), tmp_path, execution=replace(here, checkpoint_steps=8))
     assert saved == [8, 16, 24]
 
 
@@ -253,7 +229,7 @@ def test_killed_at_random_moments_and_resumed_is_unbroken(text, here, tmp_path):
 def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
     made = small_recipe(text, training__steps=400, training__batch_size=2, training__evaluate_every=400)
     folder = tmp_path / "run"
-    train(made, folder, execution=here, deadline=time.monotonic() - 1)
+    train(made, folder, execution=here, stop=after(0))
     process = Child(folder / "recipe.json", folder, here.cache)
     wait_for(lambda: len(read_metrics(folder)) > 5, process)
     process.send_signal(number)
@@ -266,27 +242,16 @@ def test_a_signal_saves_and_leaves(text, here, tmp_path, number):
 
 def test_a_damaged_checkpoint_costs_only_its_steps(unbroken, here, tmp_path):
     made, whole = unbroken
-    execution = Execution(**{**vars(here), "checkpoint_steps": 5})
-    calls = iter(range(10**6))
-    train(made, tmp_path, execution=execution, stop=lambda: next(calls) == 12)
+    execution = replace(here, checkpoint_steps=5)
+    train(made, tmp_path, execution=execution, stop=after(12))
     newest = checkpoints(tmp_path / "checkpoints")[-1]
     with (newest / "state.safetensors").open("r+b") as file:
         file.truncate(100)
-    said: list[str] = []
-
-    class Listening:
-        def prepare(self, *args):
-            pass
-
-        def row(self, *args):
-            pass
-
-        def note(self, text):
-            said.append(text)
-
-    train(made, tmp_path, execution=here, reporter=Listening())
-    assert "damaged" in said[0]
-    assert "going on after step 10" in said[1]
+    reporter = Mock()
+    train(made, tmp_path, execution=here, reporter=reporter)
+    first, second, *_ = (call.args[0] for call in reporter.note.call_args_list)
+    assert "damaged" in first
+    assert "going on after step 10" in second
     assert_same_run(whole, tmp_path)
 
 
@@ -312,13 +277,6 @@ def test_a_run_that_ends_above_a_uniform_guess_says_so(text, here, tmp_path):
     assert outcome.result.diverged == {"step": 24, "loss": str(loss)}
 
 
-def test_a_finished_run_is_not_run_again(unbroken, here):
-    made, folder = unbroken
-    before = (folder / "metrics.jsonl").stat().st_mtime_ns
-    assert train(made, folder, execution=here).result == read_result(folder)
-    assert (folder / "metrics.jsonl").stat().st_mtime_ns == before
-
-
 def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
     a = train(small_recipe(text), tmp_path / "a", execution=here)
     b = train(
@@ -327,7 +285,7 @@ def test_arms_of_a_seed_share_weights_and_data(text, here, tmp_path):
         execution=here,
     )
     c = train(small_recipe(text, training__seed=1), tmp_path / "c", execution=here)
-    first = [read_metrics(o.folder)[0]["loss"] for o in (a, b, c)]
+    first = [read_metrics(tmp_path / name)[0]["loss"] for name in "abc"]
     assert first[0] == first[1] != first[2]
     weights = [o.result.model["initial_weights"] for o in (a, b, c)]
     assert weights[0] == weights[1] != weights[2]
@@ -344,7 +302,7 @@ def test_another_recipe_is_refused_by_its_fields(unbroken, here, text):
 def test_changed_text_is_refused(here, tmp_path):
     text = write_text(tmp_path / "text")
     made = small_recipe(text)
-    train(made, tmp_path / "run", execution=here, deadline=time.monotonic() - 1)
+    train(made, tmp_path / "run", execution=here, stop=after(0))
     write_text(tmp_path / "text", seed=1)
     with pytest.raises(InputError, match="the text has changed"):
         train(made, tmp_path / "run", execution=here)
@@ -382,7 +340,7 @@ def test_a_folder_in_use_is_refused(unbroken, here):
 )
 def test_runs_that_cannot_be(text, here, tmp_path, fields, execution, message):
     with pytest.raises(InputError, match=message) as caught:
-        train(small_recipe(text, **fields), tmp_path, execution=Execution(**{**vars(here), **execution}))
+        train(small_recipe(text, **fields), tmp_path, execution=replace(here, **execution))
     assert "\n" not in str(caught.value)
     # Nothing is left that would refuse the corrected command.
     assert not (tmp_path / "recipe.json").exists()
@@ -399,24 +357,17 @@ def test_executions_that_cannot_be():
             Execution(**fields)
 
 
-def test_nobody_elses_file_is_taken_for_a_result(text, here, tmp_path):
-    (tmp_path / "result.json").write_text("[]")
-    with pytest.raises(InputError, match="gradpower/run"):
-        train(small_recipe(text), tmp_path, execution=here)
-
-
 def test_a_full_disk_is_said_and_the_run_goes_on_later(unbroken, here, tmp_path, monkeypatch):
     made, whole = unbroken
-    calls = iter(range(10**6))
-    train(made, tmp_path, execution=here, stop=lambda: next(calls) == 7)
+    train(made, tmp_path, execution=here, stop=after(7))
 
     def full(path, text):
         raise OSError(28, os.strerror(28), str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.training.checkpoints._write", full)
+        patched.setattr("experiments.training.checkpoints.write_file", full)
         with pytest.raises(OSError, match="No space left"):
-            train(made, tmp_path, execution=Execution(**{**vars(here), "checkpoint_steps": 4}))
+            train(made, tmp_path, execution=replace(here, checkpoint_steps=4))
     assert load_latest(tmp_path / "checkpoints")[0][0] == 7
     train(made, tmp_path, execution=here)
     assert_same_run(whole, tmp_path)
@@ -427,7 +378,7 @@ def test_a_tracker_is_told_what_the_metrics_say(text, here, tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 
     made = small_recipe(text)
-    train(made, tmp_path, execution=Execution(**{**vars(here), "trackers": ("tensorboard",)}))
+    train(made, tmp_path, execution=replace(here, trackers=("tensorboard",)))
     files = tmp_path.rglob("events.out.tfevents.*")  # one of them holds the configuration
     content, told = b"".join(file.read_bytes() for file in files), {}
     while content:  # length, its checksum, the event, its checksum
