@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.noise.replay import Optimizer, PredictedPower, predict
 from experiments.noise.source import Source
 from experiments.noise.statistics import ModuleRow, Scale, module_row, scale_of_norms, scale_of_trace
 from experiments.recipes.settings import Recipe
@@ -22,8 +24,7 @@ from gradpower.tools.errors import require, whole
 from gradpower.tools.files import write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.results import Kind, Provenance
-from theory.measured.micro_batch_gradients import FEWEST
-from theory.prediction.predicted_power import ModuleNoise, PredictedPower, predict
+from theory.measured.micro_batch_gradients import FEWEST, MicroBatchGradients
 
 if TYPE_CHECKING:
     from experiments.corpora import Data
@@ -150,11 +151,7 @@ def measure(
     )
     snrs = first.meter.snrs()
     fits = {name: fit_shape(first.of(name)) for name in first.samples}
-    noises = [ModuleNoise.of(first.of(name), fit) for name, fit in fits.items() if math.isfinite(fit.shape)]
-    progress("predicting", 0, len(settings.batch_sizes))
-    betas = {"beta1": recipe.optimizer.beta1, "beta2": recipe.beta2}
-    size = settings.micro_batch_size
-    predictions = [row for batch in settings.batch_sizes for row in predict(noises, batch, size, **betas)]
+    predictions = _predictions(recipe, settings, [first.of(name) for name in first.samples], progress)
     origin = provenance("gradpower noise", dataclasses.asdict(settings), packages=PACKAGES)
     losses = np.array(first.losses)
     measurement = Measurement(
@@ -172,6 +169,28 @@ def measure(
         predictions=tuple(predictions),
     )
     return measurement, {name: first.of(name).gradients for name in fits}
+
+
+def _predictions(
+    recipe: Recipe, settings: Settings, modules: list[MicroBatchGradients], progress: Progress
+) -> list[PredictedPower]:
+    adam = recipe.optimizer
+    clip = adam.clip_norm if adam.clip_order == "before" else None
+    optimizer = Optimizer(adam.beta1, recipe.beta2, adam.epsilon, clip)
+    varying = [module for module in modules if np.any(module.sigma > 0)]
+    total, done = len(settings.batch_sizes) * (1 + varying[0].groups), itertools.count(1)
+    return [
+        row
+        for batch in settings.batch_sizes
+        for row in predict(
+            varying,
+            batch,
+            settings.micro_batch_size,
+            optimizer,
+            seed=settings.seed,
+            progress=lambda: progress("feeding them to Adam", next(done), total),
+        )
+    ]
 
 
 def _open(recipe: Recipe, settings: Settings, cache: Path | None, progress: Progress) -> Data:

@@ -108,10 +108,11 @@ def predict(
 
 def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> PredictedPower:
     """Of sums of shape (J + 1, settings): of all micro-batches, then without each group."""
-    scores = signal**2 / noise
-    powers, memories = scores[:, : POWERS.size], np.sqrt(scores[:, POWERS.size :] / scores[:, [_ONE]])
-    best, *without = (_best(row) for row in powers)
-    margin = float(stdtrit(len(scores) - 2, 0.975) * jackknife_error(np.array(without)))
+    progress = signal / np.sqrt(noise)  # √S; below 0 where the drift is against the gradient
+    relative = progress / progress[:, [_ONE]]
+    powers, memories = relative[:, : POWERS.size], relative[:, POWERS.size :]
+    best, *without = (_best(row) for row in progress[:, : POWERS.size])
+    margin = float(stdtrit(len(progress) - 2, 0.975) * jackknife_error(np.array(without)))
     ends = (float(POWERS[0]), float(POWERS[-1]))
     return PredictedPower(
         batch_size,
@@ -121,15 +122,15 @@ def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> Pred
         min(ends[1], best + margin),
         best in ends,
         bool(signal[0, _ONE] > 2 * jackknife_error(signal[1:, _ONE])),
-        tuple(np.sqrt(powers[0] / powers[0, _ONE]).tolist()),
+        tuple(powers[0].tolist()),
         tuple(memories[0].tolist()),
         tuple(jackknife_error(memories[1:]).tolist()),
     )
 
 
-def _best(scores: Array) -> float:
-    """The maximiser of the spline through the scores at `POWERS`; an end only if nothing inside is larger."""
-    curve = CubicSpline(POWERS, scores)
+def _best(progress: Array) -> float:
+    """The maximiser of the spline through values at `POWERS`; an end only if nothing inside is larger."""
+    curve = CubicSpline(POWERS, progress)
     points = np.array([POWERS[0], POWERS[-1], *curve.derivative().roots(extrapolate=False)])
     return float(points[np.argmax(curve(points))])
 

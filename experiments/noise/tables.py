@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 
 from experiments.noise.measurement import Measurement
+from experiments.noise.replay import BETAS2, PredictedPower
 from experiments.noise.statistics import Number
 from gradpower.tools.terminal import result_table
-from theory.prediction.predicted_power import PredictedPower
 
 
 def power_table(measurement: Measurement) -> Table:
@@ -19,11 +19,21 @@ def power_table(measurement: Measurement) -> Table:
     columns |= {f"B = {size}": [cell[name, size] for name in names] for size in sizes}
     table = result_table("Predicted best power, at a tuned learning rate", columns)
     table.caption = (
-        "≤ and ≥: at an end of the search; 95 % intervals, which leave out\n"
-        "how far the assumptions are from the truth: independent gradients,\n"
-        "σ ≫ |μ|, curvature ∝ σ². In this project's runs at batch 2 the power\n"
-        "called for did not win: p > 1 did, at β2 = 0.95"
+        "the power that makes most of the measured gradients, fed to Adam in\n"
+        "random order while the model stands still; curvature taken as ∝ σ².\n"
+        "≤ and ≥: at an end of the search; 95 % intervals by jackknife"
     )
+    return table
+
+
+def memory_table(measurement: Measurement) -> Table:
+    """Return the table of what other β2 are worth at p = 1, by module, at the first batch size."""
+    first = [row for row in measurement.predictions if row.batch_size == measurement.settings.batch_sizes[0]]
+    columns = {"module": [row.module for row in first]}
+    for k, beta2 in enumerate(BETAS2):
+        columns[f"β2 = {beta2:g}"] = [_pm(row.memory[k], row.memory_error[k]) for row in first]
+    table = result_table(f"Another β2 at p = 1, batch size {first[0].batch_size}", columns)
+    table.caption = "like noise so many times smaller than at the run's β2; ± one standard error"
     return table
 
 

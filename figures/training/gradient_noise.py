@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from experiments.noise.measurement import NOISE, Measurement
+from experiments.noise.replay import POWERS, PredictedPower
 from experiments.noise.statistics import ModuleRow
 from figures.style import Row, house_style, law_style, letter, new_figure, single
 from theory.measured.noise_to_signal import QUANTILES
-from theory.prediction.predicted_power import POWERS, PredictedPower
 
 FILE = "gradient_noise"
 _Z = 1.96

@@ -8,6 +8,7 @@ import torch
 
 from experiments.noise.measurement import NOISE, Settings, measure, write_measurement
 from experiments.noise.modules import noise_modules
+from experiments.noise.replay import Optimizer, predict
 from experiments.noise.source import Source, find_source
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import recipe
@@ -18,8 +19,6 @@ from experiments.training.records import write_recipe
 from gradpower.tools.errors import InputError
 from tests.experiments.texts import small_recipe
 from theory.measured.micro_batch_gradients import MicroBatchGradients
-from theory.measured.shape_fit import fit_shape
-from theory.prediction.predicted_power import ModuleNoise, predict
 
 pytestmark = pytest.mark.slow
 
@@ -113,11 +112,11 @@ def test_noise_falls_as_one_over_the_root_of_the_batch(measured):
 def test_predictions_are_those_of_the_sampled_gradients(measured):
     found, samples = measured
     coordinates = {row.module: row.coordinates for row in found.modules}
-    noises = []
-    for name, rows in samples.items():
-        data = MicroBatchGradients(name, rows, coordinates[name])
-        noises.append(ModuleNoise.of(data, fit_shape(data)))
-    assert list(found.predictions) == [*predict(noises, 2, 2), *predict(noises, 20, 2)]
+    modules = [MicroBatchGradients(name, rows, coordinates[name]) for name, rows in samples.items()]
+    adam = found.recipe.optimizer
+    optimizer = Optimizer(adam.beta1, adam.beta2, adam.epsilon, adam.clip_norm)
+    expected = [row for size in (2, 20) for row in predict(modules, size, 2, optimizer, seed=SETTINGS.seed)]
+    assert list(found.predictions) == expected
     assert [row.module for row in found.predictions][:2] == ["all", found.modules[0].module]
 
 

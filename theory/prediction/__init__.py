@@ -1,1 +1,0 @@
-"""The best power of a network, from its measured gradient noise."""
