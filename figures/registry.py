@@ -77,7 +77,7 @@ FIGURES = {
         "gradient_noise",
         "gradient noise, and the powers it predicts",
         "a noise.json, or its folder",
-        "pocket",
+        "causes/noise.json",
     ),
     "memory": _training(
         "memory",

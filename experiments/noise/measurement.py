@@ -86,7 +86,7 @@ class Measurement:
     recipe: Recipe
     step: int
     checkpoint: str | None
-    """Where the weights lie; None for the initial ones."""
+    """Where the weights lie, from the run's folder on; None for the initial ones."""
     data: str
     """Fingerprint of the text."""
     device: str
@@ -158,7 +158,7 @@ def measure(
         Provenance(**(origin | {"config": settings})),
         recipe,
         source.step,
-        str(source.checkpoint) if source.checkpoint else None,
+        "/".join(source.checkpoint.parts[-3:]) if source.checkpoint else None,
         data.fingerprint,
         f"{devices.device} ({devices.hardware})",
         loss=float(losses.mean()),

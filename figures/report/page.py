@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.noise.measurement import NOISE, Measurement
 from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
 from experiments.studies.memory import MEMORY, MemoryStudy, read_memory
 from experiments.training.step_cost import STEP_COST, StepCost
@@ -14,13 +15,14 @@ from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
-from figures.report.studies import batch_size_section, memory_section
+from figures.report.studies import batch_size_section, memory_section, noise_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.results import find_result
 from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
 
-CHOSEN_NOISE = "intervention/intervention.json"  # in results
+# In results.
+CHOSEN_NOISE, MEASURED_NOISE = "intervention/intervention.json", "causes/noise.json"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Findings:
     convergence: ConvergenceResults | None = None
     step_time: StepCost | None = None
     batch_size: BatchSizeStudy | None = None
+    noise: Measurement | None = None
     memory: MemoryStudy | None = None
     intervention: InterventionResults | None = None
 
@@ -38,7 +41,8 @@ class Findings:
 def read_findings(folder: Path) -> Findings | None:
     """Return what lies in a folder or else in the checkout's results; None without the theory's."""
     theory = THEORY.find(folder)
-    parts, memory, chosen_noise = (find_result(name, folder) for name in (PARTS, MEMORY, CHOSEN_NOISE))
+    names = (PARTS, MEASURED_NOISE, MEMORY, CHOSEN_NOISE)
+    parts, noise, memory, chosen_noise = (find_result(name, folder) for name in names)
     if theory is None:
         return None
     return Findings(
@@ -46,6 +50,7 @@ def read_findings(folder: Path) -> Findings | None:
         CONVERGENCE.find(folder),
         STEP_COST.find(folder),
         read_batch_size(parts) if parts else None,
+        NOISE.read(noise) if noise else None,
         read_memory(memory) if memory else None,
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
     )
@@ -61,6 +66,7 @@ def page(found: Findings) -> str:
         convergence_section(found.convergence),
         step_time_section(found.step_time),
         batch_size_section(found.batch_size),
+        noise_section(found.noise),
         memory_section(found.memory),
         intervention_section(found.intervention),
         render("claims", claims=theory.claims, failing=failing),

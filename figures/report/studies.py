@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.noise.measurement import Measurement
+from experiments.noise.replay import ALL, BETAS2, POWERS, PredictedPower
+from experiments.noise.tables import power_text
 from experiments.recipes.model_size import model_size
 from experiments.statistics import SeedMean
 from experiments.studies.batch_size import BATCH, BatchSizeStudy
@@ -52,6 +56,59 @@ def batch_size_section(found: BatchSizeStudy | None) -> str:
         },
         parameters=model_size(found.study.recipe.model).total,
     )
+
+
+@dataclass(frozen=True)
+class NoiseRow:
+    """What the gradients of a module call for."""
+
+    module: str
+    powers: list[str]
+    """Best power by batch size."""
+    power: float
+    """√(S/S(1)) of p = 1.2 at the smallest batch …"""
+    memory: float
+    """… and of β2 = 0.99."""
+    shape: float | None
+
+
+def noise_section(found: Measurement | None) -> str:
+    """Return the Markdown of the section; None stands for what was not measured."""
+    if found is None:
+        return render("noise", label=Label.NOT_ATTEMPTED)
+    sizes = found.settings.batch_sizes
+    shapes = {row.module: row.shape for row in found.modules}
+    by_module: dict[str, list[PredictedPower]] = {}
+    for row in found.predictions:
+        by_module.setdefault(row.module, []).append(row)
+    rows = [
+        NoiseRow(
+            module,
+            [power_text(row) for row in own],
+            own[0].equivalent[POWERS.tolist().index(1.2)],
+            own[0].memory[BETAS2.index(0.99)],
+            shapes.get(module),
+        )
+        for module, own in by_module.items()
+    ]
+    return render(
+        "noise",
+        label=noise_label(by_module[ALL]),
+        sizes=sizes,
+        rows=rows,
+        beta2=found.recipe.beta2,
+        parameters=model_size(found.recipe.model).total,
+    )
+
+
+def noise_label(found: Sequence[PredictedPower]) -> Label:
+    """Return the label of a best power that falls from above 1 to below 1, from the powers by batch size."""
+    small, large = found[0], found[-1]
+    if small.high < large.low:
+        return Label.NOT_REPRODUCED
+    if small.low <= 1 or small.low <= large.high:
+        return Label.INCONCLUSIVE
+    return Label.REPRODUCED if large.high < 1 else Label.IN_PART
 
 
 def memory_section(found: MemoryStudy | None) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
+from experiments.noise.measurement import NOISE
 from experiments.studies.batch_size import PARTS, read_batch_size
 from experiments.studies.memory import MEMORY, read_memory
 from figures.report.render import render
-from figures.report.studies import batch_size_section, memory_section
+from figures.report.studies import batch_size_section, memory_section, noise_label, noise_section
 from figures.training.memory import rows
 from gradpower.tools.labels import Label
 from tests.figures.rows import column, select
@@ -55,6 +57,34 @@ def test_a_label_or_a_value_without_a_place_is_an_error(name, studies, monkeypat
         rendered(name, studies[name], Label.HOLDS, monkeypatch)
     with pytest.raises(UndefinedError):
         render(name, label=Label.REPRODUCED)
+
+
+def powers(found, *places):
+    """Return the predictions for all modules with powers and intervals of one's own, ± 0.05."""
+    rows = [row for row in found.predictions if row.module == "all"]
+    return [replace(row, power=p, low=p - 0.05, high=p + 0.05) for row, p in zip(rows, places, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("places", "label"),
+    [
+        ((1.5, 1.2, 0.9), Label.REPRODUCED),
+        ((1.5, 1.2, 1.0), Label.IN_PART),
+        ((1.02, 1.0, 0.9), Label.INCONCLUSIVE),
+        ((1.5, 1.2, 1.45), Label.INCONCLUSIVE),
+        ((1.0, 1.2, 1.4), Label.NOT_REPRODUCED),
+    ],
+)
+def test_the_section_on_measured_gradients(places, label):
+    found = NOISE.read(RESULTS / "causes" / "noise.json")
+    assert noise_section(found) in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
+    others = [row for row in found.predictions if row.module != "all"]
+    made = replace(found, predictions=(*powers(found, *places), *others))
+    assert noise_label(powers(found, *places)) is label
+    text = noise_section(made)
+    assert f"**Verdict: {label}**" in text
+    assert "{" not in text
+    assert "not attempted" in noise_section(None)
 
 
 def test_the_figures_rows_are_what_the_study_found(studies):
