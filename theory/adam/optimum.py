@@ -59,32 +59,12 @@ def optimal_power(
     method: str = "exact",
     interval: tuple[float, float] = (0.0, 5.0),
 ) -> OptimalPower:
-    """Maximise the update over p: roots of the derivative of its Chebyshev interpolant, and both ends.
+    """Maximise the update over p, to about 1e-9: roots of the derivative of its Chebyshev interpolant, and both ends.
 
-    p* is good to about 1e-9.
+    The method is "proposition" (uniform noise: Proposition 4.2 for σ <= μ, Lambert's W of Proposition 4.3 for σ > μ),
+    "limit" (u∞, without the betas) or "exact" (finite β, stationary). In the interval, 0 <= low < high <= 10, low = 0
+    stands for p → 0. In the limit, a law whose moments end at order ν is searched up to ν/2 only, where u∞ falls to 0.
 
-    Parameters
-    ----------
-    mean, noise_scale : float
-        μ > 0 and σ >= 0.
-    law : NoiseLaw
-        Law of ξ in g = μ + σξ.
-    beta1, beta2, epsilon : float
-        Adam's settings; the methods "proposition" and "limit" do not use the betas.
-    method : str
-        "proposition" (uniform noise: Proposition 4.2 for σ <= μ, Lambert's W of Proposition 4.3 for σ > μ),
-        "limit" (u∞) or "exact" (finite β, stationary).
-    interval : tuple of float
-        Powers to search, 0 <= low < high <= 10; low = 0 stands for p → 0. In the limit, a law whose moments end at
-        order ν is searched up to ν/2 only, where u∞ falls to 0.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> best = optimal_power(1e-6, 1e-5, Uniform(), method="limit")
     >>> round(best.power, 6), best.at_edge
@@ -131,13 +111,11 @@ def _by_proposition(
     power = high_noise_power(noise_scale, epsilon=epsilon)
     bounds = high_noise_power_bounds(noise_scale, epsilon=epsilon)
     if not interval[0] < power < interval[1]:
-        edge = "low" if power <= interval[0] else "high"
-        end = interval[0] if edge == "low" else interval[1]
+        edge, end = ("low", interval[0]) if power <= interval[0] else ("high", interval[1])
         value = float(update(np.array(max(end, 1e-12))))
         return OptimalPower(end, value, edge, (), interval, "proposition", bounds)
-    return OptimalPower(
-        power, float(update(np.array(power))), None, (power,), interval, "proposition", bounds
-    )
+    value = float(update(np.array(power)))
+    return OptimalPower(power, value, None, (power,), interval, "proposition", bounds)
 
 
 def maximise(update: Callable[[Array], Array], interval: tuple[float, float], method: str) -> OptimalPower:
@@ -168,9 +146,8 @@ def _above_noise(points: list[tuple[float, float]]) -> list[tuple[float, float]]
         closest = gaps.index(min(gaps))
         if gaps[closest] > _NOISE:
             break
-        points = [
-            p for i, p in enumerate(points) if i not in (closest, closest + 1) or i in (0, len(points) - 1)
-        ]
+        inner = {closest, closest + 1} - {0, len(points) - 1}
+        points = [point for i, point in enumerate(points) if i not in inner]
     return points
 
 

@@ -45,18 +45,9 @@ class Memory:
     beta2: float
     step: float
 
-    @property
-    def weight1(self) -> float:
-        """w_0, bias correction included."""
-        return (1 - self.beta1) / self._filled(self.beta1)
-
-    @property
-    def weight2(self) -> float:
-        """ω_0, bias correction included."""
-        return (1 - self.beta2) / self._filled(self.beta2)
-
-    def _filled(self, beta: float) -> float:
-        return float(-np.expm1(self.step * np.log(beta))) if beta > 0 else 1.0
+    def newest(self, beta: float) -> float:
+        """The weight of the newest term, w_0 or ω_0, bias correction included."""
+        return (1 - beta) / float(-np.expm1(self.step * np.log(beta))) if beta > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -108,11 +99,9 @@ def _grid(beta2: float) -> tuple[float, int]:
 
 def _sum_back(values: Array, stride: int, rate: float, step: float, left: float) -> Array:
     """`Σ_{k<step} rate^k·values_{i−k·stride}` at every grid point i, with values = `left` left of the grid."""
-    return (
-        _all_back(values, stride, rate, left)
-        if np.isinf(step)
-        else _window(values, stride, rate, int(step), left)
-    )
+    if np.isinf(step):
+        return _all_back(values, stride, rate, left)
+    return _window(values, stride, rate, int(step), left)
 
 
 def _all_back(values: Array, stride: int, rate: float, left: float) -> Array:
@@ -161,7 +150,9 @@ def _range(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -
     """From where neither ε nor any term is felt, to where every term has lost all its mass."""
     finite = rule.log_magnitude[np.isfinite(rule.log_magnitude)]
     # the integrand left of the grid is taken as exponential: its error there is √s·s at the terms, √s·√s at ε
-    start = min(-2 * power * finite.max() - 22.0, -2 * log_epsilon + np.log(memory.weight2) - 34.0)
+    start = min(
+        -2 * power * finite.max() - 22.0, -2 * log_epsilon + np.log(memory.newest(memory.beta2)) - 34.0
+    )
     return start, -2 * power * finite.min() + 6.0 - np.log(max(memory.beta2, 1e-300)) * memory.step
 
 
@@ -170,7 +161,7 @@ def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory:
     age = np.arange(int(memory.step))
     with np.errstate(divide="ignore"):
         shift = np.log(memory.beta2**age)
-    w = memory.weight1 * memory.beta1**age
+    w = memory.newest(memory.beta1) * memory.beta1**age
     blocks: list[Array] = []
     t = span[0] + _STEP * np.arange(64)
     while t[0] < span[1] and not (blocks and blocks[-1][1, -1] < _GONE):
@@ -199,7 +190,7 @@ def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory
         total = min(float(window.sum()) / stride, float(curves.log_a[-1]))
         t = t + spacing * size
     t, log_a, b, c = _continued(np.concatenate(blocks, axis=1), spacing)
-    beta1, w = memory.beta1, memory.weight1
+    beta1, w = memory.beta1, memory.newest(memory.beta1)
     return Sums(
         t,
         _sum_back(log_a, stride, 1.0, memory.step, 0.0),
@@ -227,7 +218,7 @@ def sums_along_grid(rule: FoldedRule, power: float, log_epsilon: float, memory: 
 def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> tuple[float, float]:
     """(E u, √(E u²)) in units where max(μ, σ) = 1."""
     sums = sums_along_grid(rule, power, log_epsilon, memory)
-    log_s = sums.t - np.log(memory.weight2)
+    log_s = sums.t - np.log(memory.newest(memory.beta2))
     z = np.exp(np.minimum(log_epsilon + log_s / 2, 345.0))
     drift = sums.first * kernel1(z) * np.exp(log_s / 2 + sums.log_product)
     square = (sums.variance + sums.first**2) * _kernel2(z) * np.exp(log_s + sums.log_product)
