@@ -32,8 +32,7 @@ def student_half_width(variance: Array, samples: int, level: float) -> Array:
     """
     from scipy.special import stdtrit  # slow to import: --help does without
 
-    half_width: Array = -stdtrit(samples - 1, level / 2) * np.sqrt(variance / samples)
-    return half_width
+    return np.asarray(-stdtrit(samples - 1, level / 2) * np.sqrt(variance / samples))
 
 
 def bernstein_half_width(variance: Array, spread: Array, samples: int, level: float) -> Array:
@@ -49,8 +48,7 @@ def bernstein_half_width(variance: Array, spread: Array, samples: int, level: fl
     0.01526
     """
     log = math.log(3 / level)
-    half_width: Array = np.sqrt(2 * variance * log / samples) + 7 * spread * log / (3 * (samples - 1))
-    return half_width
+    return np.asarray(np.sqrt(2 * variance * log / samples) + 7 * spread * log / (3 * (samples - 1)))
 
 
 def ratio_range(
@@ -105,8 +103,7 @@ class CoordinateBlock:
 
     def gradient(self) -> Array:
         """∇_iF, σ_i and the half-width of the interval for ∇_iF: shape (3, columns)."""
-        gradient: Array = self.unit * np.stack([self.signal, np.sqrt(self.variances[0]), self.half_width])
-        return gradient
+        return np.asarray(self.unit * np.stack([self.signal, np.sqrt(self.variances[0]), self.half_width]))
 
     def misplaced(self) -> int:
         """On how many coordinates the samples rule the known gradient out."""

@@ -144,30 +144,12 @@ def estimate_assumptions(
     each other. A constant's bounds are its range over the rectangle, valid also for the coordinates that the same
     samples pick as resolved.
 
-    Parameters
-    ----------
-    data : GradientSamples
-        n independent stochastic gradients, and the full-batch gradient if it is known.
-    powers : sequence of float
-        Powers p in (0, 10].
-    confidence : float
-        In (0, 1).
-    gradient_bound : float, optional
-        R with |g_i| <= R almost surely, for all i (Assumption 4.4).
-    method : str, optional
-        "student": Student's intervals, an approximation for large n; with many coordinates it reaches far into the
-        tails, where skewed or heavy-tailed gradients need more samples. "bernstein" (used by default if R is given):
-        empirical Bernstein intervals, a proof for every n, and many times wider.
-    progress : callable, optional
-        Called as progress(done, total) after every block of coordinates.
+    `gradient_bound` is an R with |g_i| <= R almost surely, for all i (Assumption 4.4); "bernstein" needs it. The method
+    "student" takes Student's intervals, an approximation for large n; with many coordinates it reaches far into the
+    tails, where skewed or heavy-tailed gradients need more samples. "bernstein" (used by default if R is given) takes
+    empirical Bernstein intervals, a proof for every n, and many times wider. `progress(done, total)` is called after
+    every block of coordinates.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, an R that the samples exceed, or "bernstein" without R.
-
-    Examples
-    --------
     >>> noise = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
     >>> estimates = estimate_assumptions(GradientSamples([1.0, -2.0] + [0.3, 0.6] * noise), [0.5])
     >>> [round(value, 4) for value in estimates.powers[0].minimum]

@@ -47,8 +47,6 @@ def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
     (Without such a family, ratios far above √N cannot be told from each other: their z are all pure noise.)
     `module`, `signal` and `noise` assume nothing of the kind.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> ratio = np.exp(rng.normal(np.log(20), 1, 20_000))
     >>> data = MicroBatchGradients("head", 1 / ratio + rng.standard_normal((64, 20_000)), 20_000)

@@ -105,22 +105,8 @@ def predict(
 ) -> list[PredictedPower]:
     """Predict the best power for a batch size: of all modules together, then of each by itself.
 
-    Parameters
-    ----------
-    modules : sequence of ModuleNoise
-        Of the same micro-batches.
-    batch_size, micro_batch_size : int
-        B asked about, and b measured, in sequences.
-    beta1, beta2 : float
-        Adam's.
+    The modules are of the same micro-batches, of `micro_batch_size` sequences; `batch_size` is B asked about.
 
-    Raises
-    ------
-    InputError
-        If there is no module.
-
-    Examples
-    --------
     >>> ones = np.ones(9)
     >>> whole, *_ = predict([ModuleNoise("head", 1.0, 0.0, ones, ones)], 8, 8)
     >>> whole.power, whole.at_edge  # Laplace noise calls for the smallest power
@@ -142,16 +128,11 @@ def _prediction(
     best, *without = (_best(row) for row in scores)
     squares = [float(jackknife_error(np.array(without))) ** 2]
     for index, module in enumerate(modules):  # the shapes' errors are independent
-        moved = [
-            averaged_shape(
-                float(np.clip(module.shape + sign * module.shape_error, LOWEST_SHAPE, HIGHEST_SHAPE)), ratio
-            )
-            for sign in (-1, 1)
-        ]
-        ends = [
-            _best(response.scores(np.where(np.arange(len(shapes)) == index, shape, shapes), signal, noise)[0])
-            for shape in moved
-        ]
+        ends = []
+        for moved in (module.shape - module.shape_error, module.shape + module.shape_error):
+            shape = averaged_shape(float(np.clip(moved, LOWEST_SHAPE, HIGHEST_SHAPE)), ratio)
+            others = np.where(np.arange(len(shapes)) == index, shape, shapes)
+            ends.append(_best(response.scores(others, signal, noise)[0]))
         squares.append(((ends[1] - ends[0]) / 2) ** 2)
     margin = float(stdtrit(scores.shape[0] - 2, 0.975) * np.sqrt(sum(squares)))
     total = signal.sum(axis=0)
