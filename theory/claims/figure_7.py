@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import high_noise_power
-from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic, vanish
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -54,7 +54,7 @@ def unimodal() -> Findings:
     slope = sp.diff(sp.log((above - below) / (p + 1)), p)
     weight = (up * above - down * below) / (above - below)
     detail = "(ln E φ_p)′ = [a·e^((p+1)a) − b·e^((p+1)b)]/[e^((p+1)a) − e^((p+1)b)] − 1/(p+1), a, b = ln(σ±μ)"
-    yield symbolic(detail, sp.simplify(slope - (weight - 1 / (p + 1))) == 0)
+    yield symbolic(detail, vanish(slope - (weight - 1 / (p + 1))))
     powers = {r: optimal_power(_MEAN, r * _MEAN, Uniform(), method="limit") for r in (*_NOISY, 1000)}
     gaps = {r: high_noise_power(r * _MEAN) - best.power for r, best in powers.items()}
     single = all(len(best.local_maxima) == 1 for best in powers.values())
@@ -62,14 +62,12 @@ def unimodal() -> Findings:
     falling = gaps[10] > gaps[100] > 0
     yield numeric(f"one maximum each, p* = {table}; in brackets Lambert's W minus it", single, falling)
     roots, outcomes, counts = zip(*map(enclosed_maximum, _NOISY), strict=True)
-    done, middles = all(outcomes), {r: float(root.mid()) for r, root in zip(_NOISY, roots, strict=True)}
+    middles = {r: float(root.mid()) for r, root in zip(_NOISY, roots, strict=True)}
     narrow = all(float(root.rad()) < 1e-12 for root in roots)
     close = all(abs(middle - powers[r].power) < 1e-8 for r, middle in middles.items())
     table = ", ".join(f"{middle:.12f} at r={r}" for r, middle in middles.items())
-    detail = (
-        f"{'proved' if done else 'NOT proved'} on p in [{_SPAN[0]:g}, {_SPAN[1]:g}] with {sum(counts)} boxes"
-    )
-    yield rigorous(f"{detail}; p* enclosed to < 1e-12: {table}", narrow, done, close)
+    detail = f"proved on p in [{_SPAN[0]:g}, {_SPAN[1]:g}] with {sum(counts)} boxes; p* enclosed to < 1e-12: {table}"
+    yield rigorous(detail, narrow, all(outcomes), close)
 
 
 def ratio_with_power(power: float, method: str) -> float:
@@ -92,13 +90,12 @@ def ratio_with_power(power: float, method: str) -> float:
 )
 def figure() -> Findings:
     """On the noise-dominated curves the best power lies strictly between 1 and 2."""
-    sigma, epsilon, log = sp.symbols("sigma epsilon L", positive=True)
-    p = sp.symbols("p", positive=True)
+    sigma, epsilon, log, p = sp.symbols("sigma epsilon L p", positive=True)
     stationary = sigma**p - epsilon * log * (2 * p + 1) ** sp.Rational(3, 2)
-    at_one = sp.simplify(stationary.subs(p, 1) - (sigma - 3 * sp.sqrt(3) * epsilon * log)) == 0
-    at_two = sp.simplify(stationary.subs(p, 2) - (sigma**2 - 5 * sp.sqrt(5) * epsilon * log)) == 0
+    at_one = stationary.subs(p, 1) - (sigma - 3 * sp.sqrt(3) * epsilon * log)
+    at_two = stationary.subs(p, 2) - (sigma**2 - 5 * sp.sqrt(5) * epsilon * log)
     detail = "to leading order p* > 1 iff σ > 3√3·εL and p* < 2 iff σ² < 5√5·εL, L = ln(1/σ)"
-    yield symbolic(detail, at_one, at_two)
+    yield symbolic(detail, vanish(at_one, at_two))
     exact = {r: optimal_power(_MEAN, r * _MEAN, Uniform()) for r in (0, 0.1, 1, 2, *_NOISY)}
     inside = all(1 < exact[r].power < 2 for r in _NOISY)
     edge = all(exact[r].at_edge == "low" for r in (0, 0.1, 1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from theory.adagrad.bounds import BoundConstants
-from theory.claims.claim import Finding, condition, numeric, symbolic
+from theory.claims.claim import Finding, condition, numeric, symbolic, vanish
 from theory.numerics.inputs import Array
 
 R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", positive=True)
@@ -58,7 +58,7 @@ class Theorem:
     """Lemma C.1's penalty that it grows from."""
     runs: Runs
     """What it is held against."""
-    fixed: dict[sp.Symbol, int]
+    fixed: dict[sp.Symbol, int] = field(default_factory=dict)
     """Symbols that have a value in this theorem."""
 
     def assembly(self) -> Finding:
@@ -72,7 +72,7 @@ class Theorem:
         return symbolic(
             f"[F₀−F* + (η·{str(self.penalty).replace('**', '^')} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T) is the "
             "printed bound; the last step takes √(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
-            sp.simplify(sp.expand(assembled.subs(self.fixed) - self.bound)) == 0,
+            vanish(sp.expand(assembled.subs(self.fixed) - self.bound)),
         )
 
     def enumeration(self) -> Finding:

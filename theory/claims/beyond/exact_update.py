@@ -17,7 +17,7 @@ import sympy as sp
 from flint import acb, arb
 
 from theory.adam.update import exact_update, limit_update
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic, vanish
 from theory.laws import parse_law
 from theory.numerics.balls import precision
 
@@ -26,21 +26,15 @@ H1 = 1 / sp.sqrt(sp.pi * S) - EPS * sp.exp(EPS**2 * S) * sp.erfc(EPS * sp.sqrt(S
 H2 = (1 + 2 * EPS**2 * S) * sp.exp(EPS**2 * S) * sp.erfc(EPS * sp.sqrt(S)) - 2 * EPS * sp.sqrt(S / sp.pi)
 
 
-def antiderivative() -> sp.Expr:
-    """Of `e^{−sv}h₁(s)` in s, by parts."""
+def is_kernel(kernel: sp.Expr) -> bool:
+    """Whether `∫₀^∞ e^{−sv}·kernel ds = 1/(√v+ε)`, from the antiderivative, by parts, and its values at both ends."""
     root = sp.erf(sp.sqrt(V * S)) / sp.sqrt(V)
     decaying = sp.exp(-(V - EPS**2) * S) * sp.erfc(EPS * sp.sqrt(S))
-    return root + (EPS * decaying + EPS**2 * root) / (V - EPS**2)
-
-
-def is_kernel(kernel: sp.Expr) -> bool:
-    """Whether `∫₀^∞ e^{−sv}·kernel ds = 1/(√v+ε)`, from the antiderivative and its values at both ends."""
-    primitive = antiderivative()
-    if sp.simplify(sp.expand(sp.diff(primitive, S) - sp.exp(-S * V) * kernel)) != 0:
-        return False
+    primitive = root + (EPS * decaying + EPS**2 * root) / (V - EPS**2)
     # as s → ∞ the decaying part, below e^{−sv}, vanishes and erf → 1
     end = (1 / sp.sqrt(V)) * (1 + EPS**2 / (V - EPS**2))
-    return bool(sp.simplify(end - primitive.subs(S, 0) - 1 / (sp.sqrt(V) + EPS)) == 0)
+    integrand = sp.expand(sp.diff(primitive, S) - sp.exp(-S * V) * kernel)
+    return vanish(integrand, end - primitive.subs(S, 0) - 1 / (sp.sqrt(V) + EPS))
 
 
 def first_kernel(z: acb) -> acb:
@@ -75,10 +69,8 @@ def quadrature_error(v: float, epsilon: float, order: int) -> float:
 @claim("laplace-kernels", BEYOND, "equality")
 def kernel() -> Findings:
     """1/(√v+ε) and 1/(√v+ε)² are the Laplace transforms of h₁ = 1/√(πs) − ε·e^(ε²s)erfc(ε√s) and h₂ = −∂h₁/∂ε."""
-    second = sp.simplify(sp.diff(H1, EPS) + H2) == 0
-    square = sp.simplify(sp.diff(1 / (sp.sqrt(V) + EPS), EPS) + 1 / (sp.sqrt(V) + EPS) ** 2) == 0
     detail = "antiderivative of e^(−sv)h₁ by parts, its ends give 1/(√v+ε); h₂ = −∂h₁/∂ε gives 1/(√v+ε)²"
-    yield symbolic(detail, is_kernel(H1), second, square)
+    yield symbolic(detail, is_kernel(H1), vanish(sp.diff(H1, EPS) + H2))
     small = max(starmap(quadrature_error, product((1e-3, 1.0, 50.0), (1e-4, 0.3, 4.0), (1, 2)))) < 1e-9
     detail = "9 pairs (v, ε), v from 1e-3 to 50, ε from 1e-4 to 4: relative error"
     yield numeric(f"{detail} {'<' if small else '>='} 1e-9", small)
@@ -214,7 +206,7 @@ def scale_cancels(epsilon_power: sp.Expr) -> bool:
         return sum(wk * xk for wk, xk in zip(w, x, strict=True)) / (sp.sqrt(v) + epsilon)
 
     exponent = epsilon_power.subs(sp.Symbol("p"), p)
-    return bool(sp.simplify(update(c, c**exponent * base) - update(sp.Integer(1), base)) == 0)
+    return vanish(update(c, c**exponent * base) - update(sp.Integer(1), base))
 
 
 def scale_error(epsilon_power: Callable[[float], float]) -> float:

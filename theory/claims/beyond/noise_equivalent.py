@@ -9,7 +9,7 @@ import sympy as sp
 from scipy.optimize import minimize_scalar
 
 from theory.adam.long_run import long_run_update, noise_equivalent
-from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
 from theory.laws import parse_law
 
 _STRONG = 1e4  # σ/μ
@@ -26,9 +26,7 @@ def equivalent() -> Findings:
     gain = rate * drift - rate**2 * variance / 2
     best = sp.solve(sp.diff(gain, rate), rate)
     detail = "η·E u − ½η²h·LRV has its one maximum at η = E u/(h·LRV), where it is (E u)²/(2h·LRV)"
-    yield symbolic(
-        detail, len(best) == 1, sp.simplify(gain.subs(rate, best[0]) - drift**2 / (2 * variance)) == 0
-    )
+    yield symbolic(detail, len(best) == 1, vanish(gain.subs(rate, best[0]) - drift**2 / (2 * variance)))
     errors = []
     for law, power in product(("uniform", "gaussian", "laplace"), (0.8, 1.2, 1.5)):
         q = noise_equivalent(power, parse_law(law))
@@ -80,9 +78,7 @@ def memory() -> Findings:
     slope = sp.expand(drift - variance / 2)
     detail = "d ln(E u/√LRV)/d(1 − β2) = 7/16·(K − 1) − 1 at β2 = 1, K the kurtosis: zero at K = 3 + 2/7"
     expected = sp.Rational(7, 16) * (kurtosis - 1) - 1
-    yield symbolic(
-        detail, sp.simplify(slope - expected) == 0, expected.subs(kurtosis, sp.Rational(23, 7)) == 0
-    )
+    yield symbolic(detail, vanish(slope - expected, expected.subs(kurtosis, sp.Rational(23, 7))))
     gains, errors = {}, []
     for law in ("uniform", "gaussian", "laplace", "generalized-normal:0.7"):
         own = parse_law(law)

@@ -21,7 +21,7 @@ from theory.adam.moments import power_moments
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import SIGMA, P, trigamma_positive, uniform_limit
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
@@ -91,7 +91,7 @@ def correlation() -> Findings:
     # Gauss: ₂F₁(a, a; c; 1) = Γ(c)Γ(c−2a)/Γ(c−a)², so that the coefficients over E|X|^{2p} sum to 1
     gauss = sp.gamma(3 * HALF) * sp.gamma(P + HALF) / sp.gamma(1 + P / 2) ** 2
     second = 2**P * sp.gamma(P + HALF) / sp.sqrt(sp.pi)
-    total = sp.simplify(sp.gammasimp(2 ** (P + 1) / sp.pi * sp.gamma(1 + P / 2) ** 2 * gauss / second)) == 1
+    total = sp.gammasimp(2 ** (P + 1) / sp.pi * sp.gamma(1 + P / 2) ** 2 * gauss / second)
     k = sp.Symbol("k", positive=True)
     sign = sp.series(2 / sp.pi * sp.asin(k), k, 0, 8).removeO()
     limit = sum(series_coefficient(n).subs(P, 0) * k ** (2 * n + 1) for n in range(4))
@@ -99,9 +99,7 @@ def correlation() -> Findings:
     yield symbolic(
         "Hermite coefficients of φ_p squared are those of the ₂F₁ (k = 1, 3, 5, 7), all >= 0, of sum 1 by Gauss; "
         "p = 1: κ; p → 0: (2/π)·asin κ",
-        *(sp.simplify(ratio) == 1 for ratio in ratios),
-        total,
-        sp.simplify(sign - limit) == 0,
+        vanish(*(ratio - 1 for ratio in ratios), total - 1, sign - limit),
         linear,
     )
     error = correlation_error(lambda p, k: float(powered_correlation(p, k)))
@@ -143,8 +141,8 @@ def direction() -> Findings:
     free = sp.simplify(sp.powsimp(general * SIGMA, force=True)).has(SIGMA) is False
     detail = "E φ_p ≈ p·E|ξ|^(p−1)·σ^(p−1)·G, √(E φ_p²) ≈ σ^p·√(E|ξ|^(2p)): their ratio is Q(p)·G/σ"
     slope, quality = uniform_limit()
-    uniform = sp.simplify(quality - sp.sqrt(2 * P + 1)) == 0, sp.simplify(slope - SIGMA ** (P - 1)) == 0
-    yield symbolic(f"{detail}, with one Q for all coordinates; uniform Q = √(2p+1)", *uniform, free)
+    uniform = vanish(quality - sp.sqrt(2 * P + 1), slope - SIGMA ** (P - 1))
+    yield symbolic(f"{detail}, with one Q for all coordinates; uniform Q = √(2p+1)", uniform, free)
     powers, laws = (0.3, 0.5, 1.2, 2.0), [parse_law(name) for name in LAWS]
     near, far = (max(1 - direction_cosine(p, r, law) for law in laws for p in powers) for r in (1e2, 1e4))
     undivided = min(direction_cosine(p, 1e4, parse_law("uniform"), 0.0) for p in powers)
@@ -176,14 +174,14 @@ def snr() -> Findings:
     conditions of `same-direction`."""
     s, first, second = sp.symbols("S m s", positive=True)
     square = first**2 / (second - first**2)
-    same = sp.simplify(square / (1 + square) - first**2 / second) == 0
-    rising = sp.simplify(sp.diff(s / sp.sqrt(1 + s**2), s) - (1 + s**2) ** (-3 * HALF)) == 0
+    same = square / (1 + square) - first**2 / second
+    rising = sp.diff(s / sp.sqrt(1 + s**2), s) - (1 + s**2) ** (-3 * HALF)
     x = sp.Symbol("x", positive=True)  # σ/G: uniform noise, low
     one, two = (((1 + x) ** (q + 1) - (1 - x) ** (q + 1)) / (2 * x * (q + 1)) for q in (P, 2 * P))
     first, second = (sp.series(part, x, 0, 3).removeO() for part in (one, two))
-    variance = sp.simplify(sp.expand(second - first**2).coeff(x, 2) - P**2 / 3) == 0
+    variance = sp.expand(second - first**2).coeff(x, 2) - P**2 / 3
     detail = "u = m/√s is S/√(1+S²), S = m/√(s−m²), increasing in S; uniform noise: Var φ_p → p²G^(2p−2)σ²/3"
-    yield symbolic(detail, same, rising, variance)
+    yield symbolic(detail, vanish(same, rising, variance))
     error = snr_error(lambda s: s / np.sqrt(1 + s**2))
     law, powers = parse_law("gaussian"), np.array([0.5, 1.0, 2.0])
     low = powers * signal_to_noise(powers, 1.0, 1e-4, law) * 1e-4
