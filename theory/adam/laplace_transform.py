@@ -50,17 +50,8 @@ class Memory:
         return (1 - beta) / float(-np.expm1(self.step * np.log(beta))) if beta > 0 else 1.0
 
 
-@dataclass(frozen=True)
-class _Curves:
-    """Values on consecutive grid points of t: ln a, B, C."""
-
-    log_a: Array
-    b: Array
-    c: Array
-
-
-def _curves(rule: FoldedRule, power: float, t: Array) -> _Curves:
-    """Evaluate ln a, B, C at s = e^t by the rule; relative accuracy also where a is close to 1 or to 0."""
+def _curves(rule: FoldedRule, power: float, t: Array) -> Array:
+    """Evaluate ln a, B, C at s = e^t by the rule, shape (3, points): accurate also where a is close to 1 or to 0."""
     x = np.exp(power * rule.log_magnitude)
     exponent = -np.exp(t)[:, None] * (x * x)
     less_one = np.expm1(exponent)
@@ -72,18 +63,18 @@ def _curves(rule: FoldedRule, power: float, t: Array) -> _Curves:
     a = np.maximum(a, 1e-300)
     log_a = np.where(a < 0.1, np.log(a), log_a)
     b = b / a
-    return _Curves(log_a, b, c / a - b * b)
+    return np.stack([log_a, b, c / a - b * b])
 
 
-def _interpolated(rule: FoldedRule, power: float, size: int) -> Callable[[Array], _Curves]:
+def _interpolated(rule: FoldedRule, power: float, size: int) -> Callable[[Array], Array]:
     """Evaluate at Chebyshev points of a block of `size` grid points and interpolate onto the grid."""
     nodes = np.cos((np.arange(_NODES) + 0.5) * np.pi / _NODES)[::-1]
     basis = np.polynomial.chebyshev.chebvander
     onto_grid = np.linalg.solve(basis(nodes, _NODES - 1).T, basis(np.linspace(-1, 1, size), _NODES - 1).T).T
 
-    def curves(t: Array) -> _Curves:
+    def curves(t: Array) -> Array:
         coarse = _curves(rule, power, (t[0] + t[-1]) / 2 + (t[-1] - t[0]) / 2 * nodes)
-        return _Curves(onto_grid @ coarse.log_a, onto_grid @ coarse.b, onto_grid @ coarse.c)
+        return np.stack([onto_grid @ part for part in coarse])
 
     return curves
 
@@ -165,8 +156,7 @@ def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory:
     blocks: list[Array] = []
     t = span[0] + _STEP * np.arange(64)
     while t[0] < span[1] and not (blocks and blocks[-1][1, -1] < _GONE):
-        curves = _curves(rule, power, (t[:, None] + shift).ravel())
-        log_a, b, c = (part.reshape(t.size, age.size) for part in (curves.log_a, curves.b, curves.c))
+        log_a, b, c = _curves(rule, power, (t[:, None] + shift).ravel()).reshape(3, t.size, age.size)
         blocks.append(np.stack([t, log_a.sum(axis=1), b @ w, c @ w**2]))
         t = t + _STEP * t.size
     return Sums(*np.concatenate(blocks, axis=1))
@@ -184,10 +174,9 @@ def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory
     blocks: list[Array] = []
     total = 0.0
     while t[0] < span[1] and total > _GONE:
-        curves = evaluate(t)
-        blocks.append(np.stack([t, curves.log_a, curves.b, curves.c]))
+        blocks.append(np.vstack([t, evaluate(t)]))
         window = np.concatenate([b[1] for b in blocks])[-int(min(memory.step * stride, 1e9)) :]
-        total = min(float(window.sum()) / stride, float(curves.log_a[-1]))
+        total = min(float(window.sum()) / stride, float(window[-1]))
         t = t + spacing * size
     t, log_a, b, c = _continued(np.concatenate(blocks, axis=1), spacing)
     beta1, w = memory.beta1, memory.newest(memory.beta1)

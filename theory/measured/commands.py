@@ -106,7 +106,7 @@ def _power_result(estimates: AssumptionEstimates, one: PowerEstimate) -> dict[st
     rho = one.rho(estimates.bound)._asdict() if one.power > 1 else None
     return {
         "power": one.power,
-        "constant": one.symbol,
+        "constant": "c" if one.power < 1 else "s",  # the paper's letter
         "plug_in_minimum": plug_in,
         "lower_bound": lower,
         "upper_bound": upper,

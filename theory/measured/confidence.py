@@ -10,7 +10,7 @@ coordinates and 400 samples it held in one trial of four instead of nine of ten.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -64,29 +64,26 @@ def ratio_range(
     return low / np.where(low >= 0, far, near), high / np.where(high >= 0, near, far)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to compute for every coordinate."""
-
-    powers: tuple[float, ...]
-    """Powers p."""
-    level: float
-    """Probability with which a coordinate's rectangle may miss."""
-    method: Method
-    """"student" or "bernstein"."""
-    bound: float
-    """R with |g| <= R."""
-
-
 class CoordinateBlock:
-    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows."""
+    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows.
 
-    def __init__(self, data: GradientSamples, columns: slice, plan: Plan) -> None:
-        self.plan, self.samples = plan, data.count
+    `level` is the probability with which a coordinate's rectangle may miss, `bound` R with |g| <= R.
+    """
+
+    def __init__(
+        self,
+        data: GradientSamples,
+        columns: slice,
+        powers: Sequence[float],
+        level: float,
+        method: Method,
+        bound: float,
+    ) -> None:
+        self.powers, self.method, self.bound, self.samples = powers, method, bound, data.count
         self.unit = np.where(data.largest[columns] > 0, data.largest[columns], 1.0)
-        self.means, self.variances = _moments(data, columns, self.unit, plan.powers)
+        self.means, self.variances = _moments(data, columns, self.unit, powers)
         # A known gradient leaves the whole level to the mean of φ_p(g).
-        self.level = plan.level / 2 if data.gradient is None else plan.level
+        self.level = level / 2 if data.gradient is None else level
         self.mean_half_width = self._half_width(0)
         self.signal, self.half_width = self.means[0], self.mean_half_width
         if data.gradient is not None:
@@ -94,11 +91,11 @@ class CoordinateBlock:
 
     def _half_width(self, row: int) -> Array:
         """Of the mean of g (row 0) or of a power of it."""
-        if self.plan.method == "student":
+        if self.method == "student":
             return student_half_width(self.variances[row], self.samples, self.level)
-        power = (1.0, *self.plan.powers)[row]
+        power = (1.0, *self.powers)[row]
         with np.errstate(over="ignore"):  # R may be far beyond this coordinate: then nothing is known
-            spread = 2 * (self.plan.bound / self.unit) ** power
+            spread = 2 * (self.bound / self.unit) ** power
         return bernstein_half_width(self.variances[row], spread, self.samples, self.level)
 
     def gradient(self) -> Array:
@@ -115,7 +112,7 @@ class CoordinateBlock:
 
         NaN, −∞ and ∞ where the sign of the gradient is open; 1 everywhere for p = 1.
         """
-        power = self.plan.powers[index]
+        power = self.powers[index]
         if power == 1:
             return np.ones((3, self.unit.size))
         exponent, found = min(power, 1.0), np.abs(self.signal) > self.half_width
@@ -129,7 +126,7 @@ class CoordinateBlock:
 
 
 def _moments(
-    data: GradientSamples, columns: slice, unit: Array, powers: tuple[float, ...]
+    data: GradientSamples, columns: slice, unit: Array, powers: Sequence[float]
 ) -> tuple[Array, Array]:
     """Means and variances of g and of every φ_p(g), shape (1 + powers, columns)."""
     sums, squares = np.zeros((2, 1 + len(powers), unit.size))

@@ -89,10 +89,7 @@ def proved(
 def enclosed_root(function: Callable[[arb], arb], low: float, high: float, width: float = 1e-13) -> arb:
     """Enclose a root of `function` between `low` and `high`, where it has opposite signs, by certified bisection.
 
-    Raises
-    ------
-    ArithmeticError
-        If the signs at the ends are not certainly opposite, or precision runs out before `width`.
+    ArithmeticError if the signs at the ends are not certainly opposite, or precision runs out before `width`.
     """
     left, right = arb(low), arb(high)
     rising = bool(function(right) > 0)

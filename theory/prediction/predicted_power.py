@@ -38,22 +38,14 @@ _COARSE_POWERS = np.linspace(0.3, 2.0, 9)
 
 @dataclass(frozen=True, eq=False)
 class ModuleNoise:
-    """What the prediction needs of a module.
-
-    Attributes
-    ----------
-    name : str
-        The module.
-    shape, shape_error : float
-        b of its noise at the micro-batches' size.
-    signal, noise : ndarray, shape (J + 1,)
-        `Σ μ_i²/σ_i` and `Σ σ_i²` over its coordinates: of all micro-batches, then without each jackknife group.
-    """
+    """What the prediction needs of a module."""
 
     name: str
     shape: float
+    """b of its noise at the micro-batches' size."""
     shape_error: float
     signal: Array
+    """`Σ μ_i²/σ_i` and `Σ σ_i²` over its coordinates, shape (J + 1,): of all micro-batches, then without each group."""
     noise: Array
 
     @classmethod
@@ -67,32 +59,20 @@ class ModuleNoise:
 
 @dataclass(frozen=True)
 class PredictedPower:
-    """The best power for a batch size, of one module or of all together.
-
-    Attributes
-    ----------
-    batch_size : int
-        B, in sequences.
-    module : str
-        The module, or "all".
-    power, low, high : float
-        p* within the range of `POWERS`, and its 95 % interval: jackknife over micro-batches, and the shapes' errors.
-    at_edge : bool
-        Whether p* sits at an end of the range: the best power lies there or beyond.
-    resolved : bool
-        Whether the signal Σ μ_i²/σ_i is more than two standard errors above 0; if not, p* of "all" means nothing.
-    equivalent : tuple of float
-        q at `POWERS`: the power p acts as noise q times smaller.
-    """
+    """The best power for a batch size, in sequences, of one module or of all together ("all")."""
 
     batch_size: int
     module: str
     power: float
+    """p* within the range of `POWERS`, and its 95 % interval: jackknife over micro-batches, and the shapes' errors."""
     low: float
     high: float
     at_edge: bool
+    """Whether p* sits at an end of the range: the best power lies there or beyond."""
     resolved: bool
+    """Whether the signal Σ μ_i²/σ_i is more than two standard errors above 0; if not, p* of "all" means nothing."""
     equivalent: tuple[float, ...]
+    """q at `POWERS`: the power p acts as noise q times smaller."""
 
 
 def predict(
@@ -120,11 +100,11 @@ def predict(
 
 
 def _prediction(
-    name: str, modules: Sequence[ModuleNoise], batch_size: int, ratio: float, response: _Response
+    name: str, modules: Sequence[ModuleNoise], batch_size: int, ratio: float, response: Splines
 ) -> PredictedPower:
     shapes = np.array([averaged_shape(module.shape, ratio) for module in modules])
     signal, noise = (np.array([getattr(m, part) for m in modules]) for part in ("signal", "noise"))
-    scores = response.scores(shapes, signal, noise)
+    scores = _scores(response, shapes, signal, noise)
     best, *without = (_best(row) for row in scores)
     squares = [float(jackknife_error(np.array(without))) ** 2]
     for index, module in enumerate(modules):  # the shapes' errors are independent
@@ -132,7 +112,7 @@ def _prediction(
         for moved in (module.shape - module.shape_error, module.shape + module.shape_error):
             shape = averaged_shape(float(np.clip(moved, LOWEST_SHAPE, HIGHEST_SHAPE)), ratio)
             others = np.where(np.arange(len(shapes)) == index, shape, shapes)
-            ends.append(_best(response.scores(others, signal, noise)[0]))
+            ends.append(_best(_scores(response, others, signal, noise)[0]))
         squares.append(((ends[1] - ends[0]) / 2) ** 2)
     margin = float(stdtrit(scores.shape[0] - 2, 0.975) * np.sqrt(sum(squares)))
     total = signal.sum(axis=0)
@@ -155,33 +135,25 @@ def _best(scores: Array) -> float:
     return float(points[np.argmax(curve(points))])
 
 
-class _Response:
-    """ln κ and ln LRV of generalized-normal noise, smooth in ln b and p."""
-
-    def __init__(self, beta1: float, beta2: float) -> None:
-        updates = [
-            [
-                long_run_update(p, PURE_NOISE, 1.0, GeneralizedNormal(b), beta1=beta1, beta2=beta2)
-                for p in _COARSE_POWERS.tolist()
-            ]
-            for b in np.exp(_LOG_SHAPES).tolist()
-        ]
-        self._log_drift, self._log_variance = (
-            RectBivariateSpline(
-                _LOG_SHAPES, _COARSE_POWERS, np.log([[getattr(u, part) for u in row] for row in updates])
-            )
-            for part in ("drift", "variance")
-        )
-
-    def scores(self, shapes: Array, signal: Array, noise: Array) -> Array:
-        """S at `POWERS`, shape (J + 1, powers), from shapes (M,) and sums (M, J + 1)."""
-        order = np.argsort(shapes)
-        drift, variance = np.empty((2, len(shapes), POWERS.size))
-        for table, spline in ((drift, self._log_drift), (variance, self._log_variance)):
-            table[order] = np.exp(spline(np.log(shapes[order]), POWERS))
-        return np.asarray((signal.T @ drift) ** 2 / (noise.T @ variance))
+Splines = tuple[RectBivariateSpline, RectBivariateSpline]
 
 
 @lru_cache(maxsize=4)
-def _response(beta1: float, beta2: float) -> _Response:
-    return _Response(beta1, beta2)
+def _response(beta1: float, beta2: float) -> Splines:
+    """The logarithms of κ and LRV of generalized-normal noise, smooth in ln b and p."""
+    tables = np.empty((2, _LOG_SHAPES.size, _COARSE_POWERS.size))
+    for i, law in enumerate(map(GeneralizedNormal, np.exp(_LOG_SHAPES).tolist())):
+        for j, power in enumerate(_COARSE_POWERS.tolist()):
+            update = long_run_update(power, PURE_NOISE, 1.0, law, beta1=beta1, beta2=beta2)
+            tables[:, i, j] = update.drift, update.variance
+    drift, variance = (RectBivariateSpline(_LOG_SHAPES, _COARSE_POWERS, table) for table in np.log(tables))
+    return drift, variance
+
+
+def _scores(response: Splines, shapes: Array, signal: Array, noise: Array) -> Array:
+    """S at `POWERS`, shape (J + 1, powers), from shapes (M,) and sums (M, J + 1)."""
+    order = np.argsort(shapes)
+    drift, variance = tables = np.empty((2, len(shapes), POWERS.size))
+    for table, spline in zip(tables, response, strict=True):
+        table[order] = np.exp(spline(np.log(shapes[order]), POWERS))
+    return np.asarray((signal.T @ drift) ** 2 / (noise.T @ variance))
