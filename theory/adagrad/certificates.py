@@ -34,10 +34,8 @@ class Certificate:
     too near the best one."""
     holds: bool
     """Whether it holds, proved or by the numbers."""
-    constant: float
-    """The c or s asked for; s in units of σ^{p−1}."""
     best: float
-    """The best constant by `theory.adagrad.assumptions`."""
+    """The best constant by `theory.adagrad.assumptions`; s in units of σ^{p−1}."""
     gradient_to_noise: float | None
     """If it fails: an |∇_iF|/σ where it does."""
     detail: str
@@ -132,8 +130,8 @@ def low_noise_certificate(
         value = aligned(arb(r), 1)
         shown = value.mid().str(8, radius=False)
         if value >= c:
-            return _proved(c, best, f"a_p({r:g}) = {shown} >= {c:g}, and a_p decreases")
-        return _refuted(c, best, 1 / r, f"a_p = {shown} < {c:g}") if value < c else _by_numbers(c, best, r)
+            return _proved(best, f"a_p({r:g}) = {shown} >= {c:g}, and a_p decreases")
+        return _refuted(best, 1 / r, f"a_p = {shown} < {c:g}") if value < c else _by_numbers(c, best, r)
 
 
 def _both_signs(aligned: Callable[[arb, int], arb], c: float, best: float, r: float) -> Certificate:
@@ -147,9 +145,9 @@ def _both_signs(aligned: Callable[[arb, int], arb], c: float, best: float, r: fl
                 ratio = r * k / 200
                 if aligned(arb(ratio), sign) < c:
                     side = "positive" if sign == 1 else "negative"
-                    return _refuted(c, best, 1 / ratio, f"a_p < {c:g} for a {side} gradient")
+                    return _refuted(best, 1 / ratio, f"a_p < {c:g} for a {side} gradient")
             return _by_numbers(c, best, r)
-    return _proved(c, best, f"every ratio up to {r:g} and both signs (boxes: {boxes})")
+    return _proved(best, f"every ratio up to {r:g} and both signs (boxes: {boxes})")
 
 
 def high_noise_certificate(
@@ -175,7 +173,7 @@ def high_noise_certificate(
         for x in (reach * 2.0**-k for k in range(60)):
             for sign in (1, -1) if not law.symmetric else (1,):
                 if sign * mean(arb(p), sign * arb(x)) < s * arb(x):
-                    return _refuted(s, best, x, f"E φ_p·∇F < {s:g}·σ^(p−1)·(∇F)²")
+                    return _refuted(best, x, f"E φ_p·∇F < {s:g}·σ^(p−1)·(∇F)²")
         if not law.symmetric:
             return _by_numbers(s, best, None)
         near, boxes = proved(lambda x: bool(slope(arb(p), x) >= s), [(0.0, low)], _MOST_BOXES)
@@ -183,17 +181,16 @@ def high_noise_certificate(
         if reach > low:
             far, more = proved(lambda x: bool(mean(arb(p), x) >= s * x), [(low, reach)], _MOST_BOXES)
     if near and far:
-        return _proved(s, best, f"every |∇F| up to {reach:g}σ (boxes: {boxes + more})")
+        return _proved(best, f"every |∇F| up to {reach:g}σ (boxes: {boxes + more})")
     return _by_numbers(s, best, None)
 
 
-def _proved(constant: float, best: float, detail: str) -> Certificate:
-    return Certificate("proved", True, constant, best, None, detail)
+def _proved(best: float, detail: str) -> Certificate:
+    return Certificate("proved", True, best, None, detail)
 
 
-def _refuted(constant: float, best: float, gradient: float, detail: str) -> Certificate:
-    where = f"at |∇F| = {gradient:.4g}σ: {detail}"
-    return Certificate("refuted", False, constant, best, gradient, where)
+def _refuted(best: float, gradient: float, detail: str) -> Certificate:
+    return Certificate("refuted", False, best, gradient, f"at |∇F| = {gradient:.4g}σ: {detail}")
 
 
 def _by_numbers(constant: float, best: float, ratio: float | None) -> Certificate:
@@ -201,4 +198,4 @@ def _by_numbers(constant: float, best: float, ratio: float | None) -> Certificat
     gradient = None if holds or not ratio else 1 / ratio
     shown = f"{best:.6g}" if math.isfinite(best) else "none"
     detail = f"best constant {shown}, by quadrature"
-    return Certificate("numbers only", holds, constant, best, gradient, detail)
+    return Certificate("numbers only", holds, best, gradient, detail)

@@ -139,7 +139,11 @@ def effective_smoothness(
 def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:
     if sigma == 0 or _has_density(law):
         return float(mean_map_slope(power, 0.0 if power < 1 else largest, sigma, law))
-    if power < 1 and sigma * _smallest_atom(law) <= largest:
+    # The rule of samples may have condensed them.
+    atoms = (
+        law.samples if isinstance(law, Empirical) else np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude)
+    )
+    if power < 1 and sigma * float(np.abs(atoms).min()) <= largest:
         return math.inf
     ends = float(mean_map_slope(power, [-largest, largest], sigma, law).max())
     if largest == 0 or not 1 < power < 2:
@@ -153,12 +157,6 @@ def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) ->
         method="bounded",
     )
     return max(ends, float(found.max()), -float(refined.fun))
-
-
-def _smallest_atom(law: NoiseLaw) -> float:
-    if isinstance(law, Empirical):  # whose rule may have condensed the samples
-        return float(np.abs(law.samples).min())
-    return float(np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude.min()))
 
 
 def stalling_gradient(power: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:

@@ -28,19 +28,18 @@ def signal_to_noise(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLik
     >>> signal_to_noise([0.5, 1.0, 2.0], 0.01, 1.0, parse_law("gaussian")).round(5).tolist()
     [0.00963, 0.01, 0.00921]
     """
-    return entrywise(
-        lambda p, mean, sigma: _signal_to_noise(p, scaled(mean, sigma, law)),
-        power_in_range("power", power),
-        finite("gradient", gradient),
-        positive("noise_scale", noise_scale),
-    )
+    p = power_in_range("power", power)
+    law.require_moment(2 * float(p.max()))
 
+    def ratio(exponent: float, full: float, sigma: float) -> float:
+        g = scaled(full, sigma, law)
+        mean = (
+            0.0 if g.location == 0 and law.symmetric else g.law.signed_moment(exponent, g.location, g.scale)
+        )
+        variance = _variance(exponent, mean, g)
+        return math.inf if variance == 0 else abs(mean) / math.sqrt(variance)
 
-def _signal_to_noise(power: float, g: ScaledGradient) -> float:
-    g.law.require_moment(2 * power)
-    mean = 0.0 if g.location == 0 and g.law.symmetric else g.law.signed_moment(power, g.location, g.scale)
-    variance = _variance(power, mean, g)
-    return math.inf if variance == 0 else abs(mean) / math.sqrt(variance)
+    return entrywise(ratio, p, finite("gradient", gradient), positive("noise_scale", noise_scale))
 
 
 def _variance(power: float, mean: float, g: ScaledGradient) -> float:
@@ -67,20 +66,16 @@ def powered_correlation(power: ArrayLike, correlation: ArrayLike) -> Array:
     >>> powered_correlation([1e-9, 0.5, 1.0, 3.0], 0.5).round(4).tolist()
     [0.3333, 0.4688, 0.5, 0.35]
     """
-    kappa = checked("correlation", correlation, "a number in [-1, 1]", lambda a: np.abs(a) <= 1)
-    return entrywise(_powered_correlation, power_in_range("power", power), kappa)
 
-
-def _powered_correlation(power: float, correlation: float) -> float:
-    if correlation in (-1.0, 0.0, 1.0):
-        return correlation
-
-    def formula() -> arb:
-        p, kappa = arb(power), arb(correlation)
+    def formula(p: arb, kappa: arb) -> arb:
         front = 2 * (1 + p / 2).gamma() ** 2 / (arb.pi().sqrt() * (p + arb(1) / 2).gamma())
         return front * kappa * (kappa * kappa).hypgeom_2f1((1 - p) / 2, (1 - p) / 2, arb(3) / 2)
 
-    return certified(formula)
+    return entrywise(
+        lambda p, k: k if k in (-1.0, 0.0, 1.0) else certified(lambda: formula(arb(p), arb(k))),
+        power_in_range("power", power),
+        checked("correlation", correlation, "a number in [-1, 1]", lambda a: np.abs(a) <= 1),
+    )
 
 
 def normalised_size(power: float, law: NoiseLaw) -> float:

@@ -72,7 +72,11 @@ def long_run_update(
     require(update_moment(law, power, memory) > 2, "law", law.name, allowed)
     rule, log_epsilon = in_units(law, power, mean, noise_scale, float(nonnegative("epsilon", epsilon)))
     products = _Products(sums_along_grid(rule, power, log_epsilon, memory), log_epsilon, memory)
-    lags = _lags(max(beta1, beta2))
+    # All lags at first, then ever fewer, until β^k is 1e-12: the covariances are smooth in k.
+    slowest = max(beta1, beta2)
+    last = int(np.ceil(np.log(1e-12) / np.log(slowest))) if slowest > 0 else 1
+    late = 64 + np.geomspace(1, last, 60).round()
+    lags = np.unique(np.concatenate([np.arange(64), late])).astype(np.int64)
     covariance = np.array([products.at_lag(int(k)) for k in lags]) - products.drift**2
     every = CubicSpline(lags, covariance)(np.arange(lags[-1] + 1))
     return LongRun(products.drift, float(2 * every.sum() - every[0]))
@@ -120,12 +124,6 @@ def noise_equivalent(
     if excess(low) > 0 or excess(high) < 0:
         raise InputError("power", power, "one whose effect equals a change of σ by at most a factor 4")
     return float(np.exp(brentq(excess, low, high, xtol=1e-9)))
-
-
-def _lags(beta: float) -> Array:
-    """All lags at first, then ever fewer, until β^k is 1e-12: the covariances are smooth in k."""
-    last = int(np.ceil(np.log(1e-12) / np.log(beta))) if beta > 0 else 1
-    return np.unique(np.concatenate([np.arange(64), 64 + np.geomspace(1, last, 60).round()])).astype(np.int64)
 
 
 class _Products:

@@ -64,7 +64,9 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
 
 
 def _check(finding: Finding | None) -> dict[str, Any] | None:
-    return finding and {"passed": finding.passed, "detail": finding.detail, "refutes": finding.refutes}
+    if finding is None:
+        return None
+    return {"passed": finding.passed, "detail": finding.detail, "refutes": finding.refutes}
 
 
 def claims_table(checked: list[CheckedClaim]) -> Table:

@@ -174,7 +174,9 @@ def estimate_assumptions(
         method,
         bound,
         gradient_bound is not None,
-        *gradient,
+        gradient[0],
+        gradient[1],
+        gradient[2],
         data.gradient is not None,
         misplaced,
     )
