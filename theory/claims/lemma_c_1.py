@@ -30,11 +30,10 @@ SECOND_WEIGHT = S * sp.sqrt(B) / (2 * E)  # for the part that is ψ²
 LAWS = ("uniform", "binary", "gaussian", "laplace", "sparse:0.25", "student-t:25")
 
 
-def least_young_remainder(first: float = 0.5, second: float = 0.5) -> float:
-    """The least `[first·s + second·s]·G²/(2√b) + (2√e/s)·E[ψ²/a] − E|Gψ(1/√a − 1/√b)|`, relative, over random laws.
+def least_young_remainder(share: float = 1.0) -> float:
+    """The least `share·s·G²/(2√b) + (2√e/s)·E[ψ²/a] − E|Gψ(1/√a − 1/√b)|`, relative, over random laws.
 
-    Three-point laws of ψ with random values and weights; `first` and `second` are the shares of s·G²/(2√b) that
-    Young's inequality spends on the two parts, each ½ in the paper.
+    Three-point laws of ψ with random values and weights; `share` is 1 in the paper.
     """
     generator = np.random.default_rng(0)
     size = 200_000
@@ -46,7 +45,7 @@ def least_young_remainder(first: float = 0.5, second: float = 0.5) -> float:
     a, b = before + psi**2, before + e
     gap = np.abs(b - a) / (np.sqrt(a * b) * (np.sqrt(a) + np.sqrt(b)))
     left = np.sum(weight * g * psi * gap, axis=0)
-    square = (first + second) * s * g**2 / (2 * np.sqrt(b))
+    square = share * s * g**2 / (2 * np.sqrt(b))
     right = square + 2 * np.sqrt(e) / s * np.sum(weight * psi**2 / a, axis=0)
     return float(np.min(1 - left / right))
 
@@ -93,22 +92,17 @@ def young() -> Findings:
     )
 
 
-def largest_moment_ratio(bound: float = 1.0) -> float:
-    """The largest `√(E φ_p²)/R^p` over bounded laws, R in units of `bound`·(|G| + σ·sup|ξ|)."""
-    laws = map(parse_law, ("uniform", "binary", "two-point:0.2", "sparse:0.25"))
-    return max(
-        float(power_moments(power, 1.0, sigma, law).rms / (bound * (1 + sigma * law.reach)) ** power)
-        for law, power, sigma in product(laws, (0.2, 1.0, 3.0), (0.01, 1.0, 100.0))
-    )
-
-
 @claim("c1-moment", "Lemma C.1, proof", "upper")
 def moment() -> Findings:
     """√(E φ_p(g)²) <= R^p where |g| <= R."""
     p, size = sp.symbols("p g", positive=True)
     detail = "φ_p² = |g|^{2p} increases with |g| <= R, so E φ_p² <= R^{2p}: equality only where |g| = R almost surely"
     yield symbolic(detail, sp.diff(size ** (2 * p), size).is_positive)
-    worst = largest_moment_ratio()
+    laws = map(parse_law, ("uniform", "binary", "two-point:0.2", "sparse:0.25"))
+    worst = max(
+        float(power_moments(power, 1.0, sigma, law).rms / (1 + sigma * law.reach) ** power)
+        for law, power, sigma in product(laws, (0.2, 1.0, 3.0), (0.01, 1.0, 100.0))
+    )
     detail = f"36 cases: √(E φ_p²) is at most {worst:.4f}·R^p; for uniform noise far less"
     yield numeric(detail, worst <= 1 + 1e-12)
 
@@ -121,8 +115,8 @@ def moment() -> Findings:
     yield boxed(detail, proved(statement, [(0.0, 0.999), (0.05, 5.0)]))
 
 
-def least_descent_slack(factor: float = 1.0) -> tuple[float, int]:
-    """The least slack of Lemma C.1 relative to s·G²/√b, the guaranteed half multiplied by `factor`; and the cases."""
+def least_descent_slack() -> tuple[float, int]:
+    """The least slack of Lemma C.1 relative to s·G²/√b, and the number of cases."""
     generator = np.random.default_rng(0)
     worst, cases = math.inf, 0
     for law in [parse_law(name) for name in LAWS for _ in range(60)]:
@@ -130,8 +124,7 @@ def least_descent_slack(factor: float = 1.0) -> tuple[float, int]:
         before, epsilon = 10 ** generator.uniform((-6, -12), (6, 1))
         s = float(g ** (p - 1) * alignment(p, sigma / g, law))  # the largest s at this G
         step = descent(g, before, p, sigma, law, epsilon)
-        slack = step.high_noise_slack(s) - (factor - 1) * s * step.square / 2
-        worst, cases = min(worst, slack / (s * step.square)), cases + 1
+        worst, cases = min(worst, step.high_noise_slack(s) / (s * step.square)), cases + 1
     return worst, cases
 
 
