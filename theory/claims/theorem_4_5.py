@@ -17,7 +17,7 @@ from theory.adagrad.bounds import (
 from theory.claims.claim import Finding, Findings, claim, numeric, show, symbolic, vanish
 from theory.claims.theorem_4_8 import THEOREM as LOW_NOISE
 from theory.claims.theorem_4_11 import THEOREM as HIGH_NOISE
-from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.numerics.balls import precision
 from theory.numerics.inputs import Array
 
@@ -47,8 +47,7 @@ def printed_excess(epsilon: float, learning_rate: float) -> arb:
 @claim("4.5-bound", "Theorem 4.5", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Adagrad: (1/T)ΣE‖∇F‖² <= 2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T where |g_i| <= R."""
-    yield THEOREM.assembly()
-    yield THEOREM.enumeration()
+    yield from THEOREM.findings()
     with precision(128):
         excess = printed_excess(100.0, 10.0)
     detail = (
@@ -56,7 +55,6 @@ def bound() -> Findings:
         f"bound by {float(excess):.4f}, certainly"
     )
     yield Finding("rigorous", bool(excess > 0), detail, refutes=True)
-    yield epsilon_condition()
 
 
 @claim("4.5-reduction", "Section 4.2", "equality")

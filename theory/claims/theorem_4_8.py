@@ -11,7 +11,7 @@ from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.bounds import BoundConstants, enlarged_gradient_bound, low_noise_bound
 from theory.claims.claim import Findings, claim, numeric, show, symbolic, vanish
-from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
 
@@ -36,9 +36,7 @@ THEOREM = Theorem(
 def bound() -> Findings:
     """Under Assumption 4.6: (1/T)ΣE‖∇F‖_{p+1}^{p+1} <= 2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² +
     ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T."""
-    yield THEOREM.assembly()
-    yield THEOREM.enumeration()
-    yield epsilon_condition()
+    yield from THEOREM.findings()
 
 
 def bound_exponent(power: float | sp.Expr) -> sp.Expr:

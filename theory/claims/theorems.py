@@ -15,7 +15,7 @@ import numpy as np
 import sympy as sp
 
 from theory.adagrad.bounds import BoundConstants
-from theory.claims.claim import Finding, condition, numeric, symbolic, vanish
+from theory.claims.claim import Finding, Findings, condition, numeric, symbolic, vanish
 from theory.numerics.inputs import Array
 
 R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", positive=True)
@@ -60,6 +60,16 @@ class Theorem:
     """What it is held against."""
     fixed: dict[sp.Symbol, int] = field(default_factory=dict)
     """Symbols that have a value in this theorem."""
+
+    def findings(self) -> Findings:
+        """The derivation, the runs, and what all three theorems need of R and do not say."""
+        yield self.assembly()
+        yield self.enumeration()
+        yield condition(
+            "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε; whether the paper prints |g_i| <= R could not "
+            "be told from the text that is left of it). With |g_i| <= R alone it can fail, at T "
+            f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
+        )
 
     def assembly(self) -> Finding:
         """Derive the bound from a descent of (c/2)·… with this penalty.
@@ -127,12 +137,3 @@ def smallest_failing_epsilon() -> float:
     """The ε/R² from which the printed Theorem 4.5 fails at T = 1 for some η: 2√ℓ + 4ℓ = 1, ℓ = ln(1+R²/ε)."""
     root = (math.sqrt(20) - 2) / 8
     return 1 / math.expm1(root**2)
-
-
-def epsilon_condition() -> Finding:
-    """What all three theorems need of R and do not say."""
-    return condition(
-        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε; whether the paper prints |g_i| <= R could not be "
-        "told from the text that is left of it). With |g_i| <= R alone it can fail, at T "
-        f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
-    )

@@ -10,9 +10,9 @@ from theory.adam.update import exact_update, limit_update
 from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
 from theory.laws import Uniform, parse_law
 
-_BETA1, _BETA2 = sp.symbols("beta1 beta2", positive=True)
-_MIXED = (1 - _BETA1) * (1 - _BETA2) / (1 - _BETA1 * _BETA2)  # Σ w_k ω_k
-_SQUARED = (1 - _BETA2) / (1 + _BETA2)  # Σ ω_k²
+BETA1, BETA2 = sp.symbols("beta1 beta2", positive=True)
+MIXED = (1 - BETA1) * (1 - BETA2) / (1 - BETA1 * BETA2)  # Σ w_k ω_k
+SQUARED = (1 - BETA2) / (1 + BETA2)  # Σ ω_k²
 
 
 def predicted_correction(power: float, ratio: float, beta1: float, beta2: float) -> float:
@@ -22,7 +22,7 @@ def predicted_correction(power: float, ratio: float, beta1: float, beta2: float)
     rule = law.folded_rule(1 / unit, ratio / unit, 4 * power)
     first, third = (rule.signed_moment(n * power) for n in (1, 3))
     second, fourth = (rule.absolute_moment(n * power) for n in (2, 4))
-    mixed, squared = (float(e.subs({_BETA1: beta1, _BETA2: beta2})) for e in (_MIXED, _SQUARED))
+    mixed, squared = (float(e.subs({BETA1: beta1, BETA2: beta2})) for e in (MIXED, SQUARED))
     return -mixed * (third / (first * second) - 1) / 2 + 3 / 8 * squared * (fourth / second**2 - 1)
 
 
@@ -31,8 +31,8 @@ def correction() -> Findings:
     """At finite β the drift differs from u∞ by −½Cov(m,v)/(mv) + ⅜Var(v)/v² to second order."""
     k, q = sp.symbols("k", integer=True, nonnegative=True), sp.symbols("q", positive=True)
     geometric = sp.summation(q**k, (k, 0, sp.oo)).args[0][0]
-    mixed = (1 - _BETA1) * (1 - _BETA2) * geometric.subs(q, _BETA1 * _BETA2)
-    squared = (1 - _BETA2) ** 2 * geometric.subs(q, _BETA2**2)
+    mixed = (1 - BETA1) * (1 - BETA2) * geometric.subs(q, BETA1 * BETA2)
+    squared = (1 - BETA2) ** 2 * geometric.subs(q, BETA2**2)
     m, v, dm, dv, h = sp.symbols("m v dm dv h", positive=True)
     expansion = sp.series((m + h * dm) / sp.sqrt(v + h * dv), h, 0, 3).removeO().coeff(h, 2)
     expected = (-dm * dv / (2 * m * v) + sp.Rational(3, 8) * dv**2 / v**2) * m / sp.sqrt(v)
@@ -40,7 +40,7 @@ def correction() -> Findings:
         "E u/u∞ − 1 = −½·Cov(m,v)/(mv) + ⅜·Var(v)/v² at ε = 0, with Cov(m,v) = Cov(x,x²)(1−β1)(1−β2)/(1−β1β2) "
         "and Var(v) = Var(x²)(1−β2)/(1+β2)"
     )
-    differences = (mixed - _MIXED, squared - _SQUARED, expansion - expected)
+    differences = (mixed - MIXED, squared - SQUARED, expansion - expected)
     yield symbolic(detail, vanish(*differences))
     errors = []
     for power, ratio in product((0.5, 1.2, 2.0), (0.5, 10.0)):

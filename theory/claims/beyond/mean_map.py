@@ -191,17 +191,6 @@ def centre_proved(probability: float, margin: float = 0.02) -> tuple[bool, int]:
         return proved(statement, [(0.2, 6.0), inside], most=40_000)
 
 
-def two_point_proof() -> Finding:
-    """Prove where the mean map vanishes under two-point noise."""
-    proofs = [centre_proved(q) for q in (0.1, 0.7)]
-    with precision(128):
-        half_odds = arb(9).log() / 2
-        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
-        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
-    detail = "E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({boxes} boxes); Q = 0.1, p = 0.5:"
-    return boxed(f"{detail} G₀/σ = {-float(root):.10f}", *proofs, (inside, 0))
-
-
 @claim("stalling-point", BEYOND, "equality")
 def stalling() -> Findings:
     """E φ_p(G+σξ) vanishes at one G only, −σ·argmin_m E|ξ−m|^(p+1): at −σ times the median of ξ for p → 0, its mean
@@ -235,7 +224,13 @@ def stalling() -> Findings:
     table = ", ".join(f"p = {p:g}: {g + 0.0:.4f}" for p, g in zip(powers, stall, strict=True))
     detail = f"G₀/σ under two points, Q = 0.1: {table}; −m_p by minimisation to {error:.0e}"
     yield numeric(detail, error < 1e-6, changes, *centres, 0.7 * middle < near_middle < middle)
-    yield two_point_proof()
+    with precision(128):
+        half_odds = arb(9).log() / 2
+        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
+        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
+    detail = "E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({boxes} boxes); Q = 0.1, p = 0.5:"
+    detail = f"{detail} G₀/σ = {-float(root):.10f}"
+    yield boxed(detail, centre_proved(0.1), centre_proved(0.7), (inside, 0))
 
 
 if __name__ == "__main__":

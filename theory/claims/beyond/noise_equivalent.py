@@ -9,6 +9,7 @@ import sympy as sp
 from scipy.optimize import minimize_scalar
 
 from theory.adam.long_run import long_run_update, noise_equivalent
+from theory.claims.beyond.finite_beta import BETA2, MIXED, SQUARED
 from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
 from theory.laws import parse_law
 
@@ -64,10 +65,8 @@ def gaussian() -> Findings:
 def memory() -> Findings:
     """To first order in 1 − β2, a longer memory of v helps p = 1 under strong independent noise with all moments if its
     excess kurtosis is < 2/7."""
-    beta1, beta2, delta, kurtosis = sp.symbols("beta1 beta2 delta K", positive=True)
-    mixed = (1 - beta1) * (1 - beta2) / (1 - beta1 * beta2)  # Σ w_k ω_k
-    squared = (1 - beta2) / (1 + beta2)  # Σ ω_k²
-    per_step = [sp.limit(part.subs(beta2, 1 - delta) / delta, delta, 0) for part in (mixed, squared)]
+    delta, kurtosis = sp.symbols("delta K", positive=True)
+    per_step = [sp.limit(part.subs(BETA2, 1 - delta) / delta, delta, 0) for part in (MIXED, SQUARED)]
     v, w, h = sp.symbols("v w h")
     product_ = sp.series((1 + h * v) ** sp.Rational(-1, 2) * (1 + h * w) ** sp.Rational(-1, 2), h, 0, 3)
     second = sp.expand(product_.removeO().coeff(h, 2))
