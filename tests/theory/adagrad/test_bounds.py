@@ -24,14 +24,12 @@ from theory.adagrad.bounds import (
     low_noise_bound,
     second_moment_bound,
 )
-from theory.adagrad.descent import descent
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
 
 CONSTANTS = BoundConstants(
     gap=0.7, learning_rate=0.3, smoothness=5.0, gradient_bound=2.5, epsilon=1e-6, dimension=7
 )
-LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25", "two-point:0.2")
 
 
 @pytest.mark.parametrize("steps", [1, 1000, 1e6])
@@ -155,29 +153,6 @@ def test_contraction_of_two_point_noise():
     assert math.isnan(largest_bound_to_noise(2.0, 1.0, Gaussian()))
     with pytest.raises(InputError, match="bound_to_noise"):
         contraction(2.0, 0.9, Uniform())
-
-
-@pytest.mark.parametrize("name", LAWS)
-def test_descent_against_monte_carlo(name):
-    law, g, v, p, sigma, eps = parse_law(name), 0.3, 0.8, 1.4, 0.9, 1e-3
-    step = descent(g, v, p, sigma, law, eps)
-    samples = g + sigma * law.sample(np.random.default_rng(2), 400_000)
-    psi = np.sign(samples) * np.abs(samples) ** p
-    for exact, values in (
-        (step.progress, g * psi / np.sqrt(v + psi**2 + eps)),
-        (step.penalty, psi**2 / (v + psi**2 + eps)),
-    ):
-        assert abs(values.mean() - exact) < 4.5 * values.std() / math.sqrt(values.size)
-    mean_square = float(np.mean(psi**2))
-    assert step.root_moment**2 == pytest.approx(mean_square, rel=0.1)
-    assert step.square == pytest.approx(g**2 / math.sqrt(v + step.root_moment**2 + eps))
-
-
-def test_lemma_c1_fails_for_a_constant_that_is_too_large():
-    """With s four times too large and a large v the penalty cannot make up for it: the lemma needs its assumption."""
-    step = descent(0.1, 1e8, 1.0, 1.0, Uniform(), 1e-8)
-    assert step.high_noise_slack(1.0) > 0
-    assert step.high_noise_slack(4.0) < 0
 
 
 def test_relative_noise_bound_solves_its_equation():

@@ -1,7 +1,9 @@
 """Section 4.2 and Appendix C: no check passes for a statement that is false."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import sympy as sp
 from flint import arb
@@ -15,7 +17,7 @@ from theory.claims import (
     theorems,
 )
 from theory.claims.beyond import relative_noise, second_moment
-from theory.laws import Binary, parse_law
+from theory.laws import Binary, Uniform, parse_law
 
 
 def test_young_needs_its_shares():
@@ -83,3 +85,26 @@ def test_constants_of_the_bound_without_r_follow_the_law():
     laplace, _ = second_moment.bound_ratios(parse_law("laplace"), (2.0,))
     assert uniform[0] < 1 < laplace[0]
     assert uniform_variance[0] == pytest.approx(uniform[0] ** 2, rel=1e-2)
+
+
+@pytest.mark.parametrize("name", [*lemma_c_1.LAWS, "two-point:0.2"])
+def test_descent_against_monte_carlo(name):
+    law, g, v, p, sigma, eps = parse_law(name), 0.3, 0.8, 1.4, 0.9, 1e-3
+    step = lemma_c_1.step(g, v, p, sigma, law, eps)
+    samples = g + sigma * law.sample(np.random.default_rng(2), 400_000)
+    psi = np.sign(samples) * np.abs(samples) ** p
+    for exact, values in (
+        (step.progress, g * psi / np.sqrt(v + psi**2 + eps)),
+        (step.penalty, psi**2 / (v + psi**2 + eps)),
+    ):
+        assert abs(values.mean() - exact) < 4.5 * values.std() / math.sqrt(values.size)
+    mean_square = float(np.mean(psi**2))
+    assert step.root_moment**2 == pytest.approx(mean_square, rel=0.1)
+    assert step.square == pytest.approx(g**2 / math.sqrt(v + step.root_moment**2 + eps))
+
+
+def test_lemma_c1_fails_for_a_constant_that_is_too_large():
+    """With s four times too large and a large v the penalty cannot make up for it: the lemma needs its assumption."""
+    step = lemma_c_1.step(0.1, 1e8, 1.0, 1.0, Uniform(), 1e-8)
+    assert step.slack(1.0) > 0
+    assert step.slack(4.0) < 0
