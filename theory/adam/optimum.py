@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.adam.propositions import (
     high_noise_power,
     high_noise_power_bounds,
@@ -80,18 +81,11 @@ def optimal_power(
             high = min(high, 0.5 * law.moment_limit * (1 - 1e-6))
             if high - low < 1e-6:
                 law.require_moment(2 * low)
-
-        def update(power: Array) -> Array:
-            return limit_update(power, mean, noise_scale, law, epsilon=epsilon)
-    elif method == "exact":
-
-        def update(power: Array) -> Array:
-            return exact_update(
-                power, mean, noise_scale, law, beta1=beta1, beta2=beta2, epsilon=epsilon
-            ).drift
-    else:
-        raise InputError("method", method, "proposition, limit, exact or monte-carlo")
-    return maximise(update, (low, high), method)
+        limit = partial(limit_update, mean=mean, noise_scale=noise_scale, law=law, epsilon=epsilon)
+        return maximise(limit, (low, high), method)
+    require(method == "exact", "method", method, "proposition, limit, exact or monte-carlo")
+    exact = partial(exact_update, mean=mean, noise_scale=noise_scale, law=law, beta1=beta1, beta2=beta2)
+    return maximise(lambda p: exact(p, epsilon=epsilon).drift, (low, high), method)
 
 
 def _by_proposition(
@@ -102,9 +96,7 @@ def _by_proposition(
     if noise_scale <= mean:
         return maximise(lambda p: low_noise_update(p, mean, epsilon=epsilon), interval, "proposition")
 
-    def update(power: Array) -> Array:
-        return high_noise_update(power, mean, noise_scale, epsilon=epsilon)
-
+    update = partial(high_noise_update, mean=mean, noise_scale=noise_scale, epsilon=epsilon)
     log = -math.log(noise_scale)
     if not 0 < epsilon * log < 1:  # no interior maximum: f is monotone
         return maximise(update, interval, "proposition")

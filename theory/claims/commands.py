@@ -103,13 +103,6 @@ def select(only: tuple[str, ...]) -> tuple[Claim, ...]:
 
     "4.3" and "Proposition 4.3" name what stands there, its proof included, and what is ours about it.
 
-    Raises
-    ------
-    InputError
-        For what is neither.
-
-    Examples
-    --------
     >>> [claim.id for claim in select(("Lemma C.2", "4.9"))]
     ['c2-log-sum', '4.9-unimodal', '4.9-unbounded']
     """

@@ -31,11 +31,7 @@ from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import (
     BELL_SHAPES,
     NORMAL,
-    NU,
     STUDENT,
-    B,
-    P,
-    X,
     expectation,
     mean,
     trigamma_positive,
@@ -43,6 +39,8 @@ from theory.claims.beyond.noise_shape import (
 from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, show, symbolic, vanish
 from theory.laws import parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
+
+X, P, B, NU = sp.symbols("x p b nu", positive=True)
 
 
 def student_slope(power: arb, degrees: arb) -> arb:
