@@ -15,14 +15,12 @@ _STUDENT = 1.96
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """Signal, noise and their ratio, each with its standard error."""
+    """Signal, noise and their ratio."""
 
     signal: float
     """|G|², the squared norm of the expected gradient; unbiased, and so negative where noise hides it."""
-    signal_error: float
     noise: float
     """S, the trace of the covariance of one sequence's gradient."""
-    noise_error: float
     simple: float
     """B_simple = S/|G|² in sequences; NaN where |G|² is not positive."""
     interval: tuple[float, float]
@@ -52,7 +50,7 @@ def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseSca
     v_signal, v_noise = (B**2 * v_B + b**2 * v_b) / (B - b) ** 2, (v_b + v_B) / scale**2
     simple = noise / signal if signal > 0 else math.nan
     bounds = _fieller(signal, noise, v_signal, v_noise, -(b * v_b + B * v_B) / (B - b) / scale)
-    return NoiseScale(signal, math.sqrt(v_signal), noise, math.sqrt(v_noise), simple, bounds)
+    return NoiseScale(signal, noise, simple, bounds)
 
 
 def _fieller(

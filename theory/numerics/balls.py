@@ -25,8 +25,8 @@ def precision(bits: int) -> Iterator[None]:
         yield
 
 
-def certified(formula: Callable[[], arb], bits: int = 53) -> float:
-    """The midpoint of `formula()`, under growing precision until its relative error is below 2^−bits; NaN if none is.
+def certified(formula: Callable[[], arb]) -> float:
+    """The midpoint of `formula()`, under growing precision until its relative error is below 2^−53; NaN if none is.
 
     >>> certified(lambda: arb(1).exp() - 1)
     1.7182818284590453
@@ -35,7 +35,7 @@ def certified(formula: Callable[[], arb], bits: int = 53) -> float:
     while working <= MAX_BITS:
         with precision(working):
             value = formula()
-        if value.is_finite() and (value.rel_accuracy_bits() >= bits or (value.is_exact() and value == 0)):
+        if value.is_finite() and (value.rel_accuracy_bits() >= 53 or (value.is_exact() and value == 0)):
             return float(value)
         working *= 2
     return math.nan

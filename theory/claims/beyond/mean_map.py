@@ -40,10 +40,10 @@ HALF_ODDS = sp.Symbol("lambda", positive=True)  # ½·ln((1−Q)/Q)
 DENSITIES = ("uniform", "gaussian", "laplace", "generalized-normal:4", "student-t:5")
 
 
-def uniform_mean(size: sp.Expr = X) -> sp.Expr:
+def uniform_mean() -> sp.Expr:
     """`E φ_p(G + σξ)` for uniform noise with 0 < G < σ, by integrating both signs of g."""
     t = sp.Symbol("t", positive=True)
-    up, down = (sp.integrate(t**P, (t, 0, end)) for end in (SIGMA + size, SIGMA - size))
+    up, down = (sp.integrate(t**P, (t, 0, end)) for end in (SIGMA + X, SIGMA - X))
     return (up - down) / (2 * SIGMA)
 
 
