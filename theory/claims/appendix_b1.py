@@ -195,7 +195,8 @@ def sign_power(gradient: Any, power: Any, numbers: Arithmetic) -> Any:
     return numbers.sign(gradient) * abs(gradient) ** power
 
 
-def _powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon: Any = 0) -> Any:
+def powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon: Any = 0) -> Any:
+    """AdamPower's update."""
     return ADAM.update([sign_power(g, power, numbers) for g in gradients], epsilon, numbers)
 
 
@@ -203,8 +204,8 @@ def _powered(gradients: Sequence[Any], power: Any, numbers: Arithmetic, epsilon:
 def signs() -> Findings:
     """The power alters the updates of Adam and of sign methods when the gradients are not all of the same sign."""
     p, x = sp.symbols("p x", positive=True)
-    opposite = sp.diff(_powered([x, -x], p, SYMBOLS), p)
-    alike = sp.diff(_powered([1, 2], p, SYMBOLS), p).subs(p, 1)
+    opposite = sp.diff(powered([x, -x], p, SYMBOLS), p)
+    alike = sp.diff(powered([1, 2], p, SYMBOLS), p).subs(p, 1)
     sufficient, necessary = not vanish(opposite), vanish(alike)
     detail = "∂u/∂p of Adam is 0 at g = (x, −x), whose signs differ, and not 0 at g = (1, 2), whose do not"
     yield symbolic(f"neither sufficient nor necessary: {detail}", sufficient, necessary)
@@ -223,21 +224,21 @@ def unit() -> Findings:
     homogeneous = sign_power(c * g, p, SYMBOLS) - c**p * sign_power(g, p, SYMBOLS)
     x, y = sp.symbols("x y", positive=True)
     pair = [x, -y]
-    scaled = _powered([c * x, -c * y], p, SYMBOLS, epsilon) - _powered(pair, p, SYMBOLS, epsilon / c**p)
-    slope = sp.diff(_powered(pair, p, SYMBOLS), p).subs({p: 1, x: 1, y: 2})
-    equal = sp.diff(_powered([x, -x], p, SYMBOLS), p)
+    scaled = powered([c * x, -c * y], p, SYMBOLS, epsilon) - powered(pair, p, SYMBOLS, epsilon / c**p)
+    slope = sp.diff(powered(pair, p, SYMBOLS), p).subs({p: 1, x: 1, y: 2})
+    equal = sp.diff(powered([x, -x], p, SYMBOLS), p)
     detail = "φ_p(c·g) = c^p·φ_p(g), so u(c·g; ε) = u(g; ε/c^p); but ∂u/∂p ≠ 0 unless all |g_t| are equal"
     yield symbolic(detail, vanish(homogeneous, scaled, equal), not vanish(slope))
-    changes = [largest_change(partial(_powered, power=power, numbers=FLOATS)) for power in (0.5, 1.2, 2.0)]
+    changes = [largest_change(partial(powered, power=power, numbers=FLOATS)) for power in (0.5, 1.2, 2.0)]
     gradients = _runs()["normal"]
-    plain = _powered(gradients, 1.0, FLOATS)
-    moved = float(np.abs(_powered(gradients, 1.2, FLOATS) - plain).max() / np.abs(plain).max())
+    plain = powered(gradients, 1.0, FLOATS)
+    moved = float(np.abs(powered(gradients, 1.2, FLOATS) - plain).max() / np.abs(plain).max())
     detail = f"p = 0.5, 1.2, 2: relative change by c below 1e-12; by p = 1 → 1.2: up to {moved:.3g}"
     yield numeric(detail, max(changes) < 1e-12, moved > 0.01)
 
     def moves(ratio: arb) -> bool:
         both = [arb(1), -ratio]
-        return bool(abs(_powered(both, arb("1.2"), BALLS) - _powered(both, arb(1), BALLS)) > 0.005)
+        return bool(abs(powered(both, arb("1.2"), BALLS) - powered(both, arb(1), BALLS)) > 0.005)
 
     detail = "g = (1, −q), q in [1.1, 10]: |u(p = 1.2) − u(p = 1)| > 0.005 ({boxes} boxes)"
     yield boxed(detail, proved(moves, [(1.1, 10.0)]))

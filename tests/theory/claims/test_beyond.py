@@ -82,7 +82,8 @@ def test_local_criterion_by_mpmath():
     mean = [mp.quad(lambda x, q=q: mp.exp(-(x**3)) * x**q, [0, 1, 4]) for q in (0, 2)]
     logs = [mp.quad(lambda x, q=q: mp.exp(-(x**3)) * x**q * mp.log(x), [0, 0.01, 0.2, 1, 4]) for q in (0, 2)]
     exact = 1 + logs[0] / mean[0] - logs[1] / mean[1]
-    assert tails.local_criterion("generalized-normal:3") == pytest.approx(exact, rel=1e-7)
+    law = parse_law("generalized-normal:3")
+    assert tails.quality_slope(law.density, 1.0) == pytest.approx(exact, rel=1e-7)
 
 
 def test_quality_is_bounded_by_the_score():

@@ -71,7 +71,7 @@ WRONG = [
     (powered_noise, "direction", "numeric", "high_noise_quality", lambda q, *_: 1.01 * q),
     (powered_noise, "snr", "numeric", "high_noise_quality", lambda q, *_: 1.01 * q),
     (powered_noise, "snr", "numeric", "signal_to_noise", lambda s, *_: s / (1 + s)),
-    (tails, "local", "numeric", "expectation", lambda value, *_: 1.01 * value),
+    (tails, "local", "numeric", "quality_slope", lambda slope, *_: 1.01 * slope),
     (proposition_4_3, "stationarity", "symbolic", "_INVERSE_F", 1 / (2 * proposition_4_3.P + 2)),
     (proposition_4_3, "unique", "symbolic", "_INVERSE_F", 1 / (2 * proposition_4_3.P + 2)),
     (figure_7, "figure", "numeric", "_NOISY", (2, 10)),
