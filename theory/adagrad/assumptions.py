@@ -9,8 +9,6 @@ Assumption 4.6 asks for a_p >= c, Assumption 4.9 (C1) for `σ^{p−1}·x^{p−1}
 differentiate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

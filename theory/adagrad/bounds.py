@@ -10,8 +10,6 @@ the penalties to a logarithm; and `√(v+ε) <= R^p·√T` takes the preconditio
 `|φ_p(g)|² + ε <= R^{2p}`, where the paper says |g| <= R: `enlarged_gradient_bound` is the R that serves.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Balls need closed forms: uniform, binary, sparse, two-point and Gaussian noise h
 rests on the numbers of `theory.adagrad.assumptions` and says so.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The commands `gradpower theory bound` and `gradpower theory assumptions`."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal

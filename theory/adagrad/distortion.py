@@ -6,8 +6,6 @@ skewed noise the map does not vanish at G = 0, so that the optimizer stops elsew
 `E φ_p(cg) = c^p·E φ_p(g)`, and everything below is computed with max(|G|, σ) = 1.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How much of a powered gradient is signal, and how its coordinates remain correlated (beyond the paper)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

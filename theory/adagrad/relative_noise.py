@@ -18,8 +18,6 @@ As `A·T^{−1/(p+1)} = κ^p/√T`, the expected `(1/T·Σ|G|^{p+1})^{1/(p+1)}` 
 ln²T/T: for p = 1, Adagrad, as for every smaller p. The gain 2/(p+1) in the exponent is one of bounds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """The commands `gradpower theory update` and `gradpower theory noise-equivalent`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -18,8 +18,6 @@ G, N and V are exponential moving averages *along the grid*, and the trapezoidal
 because F(s) = E[m e^{−sv}] is analytic and bounded for Re s > 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -10,8 +10,6 @@ m_{t+k} = β1^k·m_t + m', v_{t+k} = β2^k·v_t + v', where m' and v' hold the k
     N_k(s) = N(s) − β1^k·N(sβ2^k),       G_k(s) = G(s) − G(sβ2^k).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

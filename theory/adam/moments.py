@@ -1,7 +1,5 @@
 """Moments of the transformed gradient, E φ_p(g) and E φ_p(g)², for g = μ + σξ."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

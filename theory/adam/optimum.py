@@ -1,7 +1,5 @@
 """The power p that maximises the update: by proposition, in the β → 1 limit, and exactly."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Propositions 4.2 and 4.3 as formulas: the leading-order update under uniform noise, and its best power."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

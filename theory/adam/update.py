@@ -1,7 +1,5 @@
 """The drift and RMS of Adam's update on φ_p(g_t): the β → 1 limit, and exact at any β and any step."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ With ε > 0 the scale does not cancel but moves into ε, exactly: `u(c·g; ε) =
 `u(c·g; ε) = u(g; ε/c²)` where it is added to v, under the root.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

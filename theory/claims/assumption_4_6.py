@@ -1,7 +1,5 @@
 """Assumption 4.6 and Example 4.7: for which noise G·E φ_p(g) >= c·|G|^{p+1}, and with which c."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Assumption 4.9 and Example 4.10: which noise has s > 0, and which has ρ = R^{p−1}/s <= 1, a gain over Adagrad."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

@@ -11,8 +11,6 @@ A claim is written as a function. Its docstring is the statement; it yields what
 holds
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The command `gradpower theory check`, and a checked claim as data and as a table."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from typing import Any
 

@@ -3,8 +3,6 @@
 The two low-noise curves, whose best power is at the left edge, are claim `4.2-edge` of `proposition_4_2`.
 """
 
-from __future__ import annotations
-
 from itertools import chain
 
 import numpy as np

@@ -8,8 +8,6 @@ where M₁, M₂ are E φ_p and E φ_p² over their leading terms, both 1 + O(x�
 denominator, carries all of μ, σ and ε. A bound proved for every w in [0, 1] holds for every μ, σ and ε.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -7,8 +7,6 @@ Notation: one coordinate, G = ∇_iF, ψ = φ_p(g), v = v_{t−1} + ψ², e = E 
 the first term is the descent wanted, the second is bounded by Young's inequality, twice.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """Lemma C.2 (Défossez et al., Lemma 5.2): the penalties of Lemma C.1 sum to a logarithm."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Proposition 4.2: the update when the noise is far below the signal, under uniform noise."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

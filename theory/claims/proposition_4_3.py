@@ -1,7 +1,5 @@
 """Proposition 4.3: the update when the noise is far above the signal, under uniform noise, and its best power."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from itertools import product

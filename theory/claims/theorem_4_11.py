@@ -1,7 +1,5 @@
 """Theorem 4.11: the bound of AdagradPower at high noise."""
 
-from __future__ import annotations
-
 import sympy as sp
 
 from gradpower.tools.labels import Label

@@ -1,7 +1,5 @@
 """Theorem 4.5: Adagrad's bound, where it fails as printed, and how the other two theorems contain it."""
 
-from __future__ import annotations
-
 import numpy as np
 import sympy as sp
 from flint import arb

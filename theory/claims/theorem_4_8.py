@@ -1,7 +1,5 @@
 """Theorem 4.8: the bound of AdagradPower at low noise, and the rate at which it falls."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

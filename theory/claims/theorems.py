@@ -3,8 +3,6 @@
 The numeric checks simulate nothing: under binary noise T steps have 2^T outcomes, and the expectation is their mean.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -16,8 +16,6 @@
 ========================  =====================================================================
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from difflib import get_close_matches
 

@@ -1,7 +1,5 @@
 """The two bounded laws of the paper: uniform (Example 4.1) and binary (Example 4.10)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

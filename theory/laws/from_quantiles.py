@@ -1,7 +1,5 @@
 """Noise given by its quantile function: a law of one's own in two functions, or any of scipy.stats."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 

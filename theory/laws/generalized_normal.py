@@ -1,7 +1,5 @@
 """Generalized-normal noise, density ∝ exp(−|ξ/α|^b): Laplace (b = 1), Gaussian (b = 2) and everything between."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

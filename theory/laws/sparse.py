@@ -1,7 +1,5 @@
 """Noise that is mostly absent: 0 with probability 1 − Q, else one of two opposite values."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

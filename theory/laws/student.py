@@ -1,7 +1,5 @@
 """Student-t noise: power-law tails, where moments end."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

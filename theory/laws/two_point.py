@@ -1,7 +1,5 @@
 """The simplest skewed law: two atoms of unequal weight, mean 0 and variance 1."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

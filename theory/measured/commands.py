@@ -1,7 +1,5 @@
 """The command `gradpower theory measured-assumptions`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 

@@ -7,8 +7,6 @@ approximation for what the regression leaves over, which is skewed and heavy-tai
 coordinates and 400 samples it held in one trial of four instead of nine of ten. The rectangle held in all of them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """The constants of Assumptions 4.6 and 4.9 from measured stochastic gradients, with simultaneous confidence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ f. With the micro-batches dealt into halves A and B, μ̂_A is independent of an
 unbiased for μ², and μ̂_A·f(μ̂_B) for μ·E f(μ̂_B).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """The gradient-noise scale, B_simple = S/|G|² (McCandlish et al. 2018), from gradient norms at two batch sizes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

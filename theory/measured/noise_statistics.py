@@ -1,7 +1,5 @@
 """The shape of measured gradient noise: skewness and excess kurtosis, with the error that finite samples leave."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The noise-to-signal ratios σ_i/|μ_i| of the coordinates of a module, free of the noise of the measured means."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """The generalized-normal shape b of measured gradient noise, free of the bias that N samples a coordinate leave."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -5,8 +5,6 @@ closed form evaluated on one number is thus certified, and evaluated on an inter
 inequality that holds between balls is proved for every point of the box.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

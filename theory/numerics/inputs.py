@@ -1,7 +1,5 @@
 """Validation of the numbers that a user may give."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """p > 1 damps: the size of φ_p(g) relative to its root mean square, which sets the update's size at high β."""
 
-from __future__ import annotations
-
 import sympy as sp
 from flint import arb
 

@@ -16,8 +16,6 @@ all p >= 1 at all δ > 0. The same holds where D is concave in y, for then y·D'
 ε > 0 adds `E_B ln y·ε/(√(E|g|^{2p}) + ε)` to the slope: it lowers p* further while E|g|^{2p} falls with p.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import product
 

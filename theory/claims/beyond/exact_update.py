@@ -5,8 +5,6 @@
 of one-dimensional expectations (`theory.adam.update`).
 """
 
-from __future__ import annotations
-
 from itertools import product, starmap
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What finite β changes: the drift against its limit β → 1, to second order."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import sympy as sp

@@ -8,8 +8,6 @@ for it: the slope is largest at G = 0 for p < 1 and at the largest |G| for p > 1
 Since φ_p is the derivative of |·|^{p+1}/(p+1), the mean map vanishes at −σ times the minimiser of E|ξ − m|^{p+1}.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import pairwise, product
 

@@ -1,7 +1,5 @@
 """What a power is worth at a tuned rate: the drift of the update against its long-run variance."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -12,8 +12,6 @@ For φ = φ_p and `f ∝ e^{−|x|^b}` this leaves gamma functions,
 and because ψ increases and the two arguments differ by (b − 1 − p)/b, Q has its one maximum at p = b − 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial

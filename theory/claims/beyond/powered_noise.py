@@ -5,8 +5,6 @@ in the normalised Hermite polynomials, only odd k for an odd φ. So the correlat
 κ³, κ⁵, … and smaller in magnitude than κ unless φ is linear. For φ_p the series is hypergeometric.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise, product

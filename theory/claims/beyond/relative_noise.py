@@ -1,7 +1,5 @@
 """Is Adagrad slower at low noise, or only its bound? The bound of `theory.adagrad.relative_noise` answers."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What holds for gradients without a bound R: `theory.adagrad.bounds.second_moment_bound`."""
 
-from __future__ import annotations
-
 import numpy as np
 import sympy as sp
 

@@ -13,8 +13,6 @@ Tails alone decide nothing. A thousandth of Laplace noise of scale 2 mixed into 
 symmetric and unimodal, gives it tails above every Gaussian's and a kurtosis of 5, and still the best power is 1.42.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
