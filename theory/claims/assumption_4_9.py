@@ -12,18 +12,7 @@ from scipy.optimize import brentq
 
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import contraction, high_noise_alignment, largest_bound_to_noise
-from theory.claims.claim import (
-    BEYOND,
-    Findings,
-    boxed,
-    claim,
-    condition,
-    numeric,
-    rigorous,
-    show,
-    symbolic,
-    vanish,
-)
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, show, symbolic, vanish
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import proved
 
@@ -77,9 +66,9 @@ def example() -> Findings:
         np.allclose(edges, [MARGIN ** (1 / (p - 1)) for p in ODD], rtol=1e-9),
     )
     # p = 3: s = 3 + x² at |G| = xa
-    inside, boxes = proved(lambda x, r: r**2 / (3 + x * x) * 3 < MARGIN, [(0.0, 1.0), (1.0, 1.00498)])
-    detail = f"p = 3: ρ < 1.01/3 for R/a <= 1.00498 ({boxes} boxes); R/a = 1.004988 is too much"
-    yield rigorous(detail, inside, arb("1.004988") ** 2 > MARGIN)
+    inside = proved(lambda x, r: r**2 / (3 + x * x) * 3 < MARGIN, [(0.0, 1.0), (1.0, 1.00498)])
+    detail = "p = 3: ρ < 1.01/3 for R/a <= 1.00498 ({boxes} boxes); R/a = 1.004988 is too much"
+    yield boxed(detail, inside, besides=arb("1.004988") ** 2 > MARGIN)
     shares = ", ".join(f"{100 * (MARGIN ** (1 / (p - 1)) - 1):.2f} % at p = {p}" for p in ODD[:3])
     yield condition(f"R/a <= 1.01^(1/(p−1)): |∇_iF| at most {shares} of the noise's amplitude, everywhere")
 

@@ -22,7 +22,7 @@ from gradpower.tools.labels import Label
 
 Kind = Literal["tight", "upper", "lower", "asymptotic", "equality"]
 Means = Literal["symbolic", "numeric", "rigorous", "condition"]
-MEANS: tuple[Means, Means, Means] = ("symbolic", "numeric", "rigorous")
+CHECKS: tuple[Means, Means, Means] = ("symbolic", "numeric", "rigorous")
 BEYOND = "beyond the paper"  # the place of claims that are ours
 
 
@@ -57,7 +57,7 @@ def _found(means: Means, detail: str, passed: Truth, *more: Truth) -> Finding:
     return Finding(means, all(map(bool, (passed, *more))), detail)
 
 
-symbolic, numeric, rigorous = (partial(_found, means) for means in MEANS)
+symbolic, numeric, rigorous = (partial(_found, means) for means in CHECKS)
 
 
 def condition(detail: str) -> Finding:
@@ -65,10 +65,10 @@ def condition(detail: str) -> Finding:
     return Finding("condition", True, detail)
 
 
-def boxed(detail: str, *proofs: tuple[bool, int]) -> Finding:
+def boxed(detail: str, *proofs: tuple[bool, int], besides: Truth = True) -> Finding:
     """What `theory.numerics.balls.proved` over boxes, whose number stands for "{boxes}" in the detail."""
     boxes = sum(count for _, count in proofs)
-    return rigorous(detail.replace("{boxes}", str(boxes)), *(done for done, _ in proofs))
+    return rigorous(detail.replace("{boxes}", str(boxes)), besides, *(done for done, _ in proofs))
 
 
 def vanish(*expressions: sp.Expr) -> bool:

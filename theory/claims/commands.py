@@ -10,7 +10,7 @@ from rich.table import Table
 
 from gradpower.tools.errors import require
 from gradpower.tools.terminal import Output, OutputFlags
-from theory.claims.claim import MEANS, CheckedClaim, Claim, Finding, run_claim
+from theory.claims.claim import CHECKS, CheckedClaim, Claim, Finding, run_claim
 from theory.claims.registry import CLAIMS
 
 _TABLE = Output()
@@ -53,7 +53,7 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
         "place": claim.place,
         "source": claim.source,
         "kind": claim.kind,
-        **{means: _check(checked.by(means)) for means in MEANS},
+        **{means: _check(checked.by(means)) for means in CHECKS},
         "region": condition.detail if condition else "",
         "paper_value": claim.paper_value,
         "verdict": checked.verdict,
@@ -83,7 +83,7 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
         condition = item.by("condition")
         notes = [f"✗ {finding.detail}" for finding in item.findings if not finding.passed]
         notes += [f"condition: {condition.detail}"] if condition else []
-        marks = " ".join(_mark(item.by(means)) for means in MEANS)
+        marks = " ".join(_mark(item.by(means)) for means in CHECKS)
         verdict = item.verdict + ("" if item.as_expected else f" (expected: {item.claim.expected})")
         lines = "\n".join([item.claim.statement, *notes])
         table.add_row(f"[bold]{item.claim.id}[/bold]\n{escape(lines)}", marks, verdict)

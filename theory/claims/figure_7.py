@@ -79,7 +79,7 @@ def unimodal() -> Findings:
     detail = (
         f"proved on p in [{_SPAN[0]:g}, {_SPAN[1]:g}] with {{boxes}} boxes; p* enclosed to < 1e-12: {table}"
     )
-    yield boxed(detail, *chain(*proofs), (narrow and close, 0))
+    yield boxed(detail, *chain(*proofs), besides=narrow and close)
 
 
 def ratio_with_power(power: float, method: str) -> float:

@@ -26,7 +26,18 @@ from flint import arb
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic, vanish
+from theory.claims.claim import (
+    BEYOND,
+    Findings,
+    boxed,
+    claim,
+    condition,
+    numeric,
+    rigorous,
+    show,
+    symbolic,
+    vanish,
+)
 from theory.laws import Gaussian, parse_law
 from theory.numerics.balls import precision, proved
 
@@ -87,16 +98,16 @@ def gaussian() -> Findings:
     table = ", ".join(f"{power:.4f} at r = {r:g}" for r, power in best.items())
     detail = f"u∞ falls on [1, 8] for r from 0.03 to 1e3; p*: {table}"
     yield numeric(detail, falling, max(best.values()) <= 1)
-    passed, boxes = proved(lambda t: t / t.sinh() < 1, [(0.05, 600.0)])
     corners = [(p, d) for p in (1.0, 1.2, 2.0, 5.0) for d in (0.01, 0.1, 1.0, 3.0, 8.0)]
     with precision(160):
         slopes = [gaussian_slope(arb(p), arb(d)) for p, d in corners]
     largest = max(float(slope) for slope in slopes)
-    detail = (
-        f"t/sinh t < 1 on [0.05, 600] ({boxes} boxes; below, by the series); d ln u∞/dp enclosed below 0 at 20 corners "
-        f"of p in [1, 5], δ in [0.01, 8], the largest {largest:.3e}"
+    yield boxed(
+        "t/sinh t < 1 on [0.05, 600] ({boxes} boxes; below, by the series); d ln u∞/dp enclosed below 0 at 20 corners "
+        f"of p in [1, 5], δ in [0.01, 8], the largest {largest:.3e}",
+        proved(lambda t: t / t.sinh() < 1, [(0.05, 600.0)]),
+        besides=all(slope < 0 for slope in slopes),
     )
-    yield rigorous(detail, passed, *(slope < 0 for slope in slopes))
 
 
 @claim("heavy-tails-power", BEYOND, "upper")

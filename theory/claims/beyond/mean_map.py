@@ -19,17 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from theory.adagrad.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.claims.beyond.noise_shape import NORMAL, SIGMA, STUDENT, P, X, mean, parts_hold
-from theory.claims.claim import (
-    BEYOND,
-    Finding,
-    Findings,
-    boxed,
-    claim,
-    numeric,
-    show,
-    symbolic,
-    vanish,
-)
+from theory.claims.claim import BEYOND, Finding, Findings, boxed, claim, numeric, show, symbolic, vanish
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -104,7 +94,7 @@ def gaussian_bend() -> Finding:
         "Gaussian noise: d slope/d(G²) has the sign of p − 1, p in [0.02, 6], |G| <= 3.4σ ({boxes} boxes)",
         proved(lambda p, z: positive(p, z) > 0, [(0.02, 6.0), (0.0, 6.0)], most=20_000),
         proved(lambda p, z: bend(p, z) > 0, [(0.1, 3.0), (0.0, 2.0)], most=20_000),
-        (same, 0),
+        besides=same,
     )
 
 
@@ -229,7 +219,7 @@ def stalling() -> Findings:
         inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
     detail = "E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({boxes} boxes); Q = 0.1, p = 0.5:"
     detail = f"{detail} G₀/σ = {-float(root):.10f}"
-    yield boxed(detail, centre_proved(0.1), centre_proved(0.7), (inside, 0))
+    yield boxed(detail, centre_proved(0.1), centre_proved(0.7), besides=inside)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def power() -> Findings:
     yield numeric(detail, table[1e2] < 0.05, table[1e4] < 1e-5, 0 < flat[1] < flat[0] / 10, sharp)
     detail = "d ln Q/dp has the sign of b − 1 − p for b in [1.05, 10], p in [0.01, 12] ({boxes} boxes)"
     rising, _ = trigamma_positive(0.02, 60.0)
-    yield boxed(f"{detail}; ψ' > 0 on [0.02, 60]", slope_sign_proved(), (rising, 0))
+    yield boxed(f"{detail}; ψ' > 0 on [0.02, 60]", slope_sign_proved(), besides=rising)
 
 
 def uniform_limit() -> tuple[sp.Expr, sp.Expr]:

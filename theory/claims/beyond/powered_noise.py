@@ -105,7 +105,7 @@ def correlation() -> Findings:
     rising, _ = trigamma_positive(0.02, 60.0)  # d ln gain/dp = ψ(1+p/2) − ψ(p+½), arguments (1−p)/2 apart
     detail = "smaller than κ for p in [0.05, 0.95] and [1.05, 6], κ² <= 0.7 ({boxes} boxes)"
     detail = f"{detail}; its slope at κ = 0 is largest, 1, at p = 1, as ψ' > 0"
-    yield boxed(detail, shrinking_proved(0.05, 0.95), shrinking_proved(1.05, 6.0), (rising, 0))
+    yield boxed(detail, shrinking_proved(0.05, 0.95), shrinking_proved(1.05, 6.0), besides=rising)
 
 
 def direction_cosine(power: float, ratio: float, law: NoiseLaw, own_rms: float = 1.0) -> float:
