@@ -9,8 +9,6 @@ Assumption 4.6 asks for a_p >= c, Assumption 4.9 (C1) for `σ^{p−1}·x^{p−1}
 differentiate.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -18,9 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError, real
+from theory.adagrad.distortion import mean_map, mean_of_power
 from theory.laws import NoiseLaw
-from theory.numerics.inputs import Array, entrywise, nonnegative, positive, power_in_range
+from theory.numerics.inputs import LARGEST_POWER, Array, entrywise, nonnegative, positive, power_in_range
 
 _SMALLEST = 1e-7  # of |G|/σ: there x^{p−1}·a_p(1/x) has reached its limit p·E|ξ|^{p−1} to about x²
 _LARGEST = 1e7
@@ -28,58 +27,27 @@ _POINTS = 160
 
 
 def alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: NoiseLaw) -> Array:
-    """`a_p(r) = E φ_p(1 + rξ)`: G·E φ_p(G + r|G|ξ) in units of |G|^{p+1}, for G > 0.
+    """`a_p(r) = E φ_p(1 + rξ)`, r >= 0: G·E φ_p(G + r|G|ξ) in units of |G|^{p+1}, for G > 0.
 
-    Parameters
-    ----------
-    power, noise_to_signal : array_like
-        0 < p <= 10 and r >= 0; broadcast.
-    law : NoiseLaw
-        Law of ξ; for G < 0 its reflection.
+    The law needs a moment of order p; for G < 0 its reflection serves.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if the law has no moment of order p.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> alignment(0.5, [0.0, 0.5, 5.0], Uniform()).round(4).tolist()
     [1.0, 0.989, 0.4465]
     """
-    p, r = power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal)
-    return entrywise(lambda exponent, ratio: _alignment(exponent, ratio, law), p, r)
+    return mean_map(power, 1.0, nonnegative("noise_to_signal", noise_to_signal), law)
 
 
-def _alignment(power: float, ratio: float, law: NoiseLaw) -> float:
-    if ratio == 0:
-        return 1.0
-    law.require_moment(power)
-    unit = max(1.0, ratio)
-    return float(unit**power * law.signed_moment(power, 1 / unit, ratio / unit))
+Curve = Callable[[float, NoiseLaw], float]
 
 
-def _slope(power: float, x: float, law: NoiseLaw) -> float:
-    """`E φ_p(x + ξ)/x`: G·E φ_p(g) in units of σ^{p−1}·G², at |G| = xσ."""
-    unit = max(1.0, x)
-    return float(unit**power * law.signed_moment(power, x / unit, 1 / unit) / x)
-
-
-def _both_signs(law: NoiseLaw) -> tuple[NoiseLaw, ...]:
-    return (law,) if law.symmetric else (law, law.reflected())
-
-
-Curve = Callable[[float, float, NoiseLaw], float]
-
-
-def _smallest(curve: Curve, power: float, low: float, high: float, law: NoiseLaw) -> float:
+def _smallest(curve: Curve, low: float, high: float, law: NoiseLaw) -> float:
     """The least value of `curve` on [low, high] over both signs of G: on a grid, and around its best point."""
     values = []
-    for side in _both_signs(law):
+    for side in (law,) if law.symmetric else (law, law.reflected()):
 
         def at(log: float, side: NoiseLaw = side) -> float:
-            return curve(power, math.exp(log), side)
+            return curve(math.exp(log), side)
 
         grid = np.linspace(math.log(low), math.log(high), _POINTS)
         on_grid = [at(log) for log in grid]
@@ -97,19 +65,20 @@ def low_noise_alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: Noise
     The least a_p over ratios up to r and both signs of G. For a symmetric law and p <= 1 that is a_p(r); for p >= 1 it
     is 1, at r = 0.
 
-    Arguments as in `alignment`.
-
-    Examples
-    --------
     >>> from theory.laws import Gaussian, Uniform
     >>> [float(low_noise_alignment(0.5, r, law).round(4)) for r, law in ((0.48, Uniform()), (3, Gaussian()))]
     [0.9899, 0.492]
     """
 
     def best(exponent: float, ratio: float) -> float:
+        if ratio == 0 or (law.symmetric and exponent >= 1):
+            return 1.0
         if law.symmetric:
-            return _alignment(exponent, ratio, law) if exponent < 1 else 1.0
-        return min(1.0, _smallest(_alignment, exponent, ratio * _SMALLEST, ratio, law)) if ratio > 0 else 1.0
+            return mean_of_power(exponent, 1.0, ratio, law)
+        return min(
+            1.0,
+            _smallest(lambda r, side: mean_of_power(exponent, 1.0, r, side), ratio * _SMALLEST, ratio, law),
+        )
 
     return entrywise(best, power_in_range("power", power), nonnegative("noise_to_signal", noise_to_signal))
 
@@ -117,22 +86,11 @@ def low_noise_alignment(power: ArrayLike, noise_to_signal: ArrayLike, law: Noise
 def high_noise_alignment(
     power: ArrayLike, noise_scale: ArrayLike, largest_gradient: ArrayLike, law: NoiseLaw
 ) -> Array:
-    """The best s of Assumption 4.9 (C1) for additive noise of fixed scale σ and |∇_iF| <= `largest_gradient`.
+    """The best s of Assumption 4.9 (C1) for additive noise of fixed scale σ > 0 and |∇_iF| <= `largest_gradient`.
 
-    `s = σ^{p−1}·min E φ_p(x + ξ)/x` over 0 < |x| <= largest_gradient/σ. It is −∞ where E φ_p(ξ) is not 0: skewed noise
-    then outweighs small gradients, and no s > 0 serves.
+    `s = σ^{p−1}·min E φ_p(x + ξ)/x` over 0 < |x| <= largest_gradient/σ; an infinite gradient is taken as 10⁷σ. It is −∞
+    where E φ_p(ξ) is not 0: skewed noise then outweighs small gradients, and no s > 0 serves.
 
-    Parameters
-    ----------
-    power : array_like
-        0 < p <= 10.
-    noise_scale, largest_gradient : array_like
-        σ > 0 and the largest |∇_iF| > 0; an infinite one is taken as 10⁷σ.
-    law : NoiseLaw
-        Law of ξ.
-
-    Examples
-    --------
     >>> from theory.laws import Binary, Uniform
     >>> high_noise_alignment([3, 1.2], 2.0, 0.01, Binary()).round(4).tolist()  # p·σ^{p−1}
     [12.0, 1.3784]
@@ -158,7 +116,7 @@ def _least_slope(power: float, reach: float, law: NoiseLaw) -> float:
         if abs(skew) > 1e-12 * size:
             return -math.inf
     low = min(_SMALLEST, reach / 2)
-    least = _smallest(_slope, power, low, reach, law)
+    least = _smallest(lambda x, side: mean_of_power(power, x, 1.0, side) / x, low, reach, law)
     # An atom at ξ = 0 approaches the limit x → 0 as slowly as x^{p−1}.
     return min(least, power * law.absolute_moment(power - 1, 0.0, 1.0)) if power > 1 else least
 
@@ -166,17 +124,8 @@ def _least_slope(power: float, reach: float, law: NoiseLaw) -> float:
 def contraction(power: ArrayLike, bound_to_noise: ArrayLike, law: NoiseLaw) -> Array:
     """`ρ = R^{p−1}/s` of Assumption 4.9 (C2) for additive noise: the factor of Adagrad's R in Theorem 4.11.
 
-    Parameters
-    ----------
-    power : array_like
-        0 < p <= 10.
-    bound_to_noise : array_like
-        R/σ >= sup|ξ|; |∇_iF| <= R − σ·sup|ξ|.
-    law : NoiseLaw
-        Law of ξ. Infinite for unbounded noise, which has no R, and where s is not positive.
+    R/σ >= sup|ξ| and |∇_iF| <= R − σ·sup|ξ|. Infinite for unbounded noise, which has no R, and where s is not positive.
 
-    Examples
-    --------
     >>> from theory.laws import Binary, Uniform
     >>> contraction(3, [1.004, 1.006], Binary()).round(4).tolist()  # 1.01/3 = 0.3367
     [0.336, 0.3373]
@@ -198,25 +147,13 @@ def contraction(power: ArrayLike, bound_to_noise: ArrayLike, law: NoiseLaw) -> A
 def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> float:
     """The largest r for which Assumption 4.6 holds with c = `constant` where σ_i <= r·|∇_iF| (Example 4.7).
 
-    Infinite if every r up to 10⁷ serves.
+    p and c are in (0, 1); infinite if every r up to 10⁷ serves.
 
-    Parameters
-    ----------
-    power : float
-        0 < p < 1.
-    constant : float
-        0 < c < 1.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> round(largest_noise_to_signal(0.5, 0.99, Uniform()), 4)
     0.4787
     """
-    p, c = float(power_in_range("power", power)), float(positive("constant", constant))
-    if p >= 1 or c >= 1:
-        name, value = ("power", p) if p >= 1 else ("constant", c)
-        raise InputError(name, value, "a number in (0, 1)")
+    p, c = real("power", power, gt=0, lt=1), real("constant", constant, gt=0, lt=1)
 
     def excess(log_ratio: float) -> float:
         return float(low_noise_alignment(p, math.exp(log_ratio), law)) - c
@@ -230,23 +167,13 @@ def largest_noise_to_signal(power: float, constant: float, law: NoiseLaw) -> flo
 def largest_bound_to_noise(power: float, target: float, law: NoiseLaw) -> float:
     """The largest R/σ with `ρ <= target` under additive noise (Example 4.10: target 1.01/p; (C2): target 1).
 
-    NaN if no R/σ serves, however small the gradients.
+    1 < p <= 10, where ρ increases with R/σ; NaN if no R/σ serves, however small the gradients.
 
-    Parameters
-    ----------
-    power : float
-        1 < p <= 10; then ρ increases with R/σ.
-    target : float
-        Positive.
-
-    Examples
-    --------
     >>> from theory.laws import Binary, Uniform
     >>> round(largest_bound_to_noise(3, 1.01 / 3, Binary()), 6), largest_bound_to_noise(3, 1, Uniform())
     (1.004988, nan)
     """
-    p, limit = float(power_in_range("power", power)), float(positive("target", target))
-    require(p > 1, "power", p, "a number in (1, 10]")
+    p, limit = real("power", power, gt=1, le=LARGEST_POWER), float(positive("target", target))
     if not math.isfinite(law.reach):
         return math.nan
     low = law.reach * (1 + 1e-9)

@@ -10,15 +10,13 @@ the penalties to a logarithm; and `√(v+ε) <= R^p·√T` takes the preconditio
 `|φ_p(g)|² + ε <= R^{2p}`, where the paper says |g| <= R: `enlarged_gradient_bound` is the R that serves.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError
-from theory.numerics.inputs import Array, at_least_one, nonnegative, positive, power_in_range
+from theory.numerics.inputs import Array, at_least_one, checked, nonnegative, positive, power_in_range
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,6 @@ class BoundConstants:
 
     Numbers, or arrays that are broadcast against each other and T.
 
-    Examples
-    --------
     >>> BoundConstants(gap=1.0, learning_rate=0.0, smoothness=2.0, epsilon=1e-8)
     Traceback (most recent call last):
     ...
@@ -78,29 +74,14 @@ class BoundConstants:
 def adagrad_bound(steps: ArrayLike, constants: BoundConstants) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖²` for Adagrad (Theorem 4.5, Theorem 1 of Défossez et al. 2022).
 
-    `2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T`.
+    `2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T`, T >= 1: Theorem 4.8 at p = 1, c = 1. R must be finite.
 
-    Parameters
-    ----------
-    steps : array_like
-        T >= 1.
-    constants : BoundConstants
-        With a finite R.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range.
-
-    Examples
-    --------
     >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1, epsilon=1e-2)
     >>> bound = adagrad_bound([1e2, 1e4], constants)
     >>> bound.start.round(3).tolist(), bound.total.round(3).tolist()
     ([2.0, 0.2], [5.868, 0.78])
     """
-    scale = _power_of_bound(constants, np.ones(()))
-    return _bound(steps, constants, scale, np.ones(()), 2 * scale)
+    return low_noise_bound(steps, constants, 1.0, alignment=1.0)
 
 
 def low_noise_bound(
@@ -108,27 +89,15 @@ def low_noise_bound(
 ) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖_{p+1}^{p+1}` for AdagradPower under Assumption 4.6 (Theorem 4.8).
 
-    `2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² + ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T`.
+    `2R^p(F₀−F*)/(cη√T) + (4R^{p+1}/c² + ηR^pL/c)·d·ln(1+TR^{2p}/ε)/√T`, with 0 < p <= 1 and `alignment` the c > 0 of
+    `∇_iF·E φ_p(g_i) >= c·|∇_iF|^{p+1}`.
 
-    Parameters
-    ----------
-    steps, constants : array_like, BoundConstants
-        As in `adagrad_bound`.
-    power : array_like
-        0 < p <= 1; at p = 1, c = 1 it is Theorem 4.5.
-    alignment : array_like
-        c > 0 with `∇_iF·E φ_p(g_i) >= c·|∇_iF|^{p+1}`.
-
-    Examples
-    --------
     >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1, epsilon=1e-2)
     >>> bound = low_noise_bound(1e4, constants, 0.5, alignment=1)
     >>> float(bound.start.round(3)), float(bound.total.round(3))
     (0.2, 0.78)
     """
-    p = power_in_range("power", power)
-    if np.any(p > 1):
-        raise InputError("power", float(np.max(p)), "0 < p <= 1 in Theorem 4.8")
+    p = checked("power", power, "0 < p <= 1 in Theorem 4.8", lambda a: (a > 0) & (a <= 1))
     scale, c = _power_of_bound(constants, p), positive("alignment", alignment)
     return _bound(steps, constants, scale, c, 2 * np.asarray(constants.gradient_bound, np.float64) / c)
 
@@ -138,21 +107,9 @@ def high_noise_bound(
 ) -> Bound:
     """Bound `(1/T)·Σ_{t<T} E‖∇F(θ_t)‖²` for AdagradPower under Assumption 4.9 (Theorem 4.11).
 
-    With ρ = R^{p−1}/s: `2Rρ(F₀−F*)/(η√T) + (4R²ρ² + ηRLρ)·d·ln(1+TR^{2p}/ε)/√T`.
+    With ρ = R^{p−1}/s: `2Rρ(F₀−F*)/(η√T) + (4R²ρ² + ηRLρ)·d·ln(1+TR^{2p}/ε)/√T`, `alignment` the s > 0 of
+    `∇_iF·E φ_p(g_i) >= s·|∇_iF|²`. The paper takes p > 1; the proof uses (C1) only, so that any p > 0 is allowed here.
 
-    The paper takes p > 1; the proof uses (C1) only, so that any p > 0 is allowed here.
-
-    Parameters
-    ----------
-    steps, constants : array_like, BoundConstants
-        As in `adagrad_bound`.
-    power : array_like
-        0 < p <= 10.
-    alignment : array_like
-        s > 0 with `∇_iF·E φ_p(g_i) >= s·|∇_iF|²`.
-
-    Examples
-    --------
     Example 4.10 with a = 1, |∇F| <= 0.005: s = 3 and a bound a third of Adagrad's in the first term.
 
     >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, gradient_bound=1.005, epsilon=1e-8)
@@ -171,19 +128,9 @@ def second_moment_bound(
 
     Theorem 4.11 with R^p replaced by `√(B² + ε/T)`, B² = sup E φ_p(g_i)², in front and by B elsewhere: Lemma C.1 uses
     R^p only through `√(E φ_p²) <= R^p`, Jensen's inequality serves in the logarithm, and Cauchy–Schwarz,
-    `(E|G|)² <= E[G²/√(ṽ+ε)]·E√(ṽ+ε)`, takes the preconditioner out, at the price of the smaller norm.
+    `(E|G|)² <= E[G²/√(ṽ+ε)]·E√(ṽ+ε)`, takes the preconditioner out, at the price of the smaller norm. `alignment`
+    is the s of Theorem 4.11, `second_moment` B² > 0; R plays no part.
 
-    Parameters
-    ----------
-    steps, constants : array_like, BoundConstants
-        As in `adagrad_bound`; R plays no part.
-    alignment : array_like
-        s > 0 with `∇_iF·E φ_p(g_i) >= s·|∇_iF|²`.
-    second_moment : array_like
-        B² >= E φ_p(g_i)², B > 0.
-
-    Examples
-    --------
     >>> constants = BoundConstants(gap=1, learning_rate=0.1, smoothness=2, epsilon=1e-2)
     >>> float(second_moment_bound(1e4, constants, alignment=1, second_moment=1).total.round(3))
     0.78
@@ -223,15 +170,6 @@ def _bound(
 def log_sum_bound(total: ArrayLike, epsilon: ArrayLike) -> Array:
     """Bound `Σ_t a_t/(ε+b_t)`, b_t = a_1+…+a_t, a_t >= 0, by `ln(1 + b_T/ε)` (Lemma C.2, Défossez et al. 5.2).
 
-    Parameters
-    ----------
-    total : array_like
-        b_T >= 0.
-    epsilon : array_like
-        ε > 0.
-
-    Examples
-    --------
     >>> a = np.array([3.0, 1.0, 4.0])
     >>> float(np.sum(a / (1 + np.cumsum(a))).round(3)), float(log_sum_bound(a.sum(), 1.0).round(3))
     (1.394, 2.197)
@@ -240,20 +178,11 @@ def log_sum_bound(total: ArrayLike, epsilon: ArrayLike) -> Array:
 
 
 def enlarged_gradient_bound(largest: ArrayLike, power: ArrayLike, epsilon: ArrayLike) -> Array:
-    """The smallest R that serves the theorems: `R = (|g|^{2p} + ε)^{1/(2p)}`.
+    """The smallest R that serves the theorems: `R = (|g|^{2p} + ε)^{1/(2p)}`, |g_i| <= `largest` almost surely.
 
     The proofs need `|φ_p(g)|² + ε <= R^{2p}`. With |g| <= R alone, as printed, the bounds can fail for an ε that is
     large against R^{2p}/T (Défossez et al. ask for |g| <= R − √ε).
 
-    Parameters
-    ----------
-    largest : array_like
-        Almost sure bound on |g_i|.
-    power, epsilon : array_like
-        p and ε.
-
-    Examples
-    --------
     >>> float(enlarged_gradient_bound(3.0, 1.0, 16.0).round(12))
     5.0
     """

@@ -1,7 +1,5 @@
 """The commands `gradpower theory bound` and `gradpower theory assumptions`."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -14,7 +12,7 @@ from theory.adagrad.assumptions import (
     largest_bound_to_noise,
     largest_noise_to_signal,
 )
-from theory.adagrad.bounds import BoundConstants, adagrad_bound, high_noise_bound, low_noise_bound
+from theory.adagrad.bounds import BoundConstants, high_noise_bound, low_noise_bound
 from theory.adagrad.certificates import Certificate, high_noise_certificate, low_noise_certificate
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import nonnegative, power_in_range
@@ -78,19 +76,15 @@ def bound(
         epsilon=epsilon,
         dimension=dimension,
     )
-    if theorem == "4.5":
-        value = adagrad_bound(steps, constants)
-    else:
-        bound_of = low_noise_bound if theorem == "4.8" else high_noise_bound
-        value = bound_of(steps, constants, p, alignment=alignment)
+    bound_of = high_noise_bound if theorem == "4.11" else low_noise_bound  # 4.5 is 4.8 at p = c = 1
+    value = bound_of(steps, constants, p, alignment=alignment)
     terms = {**asdict(value), "bound": value.total}
     result = {"theorem": theorem, "power": p, "alignment": alignment, "steps": steps, **terms}
     result |= asdict(constants)
     norm = "(p+1)-norm to the power p+1" if theorem == "4.8" else "squared norm"
     title = f"Theorem {theorem}, p = {p:g}: bound on the mean {norm} of ∇F over T points"
-    output.show(
-        result, result_table(title, {"T": steps, **{k: v.tolist() for k, v in terms.items()}}, digits=4)
-    )
+    columns = {"T": steps, **{name: values.tolist() for name, values in terms.items()}}
+    output.show(result, result_table(title, columns, digits=4))
 
 
 def assumptions(

@@ -6,20 +6,16 @@ skewed noise the map does not vanish at G = 0, so that the optimizer stops elsew
 `E φ_p(cg) = c^p·E φ_p(g)`, and everything below is computed with max(|G|, σ) = 1.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
-from gradpower.tools.errors import InputError
 from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
 from theory.laws.base import SymmetricDensityLaw
-from theory.numerics.inputs import Array, entrywise, nonnegative, power_in_range
+from theory.numerics.inputs import Array, entrywise, finite, nonnegative, power_in_range
 
 _VANISHING = 1e-290  # |G|/σ that counts as 0: quadrature nodes nearer to g = 0 would underflow
 _SEARCHED = 257  # gradients at which the slope is tried under discrete noise
@@ -27,7 +23,7 @@ _SEARCHED = 257  # gradients at which the slope is tried under discrete noise
 
 @dataclass(frozen=True)
 class ScaledGradient:
-    """g = G + σξ in the unit max(|G|, σ), turned round so that G >= 0."""
+    """g = G + σξ in the unit max(|G|, σ), turned round so that G >= 0: `E φ_p(G + σξ) = −E φ_p(|G| − σξ)`."""
 
     sign: float
     unit: float
@@ -36,55 +32,37 @@ class ScaledGradient:
     law: NoiseLaw
 
 
-Evaluate = Callable[[float, ScaledGradient], float]
-
-
-def at_each(
-    evaluate: Evaluate, power: ArrayLike, gradient: ArrayLike, noise_scale: Array, law: NoiseLaw
-) -> Array:
-    """`evaluate` at every entry of the broadcast arguments."""
-    given = np.asarray(gradient, dtype=np.float64)
-    if not np.all(np.isfinite(given)):
-        raise InputError("gradient", float(given[~np.isfinite(given)].flat[0]), "a finite number")
-    turned = law.reflected()
-
-    def at(p: float, mean: float, scale: float) -> float:
-        unit, back = max(abs(mean), scale), mean < 0
-        inside = (abs(mean) / unit, scale / unit) if unit > 0 else (0.0, 0.0)
-        if inside[0] < _VANISHING:
-            inside = (0.0, inside[1])
-        return evaluate(p, ScaledGradient(-1.0 if back else 1.0, unit, *inside, turned if back else law))
-
-    return entrywise(at, power_in_range("power", power), given, noise_scale)
+def scaled(gradient: float, noise_scale: float, law: NoiseLaw) -> ScaledGradient:
+    """G and σ in their unit, and the law of ξ or −ξ."""
+    unit, back = max(abs(gradient), noise_scale), gradient < 0
+    location, scale = (abs(gradient) / unit, noise_scale / unit) if unit > 0 else (0.0, 0.0)
+    if location < _VANISHING:
+        location = 0.0
+    return ScaledGradient(-1.0 if back else 1.0, unit, location, scale, law.reflected() if back else law)
 
 
 def mean_map(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
     """`E φ_p(G + σξ)` for a full-batch gradient G of any sign.
 
-    Parameters
-    ----------
-    power, gradient, noise_scale : array_like
-        0 < p <= 10, G finite, σ >= 0; broadcast against each other.
-    law : NoiseLaw
-        Law of ξ; for G < 0 its reflection serves, `E φ_p(G + σξ) = −E φ_p(|G| − σξ)`.
+    The law needs a moment of order p.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if the law has no moment of order p.
-
-    Examples
-    --------
     >>> from theory.laws import parse_law
     >>> mean_map(2.0, [-1.0, 0.0, 1.0], 3.0, parse_law("uniform")).round(4).tolist()
     [-3.1111, 0.0, 3.1111]
     >>> mean_map([0.5, 1.0, 2.0], 0.0, 1.0, parse_law("two-point:0.1")).round(4).tolist()
     [-0.3464, 0.0, 0.8]
     """
-    return at_each(_mean, power, gradient, nonnegative("noise_scale", noise_scale), law)
+    return entrywise(
+        lambda p, mean, sigma: mean_of_power(p, mean, sigma, law),
+        power_in_range("power", power),
+        finite("gradient", gradient),
+        nonnegative("noise_scale", noise_scale),
+    )
 
 
-def _mean(power: float, g: ScaledGradient) -> float:
+def mean_of_power(power: float, gradient: float, noise_scale: float, law: NoiseLaw) -> float:
+    """`mean_map` of numbers, unchecked."""
+    g = scaled(gradient, noise_scale, law)
     if g.scale == 0 or (g.location == 0 and g.law.symmetric):
         return float(g.sign * g.unit**power * g.location)
     g.law.require_moment(power)
@@ -96,17 +74,18 @@ def mean_map_slope(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike
 
     For p < 1 it is finite where the density of ξ is finite at −G/σ, and infinite where an atom of ξ makes g = 0.
 
-    Arguments as in `mean_map`.
-
-    Examples
-    --------
     >>> from theory.laws import parse_law
     >>> mean_map_slope([0.5, 1.0, 2.0], 0.0, 4.0, parse_law("uniform")).round(12).tolist()  # σ^{p−1}
     [0.5, 1.0, 4.0]
     >>> mean_map_slope(0.5, [1.0, 4.0], 4.0, parse_law("binary")).round(4).tolist()
     [0.2561, inf]
     """
-    return at_each(_slope, power, gradient, nonnegative("noise_scale", noise_scale), law)
+    return entrywise(
+        lambda p, mean, sigma: _slope(p, scaled(mean, sigma, law)),
+        power_in_range("power", power),
+        finite("gradient", gradient),
+        nonnegative("noise_scale", noise_scale),
+    )
 
 
 def _slope(power: float, g: ScaledGradient) -> float:
@@ -138,17 +117,9 @@ def effective_smoothness(
     noise is a mixture of uniform noise of half-widths v, whose slope [φ_p(G+v) − φ_p(G−v)]/(2v) falls with |G| for
     p < 1 and rises for p > 1: the supremum is pσ^{p−1}·E|ξ|^{p−1} at G = 0 for p < 1 (σ^{p−1} for uniform noise), and
     at G_max for p > 1. Under discrete noise it is infinite for p < 1 once an atom can make g = 0; else it is at ±G_max
-    where the slope is convex in G, and is searched for at 1 < p < 2, where it is not.
+    where the slope is convex in G, and is searched for at 1 < p < 2, where it is not. At σ = 0 it is infinite for p < 1
+    and p·G_max^{p−1} for p > 1.
 
-    Parameters
-    ----------
-    power, noise_scale, largest_gradient : array_like
-        0 < p <= 10, σ >= 0, G_max >= 0; broadcast. At σ = 0: infinite for p < 1 and p·G_max^{p−1} for p > 1.
-    law : NoiseLaw
-        Law of ξ, the same at every θ.
-
-    Examples
-    --------
     >>> from theory.laws import parse_law
     >>> effective_smoothness([0.5, 1.0, 2.0], 0.01, 1.0, parse_law("uniform")).round(12).tolist()
     [10.0, 1.0, 2.0]
@@ -166,7 +137,11 @@ def effective_smoothness(
 def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:
     if sigma == 0 or _has_density(law):
         return float(mean_map_slope(power, 0.0 if power < 1 else largest, sigma, law))
-    if power < 1 and sigma * _smallest_atom(law) <= largest:
+    # The rule of samples may have condensed them.
+    atoms = (
+        law.samples if isinstance(law, Empirical) else np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude)
+    )
+    if power < 1 and sigma * float(np.abs(atoms).min()) <= largest:
         return math.inf
     ends = float(mean_map_slope(power, [-largest, largest], sigma, law).max())
     if largest == 0 or not 1 < power < 2:
@@ -175,17 +150,11 @@ def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) ->
     found = mean_map_slope(power, grid, sigma, law)
     best = int(np.clip(np.argmax(found), 1, _SEARCHED - 2))
     refined = minimize_scalar(
-        lambda gradient: -float(mean_map_slope(power, gradient, sigma, law)),
+        lambda gradient: -_slope(power, scaled(gradient, sigma, law)),
         bounds=(grid[best - 1], grid[best + 1]),
         method="bounded",
     )
     return max(ends, float(found.max()), -float(refined.fun))
-
-
-def _smallest_atom(law: NoiseLaw) -> float:
-    if isinstance(law, Empirical):  # whose rule may have condensed the samples
-        return float(np.abs(law.samples).min())
-    return float(np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude.min()))
 
 
 def stalling_gradient(power: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
@@ -197,15 +166,6 @@ def stalling_gradient(power: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -
     convexity there is one. m_p is the median for p → 0, the mean for p = 1 and the mid-range for p → ∞. For two-point
     noise `m_p = sinh(½λ(1−1/p))/cosh(½λ/p)`, λ = ln((1−Q)/Q). 0 for symmetric noise.
 
-    Parameters
-    ----------
-    power, noise_scale : array_like
-        0 < p <= 10, σ >= 0; broadcast.
-    law : NoiseLaw
-        Law of ξ, of mean 0.
-
-    Examples
-    --------
     Rare, large noise upwards stops p < 1 uphill, where G > 0 still:
 
     >>> from theory.laws import parse_law
@@ -234,5 +194,5 @@ def centre(power: float, law: NoiseLaw) -> float:
         size = math.exp(-half) * math.expm1(2 * (half - over)) / (1 + math.exp(-2 * over))
         return math.copysign(1.0, odds) * size
     return float(
-        brentq(lambda m: float(mean_map(power, -m, 1.0, law)), -law.reach, law.reach, xtol=1e-15, rtol=1e-15)
+        brentq(lambda m: mean_of_power(power, -m, 1.0, law), -law.reach, law.reach, xtol=1e-15, rtol=1e-15)
     )

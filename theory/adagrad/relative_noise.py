@@ -18,14 +18,11 @@ As `A·T^{−1/(p+1)} = κ^p/√T`, the expected `(1/T·Σ|G|^{p+1})^{1/(p+1)}` 
 ln²T/T: for p = 1, Adagrad, as for every smaller p. The gain 2/(p+1) in the exponent is one of bounds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError
 from theory.adagrad.bounds import BoundConstants
-from theory.numerics.inputs import Array, positive, power_in_range
+from theory.numerics.inputs import Array, checked, positive
 
 _ROUNDS = 1000
 
@@ -40,26 +37,8 @@ def relative_noise_bound(
 ) -> Array:
     """Bound `(1/d)·Σ_i E[((1/T)·Σ_{t<T} |∇_iF(θ_t)|^{p+1})^{1/(p+1)}]` for AdagradPower, g_i = ∇_iF·(1 + rξ_i).
 
-    Parameters
-    ----------
-    steps : array_like
-        T > 0.
-    constants : BoundConstants
-        With R >= |g_i|.
-    power : array_like
-        0 < p <= 1.
-    alignment : array_like
-        c = E φ_p(1 + rξ) > 0, see `theory.adagrad.assumptions`.
-    largest_factor : array_like
-        κ >= |1 + rξ|.
+    0 < p <= 1, R >= |g_i|; `alignment` is c = E φ_p(1 + rξ) > 0, `largest_factor` κ >= |1 + rξ|.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range.
-
-    Examples
-    --------
     Ten thousand times more steps divide the bound by nearly a hundred:
 
     >>> constants = BoundConstants(gap=1, learning_rate=1, smoothness=1, gradient_bound=1.3, epsilon=1e-8)
@@ -67,9 +46,8 @@ def relative_noise_bound(
     >>> (bound[:-1] / bound[1:]).round(1).tolist()
     [100.0, 100.0]
     """
-    p, t = power_in_range("power", power), positive("steps", steps)
-    if np.any(p > 1):
-        raise InputError("power", float(np.max(p)), "0 < p <= 1")
+    p = checked("power", power, "0 < p <= 1", lambda a: (a > 0) & (a <= 1))
+    t = positive("steps", steps)
     eta, c, root = constants.learning_rate, positive("alignment", alignment), np.sqrt(constants.epsilon)
     curvature = eta**2 * constants.smoothness / 2
     penalty = 2 * eta * positive("gradient_bound", constants.gradient_bound) / c + curvature

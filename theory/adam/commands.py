@@ -1,7 +1,5 @@
 """The commands `gradpower theory update` and `gradpower theory noise-equivalent`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -90,5 +88,6 @@ def noise_equivalent(
     decays = {"beta1": adam.beta1, "beta2": adam.beta2, "noise_to_signal": noise_to_signal}
     q = long_run.noise_equivalent(power, adam.noise_law, **decays)
     inputs = {"power": power, "law": adam.law, **decays}
-    table = result_table("Noise equivalent of a power", {**{k: [v] for k, v in inputs.items()}, "q": [q]})
+    table = result_table("Noise equivalent of a power", {k: [v] for k, v in (inputs | {"q": q}).items()})
+    table.caption = "q: the power makes the progress of p = 1 under the noise divided by q; q > 1 helps"
     output.show({"noise_equivalent": q, **inputs}, table)

@@ -1,7 +1,5 @@
 """The noise example (Example 4.1) as the flags that commands share."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, TypedDict

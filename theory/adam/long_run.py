@@ -3,14 +3,12 @@
 Over T steps of independent gradients the sum of the updates has mean T·E u and variance T·LRV, with the long-run
 variance `LRV = Σ_k Cov(u_t, u_{t+k})` over all lags k: momentum makes steps alike, so it is not Var u. With
 m_{t+k} = β1^k·m_t + m', v_{t+k} = β2^k·v_t + v', where m' and v' hold the k newer gradients, and h, N, V, G as in
-`theory.adam.laplace`,
+`theory.adam.laplace_transform`,
 
     E u_t u_{t+k} = ∫ h(s)·e^{G_k(s)}·[β1^k·A₂(sβ2^k) + N_k(s)·A₁(sβ2^k)] ds,
     A₁(b) = ∫ h(s)·(N·e^G)(s + b) ds,    A₂(b) = ∫ h(s)·((V + N²)·e^G)(s + b) ds,
     N_k(s) = N(s) − β1^k·N(sβ2^k),       G_k(s) = G(s) − G(sβ2^k).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -19,12 +17,12 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from gradpower.tools.errors import InputError, require
-from theory.adam.laplace import Memory, Sums, kernel1, sums_along_grid
-from theory.adam.update import folded_rule, update_moment
+from theory.adam.laplace_transform import Memory, Sums, kernel1, sums_along_grid
+from theory.adam.update import in_units, update_moment
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
-_SPACING = 0.2  # in ln s, as in `theory.adam.laplace`
+_SPACING = 0.2  # in ln s, as in `theory.adam.laplace_transform`
 _LEAST_RATIO = 0.1  # σ/μ below which the covariances are lost in the rounding of (E u)²
 PURE_NOISE = 1e-8  # μ/σ that stands for noise without limit: the drift is proportional to it there
 
@@ -56,22 +54,8 @@ def long_run_update(
 ) -> LongRun:
     """Drift and long-run variance of Adam's stationary update on φ_p(g), exact to about 1e-7.
 
-    Parameters
-    ----------
-    power, mean, noise_scale, epsilon : float
-        0 < p <= 10, μ > 0, σ >= 0.1 μ, ε >= 0.
-    law : NoiseLaw
-        Law of ξ in g = μ + σξ.
-    beta1, beta2 : float
-        Decay rates in [0, 0.999999].
+    σ >= 0.1 μ, and E u² must be finite.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if E u² is infinite.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> round(long_run_update(1.2, 1e-3, 1.0, Uniform()).variance, 4)
     0.9888
@@ -82,14 +66,15 @@ def long_run_update(
         noise_scale >= _LEAST_RATIO * mean, "noise_scale", noise_scale, f"at least {_LEAST_RATIO} of the mean"
     )
     require(beta2 > 0 or beta1 == 0, "beta2", beta2, "above 0 where beta1 is: m/|g| has no mean square")
-    if update_moment(law, power, memory) <= 2:
-        raise InputError("law", law.name, "one whose tails leave the mean square of u finite at these β")
-    unit = max(mean, noise_scale)
-    rule = folded_rule(law, mean / unit, noise_scale / unit, power)
-    epsilon = float(nonnegative("epsilon", epsilon))
-    log_epsilon = float(np.log(epsilon) - power * np.log(unit)) if epsilon > 0 else -np.inf
+    allowed = "one whose tails leave the mean square of u finite at these β"
+    require(update_moment(law, power, memory) > 2, "law", law.name, allowed)
+    rule, log_epsilon = in_units(law, power, mean, noise_scale, float(nonnegative("epsilon", epsilon)))
     products = _Products(sums_along_grid(rule, power, log_epsilon, memory), log_epsilon, memory)
-    lags = _lags(max(beta1, beta2))
+    # All lags at first, then ever fewer, until β^k is 1e-12: the covariances are smooth in k.
+    slowest = max(beta1, beta2)
+    last = int(np.ceil(np.log(1e-12) / np.log(slowest))) if slowest > 0 else 1
+    late = 64 + np.geomspace(1, last, 60).round()
+    lags = np.unique(np.concatenate([np.arange(64), late])).astype(np.int64)
     covariance = np.array([products.at_lag(int(k)) for k in lags]) - products.drift**2
     every = CubicSpline(lags, covariance)(np.arange(lags[-1] + 1))
     return LongRun(products.drift, float(2 * every.sum() - every[0]))
@@ -108,24 +93,8 @@ def noise_equivalent(
     Progress is `E u/√LRV`: all that a tuned learning rate leaves of the update's first two moments. Without a limit to
     the noise, `q(p) = [κ(p)/√LRV(p)]/[κ(1)/√LRV(1)]` with κ the drift per unit of μ/σ. q > 1: the power helps.
 
-    Parameters
-    ----------
-    power : float
-        0 < p <= 10.
-    law : NoiseLaw
-        A symmetric law.
-    beta1, beta2 : float
-        Decay rates in [0, 0.999999].
-    noise_to_signal : float
-        σ/μ >= 1; infinite by default.
+    `noise_to_signal` is σ/μ >= 1. The law must be symmetric: else its noise alone would drift.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or a law that is not symmetric: its noise alone would drift.
-
-    Examples
-    --------
     >>> from theory.laws import Laplace, Uniform
     >>> round(noise_equivalent(1.2, Uniform()), 3), round(noise_equivalent(1.2, Laplace()), 3)
     (1.06, 0.92)
@@ -155,27 +124,19 @@ def noise_equivalent(
     return float(np.exp(brentq(excess, low, high, xtol=1e-9)))
 
 
-def _lags(beta: float) -> Array:
-    """All lags at first, then ever fewer, until β^k is 1e-12: the covariances are smooth in k."""
-    last = int(np.ceil(np.log(1e-12) / np.log(beta))) if beta > 0 else 1
-    return np.unique(np.concatenate([np.arange(64), 64 + np.geomspace(1, last, 60).round()])).astype(np.int64)
-
-
 class _Products:
     """Means of u_t·u_{t+k}, from smooth functions of ln s on a coarse grid."""
 
     def __init__(self, sums: Sums, log_epsilon: float, memory: Memory) -> None:
         self.memory = memory
-        log_s = sums.t - np.log(memory.weight2)
+        log_s = sums.t - np.log(memory.newest(memory.beta2))
         self._left, self._right = float(log_s[0]), float(log_s[-1])
         self._first_log_product = float(sums.log_product[0])
         self._curves = CubicSpline(log_s, np.stack([sums.log_product, sums.first, sums.variance], axis=1))
         grid = np.arange(self._left, self._right, _SPACING)
         z = np.exp(np.minimum(log_epsilon + grid / 2, 345.0))
         weight = _SPACING * kernel1(z) * np.exp(grid / 2)  # h(s) ds
-        weight[0] *= 1 + 1 / np.expm1(
-            _SPACING / 2
-        )  # the grid's continuation to the left, where only √s varies
+        weight[0] *= 1 + 1 / np.expm1(_SPACING / 2)  # the continuation to the left, where only √s varies
         self.grid, self.weight = grid, weight
         log_product, first, variance = self._at(np.logaddexp(grid[:, None], grid))
         mass = np.exp(log_product)

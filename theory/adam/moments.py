@@ -1,7 +1,5 @@
 """Moments of the transformed gradient, E φ_p(g) and E φ_p(g)², for g = μ + σξ."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,22 +29,9 @@ def power_moments(power: ArrayLike, mean: ArrayLike, noise_scale: ArrayLike, law
     """Moments of φ_p(g) = sign(g)|g|^p for g = mean + noise_scale·ξ (Section 2 of Example 4.1's exact forms).
 
     Closed forms where the law has one (elementary for uniform and binary, incomplete gamma for Laplace, 1F1 for
-    Gaussian, 2F1 for Student-t, all to the last bit), composite Gauss quadrature to 1e-12 for the others.
+    Gaussian, 2F1 for Student-t, all to the last bit), composite Gauss quadrature to 1e-12 for the others. The law
+    needs a moment of order 2p.
 
-    Parameters
-    ----------
-    power, mean, noise_scale : array_like
-        0 < p <= 10, μ > 0, σ >= 0; broadcast against each other.
-    law : NoiseLaw
-        Law of ξ.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if the law has no moment of order 2p.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> m = power_moments([1.0, 3.0], 1.0, 0.5, Uniform())
     >>> m.first.tolist(), m.second.round(12).tolist()

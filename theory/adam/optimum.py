@@ -1,16 +1,15 @@
 """The power p that maximises the update: by proposition, in the β → 1 limit, and exactly."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from theory.adam.propositions import (
     high_noise_power,
     high_noise_power_bounds,
@@ -59,32 +58,12 @@ def optimal_power(
     method: str = "exact",
     interval: tuple[float, float] = (0.0, 5.0),
 ) -> OptimalPower:
-    """Maximise the update over p: roots of the derivative of its Chebyshev interpolant, and both ends.
+    """Maximise the update over p, to about 1e-9: roots of the derivative of its Chebyshev interpolant, and both ends.
 
-    p* is good to about 1e-9.
+    The method is "proposition" (uniform noise: Proposition 4.2 for σ <= μ, Lambert's W of Proposition 4.3 for σ > μ),
+    "limit" (u∞, without the betas) or "exact" (finite β, stationary). In the interval, 0 <= low < high <= 10, low = 0
+    stands for p → 0. In the limit, a law whose moments end at order ν is searched up to ν/2 only, where u∞ falls to 0.
 
-    Parameters
-    ----------
-    mean, noise_scale : float
-        μ > 0 and σ >= 0.
-    law : NoiseLaw
-        Law of ξ in g = μ + σξ.
-    beta1, beta2, epsilon : float
-        Adam's settings; the methods "proposition" and "limit" do not use the betas.
-    method : str
-        "proposition" (uniform noise: Proposition 4.2 for σ <= μ, Lambert's W of Proposition 4.3 for σ > μ),
-        "limit" (u∞) or "exact" (finite β, stationary).
-    interval : tuple of float
-        Powers to search, 0 <= low < high <= 10; low = 0 stands for p → 0. In the limit, a law whose moments end at
-        order ν is searched up to ν/2 only, where u∞ falls to 0.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> best = optimal_power(1e-6, 1e-5, Uniform(), method="limit")
     >>> round(best.power, 6), best.at_edge
@@ -100,18 +79,11 @@ def optimal_power(
             high = min(high, 0.5 * law.moment_limit * (1 - 1e-6))
             if high - low < 1e-6:
                 law.require_moment(2 * low)
-
-        def update(power: Array) -> Array:
-            return limit_update(power, mean, noise_scale, law, epsilon=epsilon)
-    elif method == "exact":
-
-        def update(power: Array) -> Array:
-            return exact_update(
-                power, mean, noise_scale, law, beta1=beta1, beta2=beta2, epsilon=epsilon
-            ).drift
-    else:
-        raise InputError("method", method, "proposition, limit, exact or monte-carlo")
-    return maximise(update, (low, high), method)
+        limit = partial(limit_update, mean=mean, noise_scale=noise_scale, law=law, epsilon=epsilon)
+        return maximise(limit, (low, high), method)
+    require(method == "exact", "method", method, "proposition, limit, exact or monte-carlo")
+    exact = partial(exact_update, mean=mean, noise_scale=noise_scale, law=law, beta1=beta1, beta2=beta2)
+    return maximise(lambda p: exact(p, epsilon=epsilon).drift, (low, high), method)
 
 
 def _by_proposition(
@@ -122,22 +94,18 @@ def _by_proposition(
     if noise_scale <= mean:
         return maximise(lambda p: low_noise_update(p, mean, epsilon=epsilon), interval, "proposition")
 
-    def update(power: Array) -> Array:
-        return high_noise_update(power, mean, noise_scale, epsilon=epsilon)
-
+    update = partial(high_noise_update, mean=mean, noise_scale=noise_scale, epsilon=epsilon)
     log = -math.log(noise_scale)
     if not 0 < epsilon * log < 1:  # no interior maximum: f is monotone
         return maximise(update, interval, "proposition")
     power = high_noise_power(noise_scale, epsilon=epsilon)
     bounds = high_noise_power_bounds(noise_scale, epsilon=epsilon)
     if not interval[0] < power < interval[1]:
-        edge = "low" if power <= interval[0] else "high"
-        end = interval[0] if edge == "low" else interval[1]
+        edge, end = ("low", interval[0]) if power <= interval[0] else ("high", interval[1])
         value = float(update(np.array(max(end, 1e-12))))
         return OptimalPower(end, value, edge, (), interval, "proposition", bounds)
-    return OptimalPower(
-        power, float(update(np.array(power))), None, (power,), interval, "proposition", bounds
-    )
+    value = float(update(np.array(power)))
+    return OptimalPower(power, value, None, (power,), interval, "proposition", bounds)
 
 
 def maximise(update: Callable[[Array], Array], interval: tuple[float, float], method: str) -> OptimalPower:
@@ -168,9 +136,8 @@ def _above_noise(points: list[tuple[float, float]]) -> list[tuple[float, float]]
         closest = gaps.index(min(gaps))
         if gaps[closest] > _NOISE:
             break
-        points = [
-            p for i, p in enumerate(points) if i not in (closest, closest + 1) or i in (0, len(points) - 1)
-        ]
+        inner = {closest, closest + 1} - {0, len(points) - 1}
+        points = [point for i, point in enumerate(points) if i not in inner]
     return points
 
 

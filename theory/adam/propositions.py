@@ -1,7 +1,5 @@
 """Propositions 4.2 and 4.3 as formulas: the leading-order update under uniform noise, and its best power."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -15,8 +13,6 @@ from theory.numerics.inputs import Array, nonnegative, positive
 def low_noise_update(power: ArrayLike, mean: ArrayLike, *, epsilon: ArrayLike = 1e-8) -> Array:
     """`f(p) = μ^p/(μ^p + ε)`, the update for σ ≪ μ (Proposition 4.2); decreasing in p when μ < 1.
 
-    Examples
-    --------
     >>> float(low_noise_update(1.0, 1e-6).round(6))
     0.990099
     """
@@ -29,8 +25,6 @@ def high_noise_update(
 ) -> Array:
     """`(μ/σ)·f(p)`, `f(p) = σ^p/(σ^p/√(2p+1) + ε)`, the update for σ ≫ μ (Proposition 4.3).
 
-    Examples
-    --------
     >>> float(high_noise_update(1.2, 1e-6, 1e-5).round(6))
     0.181052
     """
@@ -40,7 +34,7 @@ def high_noise_update(
 
 
 def _epsilon_log(noise_scale: float, epsilon: float) -> tuple[float, float]:
-    """L = ln(1/σ) and εL, checked to satisfy the proposition's condition 0 < εL < 1."""
+    """L = ln(1/σ) and εL; InputError unless σ < 1 and εL < 1, the proposition's condition."""
     sigma, eps = float(positive("noise_scale", noise_scale)), float(positive("epsilon", epsilon))
     require(sigma < 1, "noise_scale", sigma, "a number < 1: Proposition 4.3 needs ln(1/σ) > 0")
     log = -math.log(sigma)
@@ -54,13 +48,6 @@ def high_noise_power(noise_scale: float, *, epsilon: float = 1e-8) -> float:
 
     `p* = ½[(3/L)·W₀((L/3)·e^{L/3}·(εL)^{−2/3}) − 1]`, L = ln(1/σ), from the stationarity `σ^p = εL(2p+1)^{3/2}`.
 
-    Raises
-    ------
-    InputError
-        Unless σ < 1 and ε·ln(1/σ) < 1.
-
-    Examples
-    --------
     >>> round(high_noise_power(1e-5), 4), round(high_noise_power(1e-4), 4)
     (1.2263, 1.5307)
     """
@@ -72,13 +59,6 @@ def high_noise_power(noise_scale: float, *, epsilon: float = 1e-8) -> float:
 def high_noise_power_bounds(noise_scale: float, *, epsilon: float = 1e-8) -> tuple[float, float]:
     """`ln(εL)/ln(σ/e³) <= p* <= ln(εL)/ln σ`, L = ln(1/σ) (Proposition 4.3).
 
-    Raises
-    ------
-    InputError
-        Unless σ < 1 and ε·ln(1/σ) < 1.
-
-    Examples
-    --------
     >>> low, high = high_noise_power_bounds(1e-5)
     >>> round(low, 4), round(high, 4)
     (1.1009, 1.3878)

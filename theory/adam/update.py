@@ -1,7 +1,5 @@
 """The drift and RMS of Adam's update on φ_p(g_t): the β → 1 limit, and exact at any β and any step."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError, whole
-from theory.adam.laplace import Memory, integrate
+from gradpower.tools.errors import require, whole
+from theory.adam.laplace_transform import Memory, integrate
 from theory.adam.moments import unit_moments
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
@@ -39,20 +37,8 @@ def limit_update(
 ) -> Array:
     """`u∞(p) = E φ_p(g)/(√(E φ_p(g)²) + ε)`, the limit β1, β2 → 1 of Section 4.1.
 
-    Parameters
-    ----------
-    power, mean, noise_scale, epsilon : array_like
-        0 < p <= 10, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
-    law : NoiseLaw
-        Law of ξ in g = μ + σξ.
+    The law needs a moment of order 2p.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if E φ_p² does not exist.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> float(limit_update(1.2, 1e-6, 0.0, Uniform()).round(6))
     0.863193
@@ -74,37 +60,20 @@ def exact_update(
     epsilon: ArrayLike = 1e-8,
     step: int | None = None,
 ) -> Update:
-    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`adam.laplace`), to about 1e-11 for σ/μ <= 1e4.
+    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`adam.laplace_transform`), to about 1e-11.
 
-    Parameters
-    ----------
-    power, mean, noise_scale, epsilon : array_like
-        0 < p <= 10, μ > 0, σ >= 0, ε >= 0; broadcast against each other.
-    law : NoiseLaw
-        Law of ξ in g = μ + σξ. No moment of g need exist: at a finite step, and at stationarity if β1² < β2, the
-        update is bounded. If not, and under power-law tails, its own moments can be infinite (`update_moment`).
-    beta1, beta2 : float
-        Decay rates in [0, 0.999999].
-    step : int, optional
-        The step t >= 1, with Adam's bias corrections; stationarity if not given.
+    That holds for σ/μ <= 1e4. The betas are in [0, 0.999999]; a `step` t >= 1 comes with Adam's bias corrections, and
+    stationarity if none is given. No moment of g need exist: at a finite step, and at stationarity if β1² < β2, the
+    update is bounded. If not, and under power-law tails, its own moments can be infinite (`update_moment`): an E|u|
+    that is infinite is an InputError.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, or if E|u| is infinite.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> update = exact_update(1.2, 1e-6, 1e-5, Uniform())
     >>> f"{update.drift:.6f} {update.rms:.6f}"
     '0.172541 0.276211'
     """
-    memory = Memory(
-        decay("beta1", beta1),
-        decay("beta2", beta2),
-        np.inf if step is None else whole("step", step),
-    )
+    steps = np.inf if step is None else whole("step", step)
+    memory = Memory(decay("beta1", beta1), decay("beta2", beta2), steps)
     p, mu, sigma, eps = np.broadcast_arrays(
         power_in_range("power", power),
         positive("mean", mean),
@@ -113,14 +82,11 @@ def exact_update(
     )
 
     def one(index: tuple[int, ...]) -> tuple[float, float]:
-        unit = float(max(mu[index], sigma[index]))
-        exponent = float(p[index])
-        order = update_moment(law, exponent, memory) if sigma[index] > 0 else np.inf
-        if order <= 1:
-            allowed = "one whose tails leave the mean of u finite at these β (or a finite step)"
-            raise InputError("law", law.name, allowed)
-        rule = folded_rule(law, float(mu[index]) / unit, float(sigma[index]) / unit, exponent)
-        log_epsilon = float(np.log(eps[index]) - exponent * np.log(unit)) if eps[index] > 0 else -np.inf
+        exponent, mean, scale, offset = (float(value[index]) for value in (p, mu, sigma, eps))
+        order = update_moment(law, exponent, memory) if scale > 0 else np.inf
+        allowed = "one whose tails leave the mean of u finite at these β (or a finite step)"
+        require(order > 1, "law", law.name, allowed)
+        rule, log_epsilon = in_units(law, exponent, mean, scale, offset)
         # with ε this far above √v the update is m/ε to the last bit, so a larger ε only divides it further
         largest = min(log_epsilon, 300.0)
         drift, rms = integrate(rule, exponent, largest, memory)
@@ -139,17 +105,20 @@ def update_moment(law: NoiseLaw, power: float, memory: Memory) -> float:
     P(|g| > x) ∝ x^{−ν} that has a probability ∝ β2^{kν/(2p)}, so E|u|^n is a geometric series in
     (β1/√β2)^n·β2^{ν/(2p)}.
     """
-    growth = (
-        np.log(memory.beta1) - np.log(memory.beta2) / 2 if memory.beta2 > 0 and memory.beta1 > 0 else -np.inf
-    )
-    if not (growth > 0 and np.isfinite(law.moment_limit) and np.isinf(memory.step)):
+    if not (np.isfinite(law.moment_limit) and np.isinf(memory.step) and min(memory.beta1, memory.beta2) > 0):
         return float(np.inf)
-    return float(-law.moment_limit / (2 * power) * np.log(memory.beta2) / growth)
+    growth = np.log(memory.beta1) - np.log(memory.beta2) / 2
+    return float(-law.moment_limit / (2 * power) * np.log(memory.beta2) / growth if growth > 0 else np.inf)
 
 
-def folded_rule(law: NoiseLaw, location: float, scale: float, power: float) -> FoldedRule:
-    """The nodes of `NoiseLaw.folded_rule`, shared by powers of similar size: the next of 1, √2, 2, 2√2, …."""
-    return _rule(law, location, scale, float(2 ** (np.ceil(2 * np.log2(max(power, 1.0))) / 2)))
+def in_units(
+    law: NoiseLaw, power: float, mean: float, noise_scale: float, epsilon: float
+) -> tuple[FoldedRule, float]:
+    """The nodes and ln ε in units of max(μ, σ); powers of similar size share the nodes of 1, √2, 2, 2√2, …."""
+    unit = max(mean, noise_scale)
+    log_epsilon = float(np.log(epsilon) - power * np.log(unit)) if epsilon > 0 else -np.inf
+    shared = float(2 ** (np.ceil(2 * np.log2(max(power, 1.0))) / 2))
+    return _rule(law, mean / unit, noise_scale / unit, shared), log_epsilon
 
 
 @lru_cache(maxsize=64)

@@ -11,16 +11,18 @@ A claim is written as a function. Its docstring is the statement; it yields what
 holds
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
+
+import sympy as sp
 
 from gradpower.tools.labels import Label
 
 Kind = Literal["tight", "upper", "lower", "asymptotic", "equality"]
 Means = Literal["symbolic", "numeric", "rigorous", "condition"]
+CHECKS: tuple[Means, Means, Means] = ("symbolic", "numeric", "rigorous")
 BEYOND = "beyond the paper"  # the place of claims that are ours
 
 
@@ -50,29 +52,28 @@ class Finding:
 Findings = Iterator[Finding]
 
 
-def symbolic(detail: str, passed: Truth, *more: Truth) -> Finding:
-    """What sympy derived, and whether every part of it came out."""
-    return Finding("symbolic", all(map(bool, (passed, *more))), detail)
+def _found(means: Means, detail: str, passed: Truth, *more: Truth) -> Finding:
+    """What these means showed, and whether every part of it came out."""
+    return Finding(means, all(map(bool, (passed, *more))), detail)
 
 
-def numeric(detail: str, passed: Truth, *more: Truth) -> Finding:
-    """What numbers over a range showed, and whether all agree."""
-    return Finding("numeric", all(map(bool, (passed, *more))), detail)
-
-
-def rigorous(detail: str, passed: Truth, *more: Truth) -> Finding:
-    """What ball arithmetic proved, and whether it proved all of it."""
-    return Finding("rigorous", all(map(bool, (passed, *more))), detail)
-
-
-def counterexample(detail: str, passed: Truth) -> Finding:
-    """What ball arithmetic proved against the statement as printed, without its condition."""
-    return Finding("rigorous", bool(passed), detail, refutes=True)
+symbolic, numeric, rigorous = (partial(_found, means) for means in CHECKS)
 
 
 def condition(detail: str) -> Finding:
     """The condition that the statement needs and does not name."""
     return Finding("condition", True, detail)
+
+
+def boxed(detail: str, *proofs: tuple[bool, int], besides: Truth = True) -> Finding:
+    """What `theory.numerics.balls.proved` over boxes, whose number stands for "{boxes}" in the detail."""
+    boxes = sum(count for _, count in proofs)
+    return rigorous(detail.replace("{boxes}", str(boxes)), besides, *(done for done, _ in proofs))
+
+
+def vanish(*expressions: sp.Expr) -> bool:
+    """Whether sympy simplifies all of them to 0."""
+    return all(sp.simplify(expression) == 0 for expression in expressions)
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,3 @@ def run_claim(claim: Claim) -> CheckedClaim:
 def claims_in(names: Mapping[str, Any]) -> tuple[Claim, ...]:
     """The claims among a module's names, in the order in which they stand there."""
     return tuple(value for value in names.values() if isinstance(value, Claim))
-
-
-def show(names: Mapping[str, Any]) -> None:
-    """Check the claims among a module's names and print verdicts and numbers: `python -m theory.claims.lemma_c_2`."""
-    for checked in map(run_claim, claims_in(names)):
-        print(f"{checked.claim.id}: {checked.verdict}\n  {checked.claim.statement}")
-        print(
-            *(f"  {'✓' if f.passed else '✗'} {f.means}: {f.detail}" for f in checked.findings), "", sep="\n"
-        )

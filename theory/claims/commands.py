@@ -1,7 +1,5 @@
 """The command `gradpower theory check`, and a checked claim as data and as a table."""
 
-from __future__ import annotations
-
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,11 +10,10 @@ from rich.table import Table
 
 from gradpower.tools.errors import require
 from gradpower.tools.terminal import Output, OutputFlags
-from theory.claims.claim import CheckedClaim, Claim, Finding, Means, run_claim
+from theory.claims.claim import CHECKS, CheckedClaim, Claim, Finding, run_claim
 from theory.claims.registry import CLAIMS
 
 _TABLE = Output()
-CHECKS: tuple[Means, ...] = ("symbolic", "numeric", "rigorous")
 
 
 def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
@@ -49,7 +46,6 @@ def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
 def as_record(checked: CheckedClaim) -> dict[str, Any]:
     """A checked claim as plain data, for JSON and for the report."""
     claim = checked.claim
-    checks = {means: checked.by(means) for means in CHECKS}
     condition = checked.by("condition")
     return {
         "id": claim.id,
@@ -57,7 +53,7 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
         "place": claim.place,
         "source": claim.source,
         "kind": claim.kind,
-        **{means: None if check is None else _check(check) for means, check in checks.items()},
+        **{means: _check(checked.by(means)) for means in CHECKS},
         "region": condition.detail if condition else "",
         "paper_value": claim.paper_value,
         "verdict": checked.verdict,
@@ -65,7 +61,9 @@ def as_record(checked: CheckedClaim) -> dict[str, Any]:
     }
 
 
-def _check(finding: Finding) -> dict[str, Any]:
+def _check(finding: Finding | None) -> dict[str, Any] | None:
+    if finding is None:
+        return None
     return {"passed": finding.passed, "detail": finding.detail, "refutes": finding.refutes}
 
 
@@ -85,8 +83,7 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
         condition = item.by("condition")
         notes = [f"✗ {finding.detail}" for finding in item.findings if not finding.passed]
         notes += [f"condition: {condition.detail}"] if condition else []
-        checks = map(item.by, CHECKS)
-        marks = " ".join(map(_mark, checks))
+        marks = " ".join(_mark(item.by(means)) for means in CHECKS)
         verdict = item.verdict + ("" if item.as_expected else f" (expected: {item.claim.expected})")
         lines = "\n".join([item.claim.statement, *notes])
         table.add_row(f"[bold]{item.claim.id}[/bold]\n{escape(lines)}", marks, verdict)
@@ -104,13 +101,6 @@ def select(only: tuple[str, ...]) -> tuple[Claim, ...]:
 
     "4.3" and "Proposition 4.3" name what stands there, its proof included, and what is ours about it.
 
-    Raises
-    ------
-    InputError
-        For what is neither.
-
-    Examples
-    --------
     >>> [claim.id for claim in select(("Lemma C.2", "4.9"))]
     ['c2-log-sum', '4.9-unimodal', '4.9-unbounded']
     """

@@ -3,7 +3,7 @@
 The two low-noise curves, whose best power is at the left edge, are claim `4.2-edge` of `proposition_4_2`.
 """
 
-from __future__ import annotations
+from itertools import chain
 
 import numpy as np
 import sympy as sp
@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import high_noise_power
-from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, rigorous, symbolic, vanish
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -33,17 +33,16 @@ def update_series(power: arb, ratio: float) -> arb_series:
     return first / (second.sqrt() + arb(_EPSILON) * (p * log).exp())
 
 
-def enclosed_maximum(ratio: float) -> tuple[arb, bool, int]:
-    """Enclose p*, and prove that u∞ rises before it and falls after it on the whole span: (p*, proved, boxes)."""
+def enclosed_maximum(ratio: float) -> tuple[arb, list[tuple[bool, int]]]:
+    """Enclose p*, and prove that u∞ rises before it, bends down around it and falls after it on the whole span."""
     with precision(128):
         root = enclosed_root(lambda p: update_series(p, ratio)[1], 0.8, 2.5)
         middle = float(root.mid())
-        outcomes = (
+        return root, [
             proved(lambda p: update_series(p, ratio)[1] > 0, [(_SPAN[0], middle - 0.05)]),
             proved(lambda p: update_series(p, ratio)[2] < 0, [(middle - 0.05, middle + 0.05)]),
             proved(lambda p: update_series(p, ratio)[1] < 0, [(middle + 0.05, _SPAN[1])]),
-        )
-    return root, all(done for done, _ in outcomes), sum(boxes for _, boxes in outcomes)
+        ]
 
 
 @claim("limit-unimodal", BEYOND, "tight")
@@ -54,22 +53,22 @@ def unimodal() -> Findings:
     slope = sp.diff(sp.log((above - below) / (p + 1)), p)
     weight = (up * above - down * below) / (above - below)
     detail = "(ln E φ_p)′ = [a·e^((p+1)a) − b·e^((p+1)b)]/[e^((p+1)a) − e^((p+1)b)] − 1/(p+1), a, b = ln(σ±μ)"
-    yield symbolic(detail, sp.simplify(slope - (weight - 1 / (p + 1))) == 0)
+    yield symbolic(detail, vanish(slope - (weight - 1 / (p + 1))))
     powers = {r: optimal_power(_MEAN, r * _MEAN, Uniform(), method="limit") for r in (*_NOISY, 1000)}
     gaps = {r: high_noise_power(r * _MEAN) - best.power for r, best in powers.items()}
     single = all(len(best.local_maxima) == 1 for best in powers.values())
     table = ", ".join(f"{best.power:.4f} at r={r} ({gaps[r]:+.1e})" for r, best in powers.items())
     falling = gaps[10] > gaps[100] > 0
     yield numeric(f"one maximum each, p* = {table}; in brackets Lambert's W minus it", single, falling)
-    roots, outcomes, counts = zip(*map(enclosed_maximum, _NOISY), strict=True)
-    done, middles = all(outcomes), {r: float(root.mid()) for r, root in zip(_NOISY, roots, strict=True)}
+    roots, proofs = zip(*map(enclosed_maximum, _NOISY), strict=True)
+    middles = {r: float(root.mid()) for r, root in zip(_NOISY, roots, strict=True)}
     narrow = all(float(root.rad()) < 1e-12 for root in roots)
     close = all(abs(middle - powers[r].power) < 1e-8 for r, middle in middles.items())
     table = ", ".join(f"{middle:.12f} at r={r}" for r, middle in middles.items())
     detail = (
-        f"{'proved' if done else 'NOT proved'} on p in [{_SPAN[0]:g}, {_SPAN[1]:g}] with {sum(counts)} boxes"
+        f"proved on p in [{_SPAN[0]:g}, {_SPAN[1]:g}] with {{boxes}} boxes; p* enclosed to < 1e-12: {table}"
     )
-    yield rigorous(f"{detail}; p* enclosed to < 1e-12: {table}", narrow, done, close)
+    yield boxed(detail, *chain(*proofs), besides=narrow and close)
 
 
 def ratio_with_power(power: float, method: str) -> float:
@@ -92,13 +91,12 @@ def ratio_with_power(power: float, method: str) -> float:
 )
 def figure() -> Findings:
     """On the noise-dominated curves the best power lies strictly between 1 and 2."""
-    sigma, epsilon, log = sp.symbols("sigma epsilon L", positive=True)
-    p = sp.symbols("p", positive=True)
+    sigma, epsilon, log, p = sp.symbols("sigma epsilon L p", positive=True)
     stationary = sigma**p - epsilon * log * (2 * p + 1) ** sp.Rational(3, 2)
-    at_one = sp.simplify(stationary.subs(p, 1) - (sigma - 3 * sp.sqrt(3) * epsilon * log)) == 0
-    at_two = sp.simplify(stationary.subs(p, 2) - (sigma**2 - 5 * sp.sqrt(5) * epsilon * log)) == 0
+    at_one = stationary.subs(p, 1) - (sigma - 3 * sp.sqrt(3) * epsilon * log)
+    at_two = stationary.subs(p, 2) - (sigma**2 - 5 * sp.sqrt(5) * epsilon * log)
     detail = "to leading order p* > 1 iff σ > 3√3·εL and p* < 2 iff σ² < 5√5·εL, L = ln(1/σ)"
-    yield symbolic(detail, at_one, at_two)
+    yield symbolic(detail, vanish(at_one, at_two))
     exact = {r: optimal_power(_MEAN, r * _MEAN, Uniform()) for r in (0, 0.1, 1, 2, *_NOISY)}
     inside = all(1 < exact[r].power < 2 for r in _NOISY)
     edge = all(exact[r].at_edge == "low" for r in (0, 0.1, 1))
@@ -112,7 +110,3 @@ def figure() -> Findings:
         f"uniform noise (Gaussian noise has p* < 1 here), {low:.2f} < σ/μ < {high:.0f} at β = (0.9, 0.95) "
         f"({limits[0]:.2f} and {limits[1]:.0f} in the limit), μ = 1e-6, ε = 1e-8; at r = 2 it is below 1"
     )
-
-
-if __name__ == "__main__":
-    show(globals())

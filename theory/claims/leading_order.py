@@ -8,15 +8,13 @@ where M₁, M₂ are E φ_p and E φ_p² over their leading terms, both 1 + O(x�
 denominator, carries all of μ, σ and ε. A bound proved for every w in [0, 1] holds for every μ, σ and ε.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import sympy as sp
 from flint import arb
 
-from theory.claims.claim import Finding, rigorous
+from theory.claims.claim import Finding, boxed, vanish
 from theory.numerics.balls import hull, proved
 from theory.numerics.inputs import Array
 
@@ -34,7 +32,7 @@ def series(low_noise: bool) -> tuple[sp.Expr, sp.Expr]:
     high = ((1 + X) ** (2 * P + 1) + (1 - X) ** (2 * P + 1)) / 2
     for moment in (first, first.subs(P, 2 * P) if low_noise else high):
         expansion = sp.expand(sp.simplify(sp.series(moment, X, 0, 3).removeO()))
-        if sp.simplify(expansion.coeff(X, 0) - 1) != 0 or sp.simplify(expansion.coeff(X, 1)) != 0:
+        if not vanish(expansion.coeff(X, 0) - 1, expansion.coeff(X, 1)):
             raise ArithmeticError(f"unexpected expansion {expansion}")
         coefficients.append(sp.factor(sp.simplify(expansion.coeff(X, 2))))
     return coefficients[0], coefficients[1]
@@ -78,6 +76,6 @@ def remainder_proved(low_noise: bool, factor: float, largest_power: float, large
         scaled = (first - w * second / (root + 1)) / (1 + w * (root - 1))
         return bool(abs(scaled) < factor * (p + 1))
 
-    done, boxes = proved(statement, [(0.0, largest_power), (0.0, largest_x), (0.0, 1.0)])
     what = f"|u∞/leading − 1| <= {factor:g}·p(p+1)·x² for p <= {largest_power:g}, x <= {largest_x:g}, every μ, σ, ε"
-    return rigorous(f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {what}", done)
+    box = [(0.0, largest_power), (0.0, largest_x), (0.0, 1.0)]
+    return boxed(f"proved on {{boxes}} boxes: {what}", proved(statement, box))

@@ -1,7 +1,5 @@
 """Proposition 4.2: the update when the noise is far below the signal, under uniform noise."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -11,7 +9,7 @@ from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import low_noise_update
 from theory.adam.update import limit_update
-from theory.claims.claim import Findings, claim, condition, numeric, show, symbolic
+from theory.claims.claim import Findings, claim, condition, numeric, symbolic, vanish
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 
@@ -25,7 +23,7 @@ def leading() -> Findings:
     """For σ ≪ μ the update is u∞ = f(p)(1+o(1)) with f(p) = μ^p/(μ^p+ε)."""
     first, second = series(low_noise=True)
     coefficient = sp.factor(sp.expand(first - WEIGHT * second / 2))
-    ok = sp.simplify(coefficient - (P * (P - 1) - WEIGHT * P * (2 * P - 1)) / 6) == 0
+    ok = vanish(coefficient - (P * (P - 1) - WEIGHT * P * (2 * P - 1)) / 6)
     yield symbolic(f"u∞/f = 1 + ({coefficient})·r² + O(r⁴), w = f: the correction vanishes as r → 0", ok)
     errors = worst_errors(True, _RATIOS, 2.0)
     order = np.log(errors[-2] / errors[-1]) / np.log(_RATIOS[-2] / _RATIOS[-1])
@@ -43,7 +41,7 @@ def decreasing() -> Findings:
     """f decreases in p (for 0 < μ ≪ 1, as in Example 4.1)."""
     slope = _EPS * _MU**P * sp.log(_MU) / (_MU**P + _EPS) ** 2
     detail = "f′ = εμ^p·ln μ/(μ^p+ε)²: negative for 0 < μ < 1 and ε > 0 (positive for μ > 1, zero for ε = 0)"
-    yield symbolic(detail, sp.simplify(sp.diff(_F, P) - slope) == 0)
+    yield symbolic(detail, vanish(sp.diff(_F, P) - slope))
     powers = np.linspace(0.01, 10, 500)
     corners = product((1e-30, 1e-6, 1e-2, 0.999), (1e-12, 1e-8, 1e-4, 1.0))
     drops = [np.diff(low_noise_update(powers, mean, epsilon=epsilon)).max() for mean, epsilon in corners]
@@ -55,10 +53,9 @@ def decreasing() -> Findings:
 @claim("4.2-supremum", "Proposition 4.2", "tight")
 def supremum() -> Findings:
     """The supremum of f is 1/(1+ε), approached as p → 0."""
-    limit = sp.limit(_F, P, 0, "+")
-    gap = sp.simplify(1 / (1 + _EPS) - _F - _EPS * (1 - _MU**P) / ((1 + _EPS) * (_MU**P + _EPS)))
+    gap = 1 / (1 + _EPS) - _F - _EPS * (1 - _MU**P) / ((1 + _EPS) * (_MU**P + _EPS))
     detail = "f → 1/(1+ε) as p → 0, and 1/(1+ε) − f(p) = ε(1−μ^p)/((1+ε)(μ^p+ε)) > 0: not attained"
-    yield symbolic(detail, sp.simplify(limit - 1 / (1 + _EPS)) == 0, gap == 0)
+    yield symbolic(detail, vanish(sp.limit(_F, P, 0, "+") - 1 / (1 + _EPS), gap))
     gaps = [1 / (1 + e) - float(low_noise_update(1e-9, 1e-6, epsilon=e)) for e in (1e-12, 1e-8, 1e-4)]
     detail = "at p = 1e-9 the gap to 1/(1+ε) is below 1e-8 for ε = 1e-12, 1e-8, 1e-4"
     yield numeric(detail, all(-1e-15 <= gap < 1e-8 for gap in gaps))
@@ -84,7 +81,7 @@ def edge() -> Findings:
     yield symbolic(
         "E φ_p <= √(E φ_p²) = M (Cauchy–Schwarz), M <= 1 if μ+σ <= 1, and M/(M+ε) increases: "
         "u∞ <= 1/(1+ε), its value at p → 0 if σ <= μ",
-        sp.simplify(sp.diff(ceiling, root) - epsilon / (root + epsilon) ** 2) == 0,
+        vanish(sp.diff(ceiling, root) - epsilon / (root + epsilon) ** 2),
     )
     edges = [
         optimal_power(mean, ratio * mean, Uniform(), epsilon=epsilon, method="limit").at_edge
@@ -94,7 +91,3 @@ def edge() -> Findings:
     detail = f"p* at the left edge in 36 settings with r <= 1; at μ=1e-6 the edge wins up to r = {thresholds}"
     yield numeric(detail, set(edges) == {"low"})
     yield condition("σ <= μ, and gradients that stay below 1: μ + σ <= 1")
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -1,7 +1,5 @@
 """Proposition 4.3: the update when the noise is far above the signal, under uniform noise, and its best power."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from itertools import product
@@ -13,7 +11,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from theory.adam.moments import power_moments
 from theory.adam.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, symbolic, vanish
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
@@ -33,7 +31,7 @@ def moments() -> Findings:
     first, second = series(low_noise=False)
     detail = f"E φ_p = μσ^(p−1)·(1 + ({first})/r² + …), E φ_p² = σ^(2p)/(2p+1)·(1 + ({second})/r² + …)"
     next1, next2 = P * (P - 1) / 6, P * (2 * P + 1)
-    yield symbolic(detail, sp.simplify(first - next1) == 0, sp.expand(second - next2) == 0)
+    yield symbolic(detail, vanish(first - next1, second - next2))
     powers, mean, ratio = np.linspace(0.05, 5, 100), 1e-6, 300.0
     exact = power_moments(powers, mean, ratio * mean, Uniform())
     off1 = exact.first / (mean * (ratio * mean) ** (powers - 1)) - 1
@@ -49,7 +47,7 @@ def update() -> Findings:
     """For σ ≫ μ the update is u∞ ≈ (μ/σ)f(p) with f(p) = σ^p/(σ^p/√(2p+1)+ε)."""
     first, second = series(low_noise=False)
     coefficient = sp.expand(first - WEIGHT * second / 2)
-    ok = sp.expand(coefficient - (P * (P - 1) / 6 - WEIGHT * P * (2 * P + 1) / 2)) == 0
+    ok = vanish(coefficient - (P * (P - 1) / 6 - WEIGHT * P * (2 * P + 1) / 2))
     yield symbolic(f"u∞ = (μ/σ)f·(1 + ({coefficient})/r² + O(r⁻⁴)), w = f/√(2p+1)", ok)
     errors = worst_errors(False, tuple(1 / r for r in _RATIOS), 2.0)
     order = np.log(errors[-2] / errors[-1]) / np.log(_RATIOS[-1] / _RATIOS[-2])
@@ -62,10 +60,10 @@ def update() -> Findings:
 @claim("4.3-stationarity", "Proposition 4.3, proof", "equality")
 def stationarity() -> Findings:
     """The maximiser of f satisfies σ^p = ε·ln(1/σ)·(2p+1)^(3/2)."""
-    slope = sp.diff(_INVERSE_F, P)
-    equation = _EPS * _L * sp.exp(_L * P) * (2 * P + 1) ** sp.Rational(3, 2) - 1
+    factor = (2 * P + 1) ** sp.Rational(3, 2)
+    equation = _EPS * _L * sp.exp(_L * P) * factor - 1
     detail = "(1/f)′·(2p+1)^(3/2) = εL·σ^(−p)·(2p+1)^(3/2) − 1, which vanishes where σ^p = εL(2p+1)^(3/2)"
-    yield symbolic(detail, sp.simplify(slope * (2 * P + 1) ** sp.Rational(3, 2) - equation) == 0)
+    yield symbolic(detail, vanish(sp.diff(_INVERSE_F, P) * factor - equation))
     worst = 0.0
     for sigma, epsilon in _CORNERS:
         low, high = high_noise_power_bounds(sigma, epsilon=epsilon)
@@ -91,10 +89,10 @@ def _slope(log: arb, lam: arb, p: arb) -> arb:
 def unique() -> Findings:
     """If ε·ln(1/σ) < 1, f has exactly one maximiser p*; it increases before and decreases after."""
     expected = 3 * (2 * P + 1) ** sp.Rational(-5, 2) + _EPS * _L**2 * sp.exp(_L * P)
-    curvature = sp.simplify(sp.diff(_INVERSE_F, P, 2) - expected)
-    start = sp.simplify(sp.diff(_INVERSE_F, P).subs(P, 0) - (_EPS * _L - 1))
+    slope, curvature = sp.diff(_INVERSE_F, P), sp.diff(_INVERSE_F, P, 2)
     detail = "(1/f)″ = 3(2p+1)^(−5/2) + εL²σ^(−p) > 0 and (1/f)′(0) = εL − 1: one minimum iff εL < 1"
-    yield symbolic(detail, curvature == 0, expected.is_positive, start == 0)
+    zeros = curvature - expected, slope.subs(P, 0) - (_EPS * _L - 1)
+    yield symbolic(detail, vanish(*zeros), expected.is_positive)
     signs = []
     for sigma, epsilon in _CORNERS:
         best = high_noise_power(sigma, epsilon=epsilon)
@@ -103,11 +101,11 @@ def unique() -> Findings:
     none = np.all(np.diff(high_noise_update(np.linspace(0.01, 5, 100), 1.0, 1e-3, epsilon=0.2)) < 0)
     detail = f"f rises before and falls after p* for {len(_CORNERS)} pairs (σ, ε)"
     yield numeric(f"{detail}; with εL = 1.38 it only falls", *signs, none)
-    done, boxes = proved(
-        lambda log, lam: _slope(log, lam, lam / (log + 3)) < 0 < _slope(log, lam, lam / log), _BOX
-    )
     what = "(1/f)′ < 0 at the lower and > 0 at the upper bound, so that its one root lies between them"
-    yield rigorous(f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {what}; {_BOX_TEXT}", done)
+    yield boxed(
+        f"proved on {{boxes}} boxes: {what}; {_BOX_TEXT}",
+        proved(lambda log, lam: _slope(log, lam, lam / (log + 3)) < 0 < _slope(log, lam, lam / log), _BOX),
+    )
 
 
 def _lambert(log: arb, lam: arb) -> arb:
@@ -121,7 +119,7 @@ def _bound(lower: bool) -> Findings:
     gap = (lam - (_L + 3) * p) if lower else (lam - _L * p)
     expected = sp.Rational(3, 2) * (sp.log(2 * p + 1) - (2 * p if lower else 0))
     why = "ln(2p+1) <= 2p gives (L+3)p* >= −ln(εL)" if lower else "ln(2p+1) >= 0 gives Lp* <= −ln(εL)"
-    yield symbolic(f"from −ln(εL) = Lp* + (3/2)ln(2p*+1): {why}", sp.simplify(gap - expected) == 0)
+    yield symbolic(f"from −ln(εL) = Lp* + (3/2)ln(2p*+1): {why}", vanish(gap - expected))
     margins = []
     for sigma, epsilon in _CORNERS:
         low, high = high_noise_power_bounds(sigma, epsilon=epsilon)
@@ -138,8 +136,7 @@ def _bound(lower: bool) -> Findings:
         best = _lambert(log, lam)
         return bool(best > lam / (log + 3) if lower else best < lam / log)
 
-    done, boxes = proved(statement, _BOX)
-    yield rigorous(f"{'proved' if done else 'NOT proved'} on {boxes} boxes: {_BOX_TEXT}", done)
+    yield boxed(f"proved on {{boxes}} boxes: {_BOX_TEXT}", proved(statement, _BOX))
 
 
 @claim("4.3-lower-bound", "Proposition 4.3", "lower")
@@ -178,7 +175,7 @@ def lambert() -> Findings:
     log_equation = _L * p + sp.Rational(3, 2) * sp.log(2 * p + 1) - _LAMBDA  # ln of the stationarity equation
     claimed = sp.Rational(3, 2) * (y + sp.log(y) - sp.log(_L / 3) - _L / 3 - 2 * _LAMBDA / 3)
     detail = "with y = (L/3)(2p+1) stationarity reads y·e^y = (L/3)e^(L/3)(εL)^(−2/3), so y = W₀ of the right"
-    yield symbolic(f"{detail} side", sp.simplify(sp.expand_log(log_equation - claimed, force=True)) == 0)
+    yield symbolic(f"{detail} side", vanish(sp.expand_log(log_equation - claimed, force=True)))
 
     def stationary(p: float, sigma: float) -> float:
         return p * math.log(sigma) - math.log(-1e-8 * math.log(sigma)) - 1.5 * math.log(2 * p + 1)
@@ -198,7 +195,3 @@ def lambert() -> Findings:
             enclosed += [root.overlaps(_lambert(log, lam)), float(root.rad()) / high < 1e-12]
     detail = f"{len(_CORNERS)} pairs (σ, ε): the root is enclosed to < 1e-12 and contains Lambert's W"
     yield rigorous(detail, *enclosed)
-
-
-if __name__ == "__main__":
-    show(globals())

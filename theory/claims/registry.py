@@ -1,7 +1,5 @@
 """All claims: statements of Section 4, Appendices B.1 and C, and ours beyond them."""
 
-from __future__ import annotations
-
 from theory.claims import (
     appendix_b1,
     assumption_4_6,

@@ -1,14 +1,12 @@
 """Theorem 4.11: the bound of AdagradPower at high noise."""
 
-from __future__ import annotations
-
 import sympy as sp
 
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import high_noise_alignment
 from theory.adagrad.bounds import enlarged_gradient_bound, high_noise_bound
-from theory.claims.claim import Findings, claim, show
-from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
+from theory.claims.claim import Findings, claim
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
 
@@ -27,17 +25,10 @@ THEOREM = Theorem(
     (2 * R * _RHO * GAP / ETA + (4 * R**2 * _RHO**2 + ETA * R * L * _RHO) * D * LOG) / sp.sqrt(T),
     penalty=2 * R**P / C,
     runs=Runs(_share, powers=(0.5, 1.2, 3.0), noises=(0.8, 5.0)),
-    fixed={},
 )
 
 
 @claim("4.11-bound", "Theorem 4.11", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Under Assumption 4.9, ρ = R^{p−1}/s: (1/T)ΣE‖∇F‖² <= 2Rρ(F₀−F*)/(η√T) + (4R²ρ² + ηRLρ)·d·ln(1+TR^{2p}/ε)/√T."""
-    yield THEOREM.assembly()
-    yield THEOREM.enumeration()
-    yield epsilon_condition()
-
-
-if __name__ == "__main__":
-    show(globals())
+    yield from THEOREM.findings()

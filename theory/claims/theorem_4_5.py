@@ -1,7 +1,5 @@
 """Theorem 4.5: Adagrad's bound, where it fails as printed, and how the other two theorems contain it."""
 
-from __future__ import annotations
-
 import numpy as np
 import sympy as sp
 from flint import arb
@@ -14,10 +12,10 @@ from theory.adagrad.bounds import (
     high_noise_bound,
     low_noise_bound,
 )
-from theory.claims.claim import Findings, claim, counterexample, numeric, show, symbolic
+from theory.claims.claim import Finding, Findings, claim, numeric, symbolic, vanish
 from theory.claims.theorem_4_8 import THEOREM as LOW_NOISE
 from theory.claims.theorem_4_11 import THEOREM as HIGH_NOISE
-from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, epsilon_condition, outcomes
+from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.numerics.balls import precision
 from theory.numerics.inputs import Array
 
@@ -47,24 +45,21 @@ def printed_excess(epsilon: float, learning_rate: float) -> arb:
 @claim("4.5-bound", "Theorem 4.5", "upper", expected=Label.HOLDS_WITH_CONDITION)
 def bound() -> Findings:
     """Adagrad: (1/T)ΣE‖∇F‖² <= 2R(F₀−F*)/(η√T) + (4dR² + ηdRL)·ln(1+TR²/ε)/√T where |g_i| <= R."""
-    yield THEOREM.assembly()
-    yield THEOREM.enumeration()
+    yield from THEOREM.findings()
     with precision(128):
         excess = printed_excess(100.0, 10.0)
-    yield counterexample(
+    detail = (
         "with |g| <= R alone it fails: F = θ²/2, θ_0 = R = 1, T = 1, η = 10, ε = 100: E‖∇F‖² exceeds the printed "
-        f"bound by {float(excess):.4f}, certainly",
-        excess > 0,
+        f"bound by {float(excess):.4f}, certainly"
     )
-    yield epsilon_condition()
+    yield Finding("rigorous", bool(excess > 0), detail, refutes=True)
 
 
 @claim("4.5-reduction", "Section 4.2", "equality")
 def reduction() -> Findings:
     """At p = 1, c = s = 1, Theorems 4.8 and 4.11, as rebuilt here, are Theorem 4.5."""
     differences = [other.bound.subs({P: 1, C: 1}) - THEOREM.bound for other in (LOW_NOISE, HIGH_NOISE)]
-    vanish = [sp.simplify(difference) == 0 for difference in differences]
-    yield symbolic("4.8 and 4.11 less 4.5 vanish identically at p = 1, c = s = 1", *vanish)
+    yield symbolic("4.8 and 4.11 less 4.5 vanish identically at p = 1, c = s = 1", vanish(*differences))
     steps = (1, 100, 10**6)
     common = BoundConstants(
         gap=0.7, learning_rate=0.3, smoothness=5.0, gradient_bound=2.5, epsilon=1e-6, dimension=7.0
@@ -79,7 +74,3 @@ def reduction() -> Findings:
     printed = [float(THEOREM.bound.subs({**values, T: t})) for t in steps]
     detail = "term by term, T = 1, 100, 10⁶; and equal to the printed formula"
     yield numeric(detail, *same, np.allclose(plain.total, printed, rtol=1e-12))
-
-
-if __name__ == "__main__":
-    show(globals())

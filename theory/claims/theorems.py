@@ -3,11 +3,9 @@
 The numeric checks simulate nothing: under binary noise T steps have 2^T outcomes, and the expectation is their mean.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -15,7 +13,7 @@ import numpy as np
 import sympy as sp
 
 from theory.adagrad.bounds import BoundConstants
-from theory.claims.claim import Finding, condition, numeric, symbolic
+from theory.claims.claim import Finding, Findings, condition, numeric, symbolic, vanish
 from theory.numerics.inputs import Array
 
 R, P, C, ETA, L, GAP, T, D, EPS = sp.symbols("R p c eta L Delta T d epsilon", positive=True)
@@ -58,8 +56,18 @@ class Theorem:
     """Lemma C.1's penalty that it grows from."""
     runs: Runs
     """What it is held against."""
-    fixed: dict[sp.Symbol, int]
+    fixed: dict[sp.Symbol, int] = field(default_factory=dict)
     """Symbols that have a value in this theorem."""
+
+    def findings(self) -> Findings:
+        """The derivation, the runs, and what all three theorems need of R and do not say."""
+        yield self.assembly()
+        yield self.enumeration()
+        yield condition(
+            "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε; whether the paper prints |g_i| <= R could not "
+            "be told from the text that is left of it). With |g_i| <= R alone it can fail, at T "
+            f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
+        )
 
     def assembly(self) -> Finding:
         """Derive the bound from a descent of (c/2)·… with this penalty.
@@ -72,7 +80,7 @@ class Theorem:
         return symbolic(
             f"[F₀−F* + (η·{str(self.penalty).replace('**', '^')} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T) is the "
             "printed bound; the last step takes √(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
-            sp.simplify(sp.expand(assembled.subs(self.fixed) - self.bound)) == 0,
+            vanish(sp.expand(assembled.subs(self.fixed) - self.bound)),
         )
 
     def enumeration(self) -> Finding:
@@ -127,12 +135,3 @@ def smallest_failing_epsilon() -> float:
     """The ε/R² from which the printed Theorem 4.5 fails at T = 1 for some η: 2√ℓ + 4ℓ = 1, ℓ = ln(1+R²/ε)."""
     root = (math.sqrt(20) - 2) / 8
     return 1 / math.expm1(root**2)
-
-
-def epsilon_condition() -> Finding:
-    """What all three theorems need of R and do not say."""
-    return condition(
-        "|φ_p(g_i)|² + ε <= R^2p (Défossez et al.: |g_i| <= R − √ε; whether the paper prints |g_i| <= R could not be "
-        "told from the text that is left of it). With |g_i| <= R alone it can fail, at T "
-        f"= 1 and p = 1 from ε = {smallest_failing_epsilon():.2f}·R² on; for ε ≪ R^2p the difference is nil"
-    )

@@ -16,8 +16,6 @@
 ========================  =====================================================================
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from difflib import get_close_matches
 
@@ -69,13 +67,6 @@ ALLOWED = (
 def parse_law(name: str | NoiseLaw) -> NoiseLaw:
     """Return the noise law that `name` spells; a law is returned as it is.
 
-    Raises
-    ------
-    InputError
-        For an unknown name, a shape that is not a number > 0, or samples that cannot be read.
-
-    Examples
-    --------
     >>> parse_law("student-t:5").name
     'student-t:5'
     """
@@ -97,9 +88,7 @@ def parse_law(name: str | NoiseLaw) -> NoiseLaw:
     if kind in _SHAPED or kind.startswith("empirical"):
         allowed = f"{kind}:NUMBER" if kind in _SHAPED else f"{kind}:FILE"
         raise InputError("law", name, allowed)
-    known = {word: word for word in (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric")} | {
-        "normal": "gaussian"
-    }
-    near = get_close_matches(kind, known, n=1)
-    hint = f" (did you mean {known[near[0]]}?)" if near else ""
+    near = get_close_matches(kind, (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric", "normal"), n=1)
+    meant = ["gaussian" if word == "normal" else word for word in near]
+    hint = f" (did you mean {meant[0]}?)" if meant else ""
     raise InputError("law", name, f"{ALLOWED}{hint}")

@@ -59,16 +59,18 @@ class NoiseLaw(ABC):
             return atoms(np.array([location]), np.ones(1))
         return self.noisy_rule(location, scale, power)
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`E sign(g)|g|^p` for g = location + scale·ξ with scale > 0 and max(location, scale) = 1.
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`E sign(g)|g|^q` if `odd`, else `E|g|^q`: by quadrature here; laws with a closed form override it."""
+        rule = self.folded_rule(location, scale, order if odd else order / 2)
+        return rule.signed_moment(order) if odd else rule.absolute_moment(order)
 
-        By quadrature here; laws with a closed form override it.
-        """
-        return self.folded_rule(location, scale, power).signed_moment(power)
+    def signed_moment(self, power: float, location: float, scale: float) -> float:
+        """`E sign(g)|g|^p` for g = location + scale·ξ with scale > 0 and max(location, scale) = 1."""
+        return self.moment(power, location, scale, odd=True)
 
     def absolute_moment(self, order: float, location: float, scale: float) -> float:
         """`E|g|^q`, q > −1, otherwise as `signed_moment`; q < 0 needs a law with a density."""
-        return self.folded_rule(location, scale, order / 2).absolute_moment(order)
+        return self.moment(order, location, scale, odd=False)
 
     def require_moment(self, order: float) -> None:
         """Raise InputError unless `E|ξ|^order` is finite."""
@@ -128,10 +130,10 @@ class SymmetricDensityLaw(NoiseLaw):
         rule = FoldedRule(y, density * (1 + np.exp(mirrored)), density * -np.expm1(mirrored))
         return _pruned(rule, power, self.name)
 
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`E|g|^q` by the nodes; for −1 < q < 0 also what lies below them, where the density of |g| is constant."""
-        moment = super().absolute_moment(order, location, scale)
-        if order >= 0 or scale < 1e-17:
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """By the nodes; `E|g|^q` for q < 0 also by what lies below them, where the density of |g| is constant."""
+        moment = super().moment(order, location, scale, odd=odd)
+        if odd or order >= 0 or scale < 1e-17:
             return moment
         half_way = self._division(location, scale, order / 2)[1]
         log_lowest = min(half_way + math.log(scale), 0.0) - LOG_NEGLIGIBLE

@@ -1,7 +1,5 @@
 """The two bounded laws of the paper: uniform (Example 4.1) and binary (Example 4.10)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -57,14 +55,9 @@ class Uniform(NoiseLaw):
             np.concatenate([inner, y]), even / even.sum(), np.concatenate([0 * both_signs, one_sign])
         )
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`[(μ+σ)^{p+1} − |μ−σ|^{p+1}] / (2σ(p+1))`."""
-        ratio = min(location, scale)
-        return _two_sided(power + 1, ratio, -1) / (2 * scale * (power + 1))
-
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`[(μ+σ)^{q+1} − sgn(μ−σ)|μ−σ|^{q+1}] / (2σ(q+1))`."""
-        sign = -1 if location >= scale else 1
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`[(μ+σ)^{q+1} ∓ |μ−σ|^{q+1}] / (2σ(q+1))`, plus if μ < σ and the moment is even."""
+        sign = -1 if odd or location >= scale else 1
         return _two_sided(order + 1, min(location, scale), sign) / (2 * scale * (order + 1))
 
 
@@ -88,11 +81,7 @@ class Binary(NoiseLaw):
         log_magnitude = np.array([math.log1p(ratio), math.log1p(-ratio) if ratio < 1 else -math.inf])
         return FoldedRule(log_magnitude, np.full(2, 0.5), np.array([0.5, 0.5 * sign]))
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`½[(μ+σ)^p + sgn(μ−σ)|μ−σ|^p]`."""
-        sign = 1 if location > scale else -1
-        return _two_sided(power, min(location, scale), sign) / 2
-
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`½[(μ+σ)^q + |μ−σ|^q]`."""
-        return _two_sided(order, min(location, scale), 1) / 2
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`½[(μ+σ)^q ± |μ−σ|^q]`, minus if μ < σ and the moment is odd."""
+        sign = -1 if odd and location <= scale else 1
+        return _two_sided(order, min(location, scale), sign) / 2

@@ -13,7 +13,7 @@ from theory.laws.base import NoiseLaw
 from theory.numerics.inputs import Array
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
 
-_REFLECTED, _KIND, _SYMMETRIC = "reflected ", "empirical", "empirical-symmetric"
+_REFLECTED = "reflected "
 _COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper
 
 
@@ -21,14 +21,7 @@ class Empirical(NoiseLaw):
     """ξ uniform over the given samples, centred and divided by their standard deviation.
 
     Centring and scaling leave the shape alone, so that μ and σ mean the same for every law; the mean and standard
-    deviation of the samples are kept in `mean` and `standard_deviation`.
-
-    Parameters
-    ----------
-    samples : array_like
-        At least two different finite numbers, any shape.
-    name : str
-        How the law is called in results.
+    deviation of the samples, at least two different finite numbers, are kept in `mean` and `standard_deviation`.
     """
 
     symmetric = False
@@ -61,9 +54,8 @@ class Empirical(NoiseLaw):
 
     def symmetrised(self) -> Empirical:
         """The law of the samples and their negatives: for noise whose skewness is an accident of few samples."""
-        both = Empirical(
-            np.concatenate([self.samples, -self.samples]), self.name.replace(_KIND, _SYMMETRIC, 1)
-        )
+        name = self.name.replace("empirical", "empirical-symmetric", 1)
+        both = Empirical(np.concatenate([self.samples, -self.samples]), name)
         both.symmetric = True
         return both
 
@@ -77,9 +69,8 @@ class Empirical(NoiseLaw):
         if self.symmetric:
             return self
         mirror = copy(self)
-        mirror.name = (
-            self.name.removeprefix(_REFLECTED) if self.name.startswith(_REFLECTED) else _REFLECTED + self.name
-        )
+        back = self.name.startswith(_REFLECTED)
+        mirror.name = self.name.removeprefix(_REFLECTED) if back else _REFLECTED + self.name
         mirror.samples, mirror.mean = -self.samples[::-1], -self.mean
         return mirror
 
@@ -97,11 +88,8 @@ class Empirical(NoiseLaw):
         rule = atoms(location + scale * self.samples, np.full(size, 1 / size))
         return compress(rule, panel_width(power)) if size > _COMPRESS_ABOVE else rule
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """The plain sample mean of sign(g)|g|^p."""
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """The plain sample mean."""
         values = location + scale * self.samples
-        return float(np.mean(np.sign(values) * np.abs(values) ** power))
-
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """The plain sample mean of |g|^q."""
-        return float(np.mean(np.abs(location + scale * self.samples) ** order))
+        size = np.abs(values) ** order
+        return float(np.mean(np.sign(values) * size if odd else size))

@@ -1,7 +1,5 @@
 """Noise given by its quantile function: a law of one's own in two functions, or any of scipy.stats."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -24,26 +22,9 @@ class QuantileLaw(NoiseLaw):
     where the functions are analytic in between and accurate themselves. Under heavy tails high moments are less so, to
     about 1e-3 near the last that exists, as 1 − u rounds. At high noise the drift loses the digits of σ/μ.
 
-    Parameters
-    ----------
-    name : str
-        How the law is called in results.
-    quantile, cumulative : callable
-        ξ at probabilities in (0, 1), and the probability of being below ξ.
-    density : callable, optional
-        f(ξ); by differences of `cumulative` if not given.
-    symmetric : bool
-        Whether ξ and −ξ have the same law.
-    moment_limit, reach : float
-        As in `NoiseLaw`; infinite by default.
+    `quantile` takes probabilities in (0, 1), and `cumulative`, the probability of being below ξ, must undo it. A
+    `density` that is not given is taken by differences; the rest is as in `NoiseLaw`.
 
-    Raises
-    ------
-    InputError
-        If `cumulative` does not undo `quantile`, or a law said to be symmetric is not.
-
-    Examples
-    --------
     >>> from scipy.stats import logistic
     >>> law = QuantileLaw("logistic", logistic.ppf, logistic.cdf, symmetric=True)
     >>> round(law.absolute_moment(2, 0.0, 1.0), 9)  # π²/3
@@ -64,17 +45,11 @@ class QuantileLaw(NoiseLaw):
         self.name, self.symmetric, self.moment_limit, self.reach = name, symmetric, moment_limit, reach
         self._quantile, self._cumulative, self._density = quantile, cumulative, density
         chance = np.array([0.05, 0.3, 0.5, 0.8, 0.99])
-        mirrored = not symmetric or np.allclose(
-            quantile(1 - chance), -np.asarray(quantile(chance)), atol=1e-6
-        )
+        noise = self.quantile(chance)
+        mirrored = not symmetric or np.allclose(self.quantile(1 - chance), -noise, atol=1e-6)
         require(mirrored, "symmetric", symmetric, "False: these quantiles are not symmetric about 0")
-        undone = np.asarray(cumulative(np.asarray(quantile(chance))), dtype=np.float64)
-        require(
-            np.allclose(undone, chance, atol=1e-6),
-            "law",
-            name,
-            "quantile and cumulative that undo each other",
-        )
+        undone = np.allclose(cumulative(noise), chance, atol=1e-6)
+        require(undone, "law", name, "quantile and cumulative that undo each other")
 
     def reflected(self) -> NoiseLaw:
         """The law of −ξ."""

@@ -1,7 +1,5 @@
 """Generalized-normal noise, density ∝ exp(−|ξ/α|^b): Laplace (b = 1), Gaussian (b = 2) and everything between."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -15,12 +13,9 @@ from theory.numerics.quadrature import LOG_NEGLIGIBLE
 
 
 class GeneralizedNormal(SymmetricDensityLaw):
-    """Density `b/(2αΓ(1/b))·exp(−|ξ/α|^b)` with α chosen for unit variance.
+    """Density `b/(2αΓ(1/b))·exp(−|ξ/α|^b)` with α chosen for unit variance, shape b in [0.2, 100].
 
-    Parameters
-    ----------
-    shape : float
-        b in [0.2, 100]. The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
+    The tails are lighter than a Gaussian's for b > 2, heavier for b < 2.
     """
 
     def __init__(self, shape: float) -> None:
@@ -64,10 +59,10 @@ class GeneralizedNormal(SymmetricDensityLaw):
         alpha = math.exp(self.log_alpha)
         return np.sign(noise) * self.shape / alpha * np.abs(noise / alpha) ** (self.shape - 1)
 
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`(σα)^q·Γ((q+1)/b)/Γ(1/b)` for pure noise; by quadrature elsewhere."""
-        if location > 0:
-            return super().absolute_moment(order, location, scale)
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`E|g|^q = (σα)^q·Γ((q+1)/b)/Γ(1/b)` for pure noise; by quadrature elsewhere."""
+        if odd or location > 0:
+            return super().moment(order, location, scale, odd=odd)
         log_gammas = float(gammaln((order + 1) / self.shape) - gammaln(1 / self.shape))
         return math.exp(order * (math.log(scale) + self.log_alpha) + log_gammas)
 
@@ -83,20 +78,16 @@ class Gaussian(GeneralizedNormal):
         """Draw ξ."""
         return generator.standard_normal(size)
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`σ^p·d·√(2/π)·2^{p/2}Γ(p/2+1)·1F1((1−p)/2; 3/2; −d²/2)`, d = μ/σ."""
-        return self._kummer(power, location, scale, odd=1)
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`σ^p·d·√(2/π)·2^{p/2}Γ(p/2+1)·1F1((1−p)/2; 3/2; −d²/2)` if odd, d = μ/σ.
 
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`σ^q·2^{q/2}Γ((q+1)/2)/√π·1F1(−q/2; 1/2; −d²/2)`, d = μ/σ."""
-        return self._kummer(order, location, scale, odd=0)
-
-    def _kummer(self, power: float, location: float, scale: float, odd: int) -> float:
+        Else `σ^q·2^{q/2}Γ((q+1)/2)/√π·1F1(−q/2; 1/2; −d²/2)`.
+        """
         if scale < 1e-10:  # then scale² is below the last bit
             return 1.0
 
         def formula() -> arb:
-            p, d = arb(power), arb(location) / arb(scale)
+            p, d = arb(order), arb(location) / arb(scale)
             kummer = (-d * d / 2).hypgeom_1f1((odd - p) / 2, arb(1 + 2 * odd) / 2)
             front = (2 * arb(scale) ** 2) ** (p / 2) * ((p + 1 + odd) / 2).gamma() / arb.pi().sqrt()
             return front * kummer * (d * arb(2).sqrt()) ** odd
@@ -111,23 +102,17 @@ class Laplace(GeneralizedNormal):
         super().__init__(1.0)
         self.name = "laplace"
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`½α^p[e^{−d}(J(p,d) − Γ(p+1)) + e^dΓ(p+1,d)]`, α = σ/√2, d = μ/α, J = ∫₀^d x^p e^x dx."""
-        return self._incomplete_gamma(power, location, scale, -1)
-
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`½α^q[e^{−d}(J(q,d) + Γ(q+1)) + e^dΓ(q+1,d)]`, notation of `signed_moment`."""
-        return self._incomplete_gamma(order, location, scale, 1)
-
-    def _incomplete_gamma(self, power: float, location: float, scale: float, sign: int) -> float:
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`½α^q[e^{−d}(J ± Γ(q+1)) + e^dΓ(q+1,d)]`, − if odd, α = σ/√2, d = μ/α, J = ∫₀^d x^q e^x dx."""
         if scale < 1e-10:  # then scale² is below the last bit
             return 1.0
 
         def formula() -> arb:
-            q, alpha = arb(power) + 1, arb(scale) / arb(2).sqrt()
+            q, alpha = arb(order) + 1, arb(scale) / arb(2).sqrt()
             d = arb(location) / alpha
             below = d**q / q * d.hypgeom_1f1(q, q + 1) if location else arb(0)
             above = d.gamma_upper(q) if location else q.gamma()
-            return alpha ** arb(power) / 2 * ((below + sign * q.gamma()) * (-d).exp() + above * d.exp())
+            gamma = -q.gamma() if odd else q.gamma()
+            return alpha ** arb(order) / 2 * ((below + gamma) * (-d).exp() + above * d.exp())
 
         return certified(formula)

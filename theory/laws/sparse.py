@@ -1,9 +1,6 @@
 """Noise that is mostly absent: 0 with probability 1 − Q, else one of two opposite values."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,20 +9,12 @@ from theory.laws.bounded import Binary
 from theory.numerics.inputs import Array, shape_of
 from theory.numerics.quadrature import FoldedRule, atoms
 
-_BINARY = Binary()
-Moment = Callable[[float, float, float], float]
-
 
 class Sparse(NoiseLaw):
-    """ξ = ±1/√Q with probability Q/2 each, and 0 otherwise: unit variance; binary noise at Q = 1.
+    """ξ = ±1/√Q with `probability` Q/2 each, and 0 otherwise, Q in [0.001, 1]: unit variance; binary noise at Q = 1.
 
     The simplest additive noise under which Assumption 4.6 holds: however small the gradient, it comes through
     undisturbed with probability 1 − Q.
-
-    Parameters
-    ----------
-    probability : float
-        Q in [0.001, 1], the probability of any noise.
     """
 
     def __init__(self, probability: float) -> None:
@@ -50,16 +39,9 @@ class Sparse(NoiseLaw):
         values = np.array([location + jump, location - jump, location])
         return atoms(values, np.array([q / 2, q / 2, 1 - q]))
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`Q/2·[(μ+σa)^p + φ_p(μ−σa)] + (1−Q)·μ^p`, a = 1/√Q."""
-        return self._mixture(_BINARY.signed_moment, power, location, scale)
-
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`Q/2·[(μ+σa)^q + |μ−σa|^q] + (1−Q)·μ^q`."""
-        return self._mixture(_BINARY.absolute_moment, order, location, scale)
-
-    def _mixture(self, moment: Moment, order: float, location: float, scale: float) -> float:
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`Q·E[binary, σ/√Q] + (1−Q)·μ^q`."""
         jump, q = scale * self.reach, self.probability
         unit = max(location, jump)
-        noisy = unit**order * moment(order, location / unit, jump / unit)
+        noisy = unit**order * Binary().moment(order, location / unit, jump / unit, odd=odd)
         return float(q * noisy + ((1 - q) * location**order if q < 1 else 0.0))

@@ -1,7 +1,5 @@
 """Student-t noise: power-law tails, where moments end."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -17,12 +15,8 @@ from theory.numerics.quadrature import LOG_NEGLIGIBLE
 class StudentT(SymmetricDensityLaw):
     """ξ = c·T, T Student-t with ν degrees of freedom, `c = √((ν−2)/ν)` for unit variance.
 
-    For ν <= 2 no variance exists: then c = 1 and σ is Student's own scale, not a standard deviation.
-
-    Parameters
-    ----------
-    degrees : float
-        ν in [0.1, 1e6]. `E|ξ|^q` is finite for q < ν only.
+    ν is in [0.1, 1e6], and `E|ξ|^q` finite for q < ν only. For ν <= 2 no variance exists: then c = 1 and σ is Student's
+    own scale, not a standard deviation.
     """
 
     smooth = True
@@ -71,25 +65,20 @@ class StudentT(SymmetricDensityLaw):
         """`(ν+1)ξ/(c²ν+ξ²)`: it falls back to 0 in the tails, as no sign-power does."""
         return (self.degrees + 1) * noise / (self.width_squared + noise**2)
 
-    def signed_moment(self, power: float, location: float, scale: float) -> float:
-        """`w^p·d·2Γ(p/2+1)Γ((ν+1−p)/2)/(√πΓ(ν/2))·2F1((1−p)/2, (ν+1−p)/2; 3/2; −d²)`, w = σc√ν, d = μ/w."""
-        self.require_moment(power)
-        return self._gauss(power, location, scale, odd=1)
+    def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
+        """`w^p·d·2Γ(p/2+1)Γ((ν+1−p)/2)/(√πΓ(ν/2))·2F1((1−p)/2, (ν+1−p)/2; 3/2; −d²)` if odd, w = σc√ν, d = μ/w.
 
-    def absolute_moment(self, order: float, location: float, scale: float) -> float:
-        """`w^q·Γ((q+1)/2)Γ((ν−q)/2)/(√πΓ(ν/2))·2F1(−q/2, (ν−q)/2; 1/2; −d²)`, w = σc√ν, d = μ/w."""
+        Else `w^q·Γ((q+1)/2)Γ((ν−q)/2)/(√πΓ(ν/2))·2F1(−q/2, (ν−q)/2; 1/2; −d²)`.
+        """
         self.require_moment(order)
-        return self._gauss(order, location, scale, odd=0)
 
-    def _gauss(self, power: float, location: float, scale: float, odd: int) -> float:
         def formula() -> arb:
-            p, nu = arb(power), arb(self.degrees)
+            p, nu = arb(order), arb(self.degrees)
             w = arb(scale) * arb(self.width_squared).sqrt()
             d = arb(location) / w
             a, b, c = (odd - p) / 2, (nu + odd - p) / 2, arb(1 + 2 * odd) / 2
-            series = (d * d / (1 + d * d)).hypgeom_2f1(a, c - b, c) / (
-                1 + d * d
-            ) ** a  # Pfaff: argument in [0, 1)
+            square = 1 + d * d
+            series = (d * d / square).hypgeom_2f1(a, c - b, c) / square**a  # Pfaff: argument in [0, 1)
             gammas = ((p + 1 + odd) / 2).gamma() * b.gamma() / (arb.pi().sqrt() * (nu / 2).gamma())
             return w**p * gammas * series * (2 * d) ** odd
 

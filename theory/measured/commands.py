@@ -1,7 +1,5 @@
 """The command `gradpower theory measured-assumptions`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +104,7 @@ def _power_result(estimates: AssumptionEstimates, one: PowerEstimate) -> dict[st
     rho = one.rho(estimates.bound)._asdict() if one.power > 1 else None
     return {
         "power": one.power,
-        "constant": one.symbol,
+        "constant": "c" if one.power < 1 else "s",  # the paper's letter
         "plug_in_minimum": plug_in,
         "lower_bound": lower,
         "upper_bound": upper,
@@ -154,33 +152,26 @@ def second_verdict(estimates: AssumptionEstimates, one: PowerEstimate) -> Verdic
 def measured_table(result: dict[str, Any]) -> Table:
     """A column for each power; verdicts and the noise below."""
     title = f"Assumptions 4.6 and 4.9 from {result['samples']} samples of {result['coordinates']} coordinates"
-    rows = [
-        "constant",
-        "plug-in minimum (noise lowers it)",
-        f"{100 * result['confidence']:g} % lower bound",
-        f"{100 * result['confidence']:g} % upper bound",
-        *(f"{100 * level:g} % quantile" for level in _LEVELS),
-        "contradicting coordinates",
-        "ρ",
-        "ρ between",
-        "and",
-        "Assumption 4.6, or 4.9 (C1)",
-        "4.9 (C2)",
-    ]
-    columns: dict[str, list[Any]] = {"of the resolved coordinates": rows}
+    confidence, columns = f"{100 * result['confidence']:g} %", dict[str, list[Any]]()
     for one in result["powers"]:
         rho = one["rho"] or {"estimate": "–", "lower": "–", "upper": "–"}
-        columns[f"p = {one['power']:g}"] = [
-            one["constant"],
-            one["plug_in_minimum"],
-            one["lower_bound"],
-            one["upper_bound"],
-            *one["quantiles"].values(),
-            one["contradicting"],
-            *(rho[key] for key in ("estimate", "lower", "upper")),
-            one["verdict"],
-            one["second_verdict"] or "–",
-        ]
+        column = {
+            "constant": one["constant"],
+            "plug-in minimum (noise lowers it)": one["plug_in_minimum"],
+            f"{confidence} lower bound": one["lower_bound"],
+            f"{confidence} upper bound": one["upper_bound"],
+            **{f"{100 * float(level):g} % quantile": value for level, value in one["quantiles"].items()},
+            "contradicting coordinates": one["contradicting"],
+            "ρ": rho["estimate"],
+            "ρ between": rho["lower"],
+            "and": rho["upper"],
+            "Assumption 4.6, or 4.9 (C1)": one["verdict"],
+            "4.9 (C2)": one["second_verdict"] or "–",
+        }
+        columns |= {
+            "of the resolved coordinates": list(column),
+            f"p = {one['power']:g}": list(column.values()),
+        }
     table = result_table(title, columns, digits=4)
     table.caption = "\n".join(_notes(result))
     return table

@@ -7,10 +7,8 @@ approximation for what the regression leaves over, which is skewed and heavy-tai
 coordinates and 400 samples it held in one trial of four instead of nine of ten. The rectangle held in all of them.
 """
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -32,8 +30,7 @@ def student_half_width(variance: Array, samples: int, level: float) -> Array:
     """
     from scipy.special import stdtrit  # slow to import: --help does without
 
-    half_width: Array = -stdtrit(samples - 1, level / 2) * np.sqrt(variance / samples)
-    return half_width
+    return np.asarray(-stdtrit(samples - 1, level / 2) * np.sqrt(variance / samples))
 
 
 def bernstein_half_width(variance: Array, spread: Array, samples: int, level: float) -> Array:
@@ -49,8 +46,7 @@ def bernstein_half_width(variance: Array, spread: Array, samples: int, level: fl
     0.01526
     """
     log = math.log(3 / level)
-    half_width: Array = np.sqrt(2 * variance * log / samples) + 7 * spread * log / (3 * (samples - 1))
-    return half_width
+    return np.asarray(np.sqrt(2 * variance * log / samples) + 7 * spread * log / (3 * (samples - 1)))
 
 
 def ratio_range(
@@ -66,29 +62,26 @@ def ratio_range(
     return low / np.where(low >= 0, far, near), high / np.where(high >= 0, near, far)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to compute for every coordinate."""
-
-    powers: tuple[float, ...]
-    """Powers p."""
-    level: float
-    """Probability with which a coordinate's rectangle may miss."""
-    method: Method
-    """"student" or "bernstein"."""
-    bound: float
-    """R with |g| <= R."""
-
-
 class CoordinateBlock:
-    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows."""
+    """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows.
 
-    def __init__(self, data: GradientSamples, columns: slice, plan: Plan) -> None:
-        self.plan, self.samples = plan, data.count
+    `level` is the probability with which a coordinate's rectangle may miss, `bound` R with |g| <= R.
+    """
+
+    def __init__(
+        self,
+        data: GradientSamples,
+        columns: slice,
+        powers: Sequence[float],
+        level: float,
+        method: Method,
+        bound: float,
+    ) -> None:
+        self.powers, self.method, self.bound, self.samples = powers, method, bound, data.count
         self.unit = np.where(data.largest[columns] > 0, data.largest[columns], 1.0)
-        self.means, self.variances = _moments(data, columns, self.unit, plan.powers)
+        self.means, self.variances = _moments(data, columns, self.unit, powers)
         # A known gradient leaves the whole level to the mean of φ_p(g).
-        self.level = plan.level / 2 if data.gradient is None else plan.level
+        self.level = level / 2 if data.gradient is None else level
         self.mean_half_width = self._half_width(0)
         self.signal, self.half_width = self.means[0], self.mean_half_width
         if data.gradient is not None:
@@ -96,17 +89,16 @@ class CoordinateBlock:
 
     def _half_width(self, row: int) -> Array:
         """Of the mean of g (row 0) or of a power of it."""
-        if self.plan.method == "student":
+        if self.method == "student":
             return student_half_width(self.variances[row], self.samples, self.level)
-        power = (1.0, *self.plan.powers)[row]
+        power = (1.0, *self.powers)[row]
         with np.errstate(over="ignore"):  # R may be far beyond this coordinate: then nothing is known
-            spread = 2 * (self.plan.bound / self.unit) ** power
+            spread = 2 * (self.bound / self.unit) ** power
         return bernstein_half_width(self.variances[row], spread, self.samples, self.level)
 
     def gradient(self) -> Array:
         """∇_iF, σ_i and the half-width of the interval for ∇_iF: shape (3, columns)."""
-        gradient: Array = self.unit * np.stack([self.signal, np.sqrt(self.variances[0]), self.half_width])
-        return gradient
+        return np.asarray(self.unit * np.stack([self.signal, np.sqrt(self.variances[0]), self.half_width]))
 
     def misplaced(self) -> int:
         """On how many coordinates the samples rule the known gradient out."""
@@ -118,7 +110,7 @@ class CoordinateBlock:
 
         NaN, −∞ and ∞ where the sign of the gradient is open; 1 everywhere for p = 1.
         """
-        power = self.plan.powers[index]
+        power = self.powers[index]
         if power == 1:
             return np.ones((3, self.unit.size))
         exponent, found = min(power, 1.0), np.abs(self.signal) > self.half_width
@@ -132,7 +124,7 @@ class CoordinateBlock:
 
 
 def _moments(
-    data: GradientSamples, columns: slice, unit: Array, powers: tuple[float, ...]
+    data: GradientSamples, columns: slice, unit: Array, powers: Sequence[float]
 ) -> tuple[Array, Array]:
     """Means and variances of g and of every φ_p(g), shape (1 + powers, columns)."""
     sums, squares = np.zeros((2, 1 + len(powers), unit.size))

@@ -1,7 +1,5 @@
 """The constants of Assumptions 4.6 and 4.9 from measured stochastic gradients, with simultaneous confidence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradpower.tools.errors import InputError, require
-from theory.measured.confidence import CoordinateBlock, Method, Plan
+from theory.measured.confidence import CoordinateBlock, Method
 from theory.measured.gradient_samples import GradientSamples
 from theory.numerics.inputs import Array, positive, power_in_range
 
@@ -40,11 +38,6 @@ class PowerEstimate:
     of the gradient is not resolved."""
     lower: Array
     upper: Array
-
-    @property
-    def symbol(self) -> str:
-        """The paper's letter for the constant."""
-        return "c" if self.power < 1 else "s"
 
     @property
     def contradicting(self) -> list[int]:
@@ -144,52 +137,40 @@ def estimate_assumptions(
     each other. A constant's bounds are its range over the rectangle, valid also for the coordinates that the same
     samples pick as resolved.
 
-    Parameters
-    ----------
-    data : GradientSamples
-        n independent stochastic gradients, and the full-batch gradient if it is known.
-    powers : sequence of float
-        Powers p in (0, 10].
-    confidence : float
-        In (0, 1).
-    gradient_bound : float, optional
-        R with |g_i| <= R almost surely, for all i (Assumption 4.4).
-    method : str, optional
-        "student": Student's intervals, an approximation for large n; with many coordinates it reaches far into the
-        tails, where skewed or heavy-tailed gradients need more samples. "bernstein" (used by default if R is given):
-        empirical Bernstein intervals, a proof for every n, and many times wider.
-    progress : callable, optional
-        Called as progress(done, total) after every block of coordinates.
+    `gradient_bound` is an R with |g_i| <= R almost surely, for all i (Assumption 4.4); "bernstein" needs it. The method
+    "student" takes Student's intervals, an approximation for large n; with many coordinates it reaches far into the
+    tails, where skewed or heavy-tailed gradients need more samples. "bernstein" (used by default if R is given) takes
+    empirical Bernstein intervals, a proof for every n, and many times wider. `progress(done, total)` is called after
+    every block of coordinates.
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, an R that the samples exceed, or "bernstein" without R.
-
-    Examples
-    --------
     >>> noise = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
     >>> estimates = estimate_assumptions(GradientSamples([1.0, -2.0] + [0.3, 0.6] * noise), [0.5])
     >>> [round(value, 4) for value in estimates.powers[0].minimum]
     [0.9825, 0.9961, 1.0101]
     """
-    plan = _plan(data, powers, confidence, gradient_bound, method)
+    require_settings(powers, confidence, gradient_bound, method)
+    largest = float(data.largest.max())
+    bound = largest if gradient_bound is None else gradient_bound
+    allowed = f"at least the largest |g| of the samples, {largest:.9g}"
+    require(bound >= largest, "gradient_bound", bound, allowed)
+    method = method or ("student" if gradient_bound is None else "bernstein")
+    level = (1 - confidence) / data.coordinates
     blocks = data.blocks()
     gradient, constants = np.empty((3, data.coordinates)), np.empty((len(powers), 3, data.coordinates))
     misplaced = 0
     for done, columns in enumerate(blocks, start=1):
-        block = CoordinateBlock(data, columns, plan)
+        block = CoordinateBlock(data, columns, powers, level, method, bound)
         gradient[:, columns] = block.gradient()
         constants[:, :, columns] = [block.constant(index) for index in range(len(powers))]
         misplaced += block.misplaced()
         if progress is not None:
             progress(done, len(blocks))
     return AssumptionEstimates(
-        tuple(PowerEstimate(p, *bounds) for p, bounds in zip(plan.powers, constants, strict=True)),
+        tuple(PowerEstimate(float(p), *bounds) for p, bounds in zip(powers, constants, strict=True)),
         data.count,
         confidence,
-        plan.method,
-        plan.bound,
+        method,
+        bound,
         gradient_bound is not None,
         gradient[0],
         gradient[1],
@@ -211,20 +192,3 @@ def require_settings(
     require(method in (None, "student", "bernstein"), "method", method, "student or bernstein")
     if method == "bernstein" and gradient_bound is None:
         raise InputError("method", method, "student, unless there is a gradient_bound")
-
-
-def _plan(
-    data: GradientSamples,
-    powers: Sequence[float],
-    confidence: float,
-    gradient_bound: float | None,
-    method: Method | None,
-) -> Plan:
-    require_settings(powers, confidence, gradient_bound, method)
-    largest = float(data.largest.max())
-    if gradient_bound is not None and gradient_bound < largest:
-        allowed = f"at least the largest |g| of the samples, {largest:.9g}"
-        raise InputError("gradient_bound", gradient_bound, allowed)
-    method = method or ("student" if gradient_bound is None else "bernstein")
-    level = (1 - confidence) / data.coordinates
-    return Plan(tuple(map(float, powers)), level, method, gradient_bound or largest)

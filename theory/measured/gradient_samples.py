@@ -28,15 +28,8 @@ _READABLE = (
 
 @dataclass(frozen=True, eq=False)
 class GradientSamples:
-    """n stochastic gradients g of one network at one point θ, for the assumptions of Section 4.2.
+    """n >= 2 stochastic gradients g of one network at one point θ, for the assumptions of Section 4.2.
 
-    Raises
-    ------
-    InputError
-        For fewer than 2 samples, values that are not finite real numbers, or shapes that do not fit.
-
-    Examples
-    --------
     >>> data = GradientSamples(np.array([[1.0, -2.0], [3.0, 0.5], [2.0, 1.0]]))
     >>> data.count, data.coordinates, data.largest.tolist()
     (3, 2, [3.0, 2.0])
@@ -64,17 +57,10 @@ class GradientSamples:
 
     @classmethod
     def read(cls, path: Path, gradient: Path | None = None, array: str | None = None) -> GradientSamples:
-        """Read samples, and the full-batch gradient if there is one, from files.
+        """Read samples, and the d numbers of the full-batch gradient if there is one, from files.
 
-        Parameters
-        ----------
-        path : Path
-            .npy (memory-mapped), .npz (read whole), or .txt and .csv: a sample a line, numbers separated by white
-            space or by commas, and comments after #.
-        gradient : Path, optional
-            File with the d numbers of the full-batch gradient.
-        array : str, optional
-            Which array of an .npz file; needed when it holds several.
+        They are .npy (memory-mapped), .npz (read whole; `array` is needed if it holds several), or .txt and .csv: a
+        sample a line, numbers separated by white space or by commas, and comments after #.
         """
         return cls(_read("samples", path, array), None if gradient is None else _read("gradient", gradient))
 
@@ -152,11 +138,9 @@ def _read_binary(path: Path, array: str | None) -> NDArray[Any]:
     # Opened here: numpy leaves a file open that turns out to be no archive.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
         names = loaded.files
-        if array is None and len(names) != 1:
-            raise InputError("array", "no name", "one of " + ", ".join(names))
-        if array is not None and array not in names:
-            raise InputError("array", array, "one of " + ", ".join(names))
-        return np.asarray(loaded[array or names[0]])
+        chosen = names[0] if array is None and len(names) == 1 else array
+        require(chosen in names, "array", chosen or "no name", "one of " + ", ".join(names))
+        return np.asarray(loaded[chosen])
 
 
 def _read_text(argument: str, path: Path) -> Array:

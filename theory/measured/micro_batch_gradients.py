@@ -5,8 +5,6 @@ f. With the micro-batches dealt into halves A and B, μ̂_A is independent of an
 unbiased for μ², and μ̂_A·f(μ̂_B) for μ·E f(μ̂_B).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,13 +22,6 @@ _GROUPS = 8
 class MicroBatchGradients:
     """The gradients of N micro-batches of equal size, in some coordinates of a module.
 
-    Raises
-    ------
-    InputError
-        For fewer micro-batches, no coordinate, or numbers that are not finite.
-
-    Examples
-    --------
     >>> rows = 1.0 + np.random.default_rng(0).standard_normal((64, 1000))
     >>> data = MicroBatchGradients("head", rows, 1000)
     >>> round(float(np.mean(data.mean_a[0] * data.mean_b[0])), 1)
@@ -57,14 +48,9 @@ class MicroBatchGradients:
         return self.coordinates / int(self.gradients.shape[1])
 
     @property
-    def half(self) -> int:
-        """Micro-batches in the smaller half."""
-        return len(self.gradients) // 2
-
-    @property
     def groups(self) -> int:
-        """J, the groups that the jackknife leaves out in turn."""
-        return min(_GROUPS, self.half)
+        """J, the groups that the jackknife leaves out in turn: no more than micro-batches in the smaller half."""
+        return min(_GROUPS, len(self.gradients) // 2)
 
     def members(self, half: int) -> list[NDArray[np.int64]]:
         """Return the rows of one half, 0 or 1, by jackknife group."""
@@ -90,11 +76,6 @@ class MicroBatchGradients:
     def _centre(self) -> Array:
         return np.asarray(self.gradients.mean(axis=0, dtype=np.float64))
 
-    def _without(self, values: Array) -> Array:
-        """Totals of a half over all groups, and over all but each: shape (J + 1, …)."""
-        total = values.sum(axis=0, keepdims=True)
-        return np.concatenate([total, total - values])
-
     @cached_property
     def mean_a(self) -> Array:
         """μ̂_A, shape (J + 1, d): of all its micro-batches, then without each group."""
@@ -107,7 +88,7 @@ class MicroBatchGradients:
 
     def _mean(self, half: int) -> Array:
         count, first, _ = self._sums
-        return self._centre + self._without(first[half]) / self._without(count[half])[:, None]
+        return self._centre + _without(first[half]) / _without(count[half])[:, None]
 
     @cached_property
     def sigma(self) -> Array:
@@ -116,7 +97,7 @@ class MicroBatchGradients:
         spread = np.zeros_like(self.mean_a)
         degrees = np.zeros(len(spread))
         for half in (0, 1):
-            n, total, square = (self._without(values[half]) for values in (count, first, second))
+            n, total, square = (_without(values[half]) for values in (count, first, second))
             spread += square - total**2 / n[:, None]
             degrees += n - 1
         return np.asarray(np.sqrt(np.maximum(spread, 0.0) / degrees[:, None]))
@@ -130,11 +111,16 @@ class MicroBatchGradients:
         return np.asarray(centred[:, varies] / spread[varies])
 
 
+def _without(values: Array) -> Array:
+    """Totals of a half over all groups, and over all but each: shape (J + 1, …)."""
+    total = values.sum(axis=0, keepdims=True)
+    return np.concatenate([total, total - values])
+
+
 def jackknife_error(values: Array) -> Array:
     """The standard error `√((J−1)/J·Σ_j (v_j − v̄)²)` from the J leave-one-out values along the first axis.
 
     >>> float(jackknife_error(np.array([1.0, 2.0, 3.0])).round(6))
     1.154701
     """
-    groups = len(values)
-    return np.asarray(np.sqrt((groups - 1) * np.var(values, axis=0)))
+    return np.asarray(np.sqrt((len(values) - 1) * np.var(values, axis=0)))

@@ -1,7 +1,5 @@
 """The gradient-noise scale, B_simple = S/|G|² (McCandlish et al. 2018), from gradient norms at two batch sizes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -15,14 +13,12 @@ _STUDENT = 1.96
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """Signal, noise and their ratio, each with its standard error."""
+    """Signal, noise and their ratio."""
 
     signal: float
     """|G|², the squared norm of the expected gradient; unbiased, and so negative where noise hides it."""
-    signal_error: float
     noise: float
     """S, the trace of the covariance of one sequence's gradient."""
-    noise_error: float
     simple: float
     """B_simple = S/|G|² in sequences; NaN where |G|² is not positive."""
     interval: tuple[float, float]
@@ -34,22 +30,8 @@ def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseSca
 
         |G|² = (B·|G_B|² − b·|G_b|²)/(B − b),    S = (|G_b|² − |G_B|²)/(1/b − 1/B),
 
-    with the mean squared norm of each size in place of |G_b|² and |G_B|².
+    with the mean squared norm of each size, two or more, in place of |G_b|² and |G_B|².
 
-    Parameters
-    ----------
-    small, large : ndarray
-        Squared norms at b and at B, two or more of each.
-    b, B : int
-        Batch sizes, b < B.
-
-    Raises
-    ------
-    InputError
-        If b >= B, or there are fewer than two norms of a size.
-
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> norms = {n: ((0.1 + rng.standard_normal((500, 100)) / np.sqrt(n)) ** 2).sum(1) for n in (1, 8)}
     >>> estimate = noise_scale_of_norms(norms[1], norms[8], 1, 8)
@@ -66,7 +48,7 @@ def noise_scale_of_norms(small: Array, large: Array, b: int, B: int) -> NoiseSca
     v_signal, v_noise = (B**2 * v_B + b**2 * v_b) / (B - b) ** 2, (v_b + v_B) / scale**2
     simple = noise / signal if signal > 0 else math.nan
     bounds = _fieller(signal, noise, v_signal, v_noise, -(b * v_b + B * v_B) / (B - b) / scale)
-    return NoiseScale(signal, math.sqrt(v_signal), noise, math.sqrt(v_noise), simple, bounds)
+    return NoiseScale(signal, noise, simple, bounds)
 
 
 def _fieller(
@@ -84,9 +66,7 @@ def _fieller(
         return 0.0, math.inf
     root = math.sqrt(discriminant)
     if a > 0:
-        if signal > 0:
-            return max(0.0, (half - root) / a), max(0.0, (half + root) / a)
-        return 0.0, math.inf
+        return (max(0.0, (half - root) / a), max(0.0, (half + root) / a)) if signal > 0 else (0.0, math.inf)
     # |G|² may be 0: ratios from some value on, written so that it is finite for a → 0
     low = c / (half + root) if half + root > 0 else math.inf
     return max(0.0, low), math.inf

@@ -1,7 +1,5 @@
 """The shape of measured gradient noise: skewness and excess kurtosis, with the error that finite samples leave."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -33,8 +31,6 @@ class NoiseShape:
     excess_kurtosis: float
     """The same for `E(g−Eg)⁴/σ⁴ − 3`."""
     excess_kurtosis_error: float
-    coordinates: int
-    """Coordinates that the medians are over, evenly spaced among those whose gradients vary."""
 
 
 def noise_shape(data: GradientSamples) -> NoiseShape:
@@ -44,8 +40,6 @@ def noise_shape(data: GradientSamples) -> NoiseShape:
     not mislead: `√((J−1)/J·Σ_j (median without group j − their mean)²)`. Rows and columns are thinned evenly to at
     most 4·10⁶ numbers.
 
-    Examples
-    --------
     >>> skewed = np.random.default_rng(0).exponential(size=(4000, 50))
     >>> shape = noise_shape(GradientSamples(skewed))  # an exponential has skewness 2, excess kurtosis 6
     >>> bool(abs(shape.skewness - 2) < 4 * shape.skewness_error < 0.4)
@@ -54,9 +48,9 @@ def noise_shape(data: GradientSamples) -> NoiseShape:
     thinned = data.samples[:: max(1, data.count // 2**20)]
     thinned = thinned[:, :: max(1, -(-thinned.size // _NUMBERS))].astype(np.float64)
     varies = np.ptp(thinned, axis=0) > 0
-    count, columns = len(thinned), int(np.count_nonzero(varies))
-    if count < FEWEST_FOR_SHAPE or not columns:
-        return NoiseShape(math.nan, math.nan, math.nan, math.nan, math.nan, columns)
+    count = len(thinned)
+    if count < FEWEST_FOR_SHAPE or not varies.any():
+        return NoiseShape(math.nan, math.nan, math.nan, math.nan, math.nan)
     centred = thinned[:, varies] - thinned[:, varies].mean(axis=0)
     centred /= np.abs(centred).max(axis=0)
     groups = min(_GROUPS, count)
@@ -73,7 +67,6 @@ def noise_shape(data: GradientSamples) -> NoiseShape:
         float(np.median(np.abs(skewness))),
         float(np.median(kurtosis)),
         float(errors[1]),
-        columns,
     )
 
 

@@ -1,7 +1,5 @@
 """The noise-to-signal ratios σ_i/|μ_i| of the coordinates of a module, free of the noise of the measured means."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,33 +20,20 @@ _EDGES = np.concatenate([np.linspace(0.0, 8.0, 161), np.geomspace(8.2, 1e4, 120)
 class NoiseToSignal:
     """Noise-to-signal ratios of a module, at the size of the micro-batches."""
 
-    module: float
-    """√(Σσ²/Σμ²): infinite where the signal is not resolved from 0 (Σ μ̂_A·μ̂_B <= 0)."""
-    signal: float
-    """Σ_i μ̂_A·μ̂_B over all coordinates of the module, unbiased for Σμ², and its standard error."""
-    signal_error: float
-    noise: float
-    """Σ_i σ̂_i² over all of them."""
-    noise_error: float
     quantiles: tuple[float, ...]
     """Of σ_i/|μ_i| over the coordinates that vary, at `QUANTILES`, by a log-normal fit, and their standard errors."""
     quantile_errors: tuple[float, ...]
     naive: tuple[float, ...]
     """The same quantiles of σ̂_i/|μ̂_i|, which N samples keep below about √N/0.7 in the median."""
-    vary: float
-    """Share of the coordinates whose gradient varies at all."""
 
 
 def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
-    """Estimate the ratios and their distribution.
+    """Estimate the distribution of the ratios.
 
     z_i = √N·|μ̂_i|/σ̂_i is, by the central limit theorem, the magnitude of a non-central t of mean about √N·|μ_i|/σ_i.
     The quantiles are those of the log-normal distribution of the ratio under which the observed z are most likely.
     (Without such a family, ratios far above √N cannot be told from each other: their z are all pure noise.)
-    `module`, `signal` and `noise` assume nothing of the kind.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> ratio = np.exp(rng.normal(np.log(20), 1, 20_000))
     >>> data = MicroBatchGradients("head", 1 / ratio + rng.standard_normal((64, 20_000)), 20_000)
@@ -57,14 +42,8 @@ def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
     (True, True)
     """
     count = len(data.gradients)
-    kept = [count, *(count - len(rows) for rows in data.left_out)]
-    sums = np.array([
-        (float(a @ b), float(s @ s)) for a, b, s in zip(data.mean_a, data.mean_b, data.sigma, strict=True)
-    ])  # fmt: skip
-    sums *= data.weight
-    errors = jackknife_error(sums[1:])
     logs, naive = [], np.full(len(QUANTILES), np.nan)
-    for index, n in enumerate(kept):
+    for index, n in enumerate([count, *(count - len(rows) for rows in data.left_out)]):
         varies = data.sigma[index] > 0
         if not np.any(varies):
             logs.append(np.full(len(QUANTILES), np.nan))
@@ -75,17 +54,8 @@ def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
             naive = np.quantile(np.sqrt(n) / np.maximum(z, 1e-12), QUANTILES)
         logs.append(_log_quantiles(z, n))
     quantiles = np.exp(logs[0])
-    return NoiseToSignal(
-        float(np.sqrt(sums[0, 1] / sums[0, 0])) if sums[0, 0] > 0 else float("inf"),
-        float(sums[0, 0]),
-        float(errors[0]),
-        float(sums[0, 1]),
-        float(errors[1]),
-        tuple(quantiles.tolist()),
-        tuple((quantiles * jackknife_error(np.array(logs[1:]))).tolist()),
-        tuple(naive.tolist()),
-        float(np.mean(data.sigma[0] > 0)),
-    )
+    errors = quantiles * jackknife_error(np.array(logs[1:]))
+    return NoiseToSignal(tuple(quantiles.tolist()), tuple(errors.tolist()), tuple(naive.tolist()))
 
 
 def _log_quantiles(z: Array, count: int) -> Array:

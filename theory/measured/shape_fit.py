@@ -1,7 +1,5 @@
 """The generalized-normal shape b of measured gradient noise, free of the bias that N samples a coordinate leave."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -36,9 +34,8 @@ def shape_of_excess_kurtosis(kurtosis: float) -> float:
     low, high = (excess_kurtosis_of_shape(b) for b in (HIGHEST_SHAPE, LOWEST_SHAPE))
     if not low < kurtosis < high:
         return HIGHEST_SHAPE if kurtosis <= low else LOWEST_SHAPE
-    return float(
-        brentq(lambda b: excess_kurtosis_of_shape(b) - kurtosis, LOWEST_SHAPE, HIGHEST_SHAPE, xtol=1e-12)
-    )
+    edges = LOWEST_SHAPE, HIGHEST_SHAPE
+    return float(brentq(lambda b: excess_kurtosis_of_shape(b) - kurtosis, *edges, xtol=1e-12))
 
 
 def averaged_shape(shape: float, ratio: float) -> float:
@@ -69,8 +66,6 @@ def fit_shape(data: MicroBatchGradients) -> ShapeFit:
     jackknife's over groups of micro-batches, which a dependence between coordinates does not mislead, combined with
     that of the simulation.
 
-    Examples
-    --------
     >>> noise = np.random.default_rng(0).laplace(size=(64, 2000)) * np.linspace(1, 5, 2000)
     >>> fit = fit_shape(MicroBatchGradients("head", noise, 2000))
     >>> bool(abs(fit.shape - 1) < 4 * fit.error < 0.2)
@@ -84,13 +79,11 @@ def fit_shape(data: MicroBatchGradients) -> ShapeFit:
     without = np.array([_statistic(np.delete(residuals, rows, axis=0)) for rows in data.left_out])
     curve, noise = _calibration(count)
     slope = curve.derivative()
-    low, high = float(curve(np.log(LOWEST_SHAPE))), float(curve(np.log(HIGHEST_SHAPE)))
+    edges = np.log(LOWEST_SHAPE), np.log(HIGHEST_SHAPE)
+    low, high = map(float, curve(edges))
     if not low < statistic < high:
-        edge = LOWEST_SHAPE if statistic <= low else HIGHEST_SHAPE
-        return ShapeFit(edge, float("nan"), True)
-    log_shape = float(
-        brentq(lambda x: float(curve(x)) - statistic, np.log(LOWEST_SHAPE), np.log(HIGHEST_SHAPE))
-    )
+        return ShapeFit(LOWEST_SHAPE if statistic <= low else HIGHEST_SHAPE, float("nan"), True)
+    log_shape = float(brentq(lambda x: float(curve(x)) - statistic, *edges))
     error = float(np.hypot(jackknife_error(without), noise)) / float(slope(log_shape))
     return ShapeFit(float(np.exp(log_shape)), float(np.exp(log_shape)) * error, False)
 
@@ -124,8 +117,6 @@ def pooled_excess_kurtosis(data: MicroBatchGradients) -> tuple[float, float]:
     κ = Σ_i w_i·k4_i/Σ_i w_i·(κ2²)_i with the unbiased `κ2² = (n−1)/(n+1)·(k2² − k4/n)`. The weights w = 1/s⁴ make
     up for scale; they come from the other half of the micro-batches, and so are independent.
 
-    Examples
-    --------
     >>> noise = np.random.default_rng(0).laplace(size=(64, 2000)) * np.linspace(1, 5, 2000)
     >>> kurtosis, error = pooled_excess_kurtosis(MicroBatchGradients("head", noise, 2000))
     >>> bool(abs(kurtosis - 3) < 4 * error < 2)
@@ -134,17 +125,13 @@ def pooled_excess_kurtosis(data: MicroBatchGradients) -> tuple[float, float]:
     halves = [[data.gradients[rows].astype(np.float64) for rows in data.members(half)] for half in (0, 1)]
     values = []
     for left_out in range(-1, data.groups):
-        kept = [
-            np.concatenate([part for index, part in enumerate(half) if index != left_out]) for half in halves
-        ]
-        values.append(cross_fitted_kurtosis([_central(half) for half in kept]))
+        sums = []
+        for half in halves:
+            kept = np.concatenate([part for index, part in enumerate(half) if index != left_out])
+            centred = kept - kept.mean(axis=0)
+            sums.append((len(kept), (centred**2).sum(axis=0), (centred**4).sum(axis=0)))
+        values.append(cross_fitted_kurtosis(sums))
     return values[0], float(jackknife_error(np.array(values[1:])))
-
-
-def _central(samples: Array) -> tuple[int, Array, Array]:
-    """(n, Σ(x−x̄)², Σ(x−x̄)⁴) of each column."""
-    centred = samples - samples.mean(axis=0)
-    return len(samples), (centred**2).sum(axis=0), (centred**4).sum(axis=0)
 
 
 def cross_fitted_kurtosis(halves: list[tuple[int, Array, Array]]) -> float:

@@ -5,8 +5,6 @@ closed form evaluated on one number is thus certified, and evaluated on an inter
 inequality that holds between balls is proved for every point of the box.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,8 +23,8 @@ def precision(bits: int) -> Iterator[None]:
         yield
 
 
-def certified(formula: Callable[[], arb], bits: int = 53) -> float:
-    """The midpoint of `formula()`, under growing precision until its relative error is below 2^−bits; NaN if none is.
+def certified(formula: Callable[[], arb]) -> float:
+    """The midpoint of `formula()`, under growing precision until its relative error is below 2^−53; NaN if none is.
 
     >>> certified(lambda: arb(1).exp() - 1)
     1.7182818284590453
@@ -35,7 +33,7 @@ def certified(formula: Callable[[], arb], bits: int = 53) -> float:
     while working <= MAX_BITS:
         with precision(working):
             value = formula()
-        if value.is_finite() and (value.rel_accuracy_bits() >= bits or (value.is_exact() and value == 0)):
+        if value.is_finite() and (value.rel_accuracy_bits() >= 53 or (value.is_exact() and value == 0)):
             return float(value)
         working *= 2
     return math.nan
@@ -89,10 +87,7 @@ def proved(
 def enclosed_root(function: Callable[[arb], arb], low: float, high: float, width: float = 1e-13) -> arb:
     """Enclose a root of `function` between `low` and `high`, where it has opposite signs, by certified bisection.
 
-    Raises
-    ------
-    ArithmeticError
-        If the signs at the ends are not certainly opposite, or precision runs out before `width`.
+    ArithmeticError if the signs at the ends are not certainly opposite, or precision runs out before `width`.
     """
     left, right = arb(low), arb(high)
     rising = bool(function(right) > 0)

@@ -1,7 +1,5 @@
 """Validation of the numbers that a user may give."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +12,8 @@ Array = NDArray[np.float64]
 LARGEST_POWER = 10.0
 
 
-def _checked(argument: str, value: ArrayLike, allowed: str, test: Callable[[Array], Any]) -> Array:
+def checked(argument: str, value: ArrayLike, allowed: str, test: Callable[[Array], Any]) -> Array:
+    """Return `value` as float64 if every entry passes the test; else InputError says what is `allowed`."""
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
@@ -27,7 +26,7 @@ def _checked(argument: str, value: ArrayLike, allowed: str, test: Callable[[Arra
 
 def positive(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is finite and > 0."""
-    return _checked(argument, value, "a finite number > 0", lambda a: np.isfinite(a) & (a > 0))
+    return checked(argument, value, "a finite number > 0", lambda a: np.isfinite(a) & (a > 0))
 
 
 def shape_of(kind: str, value: float, low: float, high: float) -> float:
@@ -39,33 +38,35 @@ def shape_of(kind: str, value: float, low: float, high: float) -> float:
 
 def nonnegative(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is finite and >= 0."""
-    return _checked(argument, value, "a finite number >= 0", lambda a: np.isfinite(a) & (a >= 0))
+    return checked(argument, value, "a finite number >= 0", lambda a: np.isfinite(a) & (a >= 0))
+
+
+def finite(argument: str, value: ArrayLike) -> Array:
+    """Return `value` as float64 if every entry is finite."""
+    return checked(argument, value, "a finite number", np.isfinite)
 
 
 def at_least_one(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is finite and >= 1."""
-    return _checked(argument, value, "a finite number >= 1", lambda a: np.isfinite(a) & (a >= 1))
+    return checked(argument, value, "a finite number >= 1", lambda a: np.isfinite(a) & (a >= 1))
 
 
 def power_in_range(argument: str, value: ArrayLike) -> Array:
     """Return `value` as float64 if every entry is a power that the computations are made for: in (0, 10]."""
-    return _checked(
-        argument, value, f"a number in (0, {LARGEST_POWER:g}]", lambda a: (a > 0) & (a <= LARGEST_POWER)
-    )
+    return checked(argument, value, "a number in (0, 10]", lambda a: (a > 0) & (a <= LARGEST_POWER))
 
 
 def decay(argument: str, value: float) -> float:
     """Return `value` if it is a decay rate of a moving average: in [0, 1), and with a memory of at most 10⁶ steps."""
     allowed = "a number in [0, 1), for this computation at most 0.999999"
-    return float(_checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
+    return float(checked(argument, value, allowed, lambda a: (a >= 0) & (a <= 0.999999)))
 
 
 def entrywise(function: Callable[..., float], *arguments: Array) -> Array:
     """`function` of the floats at every place of the broadcast arguments."""
     places = np.broadcast(*arguments)
-    return np.array([function(*map(float, values)) for values in places], dtype=np.float64).reshape(
-        places.shape
-    )
+    results = [function(*map(float, values)) for values in places]
+    return np.array(results, dtype=np.float64).reshape(places.shape)
 
 
 def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:

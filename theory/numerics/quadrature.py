@@ -11,8 +11,6 @@ point, where the integrands are analytic in a strip; the panel width follows fro
 geometric in the number of nodes.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

@@ -3,7 +3,6 @@
 import math
 from dataclasses import replace
 
-import mpmath as mp
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -22,18 +21,15 @@ from theory.adagrad.bounds import (
     adagrad_bound,
     enlarged_gradient_bound,
     high_noise_bound,
-    log_sum_bound,
     low_noise_bound,
     second_moment_bound,
 )
-from theory.adagrad.descent import descent
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.laws import Binary, Empirical, Gaussian, Uniform, parse_law
 
 CONSTANTS = BoundConstants(
     gap=0.7, learning_rate=0.3, smoothness=5.0, gradient_bound=2.5, epsilon=1e-6, dimension=7
 )
-LAWS = ("uniform", "binary", "gaussian", "laplace", "student-t:12", "sparse:0.25", "two-point:0.2")
 
 
 @pytest.mark.parametrize("steps", [1, 1000, 1e6])
@@ -99,48 +95,10 @@ def test_a_bound_on_gradients_is_asked_for_where_the_theorem_needs_one():
     assert second_moment_bound(10, unbounded, alignment=1, second_moment=1).total > 0
 
 
-def test_log_sum_bound_is_approached_by_many_small_terms():
-    terms = np.full(100_000, 1e-4)
-    share = np.sum(terms / (1 + np.cumsum(terms))) / log_sum_bound(terms.sum(), 1.0)
-    assert 0.9999 < share < 1
-
-
 @pytest.mark.parametrize("power", [0.3, 1.0, 4.0])
 def test_enlarged_bound_covers_epsilon(power):
     r = enlarged_gradient_bound(2.0, power, 0.3)
     assert r ** (2 * power) == pytest.approx(2.0 ** (2 * power) + 0.3)
-
-
-@pytest.mark.parametrize("name", LAWS)
-@pytest.mark.parametrize("power", [0.4, 1.2, 3.0])
-def test_alignment_against_monte_carlo(name, power):
-    law = parse_law(name)
-    noise = law.sample(np.random.default_rng(5), 400_000)
-    for ratio in (0.2, 3.0):
-        g = 1 + ratio * noise
-        values = np.sign(g) * np.abs(g) ** power
-        error = values.std() / math.sqrt(values.size)
-        assert abs(values.mean() - float(alignment(power, ratio, law))) < 4.5 * error
-
-
-def test_alignment_against_mpmath():
-    with mp.workdps(30):
-        p, r = mp.mpf("0.3"), mp.mpf(2)
-        density = lambda x: mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)  # noqa: E731
-        exact = mp.quad(
-            lambda x: mp.sign(1 + r * x) * abs(1 + r * x) ** p * density(x), [-mp.inf, -0.5, 0, mp.inf]
-        )
-    assert float(alignment(0.3, 2.0, Gaussian())) == pytest.approx(float(exact), rel=1e-10)
-
-
-def test_alignment_for_a_negative_gradient_is_that_of_reflected_noise():
-    law = parse_law("two-point:0.2")
-    noise = law.sample(np.random.default_rng(1), 400_000)
-    g = -1 + 0.8 * noise
-    values = -np.sign(g) * np.abs(g) ** 0.5  # G·φ_p(g) with G = −1
-    assert float(alignment(0.5, 0.8, law.reflected())) == pytest.approx(values.mean(), abs=0.005)
-    both = [float(alignment(0.5, 0.8, side)) for side in (law, law.reflected())]
-    assert float(low_noise_alignment(0.5, 0.8, law)) <= min(both) + 1e-12
 
 
 @pytest.mark.parametrize("power", [0.2, 0.5, 0.8])
@@ -150,6 +108,13 @@ def test_largest_ratio_is_where_the_constant_is_reached(power):
         ratio = largest_noise_to_signal(power, 0.95, law)
         assert float(low_noise_alignment(power, ratio, law)) == pytest.approx(0.95, abs=1e-6)
         assert float(low_noise_alignment(power, 1.05 * ratio, law)) < 0.95
+
+
+def test_both_signs_of_the_gradient_count():
+    law = parse_law("two-point:0.2")
+    both = [float(alignment(0.5, 0.8, side)) for side in (law, law.reflected())]
+    assert both[0] != both[1]
+    assert float(low_noise_alignment(0.5, 0.8, law)) <= min(both) + 1e-12
 
 
 def test_sparse_noise_keeps_a_constant_whatever_its_size():
@@ -188,32 +153,6 @@ def test_contraction_of_two_point_noise():
     assert math.isnan(largest_bound_to_noise(2.0, 1.0, Gaussian()))
     with pytest.raises(InputError, match="bound_to_noise"):
         contraction(2.0, 0.9, Uniform())
-
-
-@pytest.mark.parametrize("name", LAWS)
-def test_descent_against_monte_carlo(name):
-    law, g, v, p, sigma, eps = parse_law(name), 0.3, 0.8, 1.4, 0.9, 1e-3
-    step = descent(g, v, p, sigma, law, eps)
-    samples = g + sigma * law.sample(np.random.default_rng(2), 400_000)
-    psi = np.sign(samples) * np.abs(samples) ** p
-    for exact, values in (
-        (step.progress, g * psi / np.sqrt(v + psi**2 + eps)),
-        (step.penalty, psi**2 / (v + psi**2 + eps)),
-    ):
-        assert abs(values.mean() - exact) < 4.5 * values.std() / math.sqrt(values.size)
-    mean_square = float(np.mean(psi**2))
-    assert step.root_moment**2 == pytest.approx(mean_square, rel=0.1)
-    assert step.square == pytest.approx(g**2 / math.sqrt(v + step.root_moment**2 + eps))
-
-
-def test_lemma_c1_fails_for_a_constant_that_is_too_large():
-    """With s four times too large and a large v the penalty cannot make up for it: the lemma needs its assumption."""
-    step = descent(0.1, 1e8, 1.0, 1.0, Uniform(), 1e-8)
-    assert step.high_noise_slack(1.0) > 0
-    assert step.high_noise_slack(4.0) < 0
-    low = descent(1.0, 1e8, 0.5, 0.3, Uniform(), 1e-8)
-    assert low.low_noise_slack(float(alignment(0.5, 0.3, Uniform())), 1.3) > 0
-    assert low.low_noise_slack(4.0, 1.3) < 0
 
 
 def test_relative_noise_bound_solves_its_equation():

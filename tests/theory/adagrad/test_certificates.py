@@ -15,9 +15,8 @@ from theory.adagrad.assumptions import high_noise_alignment, low_noise_alignment
 from theory.adagrad.certificates import (
     high_noise_certificate,
     low_noise_certificate,
-    mean_of_power,
+    mean_and_slope,
     nonnegative_power,
-    slope_of_mean,
 )
 from theory.adagrad.distortion import mean_map, mean_map_slope
 from theory.laws import parse_law
@@ -29,7 +28,7 @@ CLOSED = ("uniform", "binary", "gaussian", "sparse:0.25", "two-point:0.2")
 @pytest.mark.parametrize("power", [0.4, 1.7])
 def test_closed_forms_are_the_moments(name, power):
     law = parse_law(name)
-    mean, slope = mean_of_power(law), slope_of_mean(law)
+    mean, slope = mean_and_slope(law)
     for x in (0.03, 0.9, 1.7, 12.0):
         assert float(mean(arb(power), arb(x))) == pytest.approx(
             float(mean_map(power, x, 1.0, law)), rel=1e-12

@@ -10,9 +10,9 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import theory.adam.laplace
+import theory.adam.laplace_transform
 from gradpower.tools.errors import InputError
-from theory.adam.laplace import _kernel2, kernel1
+from theory.adam.laplace_transform import _kernel2, kernel1
 from theory.adam.moments import power_moments
 from theory.adam.update import exact_update, limit_update
 from theory.laws import Binary, Uniform, parse_law
@@ -185,9 +185,11 @@ by_usual_choices = functools.lru_cache(updates_of_many_kinds)
 )
 def test_numerical_choices_do_not_show(monkeypatch, name, constant, other, beta2, step):
     """Interpolated or direct curves, finer trapezoid, few-term sums or moving averages: the same to 1e-10."""
-    monkeypatch.setattr(theory.adam.laplace, "_curves", remembered(theory.adam.laplace._curves))
+    monkeypatch.setattr(
+        theory.adam.laplace_transform, "_curves", remembered(theory.adam.laplace_transform._curves)
+    )
     usual = by_usual_choices(name, beta2, step)
-    monkeypatch.setattr(theory.adam.laplace, constant, other)
+    monkeypatch.setattr(theory.adam.laplace_transform, constant, other)
     unusual = updates_of_many_kinds(name, beta2, step)
     for one, two in zip(usual, unusual, strict=True):
         assert one.drift == pytest.approx(two.drift, rel=1e-10)
@@ -295,9 +297,11 @@ def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1s, beta
         ]
         return np.array([[u.drift, u.rms] for u in results])
 
-    monkeypatch.setattr(theory.adam.laplace, "_curves", remembered(theory.adam.laplace._curves))
+    monkeypatch.setattr(
+        theory.adam.laplace_transform, "_curves", remembered(theory.adam.laplace_transform._curves)
+    )
     by_doubling = updates()
-    monkeypatch.setattr(theory.adam.laplace, "_FEW", 100)
+    monkeypatch.setattr(theory.adam.laplace_transform, "_FEW", 100)
     np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)
 
 

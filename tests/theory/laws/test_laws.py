@@ -86,16 +86,6 @@ def test_quadrature_against_closed_forms(name):
             assert rule.absolute_moment(2 * power) == pytest.approx(absolute, rel=1e-12)
 
 
-def test_quadrature_law_reduces_to_its_neighbours():
-    """Generalized normal at b = 1 and b = 2, by quadrature, is Laplace and Gaussian, by closed form."""
-    for shape, name in (("1", "laplace"), ("2", "gaussian")):
-        for setting in ((0.3, 1e-6, 1e-5), (2.0, 1.0, 1e-3), (1.5, 1e-9, 1.0)):
-            one = power_moments(*setting, parse_law(f"generalized-normal:{shape}"))
-            two = power_moments(*setting, parse_law(name))
-            assert one.first == pytest.approx(two.first, rel=1e-12)
-            assert one.rms == pytest.approx(two.rms, rel=1e-12)
-
-
 @pytest.mark.parametrize("name", SYMMETRIC_LAWS)
 def test_no_cancellation_far_below_the_noise(name):
     """At μ/σ = 1e-9 the drift is its derivative in μ: E φ_p/μ is the same as at 1e-7, and not 0."""
@@ -224,20 +214,14 @@ def test_bad_sample_files(tmp_path, content):
     path.write_text(content)
     with pytest.raises(InputError, match=r"^law: empirical:"):
         parse_law(f"empirical:{path}")
-
-
-def test_pickled_samples_are_refused(tmp_path):
-    path = tmp_path / "noise.npy"
-    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"^law: "):
-        parse_law(f"empirical:{path}")
+        parse_law(f"empirical:{tmp_path}/pickled.npy")
 
 
 @pytest.mark.parametrize("law", ["student-t:0.1", "student-t:0.5"])
 def test_tails_beyond_the_range_of_numbers_are_refused_in_one_line(law):
-    with pytest.raises(
-        InputError, match=f"law: {law} is not allowed; expected a law whose tails stay within"
-    ):
+    with pytest.raises(InputError, match=f"law: {law} is not allowed; expected a law whose tails"):
         exact_update(10.0, 1e-6, 1e-5, parse_law(law))
 
 
@@ -370,9 +354,11 @@ def test_a_skewed_law_by_its_quantiles_and_its_reflection():
         assert law.signed_moment(1.5, 1.0, 1.0) == pytest.approx(expected, rel=1e-6)
 
 
-def test_functions_that_do_not_undo_each_other_are_refused():
+def test_functions_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="quantile and cumulative that undo each other"):
         QuantileLaw("wrong", stats.norm.ppf, stats.laplace.cdf)
+    with pytest.raises(InputError, match="symmetric: True"):
+        QuantileLaw("gumbel", stats.gumbel_r.ppf, stats.gumbel_r.cdf, symmetric=True)
 
 
 def test_few_samples_of_symmetric_noise_are_better_with_their_negatives():
@@ -383,13 +369,3 @@ def test_few_samples_of_symmetric_noise_are_better_with_their_negatives():
     assert both.signed_moment(1.5, 0.0, 1.0) == pytest.approx(0.0, abs=1e-12)
     assert abs(plain.signed_moment(1.5, 0.0, 1.0)) > 1e-4
     assert both.resampled(np.random.default_rng(1)).symmetric
-
-
-def test_a_law_said_to_be_symmetric_must_be():
-    with pytest.raises(InputError, match="symmetric: True"):
-        QuantileLaw("gumbel", stats.gumbel_r.ppf, stats.gumbel_r.cdf, symmetric=True)
-
-
-def test_a_shape_that_is_missing_is_asked_for():
-    with pytest.raises(InputError, match="law: student-t is not allowed; expected student-t:NUMBER"):
-        parse_law("student-t")

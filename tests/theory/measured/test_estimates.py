@@ -12,7 +12,7 @@ from gradpower.__main__ import main
 from gradpower.tools.errors import InputError
 from theory.adam.moments import power_moments
 from theory.laws import parse_law
-from theory.measured.commands import measured_result, second_verdict, verdict
+from theory.measured.commands import second_verdict, verdict
 from theory.measured.confidence import bernstein_half_width, ratio_range
 from theory.measured.estimates import estimate_assumptions
 from theory.measured.gradient_samples import GradientSamples
@@ -253,8 +253,3 @@ def test_results_without_any_resolved_coordinate_are_still_json(tmp_path, capsys
     result = json.loads(capsys.readouterr().out)
     assert result["resolved"] == 0
     assert result["samples_to_resolve"]["0.9"] is None
-    estimates = estimate(np.tile([[1.0], [-1.0]], (5, 3)))
-    assert (
-        measured_result(estimates, noise_shape(GradientSamples(np.tile([[1.0], [-1.0]], (5, 3)))))["resolved"]
-        == 0
-    )

@@ -16,8 +16,6 @@ all p >= 1 at all δ > 0. The same holds where D is concave in y, for then y·D'
 ε > 0 adds `E_B ln y·ε/(√(E|g|^{2p}) + ε)` to the slope: it lowers p* further while E|g|^{2p} falls with p.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from itertools import product
 
@@ -28,7 +26,7 @@ from flint import arb
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.claim import BEYOND, Findings, claim, condition, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, rigorous, symbolic, vanish
 from theory.laws import Gaussian, parse_law
 from theory.numerics.balls import precision, proved
 
@@ -38,7 +36,7 @@ P, Y, DELTA = sp.symbols("p y delta", positive=True)
 def slope_is(claimed: sp.Expr, log_ratio: sp.Expr) -> bool:
     """Whether `d ln(B/A)/d ln y` is as claimed for D = `log_ratio`."""
     slope = Y * sp.diff(sp.log(Y**P * sp.coth(log_ratio / 2)), Y)
-    return bool(sp.simplify((slope - claimed).rewrite(sp.exp)) == 0)
+    return vanish((slope - claimed).rewrite(sp.exp))
 
 
 def falls(law_name: str, ratios: tuple[float, ...], powers: np.ndarray) -> bool:
@@ -71,26 +69,17 @@ def _mean_log(order: arb, odd: int, delta: arb, terms: int) -> arb:
     return (arb(2).log() + (logs + rest.union(-rest)) / (total + rest.union(arb(0)))) / 2
 
 
-def sinh_exceeds(low: float, high: float, factor: float = 1.0) -> tuple[bool, int]:
-    """Prove `factor·t/sinh t < 1` on an interval."""
-    return proved(lambda t: factor * t / t.sinh() < 1, [(low, high)])
-
-
 @claim("gaussian-power", BEYOND, "upper")
 def gaussian() -> Findings:
     """For Gaussian noise p* <= 1 at every noise level (β → 1, ε → 0): u∞ falls strictly with p for p >= 1."""
     log_ratio, t = 2 * DELTA * Y, sp.Symbol("t", positive=True)
     n = sp.Symbol("n", integer=True, positive=True)
     total = sp.summation(t ** (2 * n) / sp.factorial(2 * n + 1), (n, 1, sp.oo))
-    # Cov(L, h) = ½E[(L(y) − L(z))(h(y) − h(z))] for independent y, z, which monotone L, h make positive
-    l1, l2, h1, h2 = sp.symbols("L_y L_z h_y h_z")
-    symmetrised = (l1 * h1 + l2 * h2) / 2 - (l1 * h2 + l2 * h1) / 2
     yield symbolic(
         "d ln(B/A)/d ln y = p − t/sinh t, t = 2δy; sinh t/t − 1 = Σ t^(2n)/(2n+1)! > 0: u∞ falls for p >= 1, every δ",
         sp.expand((Y + DELTA) ** 2 / 2 - (Y - DELTA) ** 2 / 2) == log_ratio,
         slope_is(P - log_ratio / sp.sinh(log_ratio), log_ratio),
-        sp.simplify((total - sp.sinh(t) / t + 1).rewrite(sp.exp)) == 0,
-        sp.expand(symmetrised - (l1 - l2) * (h1 - h2) / 2) == 0,
+        vanish((total - sp.sinh(t) / t + 1).rewrite(sp.exp)),
     )
     falling = falls("gaussian", (0.03, 0.1, 0.3, 1.0, 2.0, 10.0, 100.0, 1e3), np.linspace(1.0, 8.0, 15))
     optimum = partial(optimal_power, 1.0, law=Gaussian(), epsilon=0, method="limit")
@@ -98,16 +87,16 @@ def gaussian() -> Findings:
     table = ", ".join(f"{power:.4f} at r = {r:g}" for r, power in best.items())
     detail = f"u∞ falls on [1, 8] for r from 0.03 to 1e3; p*: {table}"
     yield numeric(detail, falling, max(best.values()) <= 1)
-    passed, boxes = sinh_exceeds(0.05, 600.0)
     corners = [(p, d) for p in (1.0, 1.2, 2.0, 5.0) for d in (0.01, 0.1, 1.0, 3.0, 8.0)]
     with precision(160):
         slopes = [gaussian_slope(arb(p), arb(d)) for p, d in corners]
     largest = max(float(slope) for slope in slopes)
-    detail = (
-        f"t/sinh t < 1 on [0.05, 600] ({boxes} boxes; below, by the series); d ln u∞/dp enclosed below 0 at 20 corners "
-        f"of p in [1, 5], δ in [0.01, 8], the largest {largest:.3e}"
+    yield boxed(
+        "t/sinh t < 1 on [0.05, 600] ({boxes} boxes; below, by the series); d ln u∞/dp enclosed below 0 at 20 corners "
+        f"of p in [1, 5], δ in [0.01, 8], the largest {largest:.3e}",
+        proved(lambda t: t / t.sinh() < 1, [(0.05, 600.0)]),
+        besides=all(slope < 0 for slope in slopes),
     )
-    yield rigorous(detail, passed, *(slope < 0 for slope in slopes))
 
 
 @claim("heavy-tails-power", BEYOND, "upper")
@@ -116,7 +105,7 @@ def heavy() -> Findings:
     to p = ν/2, where u∞ ends)."""
     b, up = sp.Symbol("b", positive=True), Y + DELTA
     bends = [
-        sp.simplify(sp.diff(up**b - near**b, Y, 2) - b * (b - 1) * (up**b / up**2 - near**b / near**2)) == 0
+        sp.diff(up**b - near**b, Y, 2) - b * (b - 1) * (up**b / up**2 - near**b / near**2)
         for near in (Y - DELTA, DELTA - Y)
     ]
     log_ratio = sp.log(1 + up**2) - sp.log(1 + (Y - DELTA) ** 2)  # Student-t, ν = 1, unit width
@@ -124,8 +113,7 @@ def heavy() -> Findings:
     yield symbolic(
         "D'' = b(b−1)[(y+δ)^(b−2) − |y−δ|^(b−2)] <= 0 for 1 <= b <= 2, so yD' <= D < sinh D; Student-t, ν = 1: "
         "sinh D − yD' = 8y³δ/[(1+(y+δ)²)(1+(y−δ)²)], and sinh(kD) >= k·sinh D for ν = 2k − 1 >= 1",
-        *bends,
-        sp.simplify(gap - 8 * Y**3 * DELTA / ((1 + up**2) * (1 + (Y - DELTA) ** 2))) == 0,
+        vanish(*bends, gap - 8 * Y**3 * DELTA / ((1 + up**2) * (1 + (Y - DELTA) ** 2))),
         slope_is(P - Y * sp.diff(log_ratio, Y) / sp.sinh(log_ratio), log_ratio),
     )
     ratios = (0.1, 1.0, 10.0, 1e3)
@@ -165,16 +153,13 @@ def epsilon() -> Findings:
     bare = sp.diff(log_signal - log_square / 2, P)
     extra = sp.diff(log_square, P) / 2 * eps / (root + eps)
     a, x = sp.symbols("a x", positive=True)
-    ratio = sp.diff(
-        sp.log(sp.cosh(a * x)), x, a
-    )  # of ln(|x|^{2p}·cosh(μx/σ²)·e^{−x²/2σ²}), the law of |g| tilted
-    rises = sp.simplify(ratio - sp.tanh(a * x) - a * x / sp.cosh(a * x) ** 2) == 0
+    # The law of |g| tilted: ln(|x|^{2p}·cosh(μx/σ²)·e^{−x²/2σ²}).
+    rises = sp.diff(sp.log(sp.cosh(a * x)), x, a) - sp.tanh(a * x) - a * x / sp.cosh(a * x) ** 2
     yield symbolic(
         "d ln u∞/dp = its value at ε = 0 + ½·d ln E|g|^(2p)/dp·ε/(√(E|g|^(2p))+ε): both < 0 while E|g|^(2p) falls. "
         "Its slope grows with p, as ln E|g|^q is convex in q; with σ at a fixed μ/σ, by ln σ; and with μ/σ, as "
         "cosh(a'x)/cosh(ax) increases in x for a' > a",
-        sp.simplify(slope - bare - extra) == 0,
-        rises,
+        vanish(slope - bare - extra, rises),
     )
     best = [
         optimal_power(1e-6, 1e-6 * r, Gaussian(), epsilon=epsilon, method="limit").power
@@ -198,7 +183,3 @@ def epsilon() -> Findings:
         "powers up to the one where E|g|^(2p) begins to grow with p (σ < 0.69 at p = 1, σ < 0.3 up to p = 5, at high "
         f"noise); for larger g it fails: μ = 1, σ = 3, ε = 100 gives p* = {large:.3f}. At finite β: numbers only"
     )
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -8,9 +8,7 @@ for it: the slope is largest at G = 0 for p < 1 and at the largest |G| for p > 1
 Since φ_p is the derivative of |·|^{p+1}/(p+1), the mean map vanishes at −σ times the minimiser of E|ξ − m|^{p+1}.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -21,7 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from theory.adagrad.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.claims.beyond.noise_shape import NORMAL, SIGMA, STUDENT, P, X, mean, parts_hold
-from theory.claims.claim import BEYOND, Finding, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Finding, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -29,27 +27,23 @@ HALF_ODDS = sp.Symbol("lambda", positive=True)  # ½·ln((1−Q)/Q)
 DENSITIES = ("uniform", "gaussian", "laplace", "generalized-normal:4", "student-t:5")
 
 
-def uniform_mean(size: sp.Expr = X) -> sp.Expr:
+def uniform_mean() -> sp.Expr:
     """`E φ_p(G + σξ)` for uniform noise with 0 < G < σ, by integrating both signs of g."""
     t = sp.Symbol("t", positive=True)
-    up, down = (sp.integrate(t**P, (t, 0, end)) for end in (SIGMA + size, SIGMA - size))
+    up, down = (sp.integrate(t**P, (t, 0, end)) for end in (SIGMA + X, SIGMA - X))
     return (up - down) / (2 * SIGMA)
 
 
-def slope_error(slope: Callable[[float, float, NoiseLaw], float], names: tuple[str, ...]) -> float:
+def slope_error(names: tuple[str, ...]) -> float:
     """Largest |∫ slope dG / (change of E φ_p) − 1| over powers and stretches of G, σ = 1."""
     errors = []
     stretches = pairwise((-1.7, -1.0, -1 / 3, 0.0, 1.0))  # atoms make g = 0 at some of the ends
     for law, power, (low, high) in product(map(parse_law, names), (0.4, 1.2, 2.5), stretches):
-        area = quad(lambda g, p=power, law=law: slope(p, g, law), low, high, limit=200, epsrel=1e-9)
+        slope = partial(mean_map_slope, power, noise_scale=1.0, law=law)
+        area = quad(lambda g, slope=slope: float(slope(g)), low, high, limit=200, epsrel=1e-9)
         change = np.diff(mean_map(power, [low, high], 1.0, law))[0]
         errors.append(abs(area[0] / change - 1))
     return float(max(errors))
-
-
-def exact_slope(power: float, gradient: float, law: NoiseLaw) -> float:
-    """`p·E|G + ξ|^{p−1}`."""
-    return float(mean_map_slope(power, gradient, 1.0, law))
 
 
 @claim("mean-map-slope", BEYOND, "equality")
@@ -58,7 +52,7 @@ def slope() -> Findings:
     bounded density, where φ_p alone has slope 0 (p > 1) or ∞ (p < 1), and ∞ for p < 1 where an atom makes g = 0."""
     t = sp.Symbol("t", positive=True)
     absolute = sum(sp.integrate(t ** (P - 1), (t, 0, end)) for end in (SIGMA + X, SIGMA - X)) / (2 * SIGMA)
-    uniform = sp.simplify(sp.diff(uniform_mean(), X) - P * absolute) == 0
+    uniform = vanish(sp.diff(uniform_mean(), X) - P * absolute)
     # Gaussian: d·1F1(a; 3/2; −d²/2) differentiates to 1F1(a; 1/2; −d²/2), term by term, and so do their fronts
     n, half = sp.Symbol("n", integer=True, nonnegative=True), sp.Rational(1, 2)
     terms = (2 * n + 1) * sp.gamma(n + half) * sp.gamma(3 * half) / (sp.gamma(n + 3 * half) * sp.gamma(half))
@@ -66,26 +60,22 @@ def slope() -> Findings:
     gaussian = [sp.gammasimp(ratio) == 1 for ratio in (terms, fronts)]
     detail = "by differentiation: uniform and Gaussian noise at any G, e^(−|x|^b) and Student-t at G = 0"
     yield symbolic(detail, uniform, *gaussian, parts_hold(NORMAL), parts_hold(STUDENT))
-    error = slope_error(exact_slope, ("uniform", "gaussian", "student-t:5", "binary", "two-point:0.1"))
-    table = ", ".join(f"{name} {exact_slope(0.5, 0.0, parse_law(name)):.3f}" for name in DENSITIES)
+    error = slope_error(("uniform", "gaussian", "student-t:5", "binary", "two-point:0.1"))
+    steep = {name: mean_map_slope(0.5, 0.0, 1.0, parse_law(name)) for name in DENSITIES}
+    table = ", ".join(f"{name} {slope:.3f}" for name, slope in steep.items())
     on_atom, beside = mean_map_slope(0.5, [1.0, 1 + 1e-12], 1.0, parse_law("binary"))
     detail = f"∫ slope dG is the change of E φ_p to {error:.0e}; at G = 0, p = 0.5, σ = 1: {table}"
     yield numeric(f"{detail}; ∞ on an atom", error < 1e-7, np.isinf(on_atom), np.isfinite(beside))
 
 
-def smoothness_gap(factor: Callable[[float, float, NoiseLaw], float]) -> tuple[float, float]:
-    """Smallest and largest of `factor`(p, G_max, law) over the steepest chord of E φ_p on [−G_max, G_max], σ = 1."""
+def smoothness_gap() -> tuple[float, float]:
+    """Smallest and largest of `effective_smoothness` over the steepest chord of E φ_p on [−G_max, G_max], σ = 1."""
     ratios = []
     for law, power, largest in product(map(parse_law, DENSITIES), (0.3, 0.7, 1.5, 2.4), (0.3, 2.0)):
         ends = sorted([*np.linspace(-largest, largest, 11), -1e-4, 1e-4, largest - 1e-4])
         chord = float(np.max(np.diff(mean_map(power, ends, 1.0, law)) / np.diff(ends)))
-        ratios.append(factor(power, largest, law) / chord)
+        ratios.append(float(effective_smoothness(power, 1.0, largest, law)) / chord)
     return min(ratios), max(ratios)
-
-
-def exact_factor(power: float, largest: float, law: NoiseLaw) -> float:
-    """`effective_smoothness` at σ = 1."""
-    return float(effective_smoothness(power, 1.0, largest, law))
 
 
 def gaussian_bend() -> Finding:
@@ -100,10 +90,12 @@ def gaussian_bend() -> Finding:
     corners = product(map(arb, (0.02, 0.9, 2.7, 6.0)), map(arb, (0.01, 2.0, 6.0)))
     with precision(128):
         same = all(bend(*corner).overlaps(positive(*corner)) for corner in corners)
-    passed, boxes = proved(lambda p, z: positive(p, z) > 0, [(0.02, 6.0), (0.0, 6.0)], most=20_000)
-    near, more = proved(lambda p, z: bend(p, z) > 0, [(0.1, 3.0), (0.0, 2.0)], most=20_000)
-    detail = "Gaussian noise: d slope/d(G²) has the sign of p − 1, p in [0.02, 6], |G| <= 3.4σ"
-    return rigorous(f"{detail} ({boxes + more} boxes)", same, passed, near)
+    return boxed(
+        "Gaussian noise: d slope/d(G²) has the sign of p − 1, p in [0.02, 6], |G| <= 3.4σ ({boxes} boxes)",
+        proved(lambda p, z: positive(p, z) > 0, [(0.02, 6.0), (0.0, 6.0)], most=20_000),
+        proved(lambda p, z: bend(p, z) > 0, [(0.1, 3.0), (0.0, 2.0)], most=20_000),
+        besides=same,
+    )
 
 
 @claim("effective-smoothness", BEYOND, "tight")
@@ -125,12 +117,12 @@ def smoothness() -> Findings:
     yield symbolic(
         "uniform noise: ∂ slope/∂G ∝ |G+v|^(p−1) − |G−v|^(p−1); its mixtures with weight −2v·f'(v) give e^(−|x|^b) and "
         "Student-t; uniform at G = 0: σ^(p−1); p·G^(p−1) → ∞ without noise",
-        *(sp.simplify(bend) == 0 for bend in bends),
+        vanish(*bends),
         *(sp.gammasimp(mixture) == 1 for mixture in mixtures),
         sp.simplify(sp.diff(uniform_mean(), X).subs(X, 0) / SIGMA ** (P - 1)) == 1,
         sp.limit(half * X ** (half - 1), X, 0) == sp.oo,
     )
-    low, high = smoothness_gap(exact_factor)
+    low, high = smoothness_gap()
     inside, on_atom = effective_smoothness(0.5, 1.0, [0.5, 1.0], parse_law("binary"))
     uniform = effective_smoothness([0.5, 2.0], 1e-4, 1e-2, parse_law("uniform"))
     yield numeric(
@@ -155,8 +147,8 @@ def skewed_samples() -> Empirical:
     return Empirical(-np.log1p(-np.arange(1, 200) / 200))
 
 
-def centre_error(stall: Callable[[float, NoiseLaw], float]) -> float:
-    """Largest distance of −`stall`(p, law) from the minimiser of E|ξ−m|^{p+1}, over skewed laws and powers."""
+def centre_error() -> float:
+    """Largest distance of −`stalling_gradient` from the minimiser of E|ξ−m|^{p+1}, over skewed laws and powers."""
     errors = []
     laws = (parse_law("two-point:0.1"), parse_law("two-point:0.8"), skewed_samples())
     for law, power in product(laws, (0.5, 1.0, 1.2, 3.0)):
@@ -167,14 +159,12 @@ def centre_error(stall: Callable[[float, NoiseLaw], float]) -> float:
             return float(unit ** (power + 1) * mirror.absolute_moment(power + 1, abs(m) / unit, 1 / unit))
 
         best = minimize_scalar(loss, bounds=(-law.reach, law.reach), options={"xatol": 1e-10})
-        errors.append(abs(best.x + stall(power, law)))
+        errors.append(abs(best.x + float(stalling_gradient(power, 1.0, law))))
     return float(max(errors))
 
 
-def centre_proved(
-    centre: Callable[[arb, arb], arb], probability: float, margin: float = 0.02
-) -> tuple[bool, int]:
-    """Prove that E φ_p(ξ − m) has the sign of `centre`(p, λ) − m for p in [0.2, 6] and every m between the points."""
+def centre_proved(probability: float, margin: float = 0.02) -> tuple[bool, int]:
+    """Prove that E φ_p(ξ − m) has the sign of m_p − m for p in [0.2, 6] and every m between the points."""
     with precision(128):
         odds = (arb(1) - probability) / probability
         upper, half_odds = odds.sqrt(), odds.log() / 2
@@ -183,24 +173,11 @@ def centre_proved(
         def statement(p: arb, m: arb) -> bool:
             # of ln(Q(a−m)^p) − ln((1−Q)(m+b)^p)
             value = p * ((upper - m).log() - (m + lower).log()) - 2 * half_odds
-            gap = centre(p, half_odds) - m
+            gap = two_point_centre(p, half_odds) - m
             return bool((value > 0 and gap > 0) or (value < 0 and gap < 0) or abs(gap) < margin)
 
         inside = (float(-lower) + 1e-6, float(upper) - 1e-6)
         return proved(statement, [(0.2, 6.0), inside], most=40_000)
-
-
-def two_point_proof() -> Finding:
-    """Prove where the mean map vanishes under two-point noise."""
-    proofs = [centre_proved(two_point_centre, q) for q in (0.1, 0.7)]
-    with precision(128):
-        half_odds = arb(9).log() / 2
-        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
-        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
-    done, boxes = zip(*proofs, strict=True)
-    detail = f"E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({sum(boxes)} boxes)"
-    detail = f"{detail}; Q = 0.1, p = 0.5: G₀/σ = {-float(root):.10f}"
-    return rigorous(detail, *done, inside)
 
 
 @claim("stalling-point", BEYOND, "equality")
@@ -213,21 +190,18 @@ def stalling() -> Findings:
     (root,) = sp.solve(upper - m - k * (m + lower), m)
     claimed = two_point_centre(P, HALF_ODDS)
     one = claimed.subs(HALF_ODDS, 1).rewrite(sp.exp)
-    power_of = (SIGMA - X) ** (P + 1)  # on ξ > m; on the other side by reflection
-    vanish = (
+    differences = (
         (root.subs(k, sp.exp(2 * HALF_ODDS / P)) - claimed).rewrite(sp.exp),
         sp.limit(one, P, 0, "+") + sp.exp(-1),
         sp.limit(one, P, 1, "+"),
         sp.limit(one, P, sp.oo, "-") - (sp.E - sp.exp(-1)) / 2,
-        sp.diff(power_of, X, 2) - P * (P + 1) * (SIGMA - X) ** (P - 1),
-        sp.diff(power_of, X) + (P + 1) * (SIGMA - X) ** P,
     )
     yield symbolic(
         "d E|ξ−m|^(p+1)/dm = −(p+1)·E φ_p(ξ−m), strictly convex; two points: m_p = sinh(λ(1−1/p))/cosh(λ/p), λ = "
         "½·ln((1−Q)/Q); p → 0 the likelier point (the median), p = 1 the mean, p → ∞ the mid-range",
-        *(sp.simplify(expression) == 0 for expression in vanish),
+        vanish(*differences),
     )
-    error = centre_error(lambda power, law: float(stalling_gradient(power, 1.0, law)))
+    error = centre_error()
     law, samples = parse_law("two-point:0.1"), skewed_samples()
     powers = np.array([0.5, 0.8, 1.0, 1.2, 2.0])
     stall = stalling_gradient(powers, 1.0, law)
@@ -239,8 +213,10 @@ def stalling() -> Findings:
     table = ", ".join(f"p = {p:g}: {g + 0.0:.4f}" for p, g in zip(powers, stall, strict=True))
     detail = f"G₀/σ under two points, Q = 0.1: {table}; −m_p by minimisation to {error:.0e}"
     yield numeric(detail, error < 1e-6, changes, *centres, 0.7 * middle < near_middle < middle)
-    yield two_point_proof()
-
-
-if __name__ == "__main__":
-    show(globals())
+    with precision(128):
+        half_odds = arb(9).log() / 2
+        root = enclosed_root(lambda m: ((3 - m) / (m + arb(1) / 3)).log() / 2 - 2 * half_odds, -0.33, 2.9)
+        inside = root.overlaps(two_point_centre(arb("0.5"), half_odds))
+    detail = "E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({boxes} boxes); Q = 0.1, p = 0.5:"
+    detail = f"{detail} G₀/σ = {-float(root):.10f}"
+    yield boxed(detail, centre_proved(0.1), centre_proved(0.7), besides=inside)

@@ -1,7 +1,5 @@
 """What a power is worth at a tuned rate: the drift of the update against its long-run variance."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -9,7 +7,8 @@ import sympy as sp
 from scipy.optimize import minimize_scalar
 
 from theory.adam.long_run import long_run_update, noise_equivalent
-from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic
+from theory.claims.beyond.finite_beta import BETA2, MIXED, SQUARED
+from theory.claims.claim import BEYOND, Findings, claim, numeric, symbolic, vanish
 from theory.laws import parse_law
 
 _STRONG = 1e4  # σ/μ
@@ -26,9 +25,7 @@ def equivalent() -> Findings:
     gain = rate * drift - rate**2 * variance / 2
     best = sp.solve(sp.diff(gain, rate), rate)
     detail = "η·E u − ½η²h·LRV has its one maximum at η = E u/(h·LRV), where it is (E u)²/(2h·LRV)"
-    yield symbolic(
-        detail, len(best) == 1, sp.simplify(gain.subs(rate, best[0]) - drift**2 / (2 * variance)) == 0
-    )
+    yield symbolic(detail, len(best) == 1, vanish(gain.subs(rate, best[0]) - drift**2 / (2 * variance)))
     errors = []
     for law, power in product(("uniform", "gaussian", "laplace"), (0.8, 1.2, 1.5)):
         q = noise_equivalent(power, parse_law(law))
@@ -66,10 +63,8 @@ def gaussian() -> Findings:
 def memory() -> Findings:
     """To first order in 1 − β2, a longer memory of v helps p = 1 under strong independent noise with all moments if its
     excess kurtosis is < 2/7."""
-    beta1, beta2, delta, kurtosis = sp.symbols("beta1 beta2 delta K", positive=True)
-    mixed = (1 - beta1) * (1 - beta2) / (1 - beta1 * beta2)  # Σ w_k ω_k
-    squared = (1 - beta2) / (1 + beta2)  # Σ ω_k²
-    per_step = [sp.limit(part.subs(beta2, 1 - delta) / delta, delta, 0) for part in (mixed, squared)]
+    delta, kurtosis = sp.symbols("delta K", positive=True)
+    per_step = [sp.limit(part.subs(BETA2, 1 - delta) / delta, delta, 0) for part in (MIXED, SQUARED)]
     v, w, h = sp.symbols("v w h")
     product_ = sp.series((1 + h * v) ** sp.Rational(-1, 2) * (1 + h * w) ** sp.Rational(-1, 2), h, 0, 3)
     second = sp.expand(product_.removeO().coeff(h, 2))
@@ -80,9 +75,7 @@ def memory() -> Findings:
     slope = sp.expand(drift - variance / 2)
     detail = "d ln(E u/√LRV)/d(1 − β2) = 7/16·(K − 1) − 1 at β2 = 1, K the kurtosis: zero at K = 3 + 2/7"
     expected = sp.Rational(7, 16) * (kurtosis - 1) - 1
-    yield symbolic(
-        detail, sp.simplify(slope - expected) == 0, expected.subs(kurtosis, sp.Rational(23, 7)) == 0
-    )
+    yield symbolic(detail, vanish(slope - expected, expected.subs(kurtosis, sp.Rational(23, 7))))
     gains, errors = {}, []
     for law in ("uniform", "gaussian", "laplace", "generalized-normal:0.7"):
         own = parse_law(law)
@@ -94,7 +87,3 @@ def memory() -> Findings:
     detail = f"at β2 = 0.9999 it is off by < {max(errors):.1%}; progress at 0.999 over that at 0.95: {shown}"
     signs = [gains["uniform"] > gains["gaussian"] > 1, 1 > gains["laplace"] > gains["generalized-normal:0.7"]]
     yield numeric(detail, max(errors) < 0.05, *signs)
-
-
-if __name__ == "__main__":
-    show(globals())

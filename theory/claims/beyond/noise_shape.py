@@ -12,8 +12,6 @@ For φ = φ_p and `f ∝ e^{−|x|^b}` this leaves gamma functions,
 and because ψ increases and the two arguments differ by (b − 1 − p)/b, Q has its one maximum at p = b − 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +23,7 @@ from scipy.integrate import quad
 
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
@@ -42,10 +40,10 @@ def mean(function: sp.Expr, density: sp.Expr) -> sp.Expr:
     return sp.gammasimp(sp.integrate(sp.powsimp(function * density), (X, 0, sp.oo), conds="none"))
 
 
-def parts_hold(density: sp.Expr, factor: int = 1) -> bool:
-    """Whether `E φ_p' = −factor·∫φ_p f' dx` for every p, by two separate integrations."""
+def parts_hold(density: sp.Expr) -> bool:
+    """Whether `E φ_p' = −∫φ_p f' dx` for every p, by two separate integrations."""
     direct, by_parts = mean(P * X ** (P - 1), density), mean(-(X**P), sp.powsimp(sp.diff(density, X)))
-    return bool(sp.gammasimp(direct / by_parts) == factor)
+    return bool(sp.gammasimp(direct / by_parts) == 1)
 
 
 def b_family_quality() -> sp.Expr:
@@ -108,27 +106,19 @@ def score() -> Findings:
     orders = ", ".join(f"{error:.1e} at r = {r}" for r, error in errors.items())
     detail = f"√(E s²) and the best of 5 transforms: {'; '.join(rows)}. Error of the form: {orders}"
     yield numeric(detail, *below)
-    passed, boxes = trigamma_positive(0.02, 60.0)
     what = "for φ_p and e^(−|x|^b) the bound is Γ((p+b)/b)² <= Γ((2p+1)/b)·Γ((2b−1)/b)"
-    yield rigorous(f"{what}: ln Γ is convex on [0.02, 60] ({boxes} boxes)", passed)
+    yield boxed(f"{what}: ln Γ is convex on [0.02, 60] ({{boxes}} boxes)", trigamma_positive(0.02, 60.0))
 
 
-def power_errors(best: Callable[[float], float], shapes: tuple[float, ...], ratio: float) -> list[float]:
-    """|p* − best(b)| by the maximiser of u∞ at σ/μ = `ratio`, ε = 0."""
-    laws = {b: parse_law(f"generalized-normal:{b:g}") for b in shapes}
-    optimum = partial(optimal_power, 1.0, ratio, epsilon=0.0, method="limit", interval=(0.0, 8.0))
-    return [abs(optimum(law).power - best(b)) for b, law in laws.items()]
-
-
-def slope_sign_proved(best: Callable[[arb], arb], margin: float = 0.02) -> tuple[bool, int]:
-    """Prove that `d ln Q/dp` has the sign of best(b) − p for b in [1.05, 10], p in [0.01, 12], |p − best| >= margin.
+def slope_sign_proved(margin: float = 0.02) -> tuple[bool, int]:
+    """Prove that `d ln Q/dp` has the sign of b − 1 − p for b in [1.05, 10], p in [0.01, 12], |b − 1 − p| >= margin.
 
     Near the maximum by the mean value theorem, `ψ(x) − ψ(y) = (x − y)·ψ'` somewhere between x and y.
     """
 
     def statement(b: arb, p: arb) -> bool:
-        x, y, gap = p / b + 1, (2 * p + 1) / b, best(b) - p
-        for slope in (x.digamma() - y.digamma(), arb(2).zeta(x.union(y)) * (b - 1 - p)):
+        x, y, gap = p / b + 1, (2 * p + 1) / b, b - 1 - p
+        for slope in (x.digamma() - y.digamma(), arb(2).zeta(x.union(y)) * gap):
             if (slope > 0 and gap > 0) or (slope < 0 and gap < 0):
                 return True
         return bool(abs(gap) < margin)
@@ -144,22 +134,20 @@ def power() -> Findings:
     z = sp.Symbol("z", positive=True)  # (2p+1)/b, so that sympy sees ψ(z+1) = ψ(z) + 1/z
     claimed = (sp.digamma(P / B + 1) - sp.digamma(z)) / B
     difference = sp.expand_func(sp.simplify((slope - claimed).subs(P, (B * z - 1) / 2)))
-    gap = sp.simplify((P / B + 1) - (2 * P + 1) / B - (B - 1 - P) / B)
     detail = "d ln Q/dp = [ψ(p/b+1) − ψ((2p+1)/b)]/b, arguments (b−1−p)/b apart: one maximum, p* = b − 1"
-    yield symbolic(f"{detail} (p → 0 for b <= 1)", sp.simplify(difference) == 0, gap == 0)
-    shapes = (1.5, 2.0, 3.0, 5.0, 8.0)
-    table = {r: max(power_errors(lambda b: b - 1, shapes, r)) for r in (1e2, 1e3, 1e4)}
-    optimum = partial(optimal_power, 1.0, epsilon=0, method="limit")
+    yield symbolic(f"{detail} (p → 0 for b <= 1)", vanish(difference))
+    laws = {b: parse_law(f"generalized-normal:{b:g}") for b in (1.5, 2.0, 3.0, 5.0, 8.0)}
+    optimum = partial(optimal_power, 1.0, epsilon=0.0, method="limit", interval=(0.0, 8.0))
+    table = {r: max(abs(optimum(r, law).power - (b - 1)) for b, law in laws.items()) for r in (1e2, 1e3, 1e4)}
     flat = [optimum(r, parse_law("laplace")).power for r in (1e2, 1e4)]
     sharp = optimum(1e4, parse_law("generalized-normal:0.7")).at_edge == "low"
     errors = ", ".join(f"{error:.1e} at r = {r:g}" for r, error in table.items())
     zero = f"b = 1: p* = {flat[0]:.4f} at r = 100, {flat[1]:.5f} at 1e4; b = 0.7: p → 0"
     detail = f"b = 1.5, 2, 3, 5, 8: |p* − (b−1)| <= {errors} (the largest at b = 8); {zero}"
     yield numeric(detail, table[1e2] < 0.05, table[1e4] < 1e-5, 0 < flat[1] < flat[0] / 10, sharp)
-    passed, boxes = slope_sign_proved(lambda b: b - 1)
+    detail = "d ln Q/dp has the sign of b − 1 − p for b in [1.05, 10], p in [0.01, 12] ({boxes} boxes)"
     rising, _ = trigamma_positive(0.02, 60.0)
-    detail = f"d ln Q/dp has the sign of b − 1 − p for b in [1.05, 10], p in [0.01, 12] ({boxes} boxes)"
-    yield rigorous(f"{detail}; ψ' > 0 on [0.02, 60]", passed, rising)
+    yield boxed(f"{detail}; ψ' > 0 on [0.02, 60]", slope_sign_proved(), besides=rising)
 
 
 def uniform_limit() -> tuple[sp.Expr, sp.Expr]:
@@ -174,10 +162,10 @@ def uniform_limit() -> tuple[sp.Expr, sp.Expr]:
 @claim("uniform-unbounded", BEYOND, "asymptotic")
 def uniform() -> Findings:
     """For uniform noise (b → ∞) the high-noise update as ε → 0 is (μ/σ)·√(2p+1), without maximum: only ε stops p*."""
-    value = sp.simplify(uniform_limit()[1] - sp.sqrt(2 * P + 1))
     family = sp.gamma(P / B + 1) ** 2 / (sp.gamma(1 + 1 / B) * sp.gamma(1 + (2 * P + 1) / B))
     detail = "E φ_p² → σ^(2p)/(2p+1), ∂E φ_p/∂μ → σ^(p−1): Q = √(2p+1), increasing without bound"
-    yield symbolic(detail, value == 0, sp.limit(family, B, sp.oo) == 1)
+    quality = uniform_limit()[1]
+    yield symbolic(detail, vanish(quality - sp.sqrt(2 * P + 1)), sp.limit(family, B, sp.oo) == 1)
     law, powers = parse_law("uniform"), np.array([0.05, 1.0, 3.0, 10.0])
     values = 1e4 * limit_update(powers, 1e-6, 1e-2, law, epsilon=0)
     error = float(np.abs(values / np.sqrt(2 * powers + 1) - 1).max())
@@ -185,7 +173,3 @@ def uniform() -> Findings:
     edge, inner = optimum(epsilon=0).at_edge, optimum(epsilon=1e-8).power
     detail = f"r = 1e4, p to 10: relative error {error:.0e}; largest at p = 10 at ε = 0, at p = {inner:.4f} at 1e-8"
     yield numeric(detail, error < 1e-5, edge == "high", 1 < inner < 10)
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -5,8 +5,6 @@ in the normalised Hermite polynomials, only odd k for an odd φ. So the correlat
 κ³, κ⁵, … and smaller in magnitude than κ unless φ is linear. For φ_p the series is hypergeometric.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise, product
@@ -21,7 +19,7 @@ from theory.adam.moments import power_moments
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import SIGMA, P, trigamma_positive, uniform_limit
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
@@ -59,23 +57,17 @@ def polar_correlation(power: float, correlation: float) -> float:
     return integral(product) / integral(lambda t: abs(math.cos(t)) ** (2 * power))
 
 
-def correlation_error(formula: Callable[[float, float], float]) -> float:
-    """Largest distance of `formula`(p, κ) from the integral over the angle."""
-    pairs = [(p, k) for p in (0.2, 0.5, 1.0, 1.2, 3.0) for k in (-0.9, 0.05, 0.5, 0.999)]
-    return max(abs(formula(p, k) - polar_correlation(p, k)) for p, k in pairs)
-
-
-def shrinking_proved(gain: Callable[[arb], arb], box: tuple[float, float]) -> tuple[bool, int]:
-    """Prove `gain`(p)·₂F₁ < 1, that is, the correlation of φ_p below κ, for p in `box` and κ² in [0, 0.7]."""
+def shrinking_proved(low: float, high: float) -> tuple[bool, int]:
+    """Prove that the correlation of φ_p is below κ, that is `correlation_gain`·₂F₁ < 1, κ² <= 0.7."""
 
     def statement(p: arb, square: arb) -> bool:
         middle, a = p.mid(), (1 - p) / 2
         # three gamma functions of a wide ball would drown the gap; the mean value theorem does not
         rate = (1 + p / 2).digamma() - (p + arb(1) / 2).digamma()
-        gained = gain(middle) * ((p - middle) * rate).exp()
+        gained = correlation_gain(middle) * ((p - middle) * rate).exp()
         return bool(gained * square.hypgeom_2f1(a, a, arb(3) / 2) < 1)
 
-    return proved(statement, [box, (0.0, 0.7)], most=20_000)
+    return proved(statement, [(low, high), (0.0, 0.7)], most=20_000)
 
 
 def correlation_gain(power: arb) -> arb:
@@ -91,7 +83,7 @@ def correlation() -> Findings:
     # Gauss: ₂F₁(a, a; c; 1) = Γ(c)Γ(c−2a)/Γ(c−a)², so that the coefficients over E|X|^{2p} sum to 1
     gauss = sp.gamma(3 * HALF) * sp.gamma(P + HALF) / sp.gamma(1 + P / 2) ** 2
     second = 2**P * sp.gamma(P + HALF) / sp.sqrt(sp.pi)
-    total = sp.simplify(sp.gammasimp(2 ** (P + 1) / sp.pi * sp.gamma(1 + P / 2) ** 2 * gauss / second)) == 1
+    total = sp.gammasimp(2 ** (P + 1) / sp.pi * sp.gamma(1 + P / 2) ** 2 * gauss / second)
     k = sp.Symbol("k", positive=True)
     sign = sp.series(2 / sp.pi * sp.asin(k), k, 0, 8).removeO()
     limit = sum(series_coefficient(n).subs(P, 0) * k ** (2 * n + 1) for n in range(4))
@@ -99,23 +91,21 @@ def correlation() -> Findings:
     yield symbolic(
         "Hermite coefficients of φ_p squared are those of the ₂F₁ (k = 1, 3, 5, 7), all >= 0, of sum 1 by Gauss; "
         "p = 1: κ; p → 0: (2/π)·asin κ",
-        *(sp.simplify(ratio) == 1 for ratio in ratios),
-        total,
-        sp.simplify(sign - limit) == 0,
+        vanish(*(ratio - 1 for ratio in ratios), total - 1, sign - limit),
         linear,
     )
-    error = correlation_error(lambda p, k: float(powered_correlation(p, k)))
+    pairs = product((0.2, 0.5, 1.0, 1.2, 3.0), (-0.9, 0.05, 0.5, 0.999))
+    error = max(abs(float(powered_correlation(*pair)) - polar_correlation(*pair)) for pair in pairs)
     powers = np.array([0.2, 0.5, 1.2, 2.0, 3.0])
     half, grid = powered_correlation(powers, 0.5), np.linspace(0.01, 0.99, 50)
     shrunk = powered_correlation(powers[:, None], grid) / grid
     table = ", ".join(f"p = {p:g}: {value:.4f}" for p, value in zip(powers, half, strict=True))
     detail = f"equals the integral over the angle to {error:.0e}; κ = 0.5 becomes {table}"
     yield numeric(detail, error < 1e-7, shrunk.max() < 1)
-    below, boxes = shrinking_proved(correlation_gain, (0.05, 0.95))
-    above, more = shrinking_proved(correlation_gain, (1.05, 6.0))
     rising, _ = trigamma_positive(0.02, 60.0)  # d ln gain/dp = ψ(1+p/2) − ψ(p+½), arguments (1−p)/2 apart
-    detail = f"smaller than κ for p in [0.05, 0.95] and [1.05, 6], κ² <= 0.7 ({boxes + more} boxes)"
-    yield rigorous(f"{detail}; its slope at κ = 0 is largest, 1, at p = 1, as ψ' > 0", below, above, rising)
+    detail = "smaller than κ for p in [0.05, 0.95] and [1.05, 6], κ² <= 0.7 ({boxes} boxes)"
+    detail = f"{detail}; its slope at κ = 0 is largest, 1, at p = 1, as ψ' > 0"
+    yield boxed(detail, shrinking_proved(0.05, 0.95), shrinking_proved(1.05, 6.0), besides=rising)
 
 
 def direction_cosine(power: float, ratio: float, law: NoiseLaw, own_rms: float = 1.0) -> float:
@@ -143,8 +133,8 @@ def direction() -> Findings:
     free = sp.simplify(sp.powsimp(general * SIGMA, force=True)).has(SIGMA) is False
     detail = "E φ_p ≈ p·E|ξ|^(p−1)·σ^(p−1)·G, √(E φ_p²) ≈ σ^p·√(E|ξ|^(2p)): their ratio is Q(p)·G/σ"
     slope, quality = uniform_limit()
-    uniform = sp.simplify(quality - sp.sqrt(2 * P + 1)) == 0, sp.simplify(slope - SIGMA ** (P - 1)) == 0
-    yield symbolic(f"{detail}, with one Q for all coordinates; uniform Q = √(2p+1)", *uniform, free)
+    uniform = vanish(quality - sp.sqrt(2 * P + 1), slope - SIGMA ** (P - 1))
+    yield symbolic(f"{detail}, with one Q for all coordinates; uniform Q = √(2p+1)", uniform, free)
     powers, laws = (0.3, 0.5, 1.2, 2.0), [parse_law(name) for name in LAWS]
     near, far = (max(1 - direction_cosine(p, r, law) for law in laws for p in powers) for r in (1e2, 1e4))
     undivided = min(direction_cosine(p, 1e4, parse_law("uniform"), 0.0) for p in powers)
@@ -160,12 +150,13 @@ def direction() -> Findings:
     )
 
 
-def snr_error(update: Callable[[Array], Array]) -> float:
-    """Largest |`update`(S)/u∞ − 1| at ε = 0, over laws, ratios and powers."""
+def snr_error() -> float:
+    """Largest |S/√(1+S²)/u∞ − 1| at ε = 0, over laws, ratios and powers."""
     powers, errors = np.array([0.2, 0.7, 1.0, 1.6, 2.2]), []
     for law, sigma in product(map(parse_law, (*LAWS, "two-point:0.8", "binary")), (0.01, 1.5, 300.0)):
         exact = limit_update(powers, 1.0, sigma, law, epsilon=0)
-        errors.append(np.abs(update(signal_to_noise(powers, 1.0, sigma, law)) / np.abs(exact) - 1).max())
+        s = signal_to_noise(powers, 1.0, sigma, law)
+        errors.append(np.abs(s / np.sqrt(1 + s**2) / np.abs(exact) - 1).max())
     return float(max(errors))
 
 
@@ -176,15 +167,15 @@ def snr() -> Findings:
     conditions of `same-direction`."""
     s, first, second = sp.symbols("S m s", positive=True)
     square = first**2 / (second - first**2)
-    same = sp.simplify(square / (1 + square) - first**2 / second) == 0
-    rising = sp.simplify(sp.diff(s / sp.sqrt(1 + s**2), s) - (1 + s**2) ** (-3 * HALF)) == 0
+    same = square / (1 + square) - first**2 / second
+    rising = sp.diff(s / sp.sqrt(1 + s**2), s) - (1 + s**2) ** (-3 * HALF)
     x = sp.Symbol("x", positive=True)  # σ/G: uniform noise, low
     one, two = (((1 + x) ** (q + 1) - (1 - x) ** (q + 1)) / (2 * x * (q + 1)) for q in (P, 2 * P))
     first, second = (sp.series(part, x, 0, 3).removeO() for part in (one, two))
-    variance = sp.simplify(sp.expand(second - first**2).coeff(x, 2) - P**2 / 3) == 0
+    variance = sp.expand(second - first**2).coeff(x, 2) - P**2 / 3
     detail = "u = m/√s is S/√(1+S²), S = m/√(s−m²), increasing in S; uniform noise: Var φ_p → p²G^(2p−2)σ²/3"
-    yield symbolic(detail, same, rising, variance)
-    error = snr_error(lambda s: s / np.sqrt(1 + s**2))
+    yield symbolic(detail, vanish(same, rising, variance))
+    error = snr_error()
     law, powers = parse_law("gaussian"), np.array([0.5, 1.0, 2.0])
     low = powers * signal_to_noise(powers, 1.0, 1e-4, law) * 1e-4
     high = signal_to_noise(powers, 1.0, 1e4, law) * 1e4 / high_noise_quality(powers, law)
@@ -195,7 +186,3 @@ def snr() -> Findings:
     detail = f"u∞ at ε = 0 is S/√(1+S²) to {error:.0e}; Gaussian: p·S·σ/G = {low[0]:.6f} at σ/G = 1e-4 and S·σ/(G·Q)"
     detail = f"{detail} = {high[0]:.6f} at 1e4 (p = 0.5); uniform, r = 5: both best at p = {best.power:.3f}"
     yield numeric(detail, error < 1e-7, close, most > max(less, more))
-
-
-if __name__ == "__main__":
-    show(globals())

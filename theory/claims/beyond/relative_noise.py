@@ -1,7 +1,5 @@
 """Is Adagrad slower at low noise, or only its bound? The bound of `theory.adagrad.relative_noise` answers."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np
@@ -11,7 +9,7 @@ from flint import arb
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.relative_noise import relative_noise_bound
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, symbolic, vanish
 from theory.claims.theorems import COUNT, STEEPEST, STEPS, Runs, constants, outcomes
 from theory.laws import TwoPoint
 from theory.numerics.balls import precision
@@ -51,9 +49,7 @@ def relative() -> Findings:
     """F L-smooth, g = ∇F(1+rξ), |1+rξ| bounded, c = E φ_p(1+rξ) > 0: for every p in (0, 1], Adagrad included,
     (E[(1/T·Σ|∇_iF|^(p+1))^(1/(p+1))])² is at most of the order ln²T/T."""
     # Hölder: Σ|G|^{2p} <= (Σ|G|^{p+1})^{2p/(p+1)}·T^{1−2p/(p+1)}, and the last exponent is twice that of A.
-    hoelder = sp.simplify((1 - 2 * P / (P + 1)) - (1 - P) / (P + 1)) == 0
-    at_floor = (sp.sqrt(EPS) / A) ** (1 / P)
-    half = sp.simplify(sp.powdenest(A * at_floor**P - sp.sqrt(EPS), force=True)) == 0
+    hoelder = vanish((1 - 2 * P / (P + 1)) - (1 - P) / (P + 1))
     bend = sp.simplify(sp.diff(sp.log(1 + A * Y**P / sp.sqrt(EPS)), Y, 2).subs({A: 1, EPS: 1}))
     places = product((sp.Rational(1, 5), 1), (sp.Rational(1, 10), 10))
     concave = [bend.subs(P, p).subs(Y, y) < 0 for p, y in places]
@@ -62,7 +58,7 @@ def relative() -> Findings:
         "y^{p+1}/(Ay^p+√ε) >= (y−y₀)/2A from A·y₀^p = √ε on, and Jensen's concavity are as stated in "
         "theory.adagrad.relative_noise"
     )
-    yield symbolic(detail, relative_exponent(P) == 1, hoelder, half, *concave)
+    yield symbolic(detail, relative_exponent(P) == 1, hoelder, *concave)
     worst = RUNS.largest_share()
     against = float(alignment(0.5, 5.0, TwoPoint(0.2)))
     detail = (
@@ -126,7 +122,3 @@ def slower() -> Findings:
         "so that the average falls like 1/T, twice the exponent of its bound",
         not bool(total < 100),
     )
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -18,8 +18,6 @@ G, N and V are exponential moving averages *along the grid*, and the trapezoidal
 because F(s) = E[m e^{−sv}] is analytic and bounded for Re s > 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -45,31 +43,13 @@ class Memory:
     beta2: float
     step: float
 
-    @property
-    def weight1(self) -> float:
-        """w_0, bias correction included."""
-        return (1 - self.beta1) / self._filled(self.beta1)
-
-    @property
-    def weight2(self) -> float:
-        """ω_0, bias correction included."""
-        return (1 - self.beta2) / self._filled(self.beta2)
-
-    def _filled(self, beta: float) -> float:
-        return float(-np.expm1(self.step * np.log(beta))) if beta > 0 else 1.0
+    def newest(self, beta: float) -> float:
+        """The weight of the newest term, w_0 or ω_0, bias correction included."""
+        return (1 - beta) / float(-np.expm1(self.step * np.log(beta))) if beta > 0 else 1.0
 
 
-@dataclass(frozen=True)
-class _Curves:
-    """Values on consecutive grid points of t: ln a, B, C."""
-
-    log_a: Array
-    b: Array
-    c: Array
-
-
-def _curves(rule: FoldedRule, power: float, t: Array) -> _Curves:
-    """Evaluate ln a, B, C at s = e^t by the rule; relative accuracy also where a is close to 1 or to 0."""
+def _curves(rule: FoldedRule, power: float, t: Array) -> Array:
+    """Evaluate ln a, B, C at s = e^t by the rule, shape (3, points): accurate also where a is close to 1 or to 0."""
     x = np.exp(power * rule.log_magnitude)
     exponent = -np.exp(t)[:, None] * (x * x)
     less_one = np.expm1(exponent)
@@ -81,18 +61,18 @@ def _curves(rule: FoldedRule, power: float, t: Array) -> _Curves:
     a = np.maximum(a, 1e-300)
     log_a = np.where(a < 0.1, np.log(a), log_a)
     b = b / a
-    return _Curves(log_a, b, c / a - b * b)
+    return np.stack([log_a, b, c / a - b * b])
 
 
-def _interpolated(rule: FoldedRule, power: float, size: int) -> Callable[[Array], _Curves]:
+def _interpolated(rule: FoldedRule, power: float, size: int) -> Callable[[Array], Array]:
     """Evaluate at Chebyshev points of a block of `size` grid points and interpolate onto the grid."""
     nodes = np.cos((np.arange(_NODES) + 0.5) * np.pi / _NODES)[::-1]
     basis = np.polynomial.chebyshev.chebvander
     onto_grid = np.linalg.solve(basis(nodes, _NODES - 1).T, basis(np.linspace(-1, 1, size), _NODES - 1).T).T
 
-    def curves(t: Array) -> _Curves:
+    def curves(t: Array) -> Array:
         coarse = _curves(rule, power, (t[0] + t[-1]) / 2 + (t[-1] - t[0]) / 2 * nodes)
-        return _Curves(onto_grid @ coarse.log_a, onto_grid @ coarse.b, onto_grid @ coarse.c)
+        return np.stack([onto_grid @ part for part in coarse])
 
     return curves
 
@@ -108,11 +88,9 @@ def _grid(beta2: float) -> tuple[float, int]:
 
 def _sum_back(values: Array, stride: int, rate: float, step: float, left: float) -> Array:
     """`Σ_{k<step} rate^k·values_{i−k·stride}` at every grid point i, with values = `left` left of the grid."""
-    return (
-        _all_back(values, stride, rate, left)
-        if np.isinf(step)
-        else _window(values, stride, rate, int(step), left)
-    )
+    if np.isinf(step):
+        return _all_back(values, stride, rate, left)
+    return _window(values, stride, rate, int(step), left)
 
 
 def _all_back(values: Array, stride: int, rate: float, left: float) -> Array:
@@ -161,7 +139,9 @@ def _range(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -
     """From where neither ε nor any term is felt, to where every term has lost all its mass."""
     finite = rule.log_magnitude[np.isfinite(rule.log_magnitude)]
     # the integrand left of the grid is taken as exponential: its error there is √s·s at the terms, √s·√s at ε
-    start = min(-2 * power * finite.max() - 22.0, -2 * log_epsilon + np.log(memory.weight2) - 34.0)
+    start = min(
+        -2 * power * finite.max() - 22.0, -2 * log_epsilon + np.log(memory.newest(memory.beta2)) - 34.0
+    )
     return start, -2 * power * finite.min() + 6.0 - np.log(max(memory.beta2, 1e-300)) * memory.step
 
 
@@ -170,12 +150,11 @@ def _few_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory:
     age = np.arange(int(memory.step))
     with np.errstate(divide="ignore"):
         shift = np.log(memory.beta2**age)
-    w = memory.weight1 * memory.beta1**age
+    w = memory.newest(memory.beta1) * memory.beta1**age
     blocks: list[Array] = []
     t = span[0] + _STEP * np.arange(64)
     while t[0] < span[1] and not (blocks and blocks[-1][1, -1] < _GONE):
-        curves = _curves(rule, power, (t[:, None] + shift).ravel())
-        log_a, b, c = (part.reshape(t.size, age.size) for part in (curves.log_a, curves.b, curves.c))
+        log_a, b, c = _curves(rule, power, (t[:, None] + shift).ravel()).reshape(3, t.size, age.size)
         blocks.append(np.stack([t, log_a.sum(axis=1), b @ w, c @ w**2]))
         t = t + _STEP * t.size
     return Sums(*np.concatenate(blocks, axis=1))
@@ -193,13 +172,12 @@ def _many_sums(rule: FoldedRule, power: float, span: tuple[float, float], memory
     blocks: list[Array] = []
     total = 0.0
     while t[0] < span[1] and total > _GONE:
-        curves = evaluate(t)
-        blocks.append(np.stack([t, curves.log_a, curves.b, curves.c]))
+        blocks.append(np.vstack([t, evaluate(t)]))
         window = np.concatenate([b[1] for b in blocks])[-int(min(memory.step * stride, 1e9)) :]
-        total = min(float(window.sum()) / stride, float(curves.log_a[-1]))
+        total = min(float(window.sum()) / stride, float(window[-1]))
         t = t + spacing * size
     t, log_a, b, c = _continued(np.concatenate(blocks, axis=1), spacing)
-    beta1, w = memory.beta1, memory.weight1
+    beta1, w = memory.beta1, memory.newest(memory.beta1)
     return Sums(
         t,
         _sum_back(log_a, stride, 1.0, memory.step, 0.0),
@@ -227,7 +205,7 @@ def sums_along_grid(rule: FoldedRule, power: float, log_epsilon: float, memory: 
 def integrate(rule: FoldedRule, power: float, log_epsilon: float, memory: Memory) -> tuple[float, float]:
     """(E u, √(E u²)) in units where max(μ, σ) = 1."""
     sums = sums_along_grid(rule, power, log_epsilon, memory)
-    log_s = sums.t - np.log(memory.weight2)
+    log_s = sums.t - np.log(memory.newest(memory.beta2))
     z = np.exp(np.minimum(log_epsilon + log_s / 2, 345.0))
     drift = sums.first * kernel1(z) * np.exp(log_s / 2 + sums.log_product)
     square = (sums.variance + sums.first**2) * _kernel2(z) * np.exp(log_s + sums.log_product)
