@@ -53,7 +53,7 @@ def fake(
 
 def call(monkeypatch: pytest.MonkeyPatch, function: object, *flags: str) -> int:
     monkeypatch.setitem(sys.modules, "fake_room", SimpleNamespace(command=function))
-    command = Command("fake_room", "command", "a fake", "gradpower fake run --power 2")
+    command = Command("fake_room:command", "a fake", "gradpower fake run --power 2")
     monkeypatch.setitem(command_line.COMMANDS, "fake run", command)
     return command_line.main(["fake", "run", *flags])
 
@@ -119,6 +119,8 @@ def test_overview_of_a_group_shows_that_group_only(capsys):
         (["reproduc", "--output", "x"], "reproduce"),
         (["theory", "updat"], "theory update"),
         (["theroy", "check"], "theory check"),
+        (["thoery"], "theory"),
+        (["simulat"], "simulate"),
         (["figur", "7"], "figure"),
         (["optimal-power"], "theory optimal-power"),
     ],
