@@ -6,13 +6,13 @@ import functools
 import warnings
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.groups import unwrapped
+from gradpower.kernels import Numbers
 from gradpower.kernels.layout import fills_memory, same_layout
 from gradpower.optimizers.base import PoweredOptimizer, Step, base_of
 from gradpower.optimizers.combined import CombinedOptimizer
@@ -57,16 +57,8 @@ class FusedAdamStep(PoweredOptimizer):
         params, gradients, first, second, _, steps = lists
         if not params:
             return True
-        taken: bool = kernel.adamw_power_(
-            params,
-            gradients,
-            first,
-            second,
-            steps,
-            decoupled=group["decoupled_weight_decay"],
-            **_hyperparameters(group, transform, params[0].device),
-        )
-        return taken
+        numbers = _numbers(group, transform, params[0].device)
+        return bool(kernel.adamw_power_(params, gradients, first, second, steps, **numbers))
 
 
 def step_paths(optimizer: Optimizer) -> list[str]:
@@ -146,23 +138,24 @@ def _alike(p: Tensor, t: object) -> bool:
     return fills_memory(p) and same_layout(p, t)
 
 
-def _hyperparameters(group: Group, transform: SignPower, device: torch.device) -> dict[str, Any]:
+def _numbers(group: Group, transform: SignPower, device: torch.device) -> Numbers:
     """Return the numbers of a step; a tensor only if it has to be read on a device, where it is then."""
-    beta1, beta2 = group["betas"]
-    values = {
-        "power": transform.power,
-        "lr": group["lr"],
-        "gradient_scale": 1.0 if transform.before is None else transform.before,
-        "powered_scale": 1.0 if transform.after is None else transform.after,
-    }
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            values[name] = float(value) if value.is_cpu else value.to(device)
-    return values | {
+
+    def on_device(value: float | Tensor | None) -> float | Tensor:
+        if not isinstance(value, Tensor):
+            return 1.0 if value is None else value
+        return float(value) if value.is_cpu else value.to(device)
+
+    return {
+        "power": on_device(transform.power),
         "offset": transform.offset,
-        "beta1": float(beta1),
-        "beta2": float(beta2),
+        "lr": on_device(group["lr"]),
+        "beta1": float(group["betas"][0]),
+        "beta2": float(group["betas"][1]),
         "weight_decay": group["weight_decay"],
         "epsilon": group["eps"],
+        "gradient_scale": on_device(transform.before),
+        "powered_scale": on_device(transform.after),
         "maximize": group["maximize"],
+        "decoupled": group["decoupled_weight_decay"],
     }

@@ -40,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "epsilon": 1e-8,
     "maximize": False,
     "decoupled": True,
+    "gradient_scale": 1.0,
+    "powered_scale": 1.0,
 }
 STILL = DEFAULTS | {"lr": 0.0, "beta1": 0.0, "beta2": 0.0}  # m becomes the powered gradient, θ stays
 CHECKS: dict[str, Callable[[str], None]] = {}
