@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
 from gradpower.groups import unwrapped
-from gradpower.inputs import check_power
 from gradpower.tools.errors import real, require, whole
+from gradpower.transform import check_power
 
 SHAPES = ("linear", "cosine")
 # The hooks of each optimizer's schedule.

@@ -28,8 +28,6 @@ from gradpower.kernels.layout import fit_together
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC")
 _TRIES = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",))
-_LARGEST_POWER = 1e4
-_DTYPES, _CPU = (torch.float32,), torch.device("cpu")
 
 
 class _Options(ctypes.Structure):
@@ -47,12 +45,8 @@ def reason() -> str:
 
 
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
-    """Whether the kernel takes these tensors: dense float32 on the CPU, gradients and moments laid out as parameters.
-
-    Subclasses of Tensor other than Parameter (DTensor among them) and sparse tensors are not taken, nor are
-    views that overlap or have gaps.
-    """
-    return fit_together(params, *others, dtypes=_DTYPES, device=_CPU)
+    """Whether the kernel takes these tensors: plain float32 on the CPU that `fit_together`."""
+    return fit_together(params, *others, dtypes=(torch.float32,), device=torch.device("cpu"))
 
 
 def adamw_power_(
@@ -71,7 +65,7 @@ def adamw_power_(
     kernel = _kernel()
     fits = supports(params, grads, exp_avgs, exp_avg_sqs) and len(state_steps) == len(params)
     fits = fits and supports(state_steps) and all(t.numel() == 1 for t in state_steps)
-    if isinstance(kernel, str) or not fits or not 0 < numbers["power"] <= _LARGEST_POWER:
+    if isinstance(kernel, str) or not fits or not 0 < numbers["power"] <= 10_000:
         return False
     increment_version([*params, *exp_avgs, *exp_avg_sqs, *state_steps])
     values: dict[str, Any] = {**numbers}

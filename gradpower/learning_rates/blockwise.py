@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradpower.names import check_pattern, match_parameters
+from gradpower.groups import check_pattern, match_parameters
 from gradpower.tools.errors import InputError, real, require
 
 

@@ -15,7 +15,7 @@ from gradpower.optimizers.base import PoweredOptimizer, base_of
 from gradpower.optimizers.closures import closure_use
 from gradpower.optimizers.group_settings import SETTINGS
 from gradpower.optimizers.named import POWERED
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 B_co = TypeVar("B_co", bound=Optimizer, covariant=True)
 
@@ -42,7 +42,9 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
     Parameters
     ----------
     base : type
-        A subclass of torch.optim.Optimizer whose step needs gradients and no repeated closure.
+        A subclass of torch.optim.Optimizer. Refused are those with an argument `power`, `offset` or `clip`,
+        and those that require a closure or call it repeatedly, as LBFGS and SAM do: the gradients of those calls never
+        pass through the step.
 
     Returns
     -------
@@ -50,13 +52,6 @@ def powered(base: type[B_co]) -> PoweredClass[B_co]:
         A subclass of `base` and of `PoweredOptimizer`, named `base` + "Power", whose constructor takes what
         `base` takes and the keyword `power` (and `offset`, `clip`). Its instances and the class itself can be
         pickled if `base` can. For torch's AdamW it is `AdamWPower`, and so for the other named classes.
-
-    Raises
-    ------
-    InputError
-        If `base` is no optimizer class, is powered already, has an argument `power`, `offset` or `clip` of its own, or
-        requires a closure or calls it repeatedly, as LBFGS and SAM do: the gradients of those calls never pass through
-        the step.
 
     Notes
     -----
@@ -86,15 +81,12 @@ def _check_base(base: Any) -> None:
         raise InputError("base", f"an object of {type(base).__name__}", allowed)
     if not issubclass(base, Optimizer) or base is Optimizer or issubclass(base, PoweredOptimizer):
         raise InputError("base", base.__name__, allowed)
-    own = [name for name in (*SETTINGS, "clip") if name in inspect.signature(base.__init__).parameters]
-    if own:
-        allowed = (
-            f"an optimizer without an argument {own[0]!r}: it would be ambiguous; rename it in a subclass"
-        )
-        raise InputError("base", base.__name__, allowed)
+    taken = inspect.signature(base.__init__).parameters
+    for name in (*SETTINGS, "clip"):
+        allowed = f"an optimizer without an argument {name!r}: it would be ambiguous; rename it in a subclass"
+        require(name not in taken, "base", base.__name__, allowed)
     use = closure_use(base)
-    if use:
-        raise InputError("base", base.__name__, f"an optimizer that takes one gradient a step ({use})")
+    require(not use, "base", base.__name__, f"an optimizer that takes one gradient a step ({use})")
 
 
 class _Derived(type):

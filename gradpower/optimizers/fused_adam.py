@@ -64,17 +64,9 @@ class FusedAdamStep(PoweredOptimizer):
 def step_paths(optimizer: Optimizer) -> list[str]:
     """Return how the next step of each parameter group is taken, in words.
 
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Any, or a trainer's wrapper of one. Gradients need not be there yet, but only with them can what depends on
-        them be said. A step under torch.compile uses no kernel.
-
-    Returns
-    -------
-    list of str
-        For each group "base" (not powered, or p = 1), "one pass: NAME of the kernel's module", or "powered gradients,
-        then the base", followed by the reason if `fused=True` asked for one pass.
+    For each group it is "base" (not powered, or p = 1), "one pass: NAME of the kernel's module", or "powered gradients,
+    then the base", followed by the reason if `fused=True` asked for one pass. `optimizer` may be any, or a trainer's
+    wrapper of one. What depends on gradients can be said only when they are there. A compiled step uses no kernel.
 
     Examples
     --------

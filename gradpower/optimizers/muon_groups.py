@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from gradpower.names import match_parameters
+from gradpower.groups import match_parameters
 from gradpower.optimizers.stand_in import Group
 from gradpower.tools.errors import InputError, require
 

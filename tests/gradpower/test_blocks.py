@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from gradpower.groups import parameter_names
 from gradpower.learning_rates.blockwise import BLOCKS, Block, blockwise_groups, blockwise_warmup
-from gradpower.names import parameter_names
 from gradpower.tools.errors import InputError
 from tests.gradpower.models import llama, qwen
 
