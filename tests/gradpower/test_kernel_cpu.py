@@ -3,9 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,14 +58,6 @@ def form(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     if request.param == "portable":
         adamw_cpu._kernel.cache_clear()
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def tensors(*shapes: tuple[int, ...], seed: int = 0, step: float = 4.0) -> SimpleNamespace:
@@ -156,38 +146,6 @@ def test_step_is_the_formula(form, options):
         np.testing.assert_allclose(after.p[i].numpy(), p, rtol=2e-7, atol=2e-6 * moved)
         assert after.t[i].item() == 5
         assert torch.equal(after.g[i], before.g[i])
-
-
-def test_long_tensors_and_many_steps(form, two_threads):
-    state, other = tensors((100_003,), (7,), (40_001,), step=0.0), None
-    other = clone(state)
-    expected = [[x.double().numpy() for x in state.p], *([[np.zeros(x.numel()) for x in state.p]] * 2)]
-    for x in (*state.m, *state.v):
-        x.zero_()
-    for step in range(1, 6):
-        state.g = [g / step for g in other.g]
-        take_step(state)
-        rows = [reference(*row, step, {}) for row in zip(expected[0], state.g, *expected[1:], strict=True)]
-        expected = [list(column) for column in zip(*rows, strict=True)]
-    for i in range(3):
-        np.testing.assert_allclose(state.p[i].numpy(), expected[0][i], rtol=8e-7, atol=1e-7)
-        np.testing.assert_allclose(state.v[i].numpy(), expected[2][i], rtol=3e-6, atol=1e-38)
-
-
-@pytest.mark.parametrize("decoupled", [True, False])
-def test_step_is_that_of_torch_on_powered_gradients(form, decoupled):
-    before = tensors((1000,), (64, 33))
-    after, twin = take_step(clone(before), decoupled=decoupled), clone(before)
-    x = [(g.sign().double() * g.double().abs() ** 1.2).float() for g in twin.g]
-    torch._foreach_add_(twin.t, 1)
-    fused = torch._fused_adamw_ if decoupled else torch._fused_adam_
-    numbers = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "eps": 1e-8}
-    fused(twin.p, x, twin.m, twin.v, [], twin.t, amsgrad=False, maximize=False, **numbers)
-    for i in range(2):
-        moved = (twin.p[i] - before.p[i]).abs().max().item()
-        torch.testing.assert_close(after.p[i], twin.p[i], rtol=3e-7, atol=1e-6 * moved)
-        torch.testing.assert_close(after.m[i], twin.m[i], rtol=5e-7, atol=3e-10)
-        torch.testing.assert_close(after.v[i], twin.v[i], rtol=1e-6, atol=1e-38)
 
 
 @pytest.mark.parametrize("power", [0.1, 0.3, 0.5, 0.9, 1.0, 1.2, 1.7, 2.0, 2.7, 3.3, 3.9, 4.0])
@@ -372,10 +330,6 @@ def test_refuses_other_powers(kernel, power):
     assert torch.equal(state.p[0], before.p[0])
 
 
-def test_nothing_to_do(kernel):
-    take_step(tensors())
-
-
 @pytest.mark.parametrize(
     ("name", "low", "high", "function"),
     [
@@ -416,30 +370,6 @@ def script(path: Path, action: str, where: str = "") -> str:
     path.write_text(f'#!/bin/sh\ncase "$*" in *{where}*) {action};; esac\nexec cc "$@"\n')
     path.chmod(0o755)
     return str(path)
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a small file system, where that is allowed."""
-    place = tmp_path / "mounted"
-    place.mkdir()
-
-    def mount_with(options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"mode=700,{options}", "tmpfs", str(place)]
-        if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("this user or sandbox cannot mount file systems")
-        return place
-
-    yield mount_with
-    if place.is_mount():
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@pytest.mark.parametrize("options", ["noexec", "size=8k", "nr_inodes=1", "ro"])
-def test_where_nothing_can_be_written_or_run_another_place_serves(kernel, fresh, mount, options):
-    place = mount(options)
-    assert compiled(TMPDIR=str(place)), reason()
-    assert not list(place.iterdir())
 
 
 @pytest.mark.parametrize("action", [GARBAGE, "echo 'No space left on device' >&2; exit 1"])
