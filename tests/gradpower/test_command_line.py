@@ -100,6 +100,7 @@ def test_docstring_example_runs():
 def test_overview_shows_an_example_of_every_command(capsys):
     assert command_line.main([]) == 0
     overview = capsys.readouterr().out
+    assert max(map(len, overview.splitlines())) <= 80
     for name, command in command_line.COMMANDS.items():
         assert f"\n  {name}\n" in overview
         assert command.example in overview
@@ -242,8 +243,3 @@ def test_help_fits_a_terminal_and_examples_use_flags_that_exist(monkeypatch, cap
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))
     assert max(map(len, shown.splitlines())) <= 80
-
-
-def test_the_overview_fits_a_terminal(capsys):
-    assert command_line.main([]) == 0
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

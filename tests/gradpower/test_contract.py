@@ -182,13 +182,3 @@ def test_a_factor_in_the_gradient_changes_nothing(name, power):
         more["initial_accumulator_value"] = 0.0
     one, other = (fed_by_streams(case, power, steps=30, scale=c, **more) for c in (1.0, 1000.0))
     torch.testing.assert_close(other, one, rtol=1e-11, atol=0)
-
-
-@pytest.mark.parametrize("power", [0.5, 1.0, 1.7])
-@pytest.mark.parametrize("name", ["SGD", "SGD-momentum"])
-def test_a_factor_in_the_gradient_scales_the_step_of_sgd(name, power):
-    """θ_T − θ_0 is multiplied by c^p."""
-    start = parameters(((3, 4), (5, 3)), torch.float64, seed=1)
-    one, other = (fed_by_streams(BY_NAME[name], power, steps=30, scale=c) for c in (1.0, 1000.0))
-    for a, b, s in zip(one, other, start, strict=True):
-        torch.testing.assert_close(b - s, 1000.0**power * (a - s), rtol=1e-9, atol=0)

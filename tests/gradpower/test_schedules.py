@@ -198,20 +198,6 @@ def test_a_grad_scaler_changes_nothing(base, clip, fused, unscale):
     assert_same_bits(params, expected)
 
 
-def test_a_grad_scaler_skips_a_step_with_infinite_gradients():
-    params = parameters(SHAPES, torch.float32, seed=1)
-    optimizer = SGDPower(params, lr=0.02, power=1.3)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    before = [p.detach().clone() for p in params]
-    scaler.scale(torch.tensor(1.0))
-    stream(params, 0)
-    params[0].grad[0, 0] = math.inf
-    scaler.step(optimizer)
-    scaler.update()
-    assert_same_bits(params, before)
-    assert scaler.get_scale() == 1.0
-
-
 def test_groups_do_not_share_one_tensor():
     first, second, third = (torch.nn.Parameter(torch.ones(2)) for _ in range(3))
     power = torch.tensor(1.4)
