@@ -109,15 +109,6 @@ def test_wrappers_inside():
     ]
 
 
-def test_data_parallel_and_compiled_models():
-    model = llama()
-    plain = owner(blockwise_groups(model, 1e-3), model)
-    wrapped = nn.Module()
-    wrapped.module = model
-    compiled = torch.compile(wrapped, backend="eager")
-    assert list(owner(blockwise_groups(compiled, 1e-3), compiled).values()) == list(plain.values())
-
-
 def test_tied_embedding_belongs_to_the_first_block():
     model = llama()
     model.lm_head.weight = model.model.embed_tokens.weight

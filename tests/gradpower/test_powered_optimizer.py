@@ -87,19 +87,6 @@ def test_a_second_step_applies_the_power_to_the_raw_gradient(case):
     assert_same_bits(params, expected)
 
 
-def test_accumulated_gradients_are_powered_as_their_sum():
-    (p,) = parameters([(4,)], torch.float64, seed=2)
-    (q,) = parameters([(4,)], torch.float64, seed=2)
-    coefficients = [torch.tensor([1.0, -2.0, 3.0, 0.5]) * k for k in (1, -0.25, 2)]
-    optimizer, base = SGDPower([p], lr=0.1, power=1.5), torch.optim.SGD([q], lr=0.1)
-    for c in coefficients:
-        (c * p).sum().backward()
-    q.grad = sign_power(sum(c.double() for c in coefficients), 1.5)
-    optimizer.step()
-    base.step()
-    assert_same_bits(p, q)
-
-
 @every_case
 @pytest.mark.parametrize("power", [1.0, 1.3])
 def test_the_closure_runs_once_with_gradients_and_before_the_power(case, power):
@@ -342,21 +329,6 @@ def test_sparse_gradients_are_summed_before_the_power(base):
         assert table.grad is raw
         assert not raw.is_coalesced()
     torch.testing.assert_close(table, twin, rtol=1e-14, atol=0)
-
-
-def test_a_user_subclass_of_a_powered_optimizer_works():
-    class Logged(AdamWPower):
-        def step(self, closure=None):
-            self.seen = getattr(self, "seen", 0) + 1
-            return super().step(closure)
-
-    params, twins = matrices(), matrices()
-    optimizer, twin = Logged(params, power=1.3), AdamWPower(twins, power=1.3)
-    for some, one in ((params, optimizer), (twins, twin)):
-        stream(some, 0)
-        one.step()
-    assert optimizer.seen == 1
-    assert_same_bits(params, twins)
 
 
 @pytest.mark.parametrize("compiled", [False, True])

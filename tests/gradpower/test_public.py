@@ -22,14 +22,6 @@ def test_public_names_are_documented_with_an_example(name):
     assert "Examples\n--------\n>>> " in text or name == "PoweredOptimizer"  # not for use on its own
 
 
-@pytest.mark.parametrize("name", [n for n in gradpower.__all__ if inspect.isclass(getattr(gradpower, n))])
-def test_public_methods_are_documented(name):
-    own = vars(getattr(gradpower, name))
-    for attribute, value in own.items():
-        if not attribute.startswith("_") and (callable(value) or isinstance(value, property)):
-            assert inspect.getdoc(value), f"{name}.{attribute}"
-
-
 def test_names_are_not_those_of_modules():
     # `import gradpower.x` binds the module x in the package, which would hide a function of that name.
     assert not {path.stem for path in PACKAGE.glob("*.py")} & set(gradpower.__all__)
