@@ -53,10 +53,9 @@ def reason() -> str:
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     """Whether `adamw_power_` takes these tensors.
 
-    They must all be on one CUDA device (on the CPU under Triton's interpreter), dense, plain tensors (no subclass, so
-    no DTensor) of float32, bfloat16 or float16. The first of the others are gradients, which may differ from their
-    parameters in dtype; then come moments, which may not. All have their parameter's shape and strides, and these fill
-    memory without gaps or overlaps, in any order of the dimensions.
+    They must all `fit_together` on one CUDA device (on the CPU under Triton's interpreter), of float32, bfloat16 or
+    float16. The first of the others are gradients, which may differ from their parameters in dtype; then come moments,
+    which may not.
     """
     if reason():
         return False

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from gradpower.groups import group_names, unwrapped
 from gradpower.meters.module_snr import ModuleSNR
-from gradpower.tools.errors import InputError, real, require
+from gradpower.tools.errors import real, require
 
 
 def module_scales(
@@ -57,8 +57,8 @@ def module_scales(
     """
     real("exponent", exponent, ge=0)
     allowed = "(low, high) with 0 < low <= 1 <= high"
-    if not isinstance(clamp, Sequence) or isinstance(clamp, str) or len(clamp) != 2:
-        raise InputError("clamp", clamp, allowed)
+    are_two = isinstance(clamp, Sequence) and not isinstance(clamp, str) and len(clamp) == 2
+    require(are_two, "clamp", clamp, allowed)
     low, high = (real("clamp", limit, allowed, gt=0) for limit in clamp)
     require(low <= 1 <= high, "clamp", clamp, allowed)
     require(normalisation in ("geometric", "none"), "normalisation", normalisation, "'geometric' or 'none'")

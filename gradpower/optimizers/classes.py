@@ -33,7 +33,6 @@ class PoweredClass(Protocol[B_co]):
         **kwargs: Any,
     ) -> B_co:
         """Make an optimizer."""
-        ...
 
 
 def powered(base: type[B_co]) -> PoweredClass[B_co]:

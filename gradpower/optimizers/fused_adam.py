@@ -43,8 +43,8 @@ class FusedAdamStep(PoweredOptimizer):
 
     def _kernel_step(self, group: Group, transform: SignPower) -> bool:
         """Take the step of a group in one pass over memory and return True, if there is a kernel for it."""
-        kernel, _ = _kernel_of(group, warn=True)
-        if kernel is None:
+        kernel = _kernel_of(group, warn=True)
+        if isinstance(kernel, str):
             return False
         # torch makes the state and hands out its lists; the checks that go with it are torch's too.
         for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
@@ -90,27 +90,28 @@ def _path(optimizer: Optimizer, group: Group) -> str:
         return plain
     if not isinstance(optimizer, FusedAdamStep):
         return f"{plain} (there is no kernel for {base_of(type(optimizer)).__name__})"
-    kernel, why = _kernel_of(group)
-    return f"{plain} ({why})" if kernel is None else f"one pass: {kernel.__name__}"
+    kernel = _kernel_of(group)
+    return f"{plain} ({kernel})" if isinstance(kernel, str) else f"one pass: {kernel.__name__}"
 
 
-def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, str]:
+def _kernel_of(group: Group, *, warn: bool = False) -> ModuleType | str:
     """Return the kernel for a group, as far as it can be known without its state, or why there is none."""
     params = with_gradient(group) or group["params"]
     if not params:
-        return None, "no parameters"
+        return "no parameters"
     if group["amsgrad"]:
-        return None, "amsgrad=True has no kernel"
+        return "amsgrad=True has no kernel"
     if any(p.is_complex() or (p.grad is not None and p.grad.layout != torch.strided) for p in params):
-        return None, "sparse or complex tensors have no kernel"
-    name = KERNELS.get(params[0].device.type)
-    kernel = import_module(name) if name else None
-    why = kernel.reason() if kernel else f"there is no kernel for {params[0].device.type}"
+        return "sparse or complex tensors have no kernel"
+    device = params[0].device.type
+    kernel = import_module(KERNELS[device]) if device in KERNELS else None
+    why = str(kernel.reason()) if kernel else f"there is no kernel for {device}"
     if why and warn:
         _warn_once(why)
-    if kernel and not why and not kernel.supports(list(map(local_part, params))):
-        why = "a parameter is of a dtype, layout or class that the kernel does not take"
-    return (None, why) if why else (kernel, "")
+    if kernel is None or why:
+        return why
+    fits = kernel.supports(list(map(local_part, params)))
+    return kernel if fits else "a parameter is of a dtype, layout or class that the kernel does not take"
 
 
 @functools.cache
