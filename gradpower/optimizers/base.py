@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
-from gradpower.optimizers.closures import evaluated
 from gradpower.optimizers.group_settings import SETTINGS, check_settings, transform_of
 from gradpower.optimizers.stand_in import (
     Group,
+    evaluated,
     gradients_of,
     largest_portion,
     portions,

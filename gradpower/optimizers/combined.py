@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.optimizers.base import PoweredOptimizer
-from gradpower.optimizers.closures import evaluated
-from gradpower.optimizers.stand_in import Group
+from gradpower.optimizers.stand_in import Group, evaluated
 from gradpower.tools.errors import InputError, require
 
 
