@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -50,14 +49,8 @@ def convert(content: object, kind: type[T], *, whole: bool = False) -> T:
         reason, _, place = str(error).partition(" - at ")
         choices = _choices(kind, re.findall(r"\.(\w+)", place)) if "enum" in reason else ""
         raise type(error)(f"{reason}{choices} - at {place}" if place else reason) from None
-    _require_known(content, plain(value), "$", whole)
+    _require_known(content, jsonable(value), "$", whole)
     return value
-
-
-def plain(value: Any) -> Any:
-    """Return a dataclass as plain data; what is plain already as it is."""
-    is_ours = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    return dataclasses.asdict(value) if is_ours else value
 
 
 def _choices(kind: Any, names: Sequence[str]) -> str:
@@ -113,7 +106,7 @@ def one_line(error: BaseException) -> str:
 
 def json_content(content: Any, schema: Schema) -> dict[str, Any]:
     """Return a value of one of our types as plain data under its schema; NaN and infinities become none."""
-    return {"schema": schema._asdict(), **jsonable(plain(content))}
+    return {"schema": schema._asdict(), **jsonable(content)}
 
 
 def write_json(path: Path, content: Any, schema: Schema) -> Path:
@@ -141,7 +134,7 @@ def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:
 
 def append_line(path: Path, row: Any) -> None:
     """Append a line for `read_lines`; after a line that a kill cut off, on a line of its own."""
-    line = json.dumps(jsonable(plain(row)), allow_nan=False) + "\n"
+    line = json.dumps(jsonable(row), allow_nan=False) + "\n"
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

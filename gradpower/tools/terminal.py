@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -57,13 +57,18 @@ OutputFlags = Annotated[Output, tyro.conf.arg(name="")]
 
 
 def jsonable(value: Any, digits: int = 17) -> Any:
-    """Return `value` with arrays as lists, and NaN and infinities as None; 17 digits of a float are all of it.
+    """Return `value` with dataclasses as dicts, arrays as lists, and NaN and infinities as None.
+
+    Floats get so many significant digits; 17 are all that they have.
+
 
     >>> jsonable({"power": np.array([0.1 + 0.2, np.nan]), "bound": math.inf}, 10)
     {'power': [0.3, None], 'bound': None}
     """
     if isinstance(value, np.ndarray | np.generic):
         return jsonable(value.tolist(), digits)
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value), digits)
     if isinstance(value, Mapping):
         return {str(key): jsonable(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
