@@ -5,6 +5,8 @@
 >>> model = torch.nn.Linear(2, 1)
 >>> optimizer = AdamWPower(model.parameters(), lr=1e-3, weight_decay=0.1, power=1.2)
 
+What is not allowed is an `InputError`, whose line names the argument, its value and what is allowed.
+
 The library needs torch only, and imports none of the repository's other packages (theory, simulate, experiments,
 figures), so that it can be used on its own. Only the command line in `gradpower.__main__` imports them, one at a time.
 """

@@ -71,14 +71,11 @@ def _answer(words: list[str]) -> int:
 def _overview(group: str) -> str:
     from textwrap import wrap
 
-    commands = {name: command for name, command in COMMANDS.items() if name.startswith(group)}
     lines = [f"usage: {' '.join(f'gradpower {group}'.split())} COMMAND [FLAGS]", ""]
-    for name, command in commands.items():
-        lines += [
-            f"  {name}",
-            *(f"      {line}" for line in wrap(command.help, 74)),
-            f"      $ {command.example}",
-        ]
+    for name, command in COMMANDS.items():
+        if name.startswith(group):
+            lines += [f"  {name}", *(f"      {line}" for line in wrap(command.help, 74))]
+            lines.append(f"      $ {command.example}")
     return "\n".join([*lines, "", "Every command explains its flags: gradpower COMMAND --help"])
 
 
@@ -87,13 +84,14 @@ def _unknown(words: list[str]) -> str:
     from itertools import takewhile
 
     typed = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2])) or words[0]
-    nearest = get_close_matches(typed, COMMANDS, n=1) or get_close_matches(words[0], COMMANDS, n=1)
+    names = [*COMMANDS, *(name.split()[0] for name in COMMANDS)]
+    nearest = get_close_matches(typed, names, n=1) or get_close_matches(words[0], names, n=1)
     hint = f" (did you mean '{nearest[0]}'?)" if nearest else ""
     return f"unknown command '{typed}'{hint}; allowed: {', '.join(COMMANDS)}"
 
 
 def _run(name: str, flags: list[str]) -> int:
-    from importlib import import_module
+    from pkgutil import resolve_name
 
     from gradpower.tools.errors import InputError
 
@@ -101,7 +99,7 @@ def _run(name: str, flags: list[str]) -> int:
     if not _in_checkout():
         return _complain(f"'{name}' comes with the repository: clone it, and run `make install` there")
     try:
-        function = getattr(import_module(command.module), command.attribute)
+        function = resolve_name(command.function)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in PACKAGES:
             raise

@@ -36,11 +36,6 @@ class Clip:
     norm_type : float
         Order of the norm, > 0, infinity for the largest entry; 2 by default.
 
-    Raises
-    ------
-    InputError
-        If an argument is not allowed.
-
     Examples
     --------
     >>> Clip("power_then_clip", 1.0)

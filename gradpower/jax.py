@@ -18,14 +18,9 @@ def sign_power(power: float | optax.Schedule, *, offset: float = 0.0) -> optax.G
     Parameters
     ----------
     power : float or callable
-        The power p > 0, or a schedule: how many updates came before → p. What it returns is not checked.
+        The power p, finite and > 0, or a schedule: how many updates came before → p. What it returns is not checked.
     offset : float
-        δ >= 0. With p = 1 and δ = 0 the updates are returned as they are.
-
-    Raises
-    ------
-    InputError
-        If a number is not finite, `power` not positive or `offset` negative.
+        δ, finite and >= 0. With p = 1 and δ = 0 the updates are returned as they are.
 
     Notes
     -----

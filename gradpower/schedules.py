@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.hooks import RemovableHandle
 
 from gradpower.groups import unwrapped
-from gradpower.inputs import check_power
 from gradpower.tools.errors import real, require, whole
+from gradpower.transform import check_power
 
 SHAPES = ("linear", "cosine")
 # The hooks of each optimizer's schedule.
@@ -33,11 +33,6 @@ class Anneal:
         "linear": w = 1 − s; "cosine": (1 + cos πs)/2, with s = (t − start)/(end − start).
     start, end : int
         Optimizer steps, 0 <= start < end.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed.
 
     Examples
     --------
@@ -76,11 +71,6 @@ class PowerSchedule(LRScheduler):
         The power where w = 0.
     weight : callable
         w: the number of steps taken → a number in [0, 1]; `Anneal` has the usual shapes.
-
-    Raises
-    ------
-    InputError
-        If `optimizer` is not powered, `end` is no power, or `weight` returns no number in [0, 1].
 
     Notes
     -----
@@ -224,7 +214,7 @@ def _prepares_state(optimizer: Optimizer, kwargs: dict[str, Any]) -> bool:
 def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
     """Return the schedule that moves the power linearly to `end` from step `start` to step `start + steps`.
 
-    `steps` >= 1 and `start` >= 0 count steps of the optimizer; errors are those of `PowerSchedule` and `Anneal`.
+    `steps` >= 1 and `start` >= 0 count steps of the optimizer.
 
     Examples
     --------
@@ -232,9 +222,8 @@ def linear_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = linear_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(
-        optimizer, end, Anneal("linear", start, whole("start", start, 0) + whole("steps", steps))
-    )
+    stop = whole("start", start, 0) + whole("steps", steps)
+    return PowerSchedule(optimizer, end, Anneal("linear", start, stop))
 
 
 def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0) -> PowerSchedule:
@@ -246,9 +235,8 @@ def cosine_power(optimizer: Optimizer, end: float, steps: int, *, start: int = 0
     >>> optimizer = SGDPower([torch.nn.Parameter(torch.ones(1))], lr=0.1, power=1.4)
     >>> schedule = cosine_power(optimizer, 1.0, steps=100)
     """
-    return PowerSchedule(
-        optimizer, end, Anneal("cosine", start, whole("start", start, 0) + whole("steps", steps))
-    )
+    stop = whole("start", start, 0) + whole("steps", steps)
+    return PowerSchedule(optimizer, end, Anneal("cosine", start, stop))
 
 
 def wsd_power(
@@ -256,12 +244,7 @@ def wsd_power(
 ) -> PowerSchedule:
     """Return the schedule aligned with warm-up-stable-decay: constant, then linear to `end` while the rate decays.
 
-    Parameters
-    ----------
-    optimizer, end
-        As in `PowerSchedule`; so are the errors.
-    total_steps, decay_fraction : int, float
-        Length of the run, and the share of it in which the rate decays, in (0, 1]: 0.2 in the paper (Section 5).
+    It does so in the last `decay_fraction` of `total_steps`, a share in (0, 1]: 0.2 in the paper (Section 5).
 
     Examples
     --------

@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gradpower.inputs import check_power
 from gradpower.optimizers.shards import any_dtensor, is_dtensor, like_shard, shard_of
 from gradpower.tools.errors import InputError, real, require
 
 F = TypeVar("F", float, Tensor, float | Tensor)
 WIDE = (torch.float32, torch.float64)
+POWER = "a finite number > 0, or a 0-dimensional floating-point tensor of one"
 _KINDS = (Tensor, torch.nn.Parameter)
 # Reduced precision and complex numbers are computed wider, this many entries at a time, not as a whole tensor.
 BLOCK = 1 << 20
@@ -29,7 +29,8 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
     Parameters
     ----------
     g : Tensor
-        Gradients of any shape and floating or complex dtype, on any device.
+        Gradients of any shape and floating or complex dtype, on any device, dense or sparse in COO layout. A DTensor
+        may not be Partial: the power of a sum is not the sum of powers.
     power : float or Tensor
         The power p > 0; a 0-dimensional tensor lets p change without a new compilation or a synchronisation.
     offset : float
@@ -40,13 +41,6 @@ def sign_power(g: Tensor, power: float | Tensor, *, offset: float = 0.0) -> Tens
     Tensor
         Same shape, dtype, device and layout. At p = 1 and δ = 0 the map is the identity and `g` itself is
         returned, the same object; otherwise a new tensor.
-
-    Raises
-    ------
-    InputError
-        If `g` is no tensor of floats or complex numbers, `power` is not finite and positive, `offset` negative, or
-        `g` a DTensor with a Partial placement (the power of a sum is not the sum of powers) or a sparse tensor that
-        is not in COO layout.
 
     Notes
     -----
@@ -100,6 +94,20 @@ def foreach_sign_power(
     [tensor([-9.]), tensor([[4.]])]
     """
     return checked_transform(power, offset).foreach(tensors)
+
+
+def check_power(value: object, argument: str = "power", *, read: bool = True) -> float | Tensor:
+    """Return `value` if it is a power p: finite, > 0, a number or a 0-dimensional real tensor.
+
+    Without `read` the value of a tensor is not looked at: that would wait for its device, or break a graph.
+    """
+    if not isinstance(value, Tensor):
+        return real(argument, value, POWER, gt=0)
+    require(value.is_floating_point(), argument, f"a tensor of {value.dtype}", POWER)
+    require(value.ndim == 0, argument, f"a tensor of shape {tuple(value.shape)}", POWER)
+    if read:
+        real(argument, value.item(), POWER, gt=0)
+    return value
 
 
 def checked_transform(power: object, offset: object) -> SignPower:

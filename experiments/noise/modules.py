@@ -6,8 +6,8 @@ import re
 
 from torch import nn
 
+from gradpower.groups import parameter_names
 from gradpower.learning_rates.blockwise import BLOCKS
-from gradpower.names import parameter_names
 
 _BLOCKS = {block.name: block.pattern for block in BLOCKS}
 # Those of Blockwise, but for the parts of its "ffn": the shared expert of a mixture is an MLP for every token.

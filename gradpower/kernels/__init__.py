@@ -4,8 +4,8 @@ A kernel is a module with three functions.
 
 - `reason()`: why it cannot be used on this machine; empty if it can.
 - `supports(params, *others)`: whether it takes these tensors.
-- `adamw_power_(params, grads, exp_avgs, exp_avg_sqs, state_steps, *, power, offset, lr, …)`: one step in place. It
-  returns True, or False where a tensor or number does not fit, and then nothing has changed.
+- `adamw_power_(params, grads, exp_avgs, exp_avg_sqs, state_steps, **numbers)`: one step in place. It returns True, or
+  False where a tensor or number does not fit, and then nothing has changed.
 
 With g' = gradient_scale·g (its negative to `maximize`), t the step, counted up first, and everything between reading
 and writing an element in float32 (Section 3 of the paper):
@@ -18,3 +18,25 @@ and writing an element in float32 (Section 3 of the paper):
 Gradients are only read. Gradients and moments have the shape and strides of their parameters; a step is one float32
 number on the parameter's device.
 """
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class Numbers(TypedDict):
+    """The numbers of a step."""
+
+    power: float | Tensor
+    offset: float
+    lr: float | Tensor
+    beta1: float
+    beta2: float
+    weight_decay: float
+    epsilon: float
+    gradient_scale: float | Tensor
+    powered_scale: float | Tensor
+    maximize: bool
+    decoupled: bool

@@ -15,19 +15,19 @@ import tempfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from gradpower.kernels import Numbers
 from gradpower.kernels.layout import fit_together
 
 # No errno, so that sqrtf is one instruction; no watched exception flags, so that branches become selections;
 # products and sums fuse only where the source says so. Each keeps infinities, NaN and the sign of 0.
 _FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-shared", "-fPIC")
 _TRIES = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native", "-fopenmp"), ("-mcpu=native",))
-_LARGEST_POWER = 1e4
-_DTYPES, _CPU = (torch.float32,), torch.device("cpu")
 
 
 class _Options(ctypes.Structure):
@@ -45,12 +45,8 @@ def reason() -> str:
 
 
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
-    """Whether the kernel takes these tensors: dense float32 on the CPU, gradients and moments laid out as parameters.
-
-    Subclasses of Tensor other than Parameter (DTensor among them) and sparse tensors are not taken, nor are
-    views that overlap or have gaps.
-    """
-    return fit_together(params, *others, dtypes=_DTYPES, device=_CPU)
+    """Whether the kernel takes these tensors: plain float32 on the CPU that `fit_together`."""
+    return fit_together(params, *others, dtypes=(torch.float32,), device=torch.device("cpu"))
 
 
 def adamw_power_(
@@ -59,20 +55,9 @@ def adamw_power_(
     exp_avgs: Sequence[Tensor],
     exp_avg_sqs: Sequence[Tensor],
     state_steps: Sequence[Tensor],
-    *,
-    power: float,
-    offset: float,
-    lr: float,
-    beta1: float,
-    beta2: float,
-    weight_decay: float,
-    epsilon: float,
-    maximize: bool,
-    decoupled: bool,
-    gradient_scale: float = 1.0,
-    powered_scale: float = 1.0,
+    **numbers: Unpack[Numbers],
 ) -> bool:
-    """Take the step of `gradpower.kernels`, and return whether it was taken; power at most 10,000.
+    """Take the step of `gradpower.kernels`, and return whether it was taken; no tensors, power at most 10,000.
 
     x is within 3e-7 of itself for powers up to 4, in proportion to the power above; it is 0 where |g|, |g'| or |x| is
     below 1.18e-38, the smallest normal float32. The number of threads changes no bit.
@@ -80,14 +65,13 @@ def adamw_power_(
     kernel = _kernel()
     fits = supports(params, grads, exp_avgs, exp_avg_sqs) and len(state_steps) == len(params)
     fits = fits and supports(state_steps) and all(t.numel() == 1 for t in state_steps)
-    if isinstance(kernel, str) or not fits or not 0 < power <= _LARGEST_POWER:
+    if isinstance(kernel, str) or not fits or not 0 < numbers["power"] <= 10_000:
         return False
     increment_version([*params, *exp_avgs, *exp_avg_sqs, *state_steps])
-    scale = -gradient_scale if maximize else gradient_scale
-    options = _Options(
-        *(power, offset, lr, beta1, beta2, weight_decay, epsilon, scale, powered_scale),
-        *(decoupled, torch.get_num_threads()),
-    )
+    values: dict[str, Any] = {**numbers}
+    if values.pop("maximize"):
+        values["gradient_scale"] *= -1
+    options = _Options(**values, threads=torch.get_num_threads())
     sizes = array("q", [p.numel() for p in params])
     lists = (params, grads, exp_avgs, exp_avg_sqs, state_steps)
     addresses = [array("Q", [tensor.data_ptr() for tensor in tensors]) for tensors in lists]

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from subprocess import SubprocessError
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from gradpower.kernels import Numbers
 from gradpower.kernels.adamw_triton_device import compiled, device_type, triton_dtype
 from gradpower.kernels.layout import fit_together
 
@@ -52,10 +53,9 @@ def reason() -> str:
 def supports(params: Sequence[Tensor], *others: Sequence[Tensor]) -> bool:
     """Whether `adamw_power_` takes these tensors.
 
-    They must all be on one CUDA device (on the CPU under Triton's interpreter), dense, plain tensors (no subclass, so
-    no DTensor) of float32, bfloat16 or float16. The first of the others are gradients, which may differ from their
-    parameters in dtype; then come moments, which may not. All have their parameter's shape and strides, and these fill
-    memory without gaps or overlaps, in any order of the dimensions.
+    They must all `fit_together` on one CUDA device (on the CPU under Triton's interpreter), of float32, bfloat16 or
+    float16. The first of the others are gradients, which may differ from their parameters in dtype; then come moments,
+    which may not.
     """
     if reason():
         return False
@@ -146,32 +146,22 @@ def _groups(rows: list[_Row]) -> dict[tuple[torch.dtype, torch.dtype, bool], lis
     return groups
 
 
-def _argument(value: float | Tensor, device: torch.device) -> tuple[float, Tensor | None]:
-    """The kernel's pair of arguments for a number: a plain one, or a tensor to read on the device."""
-    if isinstance(value, Tensor) and value.device == device:
-        return 0.0, value
-    return float(value), None
-
-
-def _arguments(numbers: dict[str, float | Tensor], device: torch.device) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    for name, number in numbers.items():
-        arguments[name], arguments[f"{name}_at"] = _argument(number, device)
+def _arguments(numbers: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The kernel's arguments: of what may be a tensor a pair, the number and where to read it on the device."""
+    arguments: dict[str, Any] = {n: float(numbers[n]) for n in ("offset", "weight_decay", "epsilon")}
+    for name in ("power", "lr", "gradient_scale", "powered_scale"):
+        there = isinstance(numbers[name], Tensor) and numbers[name].device == device
+        arguments[name], arguments[f"{name}_at"] = (
+            (0.0, numbers[name]) if there else (float(numbers[name]), None)
+        )
     exact = arguments["power"]
     arguments["power"] = struct.unpack("f", struct.pack("f", exact))[0]
     arguments["rest"] = exact - arguments["power"]
+    for suffix in ("1", "2"):
+        beta = float(numbers[f"beta{suffix}"])
+        arguments[f"beta{suffix}"], arguments[f"weight{suffix}"] = beta, 1 - beta
+        arguments[f"log_beta{suffix}"] = math.log(beta) if beta else -math.inf
     return arguments
-
-
-def _launch(plan: _Plan, arguments: dict[str, Any], **compiled_for: Any) -> None:
-    if not len(plan.owners):
-        return
-    for name in ("PARAM", "GRADIENT"):
-        compiled_for[name] = triton_dtype(compiled_for[name])
-    compiled()[(len(plan.owners),)](
-        plan.owners, plan.firsts, plan.table, plan.gradients, **arguments, **compiled_for,
-        BLOCK=_BLOCK, num_warps=4, enable_fp_fusion=True,
-    )  # fmt: skip
 
 
 def adamw_power_(
@@ -180,18 +170,7 @@ def adamw_power_(
     exp_avgs: Sequence[Tensor],
     exp_avg_sqs: Sequence[Tensor],
     state_steps: Sequence[Tensor],
-    *,
-    power: float | Tensor,
-    offset: float,
-    lr: float | Tensor,
-    beta1: float,
-    beta2: float,
-    weight_decay: float,
-    epsilon: float,
-    maximize: bool,
-    decoupled: bool,
-    gradient_scale: float | Tensor = 1.0,
-    powered_scale: float | Tensor = 1.0,
+    **numbers: Unpack[Numbers],
 ) -> bool:
     """Take the step of `gradpower.kernels`, and return whether it was taken.
 
@@ -207,19 +186,16 @@ def adamw_power_(
     if not rows:
         return True
     device = params[0].device
-    numbers = {"power": power, "lr": lr, "gradient_scale": gradient_scale, "powered_scale": powered_scale}
-    arguments = _arguments(numbers, device)
-    arguments |= {"offset": float(offset), "weight_decay": float(weight_decay), "epsilon": float(epsilon)}
-    for suffix, beta in (("1", float(beta1)), ("2", float(beta2))):
-        arguments[f"beta{suffix}"], arguments[f"weight{suffix}"] = beta, 1 - beta
-        arguments[f"log_beta{suffix}"] = math.log(beta) if beta else -math.inf
+    arguments = _arguments({**numbers}, device)
     with torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         launches = [(kinds, _plan(group)) for kinds, group in _groups(rows).items()]
         torch._foreach_add_(list(state_steps), 1)
         torch.autograd.graph.increment_version([*params, *exp_avgs, *exp_avg_sqs])
         for (param, gradient, aligned), plan in launches:
-            _launch(
-                plan, arguments, PARAM=param, GRADIENT=gradient, ALIGNED=aligned,
-                MAXIMIZE=bool(maximize), DECOUPLED=bool(decoupled),
-            )  # fmt: skip
+            if len(plan.owners):
+                compiled()[(len(plan.owners),)](
+                    plan.owners, plan.firsts, plan.table, plan.gradients, **arguments, PARAM=triton_dtype(param),
+                    GRADIENT=triton_dtype(gradient), ALIGNED=aligned, MAXIMIZE=bool(numbers["maximize"]),
+                    DECOUPLED=bool(numbers["decoupled"]), BLOCK=_BLOCK, num_warps=4, enable_fp_fusion=True,
+                )  # fmt: skip
     return True

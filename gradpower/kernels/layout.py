@@ -7,7 +7,8 @@ from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+
+from gradpower.transform import is_plain
 
 
 def fills_memory(tensor: Tensor) -> bool:
@@ -32,17 +33,11 @@ def fit_together(
 ) -> bool:
     """Return whether all tensors are plain, dense, of some dtypes and on a device, the others laid out as `params`."""
 
-    def is_plain(t: Tensor) -> bool:
-        return (
-            type(t) in (Tensor, Parameter)
-            and t.dtype in dtypes
-            and t.layout is torch.strided
-            and t.device == device
-            and not t.is_neg()
-        )
+    def fits(t: Tensor) -> bool:
+        return is_plain(t) and t.dtype in dtypes and t.device == device and not t.is_neg()
 
     return (
         all(len(tensors) == len(params) for tensors in others)
-        and all(map(is_plain, chain(params, *others)))
+        and all(map(fits, chain(params, *others)))
         and all(all(map(same_layout, params, tensors)) for tensors in others)
     )

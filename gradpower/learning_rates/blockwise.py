@@ -7,7 +7,7 @@ base learning rate times its own ratio (Wang et al., arXiv 2502.19002; Figure 5 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gradpower.names import check_pattern, match_parameters
+from gradpower.groups import check_pattern, match_parameters
 from gradpower.tools.errors import InputError, real, require
 
 
@@ -26,16 +26,11 @@ class Block:
     Parameters
     ----------
     name : str
-        Name of the parameter group.
+        Name of the parameter group, not empty.
     pattern : str
         Regular expression, searched in the dotted name of a parameter.
     ratio : float
-        Learning rate divided by the base learning rate, > 0.
-
-    Raises
-    ------
-    InputError
-        If the name is empty, the pattern no regular expression or the ratio not finite and positive.
+        Learning rate divided by the base learning rate, finite and > 0.
 
     Examples
     --------
@@ -70,44 +65,29 @@ def blockwise_groups(
     lr: float,
     *,
     blocks: Iterable[Block] = BLOCKS,
-    weight_decay: float | None = None,
-    no_decay: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Return one parameter group for each block, with the learning rate lr·ratio.
+    """Return one parameter group for each block, with the learning rate lr·ratio, "name" and "ratio".
 
-    A parameter belongs to the first block whose pattern is found in its name; names are those of
-    `model.named_parameters()` without what DistributedDataParallel, FSDP and torch.compile add. The default
-    `BLOCKS` fit LLaMA and Qwen2-MoE of transformers 4 and 5: norm 1, attention V and O ("vo") 4, feed-forward
-    ("ffn") 6, attention Q and K ("qk") 8, embedding 10, head 1. Biases go with their matrices. The experts, the
-    shared expert and its gate are "ffn"; the sources do not say where the router of a mixture of experts
-    belongs, and putting it to "ffn" is this project's choice.
+    A parameter belongs to the first block whose pattern is found in its name, without what DistributedDataParallel,
+    FSDP and torch.compile add to that; blocks without trainable parameters are left out. The default `BLOCKS` fit LLaMA
+    and Qwen2-MoE of transformers 4 and 5: norm 1, attention V and O ("vo") 4, feed-forward ("ffn") 6, attention Q and K
+    ("qk") 8, embedding 10, head 1. Biases go with their matrices. Experts, shared expert and its gate are "ffn"; so is
+    the router, of which the sources do not say where it belongs. The authors decay the weights of all blocks; AdamW
+    multiplies its weight decay by the group's rate. For another, write "weight_decay" into the group.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The model. Of tied parameters the first matching block in the order of `blocks` owns the one tensor.
-        Frozen parameters (`requires_grad` False) are left out.
+        The model. The first matching block owns a tied parameter; frozen ones are left out.
     lr : float
         Base learning rate η >= 0, that of a block with ratio 1.
     blocks : iterable of Block
         Blocks in order of precedence.
-    weight_decay : float, optional
-        Weight decay of all groups; by default the groups have none and the optimizer's own holds. AdamW
-        multiplies it by the group's learning rate.
-    no_decay : collection of str
-        Names of blocks whose weight decay is 0. The authors decay all blocks.
-
-    Returns
-    -------
-    list of dict
-        Groups with the keys "params", "lr", "name", "ratio" and, if asked for, "weight_decay", in the order of
-        `blocks`; blocks that own nothing (all frozen, or tied) are left out.
 
     Raises
     ------
     InputError
-        If an argument is of another type, a pattern matches no parameter left by earlier ones, a trainable
-        parameter matches none, two blocks have one name, nothing is trainable, or `no_decay` names no block.
+        Also if a pattern matches no parameter left by earlier ones, a parameter no pattern, or two names are equal.
 
     Examples
     --------
@@ -117,35 +97,34 @@ def blockwise_groups(
     [('embedding', 0.01), ('head', 0.001)]
     """
     lr = real("lr", lr, ge=0)
-    if weight_decay is not None:
-        weight_decay = real("weight_decay", weight_decay, "a finite number >= 0, or None", ge=0)
-    blocks = _checked_blocks(blocks, no_decay)
-    owned: list[list[nn.Parameter]] = []
-    try:
-        owned, others = match_parameters(model, {f"pattern of block {b.name!r}": b.pattern for b in blocks})
-    except ValueError:
-        # The default patterns on a model with other names: what fits none says more than the first idle pattern.
-        named = dict(model.named_parameters())
-        others = {n: p for n, p in named.items() if not any(re.search(b.pattern, n) for b in blocks)}
-        if blocks != BLOCKS or not others:
-            raise
-    if others:
-        shown = f"no pattern for {len(others)} parameters, among them {', '.join(list(others)[:3])}"
-        own = (
-            'patterns that match every trainable parameter, as in blocks=[Block("norm", r"ln_", ratio=1), …]'
-        )
-        raise InputError("blocks", shown, own)
-    groups = []
-    for block, parameters in zip(blocks, owned, strict=True):
-        group = {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}
-        if block.name in no_decay:
-            group["weight_decay"] = 0.0
-        elif weight_decay is not None:
-            group["weight_decay"] = weight_decay
-        if parameters:
-            groups.append(group)
+    blocks = tuple(blocks)
+    names = [block.name for block in blocks]
+    for name in names:
+        require(names.count(name) == 1, "blocks", f"two blocks named {name!r}", "blocks with distinct names")
+    groups = [
+        {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}
+        for block, parameters in zip(blocks, _owned(model, blocks), strict=True)
+        if parameters
+    ]
     require(groups, "model", type(model).__name__, "a model with trainable parameters")
     return groups
+
+
+def _owned(model: nn.Module, blocks: tuple[Block, ...]) -> list[list[nn.Parameter]]:
+    patterns = {f"pattern of block {block.name!r}": block.pattern for block in blocks}
+    try:
+        owned, others = match_parameters(model, patterns)
+        strays = list(others)
+    except InputError:
+        # The default patterns on a model with other names: what fits none says more than the first idle pattern.
+        names = [name for name, _ in model.named_parameters()]
+        strays = [name for name in names if not any(re.search(p, name) for p in patterns.values())]
+        if blocks != BLOCKS or not strays:
+            raise
+    shown = f"no pattern for {len(strays)} parameters, among them {', '.join(strays[:3])}"
+    own = 'patterns that match every trainable parameter, as in blocks=[Block("norm", r"ln_", ratio=1), …]'
+    require(not strays, "blocks", shown, own)
+    return owned
 
 
 def blockwise_warmup(
@@ -165,51 +144,30 @@ def blockwise_warmup(
     - min_lr + (η − min_lr)·D(t) for t > W, or from t = 0 on if W = 0.
 
     As in the authors' code the ratio lengthens the warm-up, every block keeps the slope of the base, and all
-    blocks come down to one `min_lr`, not to a fraction of their own rates: D falls from 1 to 0.
+    blocks come down to one `min_lr`, not to a fraction of their own rates: D falls from 1 to 0. Step the schedule after
+    every step of the optimizer. To resume, make it in the same way (`decay` is not saved), load its state and then the
+    optimizer's.
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        Its groups need the key "ratio" if `stretch`.
     warmup_steps : float
         Steps of warm-up >= 0 of a group with ratio 1.
     decay : callable or sequence of callables, optional
-        D, a function of the step t that returns a finite factor >= 0, one for all groups or one for each; 1 by
-        default. t is counted from the start of training; the authors' cosine counts from the end of each
-        block's own warm-up, which takes one function for each group.
+        D >= 0 as a function of the step t from the start of training, one for all groups or one for each; 1 by
+        default. The authors' cosine counts from the end of each block's own warm-up, and so takes one for each.
     stretch : bool
-        Whether the ratio lengthens the warm-up.
+        Whether the ratio lengthens the warm-up; then every group needs the key "ratio".
     min_lr : float
         Learning rate where D = 0, >= 0 and at most that of every group.
-
-    Returns
-    -------
-    torch.optim.lr_scheduler.LambdaLR
-        To be stepped after every step of the optimizer. Its `state_dict` holds numbers only; to resume, make the
-        schedule in the same way (`decay` is not saved), and load its state and then the optimizer's.
-
-    Raises
-    ------
-    InputError
-        If an argument is of another type or out of range, a group has no ratio, or `decay` has another length
-        than the groups.
 
     Examples
     --------
     >>> import torch
-    >>> weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
+    >>> weights = [nn.Parameter(torch.zeros(2)) for _ in range(2)]
     >>> groups = [{"params": [w], "lr": 0.1 * r, "ratio": r} for w, r in zip(weights, (1, 2), strict=True)]
-    >>> optimizer = torch.optim.SGD(groups)
-    >>> schedule = blockwise_warmup(optimizer, 2)
-    >>> for step in range(5):
-    ...     print([round(group["lr"], 3) for group in optimizer.param_groups])
-    ...     optimizer.step()
-    ...     schedule.step()
-    [0.0, 0.0]
-    [0.05, 0.05]
-    [0.1, 0.1]
-    [0.1, 0.15]
-    [0.1, 0.2]
+    >>> schedule = blockwise_warmup(torch.optim.SGD(groups), 2)
+    >>> [warm_up(3) for warm_up in schedule.lr_lambdas]  # shares of 0.1 and 0.2
+    [1.0, 0.75]
     """
     warmup_steps = real("warmup_steps", warmup_steps, ge=0)
     min_lr = real("min_lr", min_lr, ge=0)
@@ -248,15 +206,3 @@ class _WarmupDecay:
 def _ratio(group: dict[str, Any]) -> float:
     require("ratio" in group, "ratio of a parameter group", "missing", "a number, or stretch=False")
     return real("ratio of a parameter group", group["ratio"], gt=0)
-
-
-def _checked_blocks(blocks: Iterable[Block], no_decay: Collection[str]) -> tuple[Block, ...]:
-    blocks = tuple(blocks)
-    names = [block.name for block in blocks]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError("blocks", f"two blocks named {twice[0]!r}", "blocks with distinct names")
-    require(not isinstance(no_decay, str), "no_decay", no_decay, "a collection of names of blocks")
-    for name in no_decay:
-        require(name in names, "no_decay", name, f"names of blocks ({', '.join(names)})")
-    return blocks

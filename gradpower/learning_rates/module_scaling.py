@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from gradpower.groups import group_names, unwrapped
 from gradpower.meters.module_snr import ModuleSNR
-from gradpower.tools.errors import InputError, real, require
+from gradpower.tools.errors import real, require
 
 
 def module_scales(
@@ -35,8 +35,9 @@ def module_scales(
     Parameters
     ----------
     snrs : mapping of str to ModuleSNR
-        From `SNRMeter.snrs` or `snr_from_adam`. A module whose SNR is not resolved from 0 counts with the largest
-        that the data allow, two standard errors up: noise alone must not raise a learning rate without limit.
+        From `SNRMeter.snrs` or `snr_from_adam`, with a signal or a standard error each. A module whose SNR is not
+        resolved from 0 counts with the largest that the data allow, two standard errors up: noise alone must not raise
+        a learning rate without limit.
     exponent : float
         >= 0. 1 gives back all of the damping where SNR ≪ 1, but takes steps that are mostly noise; 0 changes nothing.
         The default is the compromise between the two, not a measured optimum.
@@ -47,11 +48,6 @@ def module_scales(
     clamp : (float, float)
         Limits of the factors, 0 < low <= 1 <= high. With "geometric" both the limits and the mean hold.
 
-    Raises
-    ------
-    InputError
-        If an argument is not allowed, or a module has neither signal nor standard error.
-
     Examples
     --------
     >>> def snr(name, squared):
@@ -61,8 +57,8 @@ def module_scales(
     """
     real("exponent", exponent, ge=0)
     allowed = "(low, high) with 0 < low <= 1 <= high"
-    if not isinstance(clamp, Sequence) or isinstance(clamp, str) or len(clamp) != 2:
-        raise InputError("clamp", clamp, allowed)
+    are_two = isinstance(clamp, Sequence) and not isinstance(clamp, str) and len(clamp) == 2
+    require(are_two, "clamp", clamp, allowed)
     low, high = (real("clamp", limit, allowed, gt=0) for limit in clamp)
     require(low <= 1 <= high, "clamp", clamp, allowed)
     require(normalisation in ("geometric", "none"), "normalisation", normalisation, "'geometric' or 'none'")
@@ -110,18 +106,12 @@ def apply_module_scales(
     optimizer : Optimizer
         Any, powered or not, or a wrapper of one (accelerate, Lightning), whose groups have names (`group_names`).
     scales : mapping of str to float
-        Finite factors > 0, as from `module_scales`.
+        Finite factors > 0 of some of the groups, as from `module_scales`.
     scheduler : LRScheduler, optional
-        The scheduler that already drives `optimizer`: it has its own copy of the initial rates, which is scaled, too.
-        Without it, apply the scales before the scheduler is made, or its next step undoes them. A floor in
-        absolute terms such as `eta_min` is not scaled, one that is a share of the rate is. `get_last_lr` tells of
-        the factors after the scheduler's next step.
-
-    Raises
-    ------
-    InputError
-        For names that no group has, factors that are not allowed, a scheduler of another optimizer, or one that
-        takes its rates from elsewhere (`OneCycleLR`, `CyclicLR`).
+        The scheduler that already drives `optimizer`, with its own copy of the initial rates, which is scaled, too; not
+        `OneCycleLR` or `CyclicLR`, which take their rates from elsewhere. Without it, apply the scales before the
+        scheduler is made, or its next step undoes them. A floor in absolute terms such as `eta_min` is not scaled, one
+        that is a share of the rate is. `get_last_lr` tells of the factors after the scheduler's next step.
 
     Examples
     --------
@@ -142,9 +132,8 @@ def apply_module_scales(
         if name not in scales:
             continue
         change = scales[name] / group.get("module_scale", 1.0)
-        for key in ("lr", "initial_lr"):
-            if key in group:
-                group[key] = group[key] * change
+        for key in group.keys() & {"lr", "initial_lr"}:
+            group[key] = group[key] * change
         for part in parts:
             part.base_lrs[index] = part.base_lrs[index] * change
         group["module_scale"] = float(scales[name])

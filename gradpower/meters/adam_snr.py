@@ -25,22 +25,17 @@ def snr_from_adam(optimizer: Optimizer, *, blocks: int = 32) -> dict[str, Module
 
     so that signal = Σ_i (m̂² − κv̂)/(1−κ) and noise = Σ_i (v̂ − m̂²)/(1−κ) are unbiased. The noise is that of a whole
     step's gradient, a micro-batch's divided by their number. Of a powered optimizer the moments, and so this SNR, are
-    those of φ_p(g). Gradients that drift within Adam's memory count as noise.
+    those of φ_p(g). Gradients that drift within Adam's memory count as noise; where they drift so much that the
+    moments show none (E m̂² > E v̂), that is an InputError.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered, wrapped or not. Groups
-        of one name (`group_names`) are one module.
+        Adam, AdamW, or one that keeps "exp_avg", "exp_avg_sq" and "step" as they do, powered, wrapped or not, after
+        two steps or more. Groups of one name (`group_names`) are one module, of 4 coordinates or more.
     blocks : int
         Each module is cut into about so many runs of neighbouring coordinates, whose spread gives the standard error.
         It takes them as independent: noise that all coordinates of a module have in common is not covered.
-
-    Raises
-    ------
-    InputError
-        If a parameter has no such moments or fewer than 2 steps, a module has fewer than 4 coordinates, or its
-        moments show no noise (E m̂² > E v̂, under strong drift).
 
     Examples
     --------

@@ -25,16 +25,9 @@ FEWEST = 4  # samples, below which the spread says nothing about the error
 class ModuleSNR:
     """Signal-to-noise ratio of one module's gradient.
 
-    Attributes
-    ----------
-    name : str
-        The module.
-    signal, noise : float
-        Unbiased estimates of ‖E g‖², negative where noise hides the signal, and of tr Cov(g) > 0. Both are finite.
-    standard_error : float
-        Of the squared SNR `signal/noise`: the root of an estimate near 0 has no useful one.
-    samples, parameters : int
-        Independent pieces behind the error (micro-batches, or blocks of coordinates); coordinates of the module.
+    `signal` and `noise` are unbiased estimates of ‖E g‖², negative where noise hides the signal, and of tr Cov(g) > 0.
+    The `standard_error` is that of the squared SNR `signal/noise`: the root of an estimate near 0 has no useful one. It
+    comes from so many independent `samples` (micro-batches, or blocks of coordinates). `parameters` are coordinates.
 
     Examples
     --------
@@ -193,13 +186,7 @@ class SNRMeter:
         return gradient.clone() if zeroed else gradient - before
 
     def snrs(self) -> dict[str, ModuleSNR]:
-        """Return the SNR of each module so far.
-
-        Raises
-        ------
-        InputError
-            After fewer than 4 micro-batches, or if the gradients of a module do not vary or are not finite.
-        """
+        """Return the SNR of each module so far: of 4 micro-batches or more, whose gradients are finite and vary."""
         require(self.updates >= FEWEST, "updates", self.updates, f"at least {FEWEST} micro-batches")
         return {name: self._snr(name) for name in self.modules}
 

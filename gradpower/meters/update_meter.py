@@ -26,7 +26,7 @@ class UpdateMeter:
     Parameters
     ----------
     optimizer : Optimizer
-        Any of torch's, powered or not, or a wrapper of one (accelerate, Lightning), with plain dense real parameters.
+        Any of torch's, powered or not, or a wrapper of one (accelerate, Lightning), with plain real parameters.
         It is observed through step hooks and never changed; copies of it are not observed.
     groups : iterable of str, optional
         Names of the groups to measure (their "name" or index); all by default.
@@ -37,13 +37,7 @@ class UpdateMeter:
         Steps of a batch for the drift, at the start: long against 1/(1−β1), or the drift is biased upwards.
     decoupled : bool, optional
         Whether weight decay acts beside the update, as θ ← (1 − ηλ)θ; then it is taken out. By default what the
-        optimizer says, or is known of torch's own. Coupled decay is part of the update.
-
-    Raises
-    ------
-    InputError
-        If an argument is not allowed, parameters are complex or DTensors, or it is not known whether weight decay is
-        decoupled.
+        optimizer says, or is known of torch's own; say it of others with decay. Coupled decay is part of the update.
 
     Notes
     -----

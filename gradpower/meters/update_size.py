@@ -31,10 +31,6 @@ class UpdateSize:
 
     Attributes
     ----------
-    name : str
-        The group name.
-    steps, coordinates : int
-        Steps measured, and coordinates looked at.
     rms, mean_absolute : Estimate
         `√(mean of u²)` and the mean of |u|, over coordinates and steps.
     drift_squared : Estimate
@@ -50,8 +46,8 @@ class UpdateSize:
     """
 
     name: str
-    steps: int
-    coordinates: int
+    steps: int  # measured
+    coordinates: int  # looked at
     rms: Estimate
     mean_absolute: Estimate
     drift_squared: Estimate

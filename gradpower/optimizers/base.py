@@ -18,11 +18,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.clipping import Clip, global_norm
-from gradpower.inputs import check_power
-from gradpower.optimizers.closures import evaluated
 from gradpower.optimizers.group_settings import SETTINGS, check_settings, transform_of
 from gradpower.optimizers.stand_in import (
     Group,
+    evaluated,
     gradients_of,
     largest_portion,
     portions,
@@ -32,7 +31,7 @@ from gradpower.optimizers.stand_in import (
     swapped_gradients,
 )
 from gradpower.tools.errors import InputError, real
-from gradpower.transform import SignPower
+from gradpower.transform import SignPower, check_power
 
 Step = Callable[..., Any]
 
@@ -45,7 +44,8 @@ class PoweredOptimizer(Optimizer):
     Parameters
     ----------
     params : iterable
-        Parameters or parameter groups, as the base takes them; a group may have its own "power" and "offset".
+        Parameters or parameter groups, as the base takes them; a group may have its own "power" and "offset". Other
+        keys that speak of powers or offsets are refused.
     power : float or Tensor
         The power p > 0 of the groups that have none of their own. p = 1 is the base optimizer, bit for bit; as
         p → 0 it sees the signs only. A 0-dimensional tensor on the parameters' device can be changed in a captured
@@ -56,14 +56,7 @@ class PoweredOptimizer(Optimizer):
         `clip_then_power(max_norm)` or `power_then_clip(max_norm)`; no clipping by default. It is a setting of
         the constructor and not saved with the state.
     *args, **kwargs
-        As the base takes them.
-
-    Raises
-    ------
-    InputError
-        If `clip` is of another type, a power not finite and positive, an offset negative, a group has an unknown
-        key that speaks of powers or offsets, or `differentiable=True`: the step writes into buffers and cannot be
-        differentiated.
+        As the base takes them, but for `differentiable=True`: the step writes into buffers.
 
     Notes
     -----
@@ -143,10 +136,7 @@ class PoweredOptimizer(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state: a powered one with its powers, or the plain base's, which leaves the powers as they are.
 
-        Raises
-        ------
-        InputError
-            If some groups have a power and others none, or one is not allowed.
+        Either all groups have a power or none.
         """
         saved = [dict(group) for group in state_dict["param_groups"]]
         for name in SETTINGS:
@@ -166,18 +156,9 @@ class PoweredOptimizer(Optimizer):
                 group["power"] = power.fill_(float(group["power"]))
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
-        """Take one step of the base optimizer on φ_p of the gradients.
+        """Take one step of the base optimizer on φ_p of the gradients, and return the loss of the closure, if any.
 
-        Parameters
-        ----------
-        closure : callable, optional
-            Evaluates the model anew and returns the loss; called once, with gradients enabled.
-        **kwargs
-            As the step of the base takes them.
-
-        Returns
-        -------
-        The loss that the closure returned, if there was one.
+        The closure evaluates the model anew; it is called once, with gradients enabled. Keywords are the base's.
         """
         if torch.compiler.is_compiling():
             return self._compiled_step(closure, kwargs)

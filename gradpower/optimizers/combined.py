@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.optimizers.base import PoweredOptimizer
-from gradpower.optimizers.closures import evaluated
-from gradpower.optimizers.stand_in import Group
+from gradpower.optimizers.stand_in import Group, evaluated
 from gradpower.tools.errors import InputError, require
 
 
@@ -26,10 +25,11 @@ class CombinedOptimizer(Optimizer):
     Parameters
     ----------
     *optimizers : torch.optim.Optimizer
-        The optimizers, with disjoint parameters. From then on step, zero, save and load the combination only;
+        The optimizers, with disjoint parameters; none that is a combination itself, clips (by the norm of its own
+        gradients only) or calls its closure repeatedly. From then on step, zero, save and load the combination only;
         their own step hooks still run, around their part of the step.
     algorithms : sequence of str, optional
-        Their names, in order; the names of their classes by default.
+        Their distinct names, in order; the names of their classes by default.
 
     Attributes
     ----------
@@ -37,13 +37,6 @@ class CombinedOptimizer(Optimizer):
         The optimizers by name.
     defaults : dict
         The defaults that all of them have and agree on, often "lr".
-
-    Raises
-    ------
-    InputError
-        If something is no optimizer, is a combination itself, or needs to call a closure repeatedly (LBFGS), there
-        are no optimizers, two have one name, parameters are shared, or a powered optimizer clips: it
-        would see the norm of its own gradients only.
 
     Examples
     --------
@@ -63,27 +56,19 @@ class CombinedOptimizer(Optimizer):
         if not optimizers or isinstance(names, str) or len(set(names)) != len(optimizers):
             raise InputError("algorithms", names, "a distinct name for each optimizer, at least one")
         self.optimizers = dict(zip(names, optimizers, strict=True))
-        groups = []
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["algorithm"] = name
-                groups.append(group)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         super().__init__(groups, _common([optimizer.defaults for optimizer in optimizers]))
         for optimizer in optimizers:
             self.state.update(optimizer.state)
         self._share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step of every optimizer.
+        """Take one step of every optimizer, and return the loss of the closure, if there is one.
 
-        Parameters
-        ----------
-        closure : callable, optional
-            Evaluates the model anew and returns the loss; called once, with gradients enabled, before the steps.
-
-        Returns
-        -------
-        The loss that the closure returned, if there was one.
+        The closure evaluates the model anew; it is called once, with gradients enabled, before the steps.
         """
         loss = evaluated(closure)
         # A trainer may have put other lists or mappings in place of ours.
@@ -142,7 +127,7 @@ class CombinedOptimizer(Optimizer):
             parts[name] = iter(optimizer.param_groups)
         merged: defaultdict[Any, Any] = defaultdict(dict)
         for optimizer in self.optimizers.values():
-            merged.update(optimizer.state)
+            merged |= optimizer.state
         super().__setstate__({"state": merged, "param_groups": [next(parts[str(name)]) for name in mine]})
         self._share()
 

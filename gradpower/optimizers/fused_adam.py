@@ -6,13 +6,13 @@ import functools
 import warnings
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradpower.groups import unwrapped
+from gradpower.kernels import Numbers
 from gradpower.kernels.layout import fills_memory, same_layout
 from gradpower.optimizers.base import PoweredOptimizer, Step, base_of
 from gradpower.optimizers.combined import CombinedOptimizer
@@ -43,8 +43,8 @@ class FusedAdamStep(PoweredOptimizer):
 
     def _kernel_step(self, group: Group, transform: SignPower) -> bool:
         """Take the step of a group in one pass over memory and return True, if there is a kernel for it."""
-        kernel, _ = _kernel_of(group, warn=True)
-        if kernel is None:
+        kernel = _kernel_of(group, warn=True)
+        if isinstance(kernel, str):
             return False
         # torch makes the state and hands out its lists; the checks that go with it are torch's too.
         for check in ("_accelerator_graph_capture_health_check", "_cuda_graph_capture_health_check"):
@@ -57,32 +57,16 @@ class FusedAdamStep(PoweredOptimizer):
         params, gradients, first, second, _, steps = lists
         if not params:
             return True
-        taken: bool = kernel.adamw_power_(
-            params,
-            gradients,
-            first,
-            second,
-            steps,
-            decoupled=group["decoupled_weight_decay"],
-            **_hyperparameters(group, transform, params[0].device),
-        )
-        return taken
+        numbers = _numbers(group, transform, params[0].device)
+        return bool(kernel.adamw_power_(params, gradients, first, second, steps, **numbers))
 
 
 def step_paths(optimizer: Optimizer) -> list[str]:
     """Return how the next step of each parameter group is taken, in words.
 
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Any, or a trainer's wrapper of one. Gradients need not be there yet, but only with them can what depends on
-        them be said. A step under torch.compile uses no kernel.
-
-    Returns
-    -------
-    list of str
-        For each group "base" (not powered, or p = 1), "one pass: NAME of the kernel's module", or "powered gradients,
-        then the base", followed by the reason if `fused=True` asked for one pass.
+    For each group it is "base" (not powered, or p = 1), "one pass: NAME of the kernel's module", or "powered gradients,
+    then the base", followed by the reason if `fused=True` asked for one pass. `optimizer` may be any, or a trainer's
+    wrapper of one. What depends on gradients can be said only when they are there. A compiled step uses no kernel.
 
     Examples
     --------
@@ -106,27 +90,28 @@ def _path(optimizer: Optimizer, group: Group) -> str:
         return plain
     if not isinstance(optimizer, FusedAdamStep):
         return f"{plain} (there is no kernel for {base_of(type(optimizer)).__name__})"
-    kernel, why = _kernel_of(group)
-    return f"{plain} ({why})" if kernel is None else f"one pass: {kernel.__name__}"
+    kernel = _kernel_of(group)
+    return f"{plain} ({kernel})" if isinstance(kernel, str) else f"one pass: {kernel.__name__}"
 
 
-def _kernel_of(group: Group, *, warn: bool = False) -> tuple[ModuleType | None, str]:
+def _kernel_of(group: Group, *, warn: bool = False) -> ModuleType | str:
     """Return the kernel for a group, as far as it can be known without its state, or why there is none."""
     params = with_gradient(group) or group["params"]
     if not params:
-        return None, "no parameters"
+        return "no parameters"
     if group["amsgrad"]:
-        return None, "amsgrad=True has no kernel"
+        return "amsgrad=True has no kernel"
     if any(p.is_complex() or (p.grad is not None and p.grad.layout != torch.strided) for p in params):
-        return None, "sparse or complex tensors have no kernel"
-    name = KERNELS.get(params[0].device.type)
-    kernel = import_module(name) if name else None
-    why = kernel.reason() if kernel else f"there is no kernel for {params[0].device.type}"
+        return "sparse or complex tensors have no kernel"
+    device = params[0].device.type
+    kernel = import_module(KERNELS[device]) if device in KERNELS else None
+    why = str(kernel.reason()) if kernel else f"there is no kernel for {device}"
     if why and warn:
         _warn_once(why)
-    if kernel and not why and not kernel.supports(list(map(local_part, params))):
-        why = "a parameter is of a dtype, layout or class that the kernel does not take"
-    return (None, why) if why else (kernel, "")
+    if kernel is None or why:
+        return why
+    fits = kernel.supports(list(map(local_part, params)))
+    return kernel if fits else "a parameter is of a dtype, layout or class that the kernel does not take"
 
 
 @functools.cache
@@ -146,23 +131,24 @@ def _alike(p: Tensor, t: object) -> bool:
     return fills_memory(p) and same_layout(p, t)
 
 
-def _hyperparameters(group: Group, transform: SignPower, device: torch.device) -> dict[str, Any]:
+def _numbers(group: Group, transform: SignPower, device: torch.device) -> Numbers:
     """Return the numbers of a step; a tensor only if it has to be read on a device, where it is then."""
-    beta1, beta2 = group["betas"]
-    values = {
-        "power": transform.power,
-        "lr": group["lr"],
-        "gradient_scale": 1.0 if transform.before is None else transform.before,
-        "powered_scale": 1.0 if transform.after is None else transform.after,
-    }
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            values[name] = float(value) if value.is_cpu else value.to(device)
-    return values | {
+
+    def on_device(value: float | Tensor | None) -> float | Tensor:
+        if not isinstance(value, Tensor):
+            return 1.0 if value is None else value
+        return float(value) if value.is_cpu else value.to(device)
+
+    return {
+        "power": on_device(transform.power),
         "offset": transform.offset,
-        "beta1": float(beta1),
-        "beta2": float(beta2),
+        "lr": on_device(group["lr"]),
+        "beta1": float(group["betas"][0]),
+        "beta2": float(group["betas"][1]),
         "weight_decay": group["weight_decay"],
         "epsilon": group["eps"],
+        "gradient_scale": on_device(transform.before),
+        "powered_scale": on_device(transform.after),
         "maximize": group["maximize"],
+        "decoupled": group["decoupled_weight_decay"],
     }

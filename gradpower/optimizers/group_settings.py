@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from gradpower.inputs import POWER, check_power
 from gradpower.optimizers.stand_in import Group
 from gradpower.tools.errors import InputError, real, require
-from gradpower.transform import SignPower
+from gradpower.transform import POWER, SignPower, check_power
 
 SETTINGS = ("power", "offset")
 # Keys of groups that speak of powers: those of this library; any other is a mistake, and would be ignored.

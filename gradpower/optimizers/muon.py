@@ -33,18 +33,7 @@ class StackedMuon(Muon):
     2·d_ff × d matrix, which is orthogonalised as one. A convolution kernel is no such stack: reshape it first. Of a
     stack whose matrices are whole on each process, as `fully_shard` lays out experts, a process steps its own.
 
-    Parameters
-    ----------
-    params : iterable
-        Parameters or parameter groups; every parameter needs two or more dimensions.
-    *args, **kwargs
-        `lr`, `weight_decay`, `momentum`, `nesterov`, `ns_coefficients`, `eps`, `ns_steps` and `adjust_lr_fn` as
-        torch.optim.Muon takes them.
-
-    Raises
-    ------
-    InputError
-        If a parameter has fewer than two dimensions, or as torch.optim.Muon.
+    Parameters are those of torch.optim.Muon, but that every tensor needs two or more dimensions, not just two.
 
     Examples
     --------
@@ -112,21 +101,14 @@ class MuonAdamWPower(CombinedOptimizer):
     params : iterable of dict
         Parameter groups with the key "algorithm", "muon" or "adamw": those of `muon_groups(model)`. A group's own
         "lr", "weight_decay", "power", … hold for that group.
-    lr : float or Tensor
-        Learning rate η.
+    lr, weight_decay
+        Learning rate η and decoupled weight decay λ of all groups that have none of their own.
     power, offset
-        As in `PoweredOptimizer`, of all groups that have none of their own.
-    weight_decay : float
-        Decoupled weight decay λ.
+        As in `PoweredOptimizer`.
     momentum, nesterov, ns_steps
         Of Muon, as torch.optim.Muon takes them.
     betas, eps, fused
         Of AdamW, as torch.optim.AdamW takes them.
-
-    Raises
-    ------
-    InputError
-        If a group has no algorithm, or as `StackedMuonPower` and `AdamWPower`.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from gradpower.names import match_parameters
+from gradpower.groups import match_parameters
 from gradpower.optimizers.stand_in import Group
 from gradpower.tools.errors import InputError, require
 
@@ -27,14 +27,13 @@ def muon_groups(
     muon: Mapping[str, Any] | None = None,
     adamw: Mapping[str, Any] | None = None,
 ) -> list[Group]:
-    """Return the parameter groups of `MuonAdamWPower`: hidden matrices to Muon, all else to AdamW.
+    """Return the parameter groups of `MuonAdamWPower`: hidden matrices to "muon", all else to "adamw".
 
     Muon makes all singular values of an update equal, which suits matrices whose inputs and outputs are both
     hidden activations. By default AdamW keeps the embedding, whose inputs are one-hot, and the layers whose
     outputs are logits: the head and, in a mixture of experts, the router and the gate of the shared expert
-    (the sources name the head only; the other two are this project's choice). It also keeps norms and biases, which
-    are no matrices, even where the biases of several experts are stacked, the kernels of
-    convolutions, and what weights are computed from (`weight_norm`, `spectral_norm` and other parametrizations).
+    (the last two by this project's choice). It also keeps norms and biases, even where those of several experts are
+    stacked, kernels of convolutions, and what weights are computed from (`weight_norm` and other parametrizations).
 
     Parameters
     ----------
@@ -46,16 +45,10 @@ def muon_groups(
     muon, adamw : mapping, optional
         Options of the two groups, such as {"lr": 3e-4} or {"power": 1.0}.
 
-    Returns
-    -------
-    list of dict
-        One group with "algorithm" and "name" equal to "muon", and if anything is left one with "adamw".
-
     Raises
     ------
     InputError
-        If `adamw_patterns` is no sequence of regular expressions, a pattern matches no parameter left by earlier
-        ones, or no matrix is left for Muon.
+        Also if a pattern matches no parameter left by earlier ones, or no matrix is left for Muon.
 
     Examples
     --------
@@ -78,30 +71,23 @@ def muon_groups(
             'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
         )
         raise InputError("model", f"{type(model).__name__} with {names}, …", allowed) from None
-    unsuited = _computed_from(model)
-    unsuited |= {p for m in model.modules() if isinstance(m, _ConvNd) for p in m.parameters(recurse=False)}
-    matrices = {
-        name: p
-        for name, p in others.items()
-        if p.ndim >= 2 and not name.endswith("bias") and p not in unsuited
-    }
-    require(matrices, "model", type(model).__name__, "a model with a trainable matrix for Muon")
+    unsuited = _unsuited(model)
+    matrices: list[nn.Parameter] = []
     rest = [p for parameters in owned for p in parameters]
-    rest += [p for name, p in others.items() if name not in matrices]
-    groups = [_group("muon", matrices.values(), muon)]
-    return [*groups, _group("adamw", rest, adamw)] if rest else groups
+    for name, p in others.items():
+        suits = p.ndim >= 2 and not name.endswith("bias") and p not in unsuited
+        (matrices if suits else rest).append(p)
+    require(matrices, "model", type(model).__name__, "a model with a trainable matrix for Muon")
+    parts = (("muon", matrices, muon), ("adamw", rest, adamw))
+    return [{"name": n, **(own or {}), "params": ps, "algorithm": n} for n, ps, own in parts if ps]
 
 
-def _group(algorithm: str, params: Iterable[nn.Parameter], options: Mapping[str, Any] | None) -> Group:
-    return {"name": algorithm, **(options or {}), "params": list(params), "algorithm": algorithm}
-
-
-def _computed_from(model: nn.Module) -> set[nn.Parameter]:
-    """Return the parameters from which a module computes its weight: weight_norm's, spectral_norm's and others'."""
+def _unsuited(model: nn.Module) -> set[nn.Parameter]:
+    """Return kernels of convolutions, and what weights are computed from by weight_norm, spectral_norm and others."""
     parts: set[nn.Parameter] = set()
     for module in model.modules():
-        if isinstance(module, ParametrizationList):
-            parts.update(module.parameters())
+        if isinstance(module, ParametrizationList | _ConvNd):
+            parts.update(module.parameters(recurse=isinstance(module, ParametrizationList)))
         for hook in module._forward_pre_hooks.values():  # the older form of the two
             if isinstance(hook, WeightNorm | SpectralNorm):
                 names = (f"{hook.name}_{part}" for part in ("g", "v", "orig"))

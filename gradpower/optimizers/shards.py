@@ -13,7 +13,7 @@ from gradpower.tools.errors import InputError
 
 
 def is_dtensor(g: Tensor) -> bool:
-    """Return whether `g` is a DTensor, without importing torch.distributed.tensor for those who have none."""
+    """Return whether `g` is a DTensor."""
     return any_dtensor((g,))
 
 

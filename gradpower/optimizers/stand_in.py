@@ -41,6 +41,14 @@ FLOOR = 1 << 22
 _HOOKS = Optimizer.profile_hook_step(lambda: None).__code__
 
 
+def evaluated(closure: Callable[[], Any] | None) -> Any:
+    """Return the loss that a closure of a step returns, if there is one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
 def step_of(base: type[Optimizer]) -> Callable[..., Any]:
     """Return the step of an optimizer class without torch's wrapper, which would run our hooks a second time.
 

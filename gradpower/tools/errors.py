@@ -13,15 +13,6 @@ class InputError(ValueError):
 
     The message names the argument, the value and what is allowed, so that the command line can print it as it is.
 
-    Parameters
-    ----------
-    argument : str
-        Name of the argument, as in the Python signature.
-    value : object
-        What was given.
-    allowed : str
-        What would have been accepted.
-
     Examples
     --------
     >>> print(InputError("power", -1.0, "a finite number > 0"))
@@ -57,8 +48,6 @@ def real(
 ) -> float:
     """Return `value` as a float if it is a finite real number, no bool, with ge <= value <= le and gt < value < lt.
 
-    Examples
-    --------
     >>> real("offset", 1, ge=0)
     1.0
     >>> real("level", "high", gt=0, lt=1)
@@ -82,8 +71,6 @@ def real(
 def whole(argument: str, value: object, minimum: int = 1) -> int:
     """Return `value` as an int if it is a whole number, 1e6 too, of at least `minimum` and at most 2^53.
 
-    Examples
-    --------
     >>> whole("steps", 1e6)
     1000000
     """

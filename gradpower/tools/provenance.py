@@ -6,10 +6,11 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gradpower import __version__
 from gradpower.tools.terminal import jsonable
 
 _NUMERICAL = ("numpy", "scipy", "numba", "sympy", "python-flint", "matplotlib")
@@ -24,17 +25,9 @@ def checkout() -> Path | None:
 def provenance(command: str, config: Mapping[str, Any], *, packages: Sequence[str] = ()) -> dict[str, Any]:
     """Return what is needed to make the same numbers again.
 
-    Parameters
-    ----------
-    command : str
-        The command line, without the place of its output.
-    config : mapping
-        All settings, the seed among them.
-    packages : sequence of str
-        Further packages whose versions matter.
+    `command` is the command line without the place of its output, `config` all settings, the seed among them, and
+    `packages` are further ones whose versions matter.
 
-    Examples
-    --------
     >>> origin = provenance("gradpower figure 7", {"seed": 0})
     >>> sorted(origin)
     ['command', 'commit', 'config', 'dirty', 'machine', 'versions']
@@ -42,14 +35,10 @@ def provenance(command: str, config: Mapping[str, Any], *, packages: Sequence[st
     root = checkout()
     commit = _git(root, "rev-parse", "HEAD")
     versions = {name: version(name) for name in (*_NUMERICAL, *packages)}
-    try:
-        own = version("gradpower")
-    except PackageNotFoundError:  # a source tree on the path, never installed
-        own = "unknown"
     return {
         "command": command,
         "config": jsonable(config),
-        "versions": {"gradpower": own, "python": platform.python_version()} | versions,
+        "versions": {"gradpower": __version__, "python": platform.python_version()} | versions,
         "machine": platform.machine(),
         "commit": commit or None,
         "dirty": bool(_git(root, "status", "--porcelain")) if commit else None,

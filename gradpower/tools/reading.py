@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -35,23 +34,10 @@ class Schema(NamedTuple):
 def convert(content: object, kind: type[T], *, whole: bool = False) -> T:
     """Return plain data as a type of ours, whose own checks run; whole numbers are taken for real ones.
 
-    Parameters
-    ----------
-    content : object
-        Dicts, lists, texts, numbers.
-    kind : type
-        What it is to be.
-    whole : bool
-        Refuse content without one of the type's lists or tables, also if that has a default. (Single values may have
-        been added to the type since a file was written.)
+    ValueError names the place of a wrong type, a missing or unknown key, or a value that is not allowed. `whole`
+    refuses content without one of the type's lists or tables, also if that has a default. (Single values may have been
+    added to the type since a file was written.)
 
-    Raises
-    ------
-    ValueError
-        If a type is wrong, a key is missing or unknown, or a value not allowed; it names the place.
-
-    Examples
-    --------
     >>> convert({"version": "one"}, dict[str, int])
     Traceback (most recent call last):
     ...
@@ -63,14 +49,8 @@ def convert(content: object, kind: type[T], *, whole: bool = False) -> T:
         reason, _, place = str(error).partition(" - at ")
         choices = _choices(kind, re.findall(r"\.(\w+)", place)) if "enum" in reason else ""
         raise type(error)(f"{reason}{choices} - at {place}" if place else reason) from None
-    _require_known(content, plain(value), "$", whole)
+    _require_known(content, jsonable(value), "$", whole)
     return value
-
-
-def plain(value: Any) -> Any:
-    """Return a dataclass as plain data; what is plain already as it is."""
-    is_ours = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    return dataclasses.asdict(value) if is_ours else value
 
 
 def _choices(kind: Any, names: Sequence[str]) -> str:
@@ -100,23 +80,10 @@ def _require_known(given: object, known: object, place: str, whole: bool) -> Non
 
 
 def read_json(path: Path, kind: type[T], schema: Schema, argument: str) -> T:
-    """Return the content of a file that `write_json` wrote.
+    """Return the content of a file that `write_json` wrote, of type `kind` without its schema.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    kind : type
-        Of the content without its schema.
-    schema : Schema
-        What the file must say of itself.
-    argument : str
-        By which a user named the file, for the error.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, is damaged, or of another schema.
+    InputError, in the name of the argument by which a user named the file, if it cannot be read, is damaged, or of
+    another schema.
     """
     try:
         content = msgspec.json.decode(path.read_bytes())
@@ -139,8 +106,7 @@ def one_line(error: BaseException) -> str:
 
 def json_content(content: Any, schema: Schema) -> dict[str, Any]:
     """Return a value of one of our types as plain data under its schema; NaN and infinities become none."""
-    values = plain(content)
-    return {"schema": schema._asdict(), **jsonable(values)}
+    return {"schema": schema._asdict(), **jsonable(content)}
 
 
 def write_json(path: Path, content: Any, schema: Schema) -> Path:
@@ -168,7 +134,7 @@ def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:
 
 def append_line(path: Path, row: Any) -> None:
     """Append a line for `read_lines`; after a line that a kill cut off, on a line of its own."""
-    line = json.dumps(jsonable(plain(row)), allow_nan=False) + "\n"
+    line = json.dumps(jsonable(row), allow_nan=False) + "\n"
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

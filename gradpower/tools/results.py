@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 
 from gradpower.tools.provenance import checkout
 from gradpower.tools.reading import Schema, read_json
+from gradpower.tools.terminal import jsonable
 
 Config = TypeVar("Config")
 Content = TypeVar("Content")
@@ -32,21 +32,11 @@ class Provenance(Generic[Config]):
 
 @dataclass(frozen=True)
 class Kind(Generic[Content]):
-    """A kind of result file, `NAME.json`.
-
-    Attributes
-    ----------
-    name : str
-        Of the files and of their schema.
-    content : type
-        A dataclass with the field `provenance` and the parts of the file.
-    digits : int
-        Significant digits that are written: so few that the last bits make no difference.
-    """
+    """A kind of result file, `NAME.json`, whose `content` is a dataclass with the field `provenance`."""
 
     name: str
     content: type[Content]
-    digits: int
+    digits: int  # significant ones that are written: so few that the last bits make no difference
 
     @property
     def file(self) -> str:
@@ -61,17 +51,11 @@ class Kind(Generic[Content]):
     def dump(self, provenance: Mapping[str, Any], **parts: object) -> str:
         """Return the text of a file from dataclasses; what is not finite is written as null."""
         content = {"schema": self.schema._asdict(), "provenance": provenance, **parts}
-        rounded = _rounded(msgspec.to_builtins(content), self.digits)
+        rounded = jsonable(msgspec.to_builtins(content), self.digits)
         return json.dumps(rounded, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
     def read(self, path: Path) -> Content:
-        """Return the content of a file, or of the one in a folder.
-
-        Raises
-        ------
-        InputError
-            If it cannot be read, is damaged or of another kind; the message names the field.
-        """
+        """Return the content of a file, or of the one in a folder; its errors are those of `read_json`."""
         return read_json(path / self.file if path.is_dir() else path, self.content, self.schema, "results")
 
     def find(self, folder: Path) -> Content | None:
@@ -85,18 +69,3 @@ def find_result(name: str, folder: Path) -> Path | None:
     root = checkout()
     places = [folder, *([root / "results"] if root else [])]
     return next((place / name for place in places if (place / name).exists()), None)
-
-
-def _rounded(value: Any, digits: int) -> Any:
-    """Return plain data with floats to so many significant digits; what is not finite, as None.
-
-    >>> _rounded({"power": [0.1 + 0.2, 1, math.inf]}, 10)
-    {'power': [0.3, 1, None]}
-    """
-    if isinstance(value, dict):
-        return {key: _rounded(item, digits) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item, digits) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-    return value

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -56,20 +56,25 @@ class Output:
 OutputFlags = Annotated[Output, tyro.conf.arg(name="")]
 
 
-def jsonable(value: Any) -> Any:
-    """Return `value` with arrays as lists, and NaN and infinities as None.
+def jsonable(value: Any, digits: int = 17) -> Any:
+    """Return `value` with dataclasses as dicts, arrays as lists, and NaN and infinities as None.
 
-    >>> jsonable({"power": np.array([1.0, np.nan]), "bound": math.inf})
-    {'power': [1.0, None], 'bound': None}
+    Floats get so many significant digits; 17 are all that they have.
+
+
+    >>> jsonable({"power": np.array([0.1 + 0.2, np.nan]), "bound": math.inf}, 10)
+    {'power': [0.3, None], 'bound': None}
     """
     if isinstance(value, np.ndarray | np.generic):
-        return jsonable(value.tolist())
+        return jsonable(value.tolist(), digits)
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value), digits)
     if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return [jsonable(item, digits) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if math.isfinite(value) else None
     return value
 
 

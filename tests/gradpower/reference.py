@@ -6,6 +6,7 @@ Each takes the parameters θ_0 and the gradients g_1, …, g_T (stacked along th
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,36 @@ Array = NDArray[np.float64]
 def sign_power(g: Array, power: float, offset: float = 0.0) -> Array:
     """φ_p(g) = sign(g)·(|g| + δ)^p."""
     return np.asarray(np.sign(g) * (np.abs(g) + offset) ** power)
+
+
+# What the tests of the kernels change of a step.
+STEP = {
+    "power": 1.2,
+    "offset": 0.0,
+    "lr": 1e-3,
+    "beta1": 0.9,
+    "beta2": 0.95,
+    "weight_decay": 0.1,
+    "epsilon": 1e-8,
+    "maximize": False,
+    "decoupled": True,
+    "gradient_scale": 1.0,
+    "powered_scale": 1.0,
+}
+
+
+def adam_step(p: Any, g: Any, m: Any, v: Any, step: float, **numbers: Any) -> tuple[Any, Any, Any]:
+    """The step of `gradpower.kernels` out of place, for float64 numbers of one or many entries; `step` counts it."""
+    o = SimpleNamespace(**{**STEP, **numbers})
+    x = o.powered_scale * sign_power(o.gradient_scale * (-g if o.maximize else g), o.power, o.offset)
+    if o.decoupled:
+        p = p * (1 - o.lr * o.weight_decay)
+    else:
+        x = x + o.weight_decay * p
+    m = o.beta1 * m + (1 - o.beta1) * x
+    v = o.beta2 * v + (1 - o.beta2) * x**2
+    unbiased = np.sqrt(v / (1 - o.beta2**step))
+    return p - o.lr / (1 - o.beta1**step) * m / (unbiased + o.epsilon), m, v
 
 
 def adam(

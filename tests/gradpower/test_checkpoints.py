@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from gradpower import AdamWPower, SGDPower
+from gradpower import AdamWPower
 from gradpower.tools.errors import InputError
 from tests.gradpower.contract import CASES, Signum, assert_same_bits, parameters, stream
 
@@ -121,26 +121,26 @@ def saved_with(**settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "kind", "message"),
+    ("settings", "message"),
     [
-        ({"power": None}, InputError, r"^power of loaded group 1: .*missing.* in every group, or in none$"),
-        ({"offset": None}, InputError, r"^offset of loaded group 1: .*missing"),
-        ({"power": 0.0}, InputError, r"^power: 0.0 .* finite number > 0"),
-        ({"power": -1.0}, InputError, r"^power: -1.0 .* finite number > 0"),
-        ({"power": math.nan}, InputError, r"^power: nan .* finite number > 0"),
-        ({"power": math.inf}, InputError, r"^power: inf .* finite number > 0"),
-        ({"power": "x"}, InputError, r"^power: 'x' .* finite number > 0"),
-        ({"power": torch.tensor(-1.0)}, InputError, r"^power: .*-1.* finite number > 0"),
-        ({"offset": -1.0}, InputError, r"^offset: -1.0 .* >= 0$"),
+        ({"power": None}, r"^power of loaded group 1: .*missing.* in every group, or in none$"),
+        ({"offset": None}, r"^offset of loaded group 1: .*missing"),
+        ({"power": 0.0}, r"^power: 0.0 .* finite number > 0"),
+        ({"power": -1.0}, r"^power: -1.0 .* finite number > 0"),
+        ({"power": math.nan}, r"^power: nan .* finite number > 0"),
+        ({"power": math.inf}, r"^power: inf .* finite number > 0"),
+        ({"power": "x"}, r"^power: 'x' .* finite number > 0"),
+        ({"power": torch.tensor(-1.0)}, r"^power: .*-1.* finite number > 0"),
+        ({"offset": -1.0}, r"^offset: -1.0 .* >= 0$"),
     ],
     ids=str,
 )
-def test_a_state_that_is_not_allowed_is_refused_and_changes_nothing(settings, kind, message):
+def test_a_state_that_is_not_allowed_is_refused_and_changes_nothing(settings, message):
     params, groups = two_groups()
     optimizer = AdamWPower(groups, power=0.7)
     steps(optimizer, params, 2)
     before = copy.deepcopy(optimizer.state_dict())
-    with pytest.raises(kind, match=message):
+    with pytest.raises(InputError, match=message):
         optimizer.load_state_dict(saved_with(**settings))
     assert_same_bits(optimizer.state_dict(), before)
 
@@ -159,12 +159,3 @@ def test_a_state_with_another_number_of_groups_is_refused_as_by_the_base():
     params, _ = two_groups()
     with pytest.raises(ValueError, match="different number of parameter groups"):
         AdamWPower(params, power=1.3).load_state_dict(saved_with())
-
-
-def test_the_power_is_saved_and_the_clip_is_not():
-    _, groups = two_groups()
-    optimizer = SGDPower(groups, power=torch.tensor(1.5), offset=1e-8)
-    for group in through_a_file(optimizer.state_dict())["param_groups"]:
-        assert float(group["power"]) == 1.5
-        assert group["offset"] == 1e-8
-        assert "clip" not in group

@@ -71,20 +71,6 @@ def test_the_norm_runs_over_all_groups(order, powers, norm_type):
 
 
 @every_order
-def test_the_two_orders_differ_and_sgd_shows_the_norm(order):
-    """With SGD the step is η times what the base received: of norm max_norm after the last clipping."""
-    params = parameters(SHAPES, torch.float64, seed=1)
-    before = [p.detach().clone() for p in params]
-    optimizer = SGDPower(params, lr=1.0, power=1.3, clip=order(MAX_NORM))
-    stream(params, 0)
-    optimizer.step()
-    moved = [b - p.detach() for b, p in zip(before, params, strict=True)]
-    clipped = moved if order is power_then_clip else [sign_power(m, 1 / 1.3) for m in moved]
-    norm = math.sqrt(sum(float(m.square().sum()) for m in clipped))
-    assert norm == pytest.approx(MAX_NORM, rel=1e-5)  # 1e-6 is added to the norm in torch's factor
-
-
-@every_order
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("power", [1.0, 1.3])
 def test_a_norm_that_is_not_finite_does_what_torchs_clipping_does(order, power, bad):
@@ -118,34 +104,18 @@ def test_sparse_gradients_have_no_norm_as_in_torch(order):
     assert_same_bits(params, before)
 
 
-def test_the_factor_is_torchs():
-    for norm in (0.0, 0.3, 1.0, 7.0, math.inf):
-        (p,) = parameters([()], torch.float32, seed=1)
-        p.grad = torch.tensor(1.0)
-        torch.nn.utils.clip_grads_with_norm_(p, 1.0, torch.tensor(norm))
-        assert_same_bits(clip_then_power(1.0).factor(torch.tensor(norm)), p.grad)
-
-
 @pytest.mark.parametrize(
-    ("make", "kind", "message"),
+    ("make", "message"),
     [
-        (
-            lambda: Clip("power", 1.0),
-            InputError,
-            "^order: power .* 'clip_then_power' or 'power_then_clip'$",
-        ),
-        (lambda: clip_then_power(0.0), InputError, "^max_norm: 0.0 .* finite number > 0$"),
-        (lambda: power_then_clip(-1.0), InputError, "^max_norm: -1.0 "),
-        (lambda: clip_then_power(math.nan), InputError, "^max_norm: nan "),
-        (lambda: clip_then_power("1"), InputError, "^max_norm: '1' "),
-        (lambda: clip_then_power(1.0, norm_type=0), InputError, "^norm_type: 0 "),
-        (
-            lambda: AdamWPower(parameters(SHAPES, torch.float32, 1), power=1.2, clip="x"),
-            InputError,
-            "^clip: x ",
-        ),
+        (lambda: Clip("power", 1.0), "^order: power .* 'clip_then_power' or 'power_then_clip'$"),
+        (lambda: clip_then_power(0.0), "^max_norm: 0.0 .* finite number > 0$"),
+        (lambda: power_then_clip(-1.0), "^max_norm: -1.0 "),
+        (lambda: clip_then_power(math.nan), "^max_norm: nan "),
+        (lambda: clip_then_power("1"), "^max_norm: '1' "),
+        (lambda: clip_then_power(1.0, norm_type=0), "^norm_type: 0 "),
+        (lambda: AdamWPower(parameters(SHAPES, torch.float32, 1), power=1.2, clip="x"), "^clip: x "),
     ],
 )
-def test_what_is_no_clipping_is_refused(make, kind, message):
-    with pytest.raises(kind, match=message):
+def test_what_is_no_clipping_is_refused(make, message):
+    with pytest.raises(InputError, match=message):
         make()

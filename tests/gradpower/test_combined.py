@@ -13,7 +13,7 @@ from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon
 from gradpower.optimizers.muon_groups import muon_groups
 from gradpower.optimizers.named import MuonPower
 from gradpower.tools.errors import InputError
-from tests.gradpower.models import Net, equal, generator, llama, powered_optimizer, train, weights
+from tests.gradpower.models import Net, equal, powered_optimizer, train, weights
 
 MOONLIGHT = {"adjust_lr_fn": "match_rms_adamw"}
 
@@ -228,16 +228,6 @@ def test_gradient_scaler():
     assert equal(weights(model), before)
 
 
-def test_zero_grad():
-    model = Net()
-    optimizer = powered_optimizer(model)
-    train(model, optimizer, 0, 1)
-    optimizer.zero_grad(set_to_none=False)
-    assert all(not p.grad.any() for p in model.parameters())
-    optimizer.zero_grad()
-    assert all(p.grad is None for p in model.parameters())
-
-
 def test_added_groups():
     model = Net()
     muon, adamw = muon_groups(model)
@@ -304,13 +294,6 @@ def test_combination_refusals():
         CombinedOptimizer(clipping, adamw)
 
 
-def test_shown_as_one_optimizer():
-    shown = repr(powered_optimizer(Net()))
-    assert shown.startswith("MuonAdamWPower (")
-    assert "algorithm: muon" in shown
-    assert "algorithm: adamw" in shown
-
-
 def test_accelerate():
     accelerate = pytest.importorskip("accelerate", reason="needs accelerate")
     model, twin = Net(), Net()
@@ -332,28 +315,6 @@ def test_accelerate():
     wrapped.load_state_dict(wrapped.state_dict())
     assert wrapped.param_groups[0]["lr"] == pytest.approx(1e-2 / 4)
     assert optimizer.defaults["lr"] == 1e-2
-
-
-def test_trainer_resumes_bit_for_bit(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="needs transformers' Trainer")
-    pytest.importorskip("accelerate", reason="needs accelerate")
-    rows = torch.randint(0, 40, (24, 8), generator=generator(0))
-    data = [{"input_ids": row, "labels": row} for row in rows]
-
-    def trained(name: str, resume: str | None = None) -> list[torch.Tensor]:
-        model = llama()
-        optimizer = MuonAdamWPower(muon_groups(model), lr=1e-3, power=1.2)
-        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, 6)
-        settings = {"max_steps": 6, "save_steps": 3, "per_device_train_batch_size": 4, "seed": 1}
-        quiet = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "logging_strategy": "no"}
-        arguments = transformers.TrainingArguments(output_dir=str(tmp_path / name), **settings, **quiet)
-        trainer = transformers.Trainer(model, arguments, train_dataset=data, optimizers=(optimizer, schedule))
-        trainer.train(resume_from_checkpoint=resume)
-        return weights(model)
-
-    whole = trained("whole")
-    assert equal(trained("resumed", resume=str(tmp_path / "whole" / "checkpoint-3")), whole)
-    assert not equal(whole, weights(llama()))
 
 
 def test_distributed_checkpoint_state():

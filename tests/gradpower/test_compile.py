@@ -61,24 +61,13 @@ def eager_steps(optimizer, params, changes):
         optimizer.step()
 
 
-def power_to(value):
+def set_to(key, value):
     def change(optimizer):
         group = optimizer.param_groups[0]
-        if isinstance(group["power"], torch.Tensor):
-            group["power"].fill_(value)
+        if isinstance(group[key], torch.Tensor):
+            group[key].fill_(value)
         else:
-            group["power"] = value
-
-    return change
-
-
-def rate_to(value):
-    def change(optimizer):
-        group = optimizer.param_groups[0]
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(value)
-        else:
-            group["lr"] = value
+            group[key] = value
 
     return change
 
@@ -87,7 +76,7 @@ def rate_to(value):
 @pytest.mark.parametrize("name", NAMES)
 def test_another_power_needs_no_new_graph_and_numbers_are_the_same(name, power):
     """p = 1 included. Two graphs at most are the base's: its first step makes the state."""
-    case, changes = BY_NAME[name], [power_to(p) for p in (1.3, 1.3, 0.7, 1.0, 1.9, 2.0)]
+    case, changes = BY_NAME[name], [set_to("power", p) for p in (1.3, 1.3, 0.7, 1.0, 1.9, 2.0)]
     params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
     counts = compiled_steps(case.make(params, power), params, changes)
     assert counts[0] >= 1
@@ -103,7 +92,7 @@ def test_another_power_needs_no_new_graph_and_numbers_are_the_same(name, power):
 @pytest.mark.parametrize("lr", [0.01, torch.tensor(0.01)], ids=["number", "tensor"])
 @pytest.mark.parametrize("name", ["AdamW", "SGD-momentum"])
 def test_another_learning_rate_costs_what_it_costs_the_base(name, lr):
-    case, changes = BY_NAME[name], [rate_to(r) for r in (0.01, 0.01, 0.02, 0.03)]
+    case, changes = BY_NAME[name], [set_to("lr", r) for r in (0.01, 0.01, 0.02, 0.03)]
     counts = []
     for power in (1.3, None):
         params = parameters(SHAPES, torch.float32, seed=1)
@@ -115,26 +104,25 @@ def test_another_learning_rate_costs_what_it_costs_the_base(name, lr):
         assert counts[0][-1] == counts[0][1]
 
 
-@pytest.mark.parametrize("clip", [clip_then_power(0.5), power_then_clip(0.5)], ids=lambda clip: clip.order)
-def test_a_clip_needs_no_new_graph(clip):
-    case, changes = BY_NAME["AdamW"], [power_to(p) for p in (1.3, 0.7, 1.0)]
-    params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
-    counts = compiled_steps(case.make(params, 1.3, clip=clip), params, changes)
-    assert counts == [counts[0]] * 3
-    eager_steps(case.make(expected, 1.3, clip=clip), expected, changes)
-    torch.testing.assert_close(params, expected, rtol=1e-5, atol=2e-6)
-
-
 @pytest.mark.parametrize(
-    "implementation", [{"foreach": True}, {"capturable": True, "foreach": True}], ids=str
+    "settings",
+    [
+        {"clip": clip_then_power(0.5)},
+        {"clip": power_then_clip(0.5)},
+        {"foreach": True},
+        {
+            "capturable": True,
+            "foreach": True,
+        },  # for devices; of the CPU's steps, torch takes the compiled ones
+    ],
+    ids=str,
 )
-def test_implementations_that_compile(implementation):
-    """Capturable steps are for devices; of the CPU's, torch takes the compiled ones."""
-    case, changes = BY_NAME["AdamW"], [power_to(p) for p in (1.3, 0.7, 1.0)]
+def test_clips_and_implementations_need_no_new_graph(settings):
+    case, changes = BY_NAME["AdamW"], [set_to("power", p) for p in (1.3, 0.7, 1.0)]
     params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
-    counts = compiled_steps(case.make(params, 1.3, **implementation), params, changes)
+    counts = compiled_steps(case.make(params, 1.3, **settings), params, changes)
     assert counts == [counts[0]] * 3
-    eager_steps(case.make(expected, 1.3), expected, changes)
+    eager_steps(case.make(expected, 1.3, clip=settings.get("clip")), expected, changes)
     torch.testing.assert_close(params, expected, rtol=1e-5, atol=2e-6)
 
 
@@ -197,7 +185,7 @@ def test_a_compiled_step_leaves_the_groups_alone():
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++ for the CPU")
 def test_torchs_own_compiler():
-    case, changes = BY_NAME["AdamW"], [power_to(p) for p in (1.3, 0.7, 1.0)]
+    case, changes = BY_NAME["AdamW"], [set_to("power", p) for p in (1.3, 0.7, 1.0)]
     params, expected = (parameters(SHAPES, torch.float32, seed=1) for _ in range(2))
     optimizer = case.make(params, 1.3, lr=torch.tensor(0.02))
     step = torch.compile(optimizer.step)

@@ -26,7 +26,6 @@ from gradpower import (
 )
 from gradpower.tools.errors import InputError
 from tests.gradpower.contract import (
-    BY_NAME,
     CASES,
     Signum,
     assert_same_bits,
@@ -62,20 +61,6 @@ def interrupted(base):
 
 
 @every_case
-@pytest.mark.parametrize("power", [1.0, 1.3, torch.tensor(0.7)], ids=str)
-def test_gradients_are_the_same_objects_with_the_same_bits(case, power):
-    params = matrices()
-    optimizer = case.make(params, power)
-    stream(params, 0)
-    raw = [p.grad for p in params]
-    copies = [g.clone() for g in raw]
-    for _ in range(2):
-        optimizer.step()
-        assert all(p.grad is g for p, g in zip(params, raw, strict=True))
-        assert_same_bits(raw, copies)
-
-
-@every_case
 def test_everything_is_put_back_when_the_base_fails(case):
     params = matrices()
     optimizer = powered(interrupted(case.base))([{"params": [p]} for p in params], **case.settings, power=1.3)
@@ -100,19 +85,6 @@ def test_a_second_step_applies_the_power_to_the_raw_gradient(case):
         optimizer.step()
         base.step()
     assert_same_bits(params, expected)
-
-
-def test_accumulated_gradients_are_powered_as_their_sum():
-    (p,) = parameters([(4,)], torch.float64, seed=2)
-    (q,) = parameters([(4,)], torch.float64, seed=2)
-    coefficients = [torch.tensor([1.0, -2.0, 3.0, 0.5]) * k for k in (1, -0.25, 2)]
-    optimizer, base = SGDPower([p], lr=0.1, power=1.5), torch.optim.SGD([q], lr=0.1)
-    for c in coefficients:
-        (c * p).sum().backward()
-    q.grad = sign_power(sum(c.double() for c in coefficients), 1.5)
-    optimizer.step()
-    base.step()
-    assert_same_bits(p, q)
 
 
 @every_case
@@ -178,11 +150,11 @@ def unhooked(base):
 def test_copies_and_pickles_go_on_alike(cls):
     params = matrices()
     optimizer = cls(params, lr=0.02, power=1.3, offset=1e-8, clip=clip_then_power(0.5))
+    assert "clip: Clip(order='clip_then_power', max_norm=0.5" in repr(optimizer)
     stream(params, 0)
     optimizer.step()
     for other in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
-        assert type(other) is cls
-        assert other.clip == clip_then_power(0.5)
+        assert (type(other), other.clip) == (cls, clip_then_power(0.5))
         theirs = other.param_groups[0]["params"]
         mine = copy.deepcopy(params)
         twin = cls(mine, lr=0.02, power=1.3, offset=1e-8, clip=clip_then_power(0.5))
@@ -207,6 +179,7 @@ def test_classes(cls):
     assert cls.__doc__ != base.__doc__
     assert "power: 1.3" in repr(optimizer)
     assert "offset: 0.0" in repr(optimizer)
+    assert "clip" not in repr(optimizer)
     parameters = inspect.signature(cls).parameters
     assert set(inspect.signature(base).parameters) <= set(parameters)
     for name in ("power", "offset", "clip"):
@@ -220,41 +193,31 @@ def test_the_power_must_be_given(cls):
         cls(matrices(), lr=0.1)
 
 
-BAD_POWERS = [
-    (0, InputError),
-    (-1.0, InputError),
-    (float("nan"), InputError),
-    (float("inf"), InputError),
-    ("1.2", InputError),
-    (None, InputError),
-    (True, InputError),
-    (torch.tensor([1.2]), InputError),
-    (torch.tensor(-1.0), InputError),
-]
-every_bad_power = pytest.mark.parametrize(("power", "kind"), BAD_POWERS, ids=str)
+NUMBERS = [0, -1.0, float("nan"), float("inf"), "1.2", None, True]
+TENSORS = [torch.tensor([1.2]), torch.tensor(2)]
 NO_POWER = r"^power: .* is not allowed; expected a finite number > 0, or a 0-dimensional floating-point tensor of one$"
 
 
-@every_bad_power
-def test_what_is_no_power_is_refused_everywhere(power, kind):
-    with pytest.raises(kind, match=NO_POWER):
+@pytest.mark.parametrize("power", [*NUMBERS, *TENSORS, torch.tensor(-1.0)], ids=str)
+def test_what_is_no_power_is_refused_everywhere(power):
+    with pytest.raises(InputError, match=NO_POWER):
         AdamWPower(matrices(), power=power)
-    with pytest.raises(kind, match=NO_POWER):
+    with pytest.raises(InputError, match=NO_POWER):
         AdamWPower([{"params": matrices(), "power": power}], power=1.2)
     optimizer = AdamWPower(matrices(), power=1.2)
-    with pytest.raises(kind, match=NO_POWER):
+    with pytest.raises(InputError, match=NO_POWER):
         optimizer.add_param_group({"params": matrices(), "power": power})
     assert len(optimizer.param_groups) == 1
 
 
-@pytest.mark.parametrize("power", [0, -1.0, float("nan"), "1.2", None])
+@pytest.mark.parametrize("power", [*NUMBERS, *TENSORS], ids=str)
 def test_a_power_spoilt_later_is_refused_by_the_step(power):
     params = matrices()
     optimizer = AdamWPower(params, power=1.2)
     stream(params, 0)
     before = [p.detach().clone() for p in params]
     optimizer.param_groups[0]["power"] = power
-    with pytest.raises((InputError, ValueError), match=NO_POWER):
+    with pytest.raises(InputError, match=NO_POWER):
         optimizer.step()
     assert_same_bits(params, before)
     del optimizer.param_groups[0]["power"]
@@ -263,16 +226,16 @@ def test_a_power_spoilt_later_is_refused_by_the_step(power):
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "message"),
+    ("options", "message"),
     [
-        ({"offset": -1e-8}, InputError, "^offset: -1e-08 .* >= 0$"),
-        ({"offset": "small"}, InputError, "^offset: 'small' .* >= 0$"),
-        ({"clip": 1.0}, InputError, r"^clip: 1.0 .* clip_then_power\(max_norm\)"),
-        ({"differentiable": True}, InputError, "^differentiable: True .* expected False"),
+        ({"offset": -1e-8}, "^offset: -1e-08 .* >= 0$"),
+        ({"offset": "small"}, "^offset: 'small' .* >= 0$"),
+        ({"clip": 1.0}, r"^clip: 1.0 .* clip_then_power\(max_norm\)"),
+        ({"differentiable": True}, "^differentiable: True .* expected False"),
     ],
 )
-def test_other_settings_are_checked(options, kind, message):
-    with pytest.raises(kind, match=message):
+def test_other_settings_are_checked(options, message):
+    with pytest.raises(InputError, match=message):
         AdamWPower(matrices(), power=1.2, **options)
 
 
@@ -348,18 +311,6 @@ def test_parameters_without_gradients_are_left_alone(case, clip):
     assert [p.grad is None for p in params] == [False, True, True]
 
 
-def test_named_parameters_and_empty_tensors():
-    params = parameters([(3, 4), (0, 3), ()], torch.float32, seed=1)
-    optimizer = BY_NAME["AdamW"].make([(f"layer.{k}", p) for k, p in enumerate(params)], 1.3)
-    assert optimizer.param_groups[0]["param_names"] == ["layer.0", "layer.1", "layer.2"]
-    twins = parameters([(3, 4), (0, 3), ()], torch.float32, seed=1)
-    for step in range(3):
-        stream(params, step)
-        optimizer.step()
-    fed_base(BY_NAME["AdamW"], [twins], (1.3,), (0.0,), 3)
-    assert_same_bits(params, twins)
-
-
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")  # by torch's Adagrad
 @pytest.mark.parametrize("base", [torch.optim.SparseAdam, torch.optim.SGD, torch.optim.Adagrad])
 def test_sparse_gradients_are_summed_before_the_power(base):
@@ -378,30 +329,6 @@ def test_sparse_gradients_are_summed_before_the_power(base):
         assert table.grad is raw
         assert not raw.is_coalesced()
     torch.testing.assert_close(table, twin, rtol=1e-14, atol=0)
-
-
-def test_a_user_subclass_of_a_powered_optimizer_works():
-    class Logged(AdamWPower):
-        def step(self, closure=None):
-            self.seen = getattr(self, "seen", 0) + 1
-            return super().step(closure)
-
-    params, twins = matrices(), matrices()
-    optimizer, twin = Logged(params, power=1.3), AdamWPower(twins, power=1.3)
-    for some, one in ((params, optimizer), (twins, twin)):
-        stream(some, 0)
-        one.step()
-    assert optimizer.seen == 1
-    assert_same_bits(params, twins)
-
-
-def test_frozen_parameters_are_ignored():
-    weight, frozen = Parameter(torch.ones(2)), Parameter(torch.ones(2), requires_grad=False)
-    optimizer = SGDPower([weight, frozen], lr=0.5, power=2.0)
-    (weight * torch.tensor([1.0, -2.0])).sum().backward()
-    optimizer.step()
-    assert weight.tolist() == [0.5, 3.0]
-    assert frozen.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -427,12 +354,6 @@ def test_a_loaded_power_goes_into_the_tensor_that_a_graph_reads():
     optimizer.load_state_dict(state)
     assert optimizer.param_groups[0]["power"] is kept
     assert float(kept) == float(torch.tensor(1.2))
-
-
-@pytest.mark.parametrize("power", [torch.tensor(2), torch.tensor(True)])
-def test_a_tensor_of_whole_numbers_is_no_power(power):
-    with pytest.raises(InputError, match="floating-point"):
-        AdamWPower([torch.nn.Parameter(torch.ones(1))], power=power)
 
 
 @pytest.mark.parametrize("implementation", [{}, {"fused": True}])

@@ -339,29 +339,10 @@ def test_parameters_on_the_cpu_under_another_default_device(name):
     assert_same_bits(params, expected)
 
 
-def test_the_clipping_is_shown_and_copied():
-    optimizer = SGDPower(
-        parameters(SHAPES, torch.float32, seed=1), lr=0.1, power=1.2, clip=clip_then_power(0.5)
-    )
-    assert "clip: Clip(order='clip_then_power', max_norm=0.5" in repr(optimizer)
-    assert "clip" not in repr(SGDPower(parameters(SHAPES, torch.float32, seed=1), lr=0.1, power=1.2))
-    assert copy.deepcopy(optimizer).clip == optimizer.clip
-
-
 @pytest.mark.parametrize("key", ["name", "lower", "layer", "p", "properties"])
 def test_other_keys_are_the_users_own(key):
     optimizer = AdamWPower([{"params": parameters(SHAPES, torch.float32, seed=1), key: 1.1}], power=1.2)
     assert optimizer.param_groups[0][key] == 1.1
-
-
-@pytest.mark.parametrize("power", [torch.tensor([1.3]), torch.tensor(2)])
-def test_a_tensor_that_is_no_power_is_refused_by_the_step(power):
-    params = parameters(SHAPES, torch.float32, seed=1)
-    optimizer = AdamWPower(params, power=1.2)
-    stream(params, 0)
-    optimizer.param_groups[0]["power"] = power
-    with pytest.raises(InputError, match=r"^power: "):
-        optimizer.step()
 
 
 def test_paths_of_what_holds_or_wraps_optimizers():

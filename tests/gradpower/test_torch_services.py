@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from gradpower import AdamWPower, clip_then_power, linear_power, power_then_clip, powered
+from gradpower import AdamWPower, clip_then_power, linear_power, powered
 from tests.gradpower.named import (
     NAMED,
     POWER,
@@ -70,23 +70,6 @@ def test_step_hooks_run_once_in_order_and_may_change_the_arguments(named: Named)
         optimizer.step()
 
 
-def test_global_step_hooks_run_once() -> None:
-    from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-
-    calls: list[str] = []
-    hooks = [
-        register_optimizer_step_pre_hook(lambda o, args, kwargs: calls.append(type(o).__name__)),
-        register_optimizer_step_post_hook(lambda o, args, kwargs: calls.append("after")),
-    ]
-    try:
-        for named in NAMED.values():
-            run(named.make(params := matrices()), params, range(1))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    assert calls == [word for name in NAMED for word in (name, "after")]
-
-
 @every_class
 def test_state_dict_hooks(named: Named) -> None:
     params, calls = matrices(), []
@@ -107,19 +90,6 @@ def test_state_dict_hooks(named: Named) -> None:
     other.load_state_dict(saved)
     assert calls == ["saving", 2.5]
     assert saved["param_groups"][0]["power"] == POWER
-
-
-@pytest.mark.parametrize("set_to_none", [True, False])
-@every_class
-def test_zero_grad(named: Named, set_to_none: bool) -> None:
-    params = matrices()
-    optimizer = named.make(params)
-    run(optimizer, params)
-    optimizer.zero_grad(set_to_none=set_to_none)
-    for p in params:
-        assert p.grad is None if set_to_none else not p.grad.any()
-    optimizer.step()
-    assert all(torch.isfinite(p).all() for p in params)
 
 
 @every_variant
@@ -202,23 +172,6 @@ def test_pickled_optimizers_step_in_a_spawned_process() -> None:
         assert powers == same_powers
         for a, b in zip(weights, same_weights, strict=True):
             assert a == pytest.approx(b, rel=1e-6)
-
-
-@every_class
-def test_copies_go_on_alone_with_all_that_a_user_set(named: Named) -> None:
-    params = matrices()
-    optimizer = named.make(params, clip=power_then_clip(0.5))
-    optimizer.note = "kept"
-    run(optimizer, params)
-    for copy in (deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
-        twins = copy.param_groups[0]["params"]
-        assert copy.clip == optimizer.clip
-        before = [p.detach().clone() for p in params]
-        run(copy, twins, range(3, 4))
-        assert_equal(params, before)
-        fresh = deepcopy((optimizer, params))
-        run(fresh[0], fresh[1], range(3, 4))
-        assert_equal(twins, fresh[1])
 
 
 @every_class

@@ -29,6 +29,7 @@ def both(g, power, **options):
     The recorded map of a list is the same bit for bit. So are the maps of an optimizer's step, but for the sign of a
     zero in a list, and for the last entries of a tensor, which go another way through torch's float32 pow.
     """
+    before = g.clone()
     single = sign_power(g, power, **options)
     for image in foreach_sign_power([g, g], power, **options):
         assert_same_bits(image, single)
@@ -39,6 +40,7 @@ def both(g, power, **options):
     assert_same_bits(images[0][single == 0], single[single == 0])
     for image in images:
         torch.testing.assert_close(image, single, rtol=16 * torch.finfo(g.dtype).eps, atol=0, equal_nan=True)
+    assert_same_bits(g, before)
     return single
 
 
@@ -153,13 +155,6 @@ def test_power_1_returns_the_same_objects():
     assert_same_bits(sign_power(g, torch.tensor(1.0)), g)
 
 
-def test_the_input_is_left_alone():
-    g = spread(torch.float32)
-    before = g.clone()
-    both(g, 1.3)
-    assert_same_bits(g, before)
-
-
 @pytest.mark.parametrize("offset", [0.0, 0.2])
 @pytest.mark.parametrize("power", [0.5, 1.3, torch.tensor(2.0, dtype=torch.float64)], ids=str)
 def test_derivative(power, offset):
@@ -201,19 +196,6 @@ def test_powers_compose(g, p, q):
     assert phi(phi(g, q), p) == pytest.approx(phi(g, p * q), rel=1e-12)
 
 
-@PROPERTY
-@given(g=NUMBERS, p=EXPONENTS)
-def test_odd(g, p):
-    assert phi(-g, p) == -phi(g, p)
-
-
-@PROPERTY
-@given(g=NUMBERS, factor=st.floats(1 + 1e-6, 1e6), p=EXPONENTS)
-def test_increasing(g, factor, p):
-    assert abs(phi(g * factor, p)) > abs(phi(g, p))
-    assert math.copysign(1, phi(g, p)) == math.copysign(1, g)
-
-
 @pytest.mark.parametrize("g", [torch.tensor([1, 2]), torch.tensor([True]), np.ones(2), [1.0], 2.0, None])
 def test_what_is_no_tensor_of_floats_is_refused(g):
     with pytest.raises(InputError, match=r"^g: .* expected a tensor of real floating or complex numbers$"):
@@ -234,34 +216,20 @@ def test_other_sparse_layouts_are_refused():
         sign_power(torch.ones(2, 2).to_sparse_csc(), 1.2)
 
 
-BAD_POWERS = [
-    (0, InputError),
-    (-1.0, InputError),
-    (NAN, InputError),
-    (INF, InputError),
-    ("1.2", InputError),
-    (None, InputError),
-    (True, InputError),
-    (1.2j, InputError),
-    ([1.2], InputError),
-    (torch.tensor([1.2]), InputError),
-    (torch.tensor(-1.0), InputError),
-    (torch.tensor(NAN), InputError),
-    (torch.tensor(True), InputError),
-    (torch.tensor(1j), InputError),
-]
+BAD_TENSORS = [[1.2], -1.0, NAN, True, 1j]
+BAD_POWERS = [0, -1.0, NAN, INF, "1.2", None, True, 1.2j, [1.2], *map(torch.tensor, BAD_TENSORS)]
 
 
-@pytest.mark.parametrize(("power", "kind"), BAD_POWERS, ids=str)
-def test_what_is_no_power_is_refused(power, kind):
+@pytest.mark.parametrize("power", BAD_POWERS, ids=str)
+def test_what_is_no_power_is_refused(power):
     allowed = "a finite number > 0, or a 0-dimensional floating-point tensor of one"
-    with pytest.raises(kind, match=rf"^power: .* is not allowed; expected {allowed}$"):
+    with pytest.raises(InputError, match=rf"^power: .* is not allowed; expected {allowed}$"):
         sign_power(torch.ones(1), power)
 
 
-@pytest.mark.parametrize(("offset", "kind"), [(-1e-8, InputError), (NAN, InputError), ("0", InputError)])
-def test_what_is_no_offset_is_refused(offset, kind):
-    with pytest.raises(kind, match=r"^offset: .* expected a finite number >= 0$"):
+@pytest.mark.parametrize("offset", [-1e-8, NAN, "0"])
+def test_what_is_no_offset_is_refused(offset):
+    with pytest.raises(InputError, match=r"^offset: .* expected a finite number >= 0$"):
         sign_power(torch.ones(1), 1.2, offset=offset)
 
 

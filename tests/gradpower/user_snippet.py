@@ -1,6 +1,6 @@
 """What a user's type checker is to accept and to refuse.
 
-Checked by `mypy --strict` with the library and by pyright (`make types`): where they no longer refuse a line, its
+Checked by `mypy --strict` with the library and by pyright (`make pyright`): where they no longer refuse a line, its
 comment is an error. Never run.
 """
 

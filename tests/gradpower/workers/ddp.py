@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 
-from gradpower import AdamWPower, MuonPower, sign_power
-from tests.gradpower.workers.process import ADAMW, Result, mean_over_ranks, tiny_llama, train, weights
+from gradpower import AdamWPower, MuonPower
+from tests.gradpower.workers.process import ADAMW, Result, tiny_llama, train, weights
 
 
 def matrices(model: nn.Module) -> list[nn.Parameter]:
@@ -16,32 +16,16 @@ def matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 def accumulation() -> Result:
-    """DDP with no_sync, the same alone, and what must not happen: the power before the all-reduce."""
+    """DDP with no_sync, and the same alone."""
     alone = tiny_llama()
     reference = train(alone, AdamWPower(alone.parameters(), power=1.2, **ADAMW), range(10), alone=True)
     ddp = DistributedDataParallel(tiny_llama())
     losses = train(
         ddp, AdamWPower(ddp.parameters(), power=1.2, **ADAMW), range(10), alone=False, accumulate=2
     )
-
-    local = tiny_llama()
-
-    def mean_of_powers() -> None:
-        for p in local.parameters():
-            p.grad = mean_over_ranks(sign_power(p.grad, 1.2))
-
-    wrong = train(
-        local,
-        AdamW(local.parameters(), **ADAMW),
-        range(10),
-        alone=False,
-        accumulate=2,
-        between=mean_of_powers,
-    )
     return {
         "alone": (reference, weights(alone)),
         "across": (losses, weights(ddp)),
-        "power_before_mean": (wrong, weights(local)),
     }
 
 

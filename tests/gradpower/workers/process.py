@@ -52,7 +52,6 @@ def train(
     *,
     alone: bool,
     accumulate: int = 1,
-    between: Callable[[], None] = lambda: None,
 ) -> list[float]:
     """Return the loss of every step; across ranks each takes its share of the batch, in `accumulate` pieces."""
     losses = []
@@ -66,7 +65,6 @@ def train(
                 loss = model(input_ids=ids, labels=ids).loss / accumulate
                 loss.backward()
             total += loss.detach()
-        between()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(float(total if alone else mean_over_ranks(total)))
