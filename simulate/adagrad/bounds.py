@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import require
 from simulate.adagrad.descent import Arm, Descent
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from theory.adagrad.assumptions import high_noise_alignment
@@ -55,28 +55,14 @@ def arm_bound(
     """Return the bound that Section 4.2 proves for an arm.
 
     Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for
-    p ≠ 1 under other additive noise (its proof holds for p < 1 as well).
-
-    Parameters
-    ----------
-    descent, arm : Descent, Arm
-        The simulation, and which of its arms.
-    theorem : str
-        A theorem by number instead of the automatic choice, or "none".
-    gradient_bound : float, optional
-        Bound on |g_i| to take instead of the one that the problem and the law give.
-
-    Raises
-    ------
-    InputError
-        For a theorem that does not speak of such an arm.
+    p ≠ 1 under other additive noise (its proof holds for p < 1 as well). A `theorem` by number may be asked for
+    instead, or "none"; InputError for one that does not speak of such an arm. `gradient_bound` replaces the bound on
+    |g_i| that the problem and the law give.
 
     Examples
     --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
+    >>> descent = build_descent("plateau", 1.0, 0.1, 1.0, "gaussian", steps=100)
     >>> arm_bound(descent, Arm(1.0, 1.0, 0.1)).note
     'outside Assumption 4.4: gradients have no bound'
     """
@@ -87,23 +73,19 @@ def arm_bound(
     largest = noisy.largest_gradient if gradient_bound is None else gradient_bound
     if not np.isfinite(largest):
         return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
-    alignment = 1.0
-    if chosen != "4.5":
-        alignment = (noisy.low_noise_constant if chosen == "4.8" else noisy.high_noise_constant)(power)
-    if not alignment > 0:
-        assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
-        return ArmBound(
-            "none", f"Assumption {assumption} fails: the best {name} is {alignment:.3g}", alignment
-        )
     enlarged = float(enlarged_gradient_bound(largest, power, descent.epsilon))
     constants = bound_constants(descent, arm, enlarged)
     steps = np.array(descent.checkpoints, dtype=np.float64)
     if chosen == "4.5":
-        bound = adagrad_bound(steps, constants)
+        return ArmBound(chosen, note, 1.0, enlarged, adagrad_bound(steps, constants))
+    if chosen == "4.8":
+        assumption, name, constant, bound = "4.6", "c", noisy.low_noise_constant(power), low_noise_bound
     else:
-        powered = low_noise_bound if chosen == "4.8" else high_noise_bound
-        bound = powered(steps, constants, power, alignment=alignment)
-    return ArmBound(chosen, note, alignment, enlarged, bound)
+        assumption, name, constant, bound = "4.9", "s", noisy.high_noise_constant(power), high_noise_bound
+    if not constant > 0:
+        fails = f"Assumption {assumption} fails: the best {name} is {constant:.3g}"
+        return ArmBound("none", fails, constant)
+    return ArmBound(chosen, note, constant, enlarged, bound(steps, constants, power, alignment=constant))
 
 
 def bound_constants(descent: Descent, arm: Arm, gradient_bound: float = np.inf) -> BoundConstants:
@@ -122,30 +104,19 @@ def bound_constants(descent: Descent, arm: Arm, gradient_bound: float = np.inf) 
 def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: ArrayLike) -> Bound:
     """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.bounds.second_moment_bound`.
 
-    Parameters
-    ----------
-    descent : Descent
-        The simulation, with additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|.
-    arm : Arm
-        Which of its arms.
-    largest : ndarray
-        Largest |∂_iF| for which the bound is to hold, shape (d,).
-    steps : array_like
-        T.
+    For additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|. `largest` are the |∂_iF| up to which
+    it is to hold, shape (d,); `steps` are T.
 
     Examples
     --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> problem = parse_problem("pseudo-huber")
-    >>> descent = build_descent(problem, 1.0, 5.0, 10.0, parse_law("gaussian"), steps=100)
-    >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), problem.largest_gradient, [1e4, 1e6])
+    >>> descent = build_descent("pseudo-huber", 1.0, 5.0, 10.0, "gaussian", steps=100)
+    >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), np.ones(1), [1e4, 1e6])
     >>> bound.total.round(1).tolist()
     [150.5, 17.1]
     """
-    problem, law, power = descent.problem, descent.law, arm.power
-    sigma = arm.noise_to_signal * problem.gradient_scale
+    law, power = descent.law, arm.power
+    sigma = arm.noise_to_signal * descent.problem.gradient_scale
     return second_moment_bound(
         steps,
         bound_constants(descent, arm),
@@ -157,8 +128,6 @@ def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: Array
 def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, confidence: float) -> Array:
     """One-sided Student bounds below true means; `tests` of them hold together with the confidence (Bonferroni).
 
-    Examples
-    --------
     >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1, confidence=0.95).round(4).tolist()
     [0.8247]
     """
@@ -186,13 +155,12 @@ def _choice(noisy: NoisyProblem, power: float, epsilon: float, theorem: Theorem)
 
 
 def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
-    allowed, holds = {
-        "4.5": ("p = 1", power == 1),
-        "4.8": ("p <= 1", power <= 1),
-        "4.11": ("p > 1", power > 1),
-    }[theorem]
-    require(holds, "power", power, f"{allowed} for Theorem {theorem}")
-    if theorem == "4.8" and power < 1 and not low:
-        raise InputError("theorem", theorem, "noise that fades with the gradient, or is sparse: else c = 0")
-    if theorem == "4.11" and fading:
-        raise InputError("theorem", theorem, "additive noise of positive scale: else s = 0")
+    if theorem == "4.5":
+        require(power == 1, "power", power, "p = 1 for Theorem 4.5")
+    elif theorem == "4.8":
+        require(power <= 1, "power", power, "p <= 1 for Theorem 4.8")
+        allowed = "noise that fades with the gradient, or is sparse: else c = 0"
+        require(power == 1 or low, "theorem", theorem, allowed)
+    else:
+        require(power > 1, "power", power, "p > 1 for Theorem 4.11")
+        require(not fading, "theorem", theorem, "additive noise of positive scale: else s = 0")

@@ -13,11 +13,9 @@ from scipy.stats import t as student_t
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
-from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
-from simulate.problems import parse_problem
-from theory.laws import parse_law
 from theory.numerics.inputs import positive
 
 _TABLE = Output()
@@ -87,11 +85,11 @@ def adagrad(
     if gradient_bound is not None:
         positive("gradient_bound", gradient_bound)
     descent = build_descent(
-        parse_problem(problem),
+        problem,
         power,
         learning_rate,
         noise_to_signal,
-        parse_law(law),
+        law,
         noise=noise,
         epsilon=epsilon,
         steps=steps,
@@ -99,24 +97,15 @@ def adagrad(
         seed=seed,
     )
     descent.law.require_moment(1.0)
-    bounds = {
-        place: arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
-        for place, arm in descent.arms.items()
-    }
+    bounds = [
+        arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
+        for arm in descent.arms.values()
+    ]
     runs = _simulated(descent, threads)
     if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
         raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
-    result = {
-        "steps": runs.steps,
-        "arms": [
-            {**arm._asdict(), **_arm(runs, place, bounds[place], confidence)}
-            for place, arm in descent.arms.items()
-        ],
-        **_inputs(descent),
-        "confidence": confidence,
-        "asked_gradient_bound": gradient_bound,
-        "asked_theorem": theorem,
-    }
+    result = _result(descent, runs, bounds, confidence)
+    result |= {"asked_gradient_bound": gradient_bound, "asked_theorem": theorem}
     result["violations"] = _violations(result)
     output.show(result, _table(result))
     return 1 if result["violations"] else 0
@@ -138,9 +127,15 @@ def _simulated(descent: Descent, threads: int | None) -> AdagradRuns:
     return runs
 
 
-def _inputs(descent: Descent) -> dict[str, Any]:
+def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound], confidence: float) -> dict[str, Any]:
     problem = descent.problem
+    arms = [
+        {**arm._asdict(), **_arm(runs, place, bound, confidence)}
+        for (place, arm), bound in zip(descent.arms.items(), bounds, strict=True)
+    ]
     return {
+        "steps": runs.steps,
+        "arms": arms,
         "problem": problem.name,
         "dimension": problem.dimension,
         "start_value": problem.start_value,
@@ -156,6 +151,7 @@ def _inputs(descent: Descent) -> dict[str, Any]:
         "total_steps": descent.steps,
         "seeds": descent.seeds,
         "seed": descent.seed,
+        "confidence": confidence,
     }
 
 
@@ -167,10 +163,6 @@ def _arm(runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, confidence:
     average = getattr(runs, bound.average)[place]
     exponent = fitted_exponent(runs.steps, average, confidence=confidence)
     quantile = student_t.ppf((1 + confidence) / 2, len(average) - 1)
-    terms = None
-    if bound.bound is not None:
-        names = ("start", "variance", "curvature", "total")
-        terms = {name: np.broadcast_to(getattr(bound.bound, name), runs.steps.shape) for name in names}
     return {
         "theorem": bound.theorem,
         "note": bound.note,
@@ -183,7 +175,7 @@ def _arm(runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, confidence:
         "curves": curves,
         "alignment": bound.alignment,
         "gradient_bound": bound.gradient_bound,
-        "bound": terms,
+        "bound": bound.bound and {**vars(bound.bound), "total": bound.bound.total},
     }
 
 
@@ -196,19 +188,15 @@ def _violations(result: dict[str, Any]) -> list[dict[str, Any]]:
         mean, error = (arm["curves"][arm["average"] + suffix] for suffix in ("", "_standard_error"))
         lowest = least_mean(mean, error, result["seeds"], tests=tests, confidence=result["confidence"])
         for k in np.flatnonzero(lowest > arm["bound"]["total"]):
-            where = {name: arm[name] for name in ("noise_to_signal", "power", "learning_rate", "theorem")}
-            found.append(
-                {**where, "step": result["steps"][k], "lowest": lowest[k], "bound": arm["bound"]["total"][k]}
-            )
+            row = {name: arm[name] for name in (*Arm._fields, "theorem")}
+            row |= {"step": result["steps"][k], "lowest": lowest[k], "bound": arm["bound"]["total"][k]}
+            found.append(row)
     return found
 
 
 def _table(result: dict[str, Any]) -> Table:
     arms = result["arms"]
-    bounds = [arm["bound"]["total"][-1] if arm["bound"] else None for arm in arms]
-    slacks = [
-        None if bound is None else bound / arm["measured"] for bound, arm in zip(bounds, arms, strict=True)
-    ]
+    bounds = [arm["bound"] and arm["bound"]["total"][-1] for arm in arms]
     columns = {
         "r": [arm["noise_to_signal"] for arm in arms],
         "power": [arm["power"] for arm in arms],
@@ -216,7 +204,7 @@ def _table(result: dict[str, Any]) -> Table:
         "measured": [f"{arm['measured']:.3g} ± {arm['half_width']:.1g}" for arm in arms],
         "theorem": [arm["theorem"] for arm in arms],
         "bound": bounds,
-        "slack": slacks,
+        "slack": [bound and bound / arm["measured"] for bound, arm in zip(bounds, arms, strict=True)],
         "exponent": [_exponent(arm) for arm in arms],
     }
     title = f"Adagrad on powered gradients: {result['problem']}, {result['noise']} {result['law']} noise"

@@ -6,16 +6,15 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from gradpower.tools.errors import require, whole
+from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import Descent
 from simulate.adagrad.state import AdagradState, load_state, new_state, save_state
-from simulate.adam.monte_carlo import Progress
 from theory.numerics.inputs import Array
 
 _LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
@@ -64,6 +63,8 @@ def simulate_adagrad(
     `v ← v + x²`, `θ ← θ − η·x/√(v+ε)` coordinate by coordinate, from v = 0; where v + ε = 0, no step. Numbers
     below 2^−1022 count as 0. Results depend on the seed, not on the number of threads nor on interruptions.
 
+    Memory does not grow with T. For noise so wild that |g|^{2p} overflows, InputError.
+
     Parameters
     ----------
     descent : Descent
@@ -73,26 +74,13 @@ def simulate_adagrad(
     progress : callable, optional
         Called as progress(done, total) now and then.
     state : Path, optional
-        File that keeps the state of an unfinished simulation. It is read if it exists, and written every ten seconds
-        and when the simulation is interrupted. The caller removes it.
-
-    Returns
-    -------
-    AdagradRuns
-        Curves over the checkpoints. Memory does not grow with T.
-
-    Raises
-    ------
-    InputError
-        For the state of another simulation, before any work; or for noise so wild that |g|^{2p} overflows.
+        File that keeps the state of an unfinished simulation. It is read if it exists (InputError if it is that of
+        another one), and written every ten seconds and at an interruption. The caller removes it.
 
     Examples
     --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> problem, law = parse_problem("geman-mcclure"), parse_law("uniform")
-    >>> runs = simulate_adagrad(build_descent(problem, [0.5, 1.0], 0.5, 1.0, law, steps=100))
+    >>> runs = simulate_adagrad(build_descent("geman-mcclure", [0.5, 1.0], 0.5, 1.0, "uniform", steps=100))
     >>> runs.steps.size, runs.mean_square.shape
     (15, (1, 2, 1, 16, 15))
     """
@@ -113,7 +101,10 @@ def _run(descent: Descent, state: AdagradState, workers: int, progress: Progress
     saved = time.monotonic()
     while (done := int(state.steps_done[0, 0])) < descent.steps:
         until = min(done + leg, descent.steps)
-        advance = partial(_advance, descent, state, until)
+
+        def advance(part: tuple[int, slice], until: int = until) -> None:
+            state.advance(descent, *part, until)
+
         with ThreadPoolExecutor(workers) as pool:
             try:
                 list(pool.map(advance, parts))
@@ -128,10 +119,6 @@ def _run(descent: Descent, state: AdagradState, workers: int, progress: Progress
         if path is not None and time.monotonic() - saved > _SAVE_EVERY:
             save_state(state, descent, path)
             saved = time.monotonic()
-
-
-def _advance(descent: Descent, state: AdagradState, until: int, part: tuple[int, slice]) -> None:
-    state.advance(descent, *part, until)
 
 
 def _require_finite(descent: Descent, curves: dict[str, Array]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradpower.tools.errors import InputError, require
+from gradpower.tools.files import write_file
 from simulate.adagrad import kernel
 from simulate.adagrad.descent import Descent
 from simulate.adagrad.kernel import ARMS, LANES, ROWS, RUNS
@@ -90,16 +91,10 @@ def new_state(descent: Descent) -> AdagradState:
 
 
 def save_state(state: AdagradState, descent: Descent, path: Path) -> None:
-    """Write the state to `path`, whole or not at all; its folder is made if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    arrays = {field.name: getattr(state, field.name) for field in fields(state)}
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(file, digest=np.array(descent.digest()), **arrays)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write the state to `path`, whole or not at all."""
+    content = io.BytesIO()
+    np.savez(content, digest=np.array(descent.digest()), **vars(state))
+    write_file(path, content.getvalue())
 
 
 def load_state(descent: Descent, path: Path) -> AdagradState:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,9 +15,9 @@ import msgspec
 
 from gradpower.tools.files import write_file
 from gradpower.tools.results import Kind, Provenance
-from gradpower.tools.terminal import progress_bar
+from gradpower.tools.terminal import Progress, progress_bar
 from simulate.questions import bounds, extremes, gains, rates, unbounded
-from simulate.questions.size import Progress, Size
+from simulate.questions.planning import Size
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Studies:
     @property
     def violated(self) -> bool:
         """Whether a bound is violated."""
-        return any(row.violated for row in self.bounds) or any(row.violated for row in self.unbounded)
+        return any(row.violated for rows in (self.bounds, self.unbounded) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def run_studies(size: Size, folder: Path) -> Studies:
     mark = {"size": asdict(size), "code": _code()}
     for name, study in QUESTIONS.items():
         path = folder / f"{name}.json"
-        kept = _kept(path)
+        kept: dict[str, Any] = {}
+        with suppress(OSError, ValueError):  # there is none, or it is damaged
+            kept = json.loads(path.read_text(encoding="utf-8"))
         if kept.get("mark") != mark:
             try:
                 with progress_bar(f"study of {name}") as progress:
@@ -72,15 +75,6 @@ def run_studies(size: Size, folder: Path) -> Studies:
             write_file(path, json.dumps(kept))
         done[name] = msgspec.convert(kept["rows"], get_type_hints(Studies)[name])
     return Studies(**done)
-
-
-def _kept(path: Path) -> dict[str, Any]:
-    """What an interrupted run has left in a file; nothing if it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _code() -> str:

@@ -16,7 +16,7 @@ from simulate.questions import QUESTIONS, QUICK, Studies, bounds, extremes
 from simulate.questions.bounds import compared
 from simulate.questions.extremes import LAWS, compare
 from simulate.questions.gains import speed_up
-from simulate.questions.tuning import best_rates, paired_ratio
+from simulate.questions.planning import best_rates, paired_ratio
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 
