@@ -6,27 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
 from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.adam.noise import CHUNK, noise_chunks
 from simulate.adam.setting import Setting
 from theory.numerics.inputs import Array
 
 _AGE = np.arange(CHUNK)[::-1, None]
-
-
-def power_spacing(powers: Array) -> float:
-    """Return the spacing Δ of an equally spaced, increasing grid of powers; 1 for a single one.
-
-    Any other grid is an InputError: only products of |g|^Δ reach all powers.
-    """
-    if powers.size == 1:
-        return 1.0
-    spacing = float(powers[-1] - powers[0]) / (powers.size - 1)
-    grid = powers[0] + spacing * np.arange(powers.size)
-    if not (spacing > 0 and np.allclose(powers, grid, rtol=1e-12, atol=0)):
-        raise InputError("powers", powers.tolist(), "one power, or equally spaced increasing powers")
-    return spacing
 
 
 def _weights(beta: float, live: int) -> Array:
@@ -42,7 +27,7 @@ def block_averages(
     Unrolled over a chunk of C steps the moving averages are `m ← β1^C·m + Σ_k (1−β1)β1^k x_k` and likewise v:
     no step waits for the one before it. `tick` is called after every chunk.
     """
-    spacing, powers = power_spacing(setting.powers), setting.powers.size
+    spacing, powers = setting.spacing, setting.powers.size
     rows = -(-powers // POWER_TILE) * POWER_TILE
     m, v = np.zeros((2, setting.noise_scales.size, rows, LANES))
     for live, noise in noise_chunks(setting.law, source, setting.window, setting.antithetic):

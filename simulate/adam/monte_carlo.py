@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,37 +11,30 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError, whole
-from simulate.adam.averages import block_averages, power_spacing
+from gradpower.tools.errors import require, whole
+from gradpower.tools.terminal import Progress
+from simulate.adam.averages import block_averages
 from simulate.adam.noise import CHUNK, block_sources
 from simulate.adam.setting import Setting
 from simulate.adam.truncation import largest_rms, truncation_bound
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class AdamTrials:
-    """Adam's update u on φ_p(g_t), trial by trial. "Shape" is that of noise_scale followed by that of powers.
-
-    Attributes
-    ----------
-    updates : ndarray
-        u, shape (..., trials). Antithetic trials are neighbours.
-    truncation_bound : ndarray
-        Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps.
-    trials, steps, seed, antithetic
-        As given; `steps` is the window N at stationarity.
-    """
+    """Adam's update u on φ_p(g_t), trial by trial; "..." is the shape of noise_scale followed by that of powers."""
 
     updates: Array
+    """u, shape (..., trials). Antithetic trials are neighbours."""
     truncation_bound: Array
+    """Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps."""
     trials: int
     steps: int
+    """As given; the window N at stationarity."""
     seed: int
     antithetic: bool
+    """Whether trials ran in pairs of opposite noise."""
 
     @property
     def drift(self) -> Array:
@@ -101,6 +93,7 @@ def simulate_adam(
     ε = 0, u = 0.
 
     All powers and noise scales see the same noise. Results depend on the seed, not on the number of threads.
+    InputError for arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
 
     Parameters
     ----------
@@ -125,16 +118,6 @@ def simulate_adam(
     progress : callable, optional
         Called as progress(done, total) now and then, from the working threads, one at a time.
 
-    Returns
-    -------
-    AdamTrials
-        Updates of shape noise_scale.shape + powers.shape + (trials,), and their statistics.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
-
     Examples
     --------
     >>> from theory.laws import parse_law
@@ -158,19 +141,12 @@ def simulate_adam(
     workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
     updates, bound = _run(setting, workers, progress or (lambda done, total: None))
     shape = np.shape(noise_scale) + np.shape(powers)
-    return AdamTrials(
-        updates.reshape(*shape, trials),
-        bound.reshape(shape),
-        trials,
-        setting.window,
-        seed,
-        setting.antithetic,
-    )
+    simulated = updates.reshape(*shape, trials), bound.reshape(shape)
+    return AdamTrials(*simulated, trials, setting.window, seed, setting.antithetic)
 
 
 def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Array]:
     """Simulate all blocks of trials; the updates (noise scales, powers, trials) and the truncation bound."""
-    power_spacing(setting.powers)
     sources = block_sources(setting.seed, setting.trials)
     clock = _Clock(len(sources) * -(-setting.window // CHUNK), progress)
     x_rms = largest_rms(setting)
@@ -187,8 +163,8 @@ def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Arr
                 raise clock.cause from None
             raise
     joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
-    if not np.all(np.isfinite(joined)):
-        raise InputError("law", setting.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")
+    allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
+    require(np.all(np.isfinite(joined)), "law", setting.law.name, allowed)
     return joined, np.mean(bounds, axis=0)
 
 

@@ -44,13 +44,8 @@ ALLOWED = ", ".join(_PLAIN) + ", " + " or ".join(f"{kind}:D" for kind in _SIZED)
 def parse_problem(name: str | Problem) -> Problem:
     """Return the problem that `name` spells, of its default dimension where none is given.
 
-    Raises
-    ------
-    InputError
-        For an unknown name, or a dimension out of range.
+    A problem is returned as it is. InputError for an unknown name, or a dimension out of range.
 
-    Examples
-    --------
     >>> parse_problem("separable:8").dimension, parse_problem("logistic").name
     (8, 'logistic:20')
     """

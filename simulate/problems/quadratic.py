@@ -14,8 +14,6 @@ class Quadratic(Problem):
     The noisy quadratic model of G. Zhang et al., "Which algorithmic choices matter at which batch sizes? Insights
     from a noisy quadratic model" (2019), with its spectrum 1/i. L = 1, attained; F* = 0; |∂_iF| has no bound.
 
-    Examples
-    --------
     >>> problem = Quadratic(4)
     >>> problem.gradient(problem.start).round(3).tolist()
     [1.0, 0.5, 0.333, 0.25]

@@ -21,18 +21,16 @@ class Separable(Problem):
     κ|θ|/(1+θ²)² is largest at θ² = 1/3: κ·3√3/16, attained. F* = F(0) = 0. All coordinates start at 2, beyond
     the inflection.
 
-    Examples
-    --------
     >>> problem = Separable(3)
     >>> problem.gradient(problem.start).round(5).tolist()
     [0.08, 0.00253, 8e-05]
     """
 
     def __init__(self, dimension: int) -> None:
-        self._set(f"separable:{dimension}", np.logspace(0, -3, dimension))
+        self.name = f"separable:{dimension}"
+        self._set(np.logspace(0, -3, dimension))
 
-    def _set(self, name: str, curvatures: Array) -> None:
-        self.name = name
+    def _set(self, curvatures: Array) -> None:
         self.parameters = curvatures[:, None]
         self.start = np.full(curvatures.size, 2.0)
         self.smoothness = float(curvatures.max())
@@ -59,12 +57,12 @@ class GemanMcClure(Separable):
     L = 2 and sup|F'| = 3√3/8, both attained; F* = 0. S. Geman and D. McClure, "Statistical methods for tomographic
     image reconstruction" (1987).
 
-    Examples
-    --------
     >>> problem = GemanMcClure()
     >>> problem.start_value, problem.gradient(problem.start).tolist()
     (0.8, [0.16])
     """
 
+    name = "geman-mcclure"
+
     def __init__(self) -> None:
-        self._set("geman-mcclure", np.array([2.0]))
+        self._set(np.array([2.0]))
