@@ -7,7 +7,7 @@ Figure 7's best power is one of size. All curves are exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,15 +38,17 @@ class Curve:
     drift_optimum: OptimalPower
 
     @property
-    def flat(self) -> bool:
-        """Whether drift/RMS hardly depends on p, as without noise."""
-        return float(np.ptp(self.drift_to_rms)) < _FLAT
+    def drawn(self) -> Iterator[tuple[str, tuple[float, float]]]:
+        """The points of the curve."""
+        return (
+            ("exact", pair) for pair in zip(self.powers.tolist(), self.drift_to_rms.tolist(), strict=True)
+        )
 
     @property
     def marked(self) -> dict[str, tuple[float, float]]:
         """Both optimal powers by name, with drift/RMS there; an edge p → 0 is not a point of the curve."""
         marks = {}
-        if not self.flat and self.optimum.at_edge != "low":
+        if np.ptp(self.drift_to_rms) >= _FLAT and self.optimum.at_edge != "low":
             name = "still rising" if self.optimum.at_edge else "optimum of drift/RMS"
             marks[name] = (self.optimum.power, self.optimum.update)
         if self.drift_optimum.at_edge != "low":
@@ -66,22 +68,18 @@ def compute(setting: Setting, *, powers: Array = POWERS) -> list[Curve]:
 
 def rows(curves: Sequence[Curve]) -> list[Row]:
     """Return every drawn mark: law, ratio, series, p and drift/RMS, also over the curve's maximum."""
-    table: list[Row] = []
-    for curve in curves:
-        drawn = zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
-        marks = [*(("exact", pair) for pair in drawn), *curve.marked.items()]
-        for series, (power, value) in marks:
-            table.append(
-                {
-                    "law": curve.point.law,
-                    "noise_to_signal": curve.point.noise_to_signal,
-                    "series": series,
-                    "power": power,
-                    "drift_to_rms": value,
-                    "over_maximum": value / curve.optimum.update,
-                }
-            )
-    return table
+    return [
+        {
+            "law": curve.point.law,
+            "noise_to_signal": curve.point.noise_to_signal,
+            "series": series,
+            "power": power,
+            "drift_to_rms": value,
+            "over_maximum": value / curve.optimum.update,
+        }
+        for curve in curves
+        for series, (power, value) in [*curve.drawn, *curve.marked.items()]
+    ]
 
 
 _EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}

@@ -10,24 +10,19 @@ from matplotlib.figure import Figure
 
 from figures.adam.example import Point
 from figures.style import legend, panels, ratio_style
-from theory.adam.optimum import OptimalPower
 
 _TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
 
 
-class HasOptimum(Protocol):
-    """A curve of one noise example, with its maximum."""
+class OfPoint(Protocol):
+    """A curve of one noise example."""
 
     @property
     def point(self) -> Point:
         """The noise example."""
 
-    @property
-    def optimum(self) -> OptimalPower:
-        """Where the curve is largest."""
 
-
-Curve = TypeVar("Curve", bound=HasOptimum)
+Curve = TypeVar("Curve", bound=OfPoint)
 
 
 def draw_by_law(
@@ -40,20 +35,9 @@ def draw_by_law(
 ) -> Figure:
     """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
-    Parameters
-    ----------
-    curves : sequence
-        Law by law, with the same ratios.
-    labels : tuple of str
-        What the two vertical axes show.
-    last_power : float
-        Where the horizontal axes end.
-    lowest : tuple of float
-        The limits of the curves' vertical axis.
-    marks : mapping
-        The styles of the marks by their meaning.
-    draw_curve : callable
-        Draws a curve on an axis in the style of its ratio; the last argument says whether over its maximum.
+    `curves` come law by law, with the same ratios; `labels` are those of the two vertical axes, `lowest` the limits of
+    the first; `marks` are styles by their meaning; `draw_curve` draws a curve on an axis in the style of its ratio,
+    over its maximum if the last argument says so.
     """
     laws = list(dict.fromkeys(curve.point.law for curve in curves))
     alone = len(laws) == 1

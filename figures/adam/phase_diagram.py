@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -89,15 +89,15 @@ def _over_epsilon(point: Point, epsilons: Array) -> list[Optimum]:
     def moments(powers: tuple[float, ...]) -> PowerMoments:
         return power_moments(powers, point.mean, point.noise_scale, law)
 
-    def best(epsilon: float) -> OptimalPower:
-        def update(powers: Array) -> Array:
-            known = moments(tuple(powers.tolist()))
-            return known.first / (known.rms + epsilon)
+    def update(powers: Array, epsilon: float) -> Array:
+        known = moments(tuple(powers.tolist()))
+        return known.first / (known.rms + epsilon)
 
-        return maximise(update, SEARCHED, "limit")
-
-    values = epsilons.tolist()
-    return [Optimum(replace(point, epsilon=epsilon), "limit", best(epsilon)) for epsilon in values]
+    optima = []
+    for epsilon in epsilons.tolist():
+        best = maximise(partial(update, epsilon=epsilon), SEARCHED, "limit")
+        optima.append(Optimum(replace(point, epsilon=epsilon), "limit", best))
+    return optima
 
 
 def rows(diagram: PhaseDiagram) -> list[Row]:
@@ -120,14 +120,10 @@ def draw(diagram: PhaseDiagram) -> Figure:
 
 def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
     legend = []
+    marks = {"markersize": 4, "markerfacecolor": "white", "clip_on": False}
     for index, law in enumerate(dict.fromkeys(optimum.point.law for optimum in diagram.lines)):
         style = law_style(index)
-        marker = {
-            "marker": style.pop("marker"),
-            "markersize": 4,
-            "markerfacecolor": "white",
-            "clip_on": False,
-        }
+        marker = {"marker": style.pop("marker"), **marks}
         exact = _line(diagram.markers, law)
         axis.plot(*_line(diagram.lines, law), **style)
         if exact[0]:
