@@ -38,10 +38,6 @@ def convergence(output: Path = Path("reproduction"), quick: Flag = False) -> int
         Folder for the files; made if need be, and its files of an earlier run overwritten.
     quick
         A try-out of a few seconds, whose numbers mean nothing; its files go to the folder "quick" within the output.
-
-    Examples
-    --------
-    $ gradpower convergence
     """
     output = output / "quick" if quick else output
     require_folder(output)

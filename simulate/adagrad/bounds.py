@@ -59,8 +59,6 @@ def arm_bound(
     instead, or "none"; InputError for one that does not speak of such an arm. `gradient_bound` replaces the bound on
     |g_i| that the problem and the law give.
 
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
     >>> descent = build_descent("plateau", 1.0, 0.1, 1.0, "gaussian", steps=100)
     >>> arm_bound(descent, Arm(1.0, 1.0, 0.1)).note
@@ -107,8 +105,6 @@ def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: Array
     For additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|. `largest` are the |∂_iF| up to which
     it is to hold, shape (d,); `steps` are T.
 
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
     >>> descent = build_descent("pseudo-huber", 1.0, 5.0, 10.0, "gaussian", steps=100)
     >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), np.ones(1), [1e4, 1e6])

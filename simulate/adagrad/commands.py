@@ -76,10 +76,6 @@ def adagrad(
         4.5 (p = 1), 4.8 (p < 1, multiplicative noise), 4.11 (p > 1, additive noise), none, or auto.
     threads
         Threads; all cores if not given.
-
-    Examples
-    --------
-    $ gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary
     """
     require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     if gradient_bound is not None:

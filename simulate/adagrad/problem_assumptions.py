@@ -114,10 +114,6 @@ def assumptions(
         Law of ξ, as in simulate adam.
     noise
         Whether g = ∂F + σξ with fixed σ, or g = ∂F·(1 + rξ).
-
-    Examples
-    --------
-    $ gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10
     """
     r = float(nonnegative("noise_to_signal", noise_to_signal))
     chosen = parse_problem(problem)

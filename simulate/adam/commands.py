@@ -50,10 +50,6 @@ def adam(
         Seed of the noise. It alone, not the number of threads, decides the result.
     threads
         Threads; all cores if not given.
-
-    Examples
-    --------
-    $ gradpower simulate adam --power 1.0 1.2 1.4 --noise-to-signal 10 --seed 1
     """
     with progress_bar("simulating Adam") as progress:
         simulated = simulate_adam(
@@ -123,10 +119,6 @@ def optimal_power(
         Seed of the noise (monte-carlo), or of the bootstrap of an empirical law.
     confidence
         Level of the interval of a monte-carlo power, or of one from samples.
-
-    Examples
-    --------
-    $ gradpower theory optimal-power --noise-to-signal 10 --method exact
     """
     best: OptimalPower
     notes: dict[str, Any] = {}

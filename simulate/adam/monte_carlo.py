@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +14,13 @@ from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require, whole
 from gradpower.tools.terminal import Progress
-from simulate.adam.averages import block_averages
-from simulate.adam.noise import CHUNK, block_sources
-from simulate.adam.setting import Setting
+from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
+from simulate.adam.setting import CHUNK, Setting
 from simulate.adam.truncation import largest_rms, truncation_bound
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
+
+_AGE = np.arange(CHUNK)[::-1, None]
 
 
 @dataclass(frozen=True)
@@ -147,21 +149,13 @@ def simulate_adam(
 
 def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Array]:
     """Simulate all blocks of trials; the updates (noise scales, powers, trials) and the truncation bound."""
-    sources = block_sources(setting.seed, setting.trials)
-    clock = _Clock(len(sources) * -(-setting.window // CHUNK), progress)
-    x_rms = largest_rms(setting)
-    updates, bounds = [], []
+    clock = _Clock(len(setting.sources) * -(-setting.window // CHUNK), progress)
+    run_block = partial(_run_block, setting, largest_rms(setting), clock)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for u, bound in pool.map(partial(_run_block, setting, x_rms, clock), sources):
-                updates.append(u)
-                bounds.append(bound)
-        except BaseException:
+            updates, bounds = zip(*pool.map(run_block, setting.sources), strict=True)
+        finally:
             clock.stopped = True
-            pool.shutdown(cancel_futures=True)
-            if clock.cause is not None:
-                raise clock.cause from None
-            raise
     joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
     allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
     require(np.all(np.isfinite(joined)), "law", setting.law.name, allowed)
@@ -171,7 +165,7 @@ def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Arr
 def _run_block(
     setting: Setting, x_rms: Array, clock: _Clock, source: np.random.SeedSequence
 ) -> tuple[Array, Array]:
-    m, v = block_averages(setting, source, clock.tick)
+    m, v = _block_averages(setting, clock.counted(setting.noise_chunks(source)))
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
     with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
@@ -179,21 +173,52 @@ def _run_block(
     return u, truncation_bound(setting, x_rms, m, v)
 
 
+def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tuple[Array, Array]:
+    """Averages m and v of φ_p(g_t) over one block of trials, (noise scales, powers, LANES), where max(μ, σ) = 1.
+
+    Unrolled over a chunk of C steps the moving averages are `m ← β1^C·m + Σ_k (1−β1)β1^k x_k` and likewise v:
+    no step waits for the one before it.
+    """
+    spacing, powers = setting.spacing, setting.powers.size
+    rows = -(-powers // POWER_TILE) * POWER_TILE
+    m, v = np.zeros((2, setting.noise_scales.size, rows, LANES))
+    for live, noise in chunks:
+        weights1, weights2 = _weights(setting.beta1, live), _weights(setting.beta2, live)
+        for i, unit in enumerate(setting.units):
+            g = setting.mean / unit + setting.noise_scales[i] / unit * noise
+            with np.errstate(divide="ignore", over="ignore"):
+                log = np.log(np.abs(g))
+                x, ratio = np.copysign(np.exp(setting.powers[0] * log), g), np.exp(spacing * log)
+                square, square_ratio = x * x, ratio * ratio
+            m[i] *= setting.beta1**CHUNK
+            add_power_sums(x * weights1, ratio, m[i])
+            v[i] *= setting.beta2**CHUNK
+            add_power_sums(square * weights2, square_ratio, v[i])
+    return m[:, :powers], v[:, :powers]
+
+
+def _weights(beta: float, live: int) -> Array:
+    """`(1−β)β^k` for the steps of a chunk, k counted back from its end; 0 before the first live step."""
+    return np.where(live > _AGE, (1 - beta) * beta**_AGE, 0.0)
+
+
 class _Clock:
-    """Counts chunks for the progress report, and stops the threads when the caller has gone."""
+    """Counts chunks for the progress report, and ends the threads when the caller has gone."""
 
     def __init__(self, total: int, progress: Progress) -> None:
         self.done, self.total, self.progress = 0, total, progress
         self.stopped, self.lock = False, Lock()
-        self.cause: BaseException | None = None  # what the report raised, in whichever thread
 
-    def tick(self) -> None:
-        with self.lock:
-            if self.stopped:
-                raise InterruptedError("the simulation was stopped")
-            self.done += 1
-            try:
-                self.progress(self.done, self.total)
-            except BaseException as error:
-                self.stopped, self.cause = True, error
-                raise
+    def counted(self, chunks: Iterable[tuple[int, Array]]) -> Iterator[tuple[int, Array]]:
+        """Yield chunks, and report each when it is done; none after an error, in whichever thread."""
+        for chunk in chunks:
+            yield chunk
+            with self.lock:
+                if self.stopped:
+                    return
+                self.done += 1
+                try:
+                    self.progress(self.done, self.total)
+                except BaseException:
+                    self.stopped = True
+                    raise

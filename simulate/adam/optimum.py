@@ -58,8 +58,6 @@ def monte_carlo_optimal_power(
     Arguments are those of `simulate_adam`, but for `interval`, 0 <= LOW < HIGH (the grid lies inside, LOW = 0 is never
     simulated), and `confidence`, the level of the confidence interval, in (0, 1).
 
-    Examples
-    --------
     >>> from theory.laws import parse_law
     >>> best = monte_carlo_optimal_power(1e-6, 1e-5, parse_law("uniform"), trials=4096)
     >>> f"{best.power:.2f}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradpower.tools.errors import require, whole
-from simulate.adam.noise import CHUNK
+from simulate.adam.kernel import LANES
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
+CHUNK = 128  # steps drawn at once: arrays of 64 KiB, a dozen of which fit into the second-level cache
 _LARGEST_RESULT = 5e8  # updates: 4 GB
 _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64
 
@@ -72,6 +74,26 @@ class Setting:
         """The spacing Δ of the powers, all of which products of |g|^Δ reach; 1 for a single one."""
         gaps = self.powers.size - 1
         return float(self.powers[-1] - self.powers[0]) / gaps if gaps else 1.0
+
+    @property
+    def sources(self) -> list[np.random.SeedSequence]:
+        """One source of randomness a block of LANES trials; more trials leave the first blocks alone."""
+        return np.random.SeedSequence(self.seed).spawn(-(-self.trials // LANES))
+
+    def noise_chunks(self, source: np.random.SeedSequence) -> Iterator[tuple[int, Array]]:
+        """Yield ξ of one block in chunks (CHUNK, LANES), each with the number of its last rows that are steps.
+
+        That is CHUNK but in the first chunk. Antithetic lanes come in neighbours ξ, −ξ.
+        """
+        generator = np.random.default_rng(source)
+        later_chunks = (self.window - 1) // CHUNK
+        for index in range(later_chunks + 1):
+            if self.antithetic:
+                noise = np.repeat(self.law.sample(generator, (CHUNK, LANES // 2)), 2, axis=1)
+                np.negative(noise[:, 1::2], out=noise[:, 1::2])
+            else:
+                noise = self.law.sample(generator, (CHUNK, LANES))
+            yield (CHUNK if index else self.window - later_chunks * CHUNK), noise
 
     @property
     def units(self) -> Array:

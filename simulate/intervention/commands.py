@@ -48,10 +48,6 @@ def intervention(
         Folder for intervention.json.
     json
         Print the result as one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower simulate intervention --laws uniform laplace --levels 8 --seeds 8
     """
     count = whole("workers", workers if workers is not None else os.cpu_count() or 1)
     require_folder(output)

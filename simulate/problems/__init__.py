@@ -19,9 +19,8 @@ from gradpower.tools.errors import require
 from simulate.problems.base import Problem
 from simulate.problems.logistic import Logistic
 from simulate.problems.one_dimensional import Plateau, PseudoHuber
-from simulate.problems.quadratic import Quadratic
 from simulate.problems.river_valley import RiverValley
-from simulate.problems.separable import GemanMcClure, Separable
+from simulate.problems.separable import GemanMcClure, Quadratic, Separable
 
 __all__ = ["PROBLEMS", "Problem", "parse_problem"]
 
