@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Point
-from figures.style import legend, panels, ratio_style
+from figures.style import Row, legend, panels, ratio_style
+from theory.adam.optimum import OptimalPower
+from theory.numerics.inputs import Array
 
 _TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
 
 
-class OfPoint(Protocol):
-    """A curve of one noise example."""
-
-    @property
-    def point(self) -> Point:
-        """The noise example."""
+Series = dict[str, tuple[Array, ...]]
 
 
-Curve = TypeVar("Curve", bound=OfPoint)
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of one noise example, and where its curve is largest.
+
+    By name, `series` are powers, values, and half their 95% intervals if they are simulated.
+    """
+
+    point: Point
+    optimum: OptimalPower
+    series: Series
+
+
+def tabulated(curves: Sequence[Curve], name: str) -> list[Row]:
+    """Return every mark; its value is called `name`, and stands there over the curve's maximum, too."""
+    return [
+        {
+            "law": curve.point.law,
+            "noise_to_signal": curve.point.noise_to_signal,
+            "series": series,
+            "power": power,
+            name: value,
+            "over_maximum": value / curve.optimum.update,
+            **dict(zip(("margin_95",), margin, strict=False)),
+        }
+        for curve in curves
+        for series, columns in curve.series.items()
+        for power, value, *margin in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def draw_by_law(

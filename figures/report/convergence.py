@@ -176,7 +176,7 @@ def gains_answer(rows: Sequence[Gain]) -> str:
     for law, own in grouped(others, lambda row: row.law).items():
         rho = [f"{row.rho:.3f}" if row.rho is not None else "∞" for row in own]
         table += [
-            [law, "measured, Adagrad's η", *(str(row.shared_ratio) for row in own)],
+            [law, "measured, Adagrad's η", *(_with_interval(row, "shared") for row in own)],
             ["", "drift/RMS, Q(1)/Q(p)", *(f"{row.quality:.3f}" for row in own)],
             ["", "Theorem 4.11's ρ", *rho],
         ]
@@ -194,6 +194,12 @@ def gains_answer(rows: Sequence[Gain]) -> str:
         columns=["law", "average over Adagrad's", *_power_headings(others)],
         rows=table,
     )
+
+
+def _with_interval(row: Gain, ratio: str) -> str:
+    """The ratio "shared" or "tuned", with its interval."""
+    value, low, high = (getattr(row, ratio + end) for end in ("", "_low", "_high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def tuned_answer(rows: Sequence[Gain]) -> str:
@@ -217,7 +223,7 @@ def tuned_answer(rows: Sequence[Gain]) -> str:
         off=[abs(row.tuned / row.quality - 1) for row in inside],
         outside=sum(not row.tuned_low <= row.quality <= row.tuned_high for row in inside),
         rows=[
-            [problem, law, f"{ratio:g}", *(f"{row.tuned_ratio}{' *' * row.at_edge}" for row in own)]
+            [problem, law, f"{ratio:g}", *(_with_interval(row, "tuned") + " *" * row.at_edge for row in own)]
             for (problem, law, ratio), own in settings.items()
         ],
     )

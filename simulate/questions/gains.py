@@ -13,7 +13,7 @@ from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.planning import Ratio, Size, best_rates, learning_rates, paired_ratio, reported
+from simulate.questions.planning import Size, best_rates, learning_rates, paired_ratio, reported
 from theory.adagrad.assumptions import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law
@@ -60,16 +60,6 @@ class Gain:
         """Whether ρ says loss where Adagrad's learning rate shows a gain beyond chance, or the reverse."""
         rho = self.rho or 1.0
         return (rho > 1 and self.shared_high < 1) or (rho < 1 and self.shared_low > 1)
-
-    @property
-    def tuned_ratio(self) -> Ratio:
-        """The ratio at each power's own learning rate, with its interval."""
-        return Ratio(self.tuned, self.tuned_low, self.tuned_high)
-
-    @property
-    def shared_ratio(self) -> Ratio:
-        """The ratio at Adagrad's learning rate, with its interval."""
-        return Ratio(self.shared, self.shared_low, self.shared_high)
 
 
 def run(size: Size, progress: Progress) -> list[Gain]:

@@ -57,10 +57,6 @@ class Ratio(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        """Return the value with its interval."""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
 
 def paired_ratio(numerator: Array, denominator: Array) -> Ratio:
     """The ratio of two means over runs that share their noise: Student's interval on the logarithm.
