@@ -69,16 +69,12 @@ def simulate_adagrad(
     ----------
     descent : Descent
         What to simulate, from `simulate.adagrad.descent.build_descent`.
-    threads : int, optional
-        All cores by default.
-    progress : callable, optional
-        Called as progress(done, total) now and then.
+    threads, progress : optional
+        All cores by default; progress(done, total) is called now and then.
     state : Path, optional
         File that keeps the state of an unfinished simulation. It is read if it exists (InputError if it is that of
         another one), and written every ten seconds and at an interruption. The caller removes it.
 
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
     >>> runs = simulate_adagrad(build_descent("geman-mcclure", [0.5, 1.0], 0.5, 1.0, "uniform", steps=100))
     >>> runs.steps.size, runs.mean_square.shape

@@ -101,24 +101,18 @@ def simulate_adam(
     ----------
     powers : array_like
         p > 0: one, or a 1-D array of equally spaced, increasing powers.
-    mean, noise_scale, law : float, array_like, NoiseLaw
+    mean, noise_scale, law
         μ > 0, σ >= 0 (one, or a 1-D array), and the law of ξ.
-    beta1, beta2, epsilon : float
-        Decay rates in [0, 1), and ε >= 0.
     trials : int
         At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
     steps : int, optional
         t >= 1, simulated literally from m = v = 0. If not given, stationarity: the last N steps, before which
         all weighs less than 2^−53; the result bounds the difference.
-    seed : int
-        Seed >= 0 of the noise.
     antithetic : bool, optional
         Run trials in pairs ξ, −ξ, which removes most of the variance at high noise; by default if the law is
         symmetric.
-    threads : int, optional
-        All cores by default.
-    progress : callable, optional
-        Called as progress(done, total) now and then, from the working threads, one at a time.
+    threads, progress : optional
+        All cores by default; progress(done, total) is called now and then, by one working thread at a time.
 
     Examples
     --------
