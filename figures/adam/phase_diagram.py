@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ from matplotlib.lines import Line2D
 
 from figures.adam.example import Point, Setting
 from figures.style import Row, grouped, law_style, panels
-from theory.adam.moments import PowerMoments, power_moments
-from theory.adam.optimum import OptimalPower, maximise
-from theory.laws import parse_law
+from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
 FILE = "phase_diagram"
@@ -61,27 +58,8 @@ def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSIL
     lines = [Optimum("law", p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in along.points(law)]
     sparse = [p for law in laws if law in _EXACT_LAWS for p in setting.points(law) if p.noise_to_signal > 0]
     markers = [Optimum("law", point, "exact", point.optimum()) for point in sparse]
-    cells = [cell for point in dense.points(_MAP_LAW) for cell in _over_epsilon(point, epsilons)]
-    return [*lines, *markers, *cells]
-
-
-def _over_epsilon(point: Point, epsilons: Array) -> list[Optimum]:
-    """Limit optima for all ε at once: the moments do not depend on it."""
-    law = parse_law(point.law)
-
-    @lru_cache
-    def moments(powers: tuple[float, ...]) -> PowerMoments:
-        return power_moments(powers, point.mean, point.noise_scale, law)
-
-    def update(powers: Array, epsilon: float) -> Array:
-        known = moments(tuple(powers.tolist()))
-        return known.first / (known.rms + epsilon)
-
-    optima = []
-    for epsilon in epsilons.tolist():
-        best = maximise(partial(update, epsilon=epsilon), SEARCHED, "limit")
-        optima.append(Optimum("epsilon", replace(point, epsilon=epsilon), "limit", best))
-    return optima
+    cells = [replace(point, epsilon=e) for point in dense.points(_MAP_LAW) for e in epsilons.tolist()]
+    return [*lines, *markers, *(Optimum("epsilon", p, "limit", p.limit_optimum(SEARCHED)) for p in cells)]
 
 
 def rows(optima: Sequence[Optimum]) -> list[Row]:
