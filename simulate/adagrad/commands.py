@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from theory.numerics.inputs import positive
 
 _TABLE = Output()
-_STATES = Path("runs")
 
 
 def adagrad(
@@ -41,8 +38,7 @@ def adagrad(
 ) -> int:
     """Adagrad on powered gradients of a test problem: averages of the gradient against the theorems' bounds.
 
-    The exit code is 1 if an average exceeds its bound by more than chance. An interrupted simulation is kept in
-    runs/, and the same command continues it.
+    The exit code is 1 if an average exceeds its bound by more than chance.
 
     Parameters
     ----------
@@ -97,7 +93,8 @@ def adagrad(
         arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
         for arm in descent.arms.values()
     ]
-    runs = _simulated(descent, threads)
+    with progress_bar("simulating Adagrad") as progress:
+        runs = simulate_adagrad(descent, threads=threads, progress=progress)
     if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
         raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
     result = _result(descent, runs, bounds, confidence)
@@ -105,22 +102,6 @@ def adagrad(
     result["violations"] = _violations(result)
     output.show(result, _table(result))
     return 1 if result["violations"] else 0
-
-
-def _simulated(descent: Descent, threads: int | None) -> AdagradRuns:
-    """Run, or go on with, the simulation; its state file is removed when it is done."""
-    state = _STATES / f"adagrad-{descent.digest()}.npz"
-    if state.exists():
-        print(f"continuing the simulation kept in {state}", file=sys.stderr)
-    try:
-        with progress_bar("simulating Adagrad") as progress:
-            runs = simulate_adagrad(descent, threads=threads, progress=progress, state=state)
-    except KeyboardInterrupt:
-        if state.exists():
-            print(f"kept in {state}: the same command continues where it stopped", file=sys.stderr)
-        raise
-    state.unlink(missing_ok=True)
-    return runs
 
 
 def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound], confidence: float) -> dict[str, Any]:

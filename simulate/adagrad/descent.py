@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -24,7 +23,6 @@ _A_DECADE = 8  # checkpoints
 _LARGEST_STATE = 2.5e8  # numbers: 2 GB
 _SMALLEST_POWER = 1e-4  # below, |g|^p of the smallest float64 would not be told from that of 0
 _LARGEST_SCALE = 1e12  # beyond, squares leave float64 after some steps
-_FORMAT = b"adagrad 1"  # to be changed with the numbers that a setting leads to
 
 
 class Arm(NamedTuple):
@@ -84,24 +82,6 @@ class Descent:
         source = np.random.SeedSequence(self.seed, spawn_key=(block, index))
         size = (self.chunk, self.problem.dimension, RUNS)
         return np.ascontiguousarray(self.law.sample(np.random.default_rng(source), size))
-
-    def digest(self) -> str:
-        """Short fingerprint of everything that the result depends on."""
-        sample = self.law.sample(np.random.default_rng(0), 64)  # a law from a file is more than its name
-        words = (
-            self.problem.name,
-            self.law.name,
-            self.noise,
-            self.steps,
-            self.seeds,
-            self.seed,
-            self.checkpoints,
-        )
-        hashed = hashlib.sha256(_FORMAT + repr(words).encode())
-        epsilon = np.array([self.epsilon])
-        for array in (self.powers, self.learning_rates, self.noise_to_signal, epsilon, sample):
-            hashed.update(repr(array.shape).encode() + array.tobytes())
-        return hashed.hexdigest()[:16]
 
 
 def build_descent(

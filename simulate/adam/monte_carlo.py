@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import require, whole
+from gradpower.tools.errors import require
 from gradpower.tools.terminal import Progress
 from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.adam.setting import CHUNK, Setting
 from simulate.adam.truncation import largest_rms, truncation_bound
+from simulate.threads import Counted, run_blocks, thread_count
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
 
@@ -134,32 +132,22 @@ def simulate_adam(
         seed=seed,
         antithetic=law.symmetric if antithetic is None else antithetic,
     )
-    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
-    updates, bound = _run(setting, workers, progress or (lambda done, total: None))
+    run_block, chunks = partial(_run_block, setting, largest_rms(setting)), -(-setting.window // CHUNK)
+    blocks = run_blocks(run_block, setting.sources, chunks, thread_count(threads), progress)
+    updates, bounds = zip(*blocks, strict=True)
+    joined = np.concatenate(updates, axis=-1)[..., :trials]
+    allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
+    require(np.all(np.isfinite(joined)), "law", law.name, allowed)
     shape = np.shape(noise_scale) + np.shape(powers)
-    simulated = updates.reshape(*shape, trials), bound.reshape(shape)
+    simulated = joined.reshape(*shape, trials), np.mean(bounds, axis=0).reshape(shape)
     return AdamTrials(*simulated, trials, setting.window, seed, setting.antithetic)
 
 
-def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Array]:
-    """Simulate all blocks of trials; the updates (noise scales, powers, trials) and the truncation bound."""
-    clock = _Clock(len(setting.sources) * -(-setting.window // CHUNK), progress)
-    run_block = partial(_run_block, setting, largest_rms(setting), clock)
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            updates, bounds = zip(*pool.map(run_block, setting.sources), strict=True)
-        finally:
-            clock.stopped = True
-    joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
-    allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
-    require(np.all(np.isfinite(joined)), "law", setting.law.name, allowed)
-    return joined, np.mean(bounds, axis=0)
-
-
 def _run_block(
-    setting: Setting, x_rms: Array, clock: _Clock, source: np.random.SeedSequence
+    setting: Setting, x_rms: Array, counted: Counted[tuple[int, Array]], source: np.random.SeedSequence
 ) -> tuple[Array, Array]:
-    m, v = _block_averages(setting, clock.counted(setting.noise_chunks(source)))
+    """Simulate a block of trials; the updates (noise scales, powers, LANES) and their truncation bound."""
+    m, v = _block_averages(setting, counted(setting.noise_chunks(source)))
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
     with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
@@ -194,25 +182,3 @@ def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tu
 def _weights(beta: float, live: int) -> Array:
     """`(1−β)β^k` for the steps of a chunk, k counted back from its end; 0 before the first live step."""
     return np.where(live > _AGE, (1 - beta) * beta**_AGE, 0.0)
-
-
-class _Clock:
-    """Counts chunks for the progress report, and ends the threads when the caller has gone."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.done, self.total, self.progress = 0, total, progress
-        self.stopped, self.lock = False, Lock()
-
-    def counted(self, chunks: Iterable[tuple[int, Array]]) -> Iterator[tuple[int, Array]]:
-        """Yield chunks, and report each when it is done; none after an error, in whichever thread."""
-        for chunk in chunks:
-            yield chunk
-            with self.lock:
-                if self.stopped:
-                    return
-                self.done += 1
-                try:
-                    self.progress(self.done, self.total)
-                except BaseException:
-                    self.stopped = True
-                    raise

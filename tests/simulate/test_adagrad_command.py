@@ -10,7 +10,6 @@ import pytest
 
 from gradpower.__main__ import main
 from simulate import simulate_adagrad
-from simulate.adagrad import commands
 from simulate.adagrad.bounds import arm_bound
 from simulate.adagrad.descent import Arm, build_descent
 from simulate.adagrad.exponent import fitted_exponent
@@ -26,11 +25,6 @@ from theory.adagrad.bounds import (
 from theory.laws import parse_law
 
 UNIFORM = parse_law("uniform")
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def run(*flags):
@@ -251,36 +245,3 @@ def test_bad_input_makes_one_line(capsys, flags, message):
     assert message in captured.err
     assert captured.err.startswith("gradpower: error: ")
     assert captured.err.count("\n") == 1
-
-
-def test_interrupted_it_says_so_and_continues(monkeypatch, capsys, tmp_path):
-    original = commands.simulate_adagrad
-
-    def interrupted(descent, *, state, **options):
-        def progress(done: int, total: int) -> None:
-            raise KeyboardInterrupt
-
-        return original(descent, **options | {"progress": progress}, state=state)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
-        patched.setattr(commands, "simulate_adagrad", interrupted)
-        assert run("--steps", "1000") == 130
-    kept = list((tmp_path / "runs").iterdir())
-    assert len(kept) == 1
-    assert "the same command continues where it stopped" in capsys.readouterr().err
-    assert run("--steps", "1000", "--json") == 0
-    captured = capsys.readouterr()
-    assert captured.err == f"continuing the simulation kept in runs/{kept[0].name}\n"
-    assert not kept[0].exists()
-    assert run("--steps", "1000", "--json") == 0
-    assert capsys.readouterr() == (captured.out, "")
-
-
-def test_a_broken_state_makes_one_line(capsys, tmp_path):
-    descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 0.5, UNIFORM, steps=200, seeds=4)
-    path = tmp_path / "runs" / f"adagrad-{descent.digest()}.npz"
-    path.parent.mkdir()
-    path.write_bytes(b"no state")
-    assert run("--problem", "plateau", "--power", "1") == 2
-    assert "a whole state file (remove this one to start afresh)" in capsys.readouterr().err
