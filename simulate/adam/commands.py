@@ -70,7 +70,6 @@ def adam(
         "standard_error": simulated.standard_error,
         "rms": simulated.rms,
         "quantiles": dict(zip(_LEVELS, simulated.quantiles(_LEVELS), strict=True)),
-        "truncation_bound": simulated.truncation_bound,
         "trials": simulated.trials,
         "steps": simulated.steps,
         "seed": simulated.seed,

@@ -13,7 +13,6 @@ from gradpower.tools.errors import require
 from gradpower.tools.terminal import Progress
 from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.adam.setting import CHUNK, Setting
-from simulate.adam.truncation import largest_rms, truncation_bound
 from simulate.threads import Counted, run_blocks, thread_count
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
@@ -27,8 +26,6 @@ class AdamTrials:
 
     updates: Array
     """u, shape (..., trials). Antithetic trials are neighbours."""
-    truncation_bound: Array
-    """Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps."""
     trials: int
     steps: int
     """As given; the window N at stationarity."""
@@ -105,7 +102,7 @@ def simulate_adam(
         At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
     steps : int, optional
         t >= 1, simulated literally from m = v = 0. If not given, stationarity: the last N steps, before which
-        all weighs less than 2^−53; the result bounds the difference.
+        all weighs less than 2^−53 in both averages.
     antithetic : bool, optional
         Run trials in pairs ξ, −ξ, which removes most of the variance at high noise; by default if the law is
         symmetric.
@@ -132,27 +129,24 @@ def simulate_adam(
         seed=seed,
         antithetic=law.symmetric if antithetic is None else antithetic,
     )
-    run_block, chunks = partial(_run_block, setting, largest_rms(setting)), -(-setting.window // CHUNK)
-    blocks = run_blocks(run_block, setting.sources, chunks, thread_count(threads), progress)
-    updates, bounds = zip(*blocks, strict=True)
+    run_block, chunks = partial(_run_block, setting), -(-setting.window // CHUNK)
+    updates = run_blocks(run_block, setting.sources, chunks, thread_count(threads), progress)
     joined = np.concatenate(updates, axis=-1)[..., :trials]
     allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
     require(np.all(np.isfinite(joined)), "law", law.name, allowed)
     shape = np.shape(noise_scale) + np.shape(powers)
-    simulated = joined.reshape(*shape, trials), np.mean(bounds, axis=0).reshape(shape)
-    return AdamTrials(*simulated, trials, setting.window, seed, setting.antithetic)
+    return AdamTrials(joined.reshape(*shape, trials), trials, setting.window, seed, setting.antithetic)
 
 
 def _run_block(
-    setting: Setting, x_rms: Array, counted: Counted[tuple[int, Array]], source: np.random.SeedSequence
-) -> tuple[Array, Array]:
-    """Simulate a block of trials; the updates (noise scales, powers, LANES) and their truncation bound."""
+    setting: Setting, counted: Counted[tuple[int, Array]], source: np.random.SeedSequence
+) -> Array:
+    """Simulate a block of trials; the updates (noise scales, powers, LANES)."""
     m, v = _block_averages(setting, counted(setting.noise_chunks(source)))
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
     with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
-        u = np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
-    return u, truncation_bound(setting, x_rms, m, v)
+        return np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
 
 
 def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tuple[Array, Array]:
