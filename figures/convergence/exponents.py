@@ -56,24 +56,17 @@ def rows(data: Sequence[Exponents]) -> list[Row]:
     table: list[Row] = []
     for row in data:
         before, last = exponents_of_decades(row.curve)
-        table.append(
-            {
-                "problem": row.problem,
-                "noise": row.noise,
-                "law": row.law,
-                "noise_kind": row.noise_kind,
-                "noise_to_signal": row.noise_to_signal,
-                "series": "measured",
-                "power": row.power,
-                "steps": row.steps,
-                "learning_rate": row.learning_rate,
-                "exponent": row.exponent,
-                "low": row.exponent - row.half_width,
-                "high": row.exponent + row.half_width,
-                "decade_before_last": before,
-                "last_decade": last,
-            }
-        )
+        noise = ("problem", "noise", "law", "noise_kind", "noise_to_signal")
+        measured = {
+            **{name: getattr(row, name) for name in noise},
+            "series": "measured",
+            **{name: getattr(row, name) for name in ("power", "steps", "learning_rate", "exponent")},
+            "low": row.exponent - row.half_width,
+            "high": row.exponent + row.half_width,
+            "decade_before_last": before,
+            "last_decade": last,
+        }
+        table.append(measured)
     for power in _POWERS.tolist():
         for series, exponent in zip(_THEORY, (1 / (power + 1), 1.0, 0.5), strict=True):
             table.append({"series": series, "power": power, "exponent": exponent})

@@ -105,7 +105,10 @@ def adagrad(
 
 
 def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound], confidence: float) -> dict[str, Any]:
-    problem = descent.problem
+    problem, known = (
+        descent.problem,
+        ("dimension", "start_value", "minimum", "minimum_is_exact", "smoothness"),
+    )
     arms = [
         {**arm._asdict(), **_arm(runs, place, bound, confidence)}
         for (place, arm), bound in zip(descent.arms.items(), bounds, strict=True)
@@ -114,11 +117,7 @@ def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound], confide
         "steps": runs.steps,
         "arms": arms,
         "problem": problem.name,
-        "dimension": problem.dimension,
-        "start_value": problem.start_value,
-        "minimum": problem.minimum,
-        "minimum_is_exact": problem.minimum_is_exact,
-        "smoothness": problem.smoothness,
+        **{name: getattr(problem, name) for name in known},
         "power": descent.powers,
         "learning_rate": descent.learning_rates,
         "noise_to_signal": descent.noise_to_signal,
@@ -192,9 +191,8 @@ def _table(result: dict[str, Any]) -> Table:
 
 def _exponent(arm: dict[str, Any]) -> str:
     """The exponent with its half-width; – where there are too few checkpoints for one."""
-    if not np.isfinite(arm["exponent"]):
-        return "–"
-    return f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+    shown = f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+    return shown if np.isfinite(arm["exponent"]) else "–"
 
 
 def _remarks(result: dict[str, Any]) -> list[str]:

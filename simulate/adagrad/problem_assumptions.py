@@ -118,14 +118,11 @@ def assumptions(
     r = float(nonnegative("noise_to_signal", noise_to_signal))
     chosen = parse_problem(problem)
     noisy = NoisyProblem(chosen, parse_law(law), noise, r)
-    bound = noisy.largest_gradient
+    bound, known = noisy.largest_gradient, ("dimension", "minimum", "minimum_is_exact", "smoothness")
     rows = [_row(noisy, float(p)) for p in power_in_range("power", power)]
     result = {
         "problem": chosen.name,
-        "dimension": chosen.dimension,
-        "minimum": chosen.minimum,
-        "minimum_is_exact": chosen.minimum_is_exact,
-        "smoothness": chosen.smoothness,
+        **{name: getattr(chosen, name) for name in known},
         "gradient_bound": bound,
         "assumption_4_4": math.isfinite(bound),
         "noise_to_signal": r,

@@ -130,14 +130,14 @@ INTERVENTION = Kind("intervention", InterventionResults, digits=6)
 
 def run_cell(law: str, level: float, design: Design) -> Cell:
     """Tune, run and compare at one law and level."""
-    noise, count = parse_law(law), len(design.powers)
+    noise = parse_law(law)
     equivalents = [noise_equivalent(power, noise, **_betas(design)) for power in design.powers]
     settings = [(1.0, level), *((1.0, level / q) for q in equivalents), *((p, level) for p in design.powers)]
     arms, edges = _tuned(noise, settings, design)
-    shared = [Arm(power, level, arms[0].rate) for power in design.powers]
+    ours = slice(1 + len(design.powers), None)
+    shared = [arm._replace(rate=arms[0].rate) for arm in arms[ours]]
     found = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
     predicted, measured, at_shared = np.split(found.loss[1:] - found.loss[0], 3)
-    ours = slice(1 + count, None)
     changes = tuple(
         Change(
             law,
