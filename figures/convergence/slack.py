@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator
 
-from figures.style import Row, columns, grouped, law_style, panels, select, single
-from simulate.questions import CONVERGENCE
+from figures.style import Row, columns, grouped, law_style, panels, select
 from simulate.questions.bounds import BoundedArm
 
 FILE = "convergence_slack"
@@ -31,11 +29,6 @@ _NAMES = {
     ("additive", "binary"): "fixed, binary",
     ("additive", "sparse:0.25"): "fixed, sparse",
 }
-
-
-def read(sources: Sequence[Path]) -> list[BoundedArm]:
-    """Return the rows of question 1 from a convergence.json."""
-    return CONVERGENCE.read(single(sources)).studies.bounds
 
 
 def rows(data: Sequence[BoundedArm]) -> list[Row]:
