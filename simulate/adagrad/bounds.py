@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import require
 from simulate.adagrad.descent import Arm, Descent
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from theory.adagrad.assumptions import high_noise_alignment
@@ -24,8 +22,6 @@ from theory.adagrad.bounds import (
 )
 from theory.adam.moments import power_moments
 from theory.numerics.inputs import Array
-
-Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,12 @@ class ArmBound:
         return "mean_power" if self.theorem == "4.8" else "mean_square"
 
 
-def arm_bound(
-    descent: Descent, arm: Arm, *, theorem: Theorem = "auto", gradient_bound: float | None = None
-) -> ArmBound:
+def arm_bound(descent: Descent, arm: Arm, *, gradient_bound: float | None = None) -> ArmBound:
     """Return the bound that Section 4.2 proves for an arm.
 
-    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for
-    p ≠ 1 under other additive noise (its proof holds for p < 1 as well). A `theorem` by number may be asked for
-    instead, or "none"; InputError for one that does not speak of such an arm. `gradient_bound` replaces the bound on
-    |g_i| that the problem and the law give.
+    Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for p ≠ 1 under other
+    additive noise (its proof holds for p < 1 as well). `gradient_bound` replaces the bound on |g_i| that the problem
+    and the law give.
 
     >>> from simulate.adagrad.descent import build_descent
     >>> descent = build_descent("plateau", 1.0, 0.1, 1.0, "gaussian", steps=100)
@@ -65,7 +58,7 @@ def arm_bound(
     'outside Assumption 4.4: gradients have no bound'
     """
     noisy, power = NoisyProblem(descent.problem, descent.law, descent.noise, arm.noise_to_signal), arm.power
-    chosen, note = _choice(noisy, power, descent.epsilon, theorem)
+    chosen, note = _choice(noisy, power, descent.epsilon)
     if chosen == "none":
         return ArmBound(chosen, note)
     largest = noisy.largest_gradient if gradient_bound is None else gradient_bound
@@ -130,33 +123,15 @@ def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, con
     return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
 
 
-def _choice(noisy: NoisyProblem, power: float, epsilon: float, theorem: Theorem) -> tuple[str, str]:
+def _choice(noisy: NoisyProblem, power: float, epsilon: float) -> tuple[str, str]:
     """The theorem, and a note on it."""
-    if theorem == "none":
-        return "none", "none asked for"
     if epsilon == 0:
         return "none", "the bounds are infinite for ε = 0"
-    low = noisy.fades or (power < 1 and noisy.low_noise_constant(power) > 0)
-    if theorem != "auto":
-        _require_range(theorem, power, low, noisy.fades)
-        return theorem, ""
     if power == 1:
         return "4.5", ""
-    if power < 1 and low:
+    if power < 1 and (noisy.fades or noisy.low_noise_constant(power) > 0):
         return "4.8", ""
     if not noisy.fades:
         return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
     kind = "multiplicative noise" if noisy.noise_to_signal else "no noise"
     return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
-
-
-def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
-    if theorem == "4.5":
-        require(power == 1, "power", power, "p = 1 for Theorem 4.5")
-    elif theorem == "4.8":
-        require(power <= 1, "power", power, "p <= 1 for Theorem 4.8")
-        allowed = "noise that fades with the gradient, or is sparse: else c = 0"
-        require(power == 1 or low, "theorem", theorem, allowed)
-    else:
-        require(power > 1, "power", power, "p > 1 for Theorem 4.11")
-        require(not fading, "theorem", theorem, "additive noise of positive scale: else s = 0")

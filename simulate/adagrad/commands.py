@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
-from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
+from simulate.adagrad.bounds import ArmBound, arm_bound, least_mean
 from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
@@ -33,7 +33,6 @@ def adagrad(
     seed: int = 0,
     confidence: float = 0.95,
     gradient_bound: float | None = None,
-    theorem: Theorem = "auto",
     threads: int | None = None,
 ) -> int:
     """Adagrad on powered gradients of a test problem: averages of the gradient against the theorems' bounds.
@@ -68,8 +67,6 @@ def adagrad(
         Level of the intervals, and of all comparisons with the bounds together.
     gradient_bound
         Bound on |g| to take instead of the one that problem and law give.
-    theorem
-        4.5 (p = 1), 4.8 (p < 1, multiplicative noise), 4.11 (p > 1, additive noise), none, or auto.
     threads
         Threads; all cores if not given.
     """
@@ -89,17 +86,13 @@ def adagrad(
         seed=seed,
     )
     descent.law.require_moment(1.0)
-    bounds = [
-        arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
-        for arm in descent.arms.values()
-    ]
+    bounds = [arm_bound(descent, arm, gradient_bound=gradient_bound) for arm in descent.arms.values()]
     with progress_bar("simulating Adagrad") as progress:
         runs = simulate_adagrad(descent, threads=threads, progress=progress)
     if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
         raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
     result = _result(descent, runs, bounds, confidence)
-    result |= {"asked_gradient_bound": gradient_bound, "asked_theorem": theorem}
-    result["violations"] = _violations(result)
+    result |= {"asked_gradient_bound": gradient_bound, "violations": _violations(result)}
     output.show(result, _table(result))
     return 1 if result["violations"] else 0
 
