@@ -15,7 +15,6 @@ from figures.convergence.exponents import exponents_of_decades
 from figures.report.render import render
 from figures.style import grouped
 from gradpower.tools.labels import Label
-from simulate.adagrad.descent import NoiseKind
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from simulate.questions import ConvergenceResults, bounds, extremes, unbounded
@@ -120,17 +119,13 @@ def _supremum(problem: str, order: float = 2.0) -> float:
     return float(np.sum(parse_problem(problem).largest_gradient ** order))
 
 
+@cache
 def _assumption(row: BoundedArm) -> str:
     """The assumption that the noise of an arm satisfies on its problem."""
     if row.theorem != "4.11":
         return {"4.5": "4.4", "4.8": "4.6"}[row.theorem]
-    rho = _rho(row.problem, row.law, row.noise, row.noise_to_signal, row.power)
-    return "4.9" if row.power > 1 and rho <= 1 + 1e-9 else "(C1)"
-
-
-@cache
-def _rho(problem: str, law: str, noise: NoiseKind, ratio: float, power: float) -> float:
-    return NoisyProblem(parse_problem(problem), parse_law(law), noise, ratio).rho(power)
+    noisy = NoisyProblem(parse_problem(row.problem), parse_law(row.law), row.noise, row.noise_to_signal)
+    return "4.9" if row.power > 1 and noisy.rho(row.power) <= 1 + 1e-9 else "(C1)"
 
 
 def rates_answer(rows: Sequence[Exponents]) -> str:
