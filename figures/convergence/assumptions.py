@@ -9,7 +9,6 @@ above 1 for laws with a peak at 0, and exactly 1 for uniform noise, whatever p: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 from figures.style import Row, columns, grouped, law_style, panels, plain_ticks, select
 from theory.adagrad.assumptions import largest_bound_to_noise, largest_noise_to_signal
 from theory.adagrad.distortion import mean_map_slope
-from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
 FILE = "assumption_regions"
@@ -33,7 +32,6 @@ LOW_NOISE = (
     ("uniform", 0.5),
 )
 CONTRACTIONS = ("binary", "arcsine", "uniform", "triangular", "sparse:0.25")
-_QUANTILES = 2000
 _MAIN = "0.99"  # Example 4.7's c
 _EXAMPLE = (3.0, 1.01)  # p and p·ρ of Example 4.10
 
@@ -50,7 +48,7 @@ def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS)
         table += _line("4.6", name, f"{constant:g}", powers, ratios)
     powers = high_powers.tolist()
     for name in CONTRACTIONS:
-        law = noise_law(name)
+        law = parse_law(name)
         # The limit of `theory.adagrad.assumptions.contraction`, which an atom at ξ = 0 lets come only slowly.
         rho = law.reach ** (high_powers - 1) / mean_map_slope(high_powers, 0.0, 1.0, law)
         table += _line("C2", name, "", powers, rho.tolist())
@@ -69,24 +67,6 @@ def _largest_gradient(power: float, limit: str) -> float:
     """The largest |∇F|/a with ρ <= 1, or ρ <= 1.01/p: R = |∇F| + a."""
     target = 1.0 if limit == "1" else _EXAMPLE[1] / power
     return largest_bound_to_noise(power, target, parse_law("binary")) - 1
-
-
-@cache
-def noise_law(name: str) -> NoiseLaw:
-    """Return a law by name; the arcsine law and the triangular one are made of quantiles, ends included.
-
-    >>> law = noise_law("triangular")
-    >>> round(1 / law.reach**2, 3)  # E ξ² over sup ξ²
-    0.167
-    """
-    upper = np.linspace(0.5, 1.0, _QUANTILES // 2)
-    if name == "arcsine":
-        half = np.sin(np.pi * (upper - 0.5))
-    elif name == "triangular":
-        half = 1 - np.sqrt(2 * (1 - upper))
-    else:
-        return parse_law(name)
-    return Empirical(np.concatenate([-half, half]), name)
 
 
 def rows(data: Sequence[Row]) -> list[Row]:

@@ -330,16 +330,15 @@ def test_contractions_in_closed_form(regions):
     }
     for name, formula in closed.items():
         for row in select(rows, law=name):
-            tolerance = 5e-3 if name == "triangular" else 1e-12
-            assert row["value"] == pytest.approx(formula(row["power"]), rel=tolerance)
+            assert row["value"] == pytest.approx(formula(row["power"]), rel=1e-12)
     arcsine = {row["power"]: row["value"] for row in select(rows, law="arcsine")}
-    assert arcsine[2.0] == pytest.approx(np.pi / 4, rel=2e-3)
+    assert arcsine[2.0] == pytest.approx(np.pi / 4, rel=1e-12)
     assert all(value < 1 for value in arcsine.values())
 
 
 def test_contractions_are_limits_of_those_at_small_gradients(regions):
     for row in select(assumptions.rows(regions), panel="C2"):
-        law = assumptions.noise_law(row["law"])
+        law = parse_law(row["law"])
         near = contraction(row["power"], law.reach * (1 + 1e-6), law)
         assert float(near) == pytest.approx(row["value"], rel=2e-3)
 
