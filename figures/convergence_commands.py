@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -20,7 +20,7 @@ from figures.results import THEORY
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import tell
-from simulate.questions import CONVERGENCE, FULL, QUICK, Size, Studies, run_studies
+from simulate.questions import CONVERGENCE, FULL, QUICK, run_studies
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -48,22 +48,19 @@ def convergence(output: Path = Path("reproduction"), quick: Flag = False) -> int
     origin = provenance("gradpower convergence" + " --quick" * quick, asdict(size))
     file = write_file(output / CONVERGENCE.file, CONVERGENCE.dump(origin, studies=studies))
     content = CONVERGENCE.read(file)
-    written = [file, *_draw(content.studies, origin, size, output)]
+    drawn = {
+        "convergence-bounds": bounds.compute(steps=size.steps, seeds=size.seeds),
+        "exponents": content.studies.rates,
+        "slack": content.studies.bounds,
+        "gain": content.studies.gains,
+        "assumptions": assumptions.compute(),
+        "distortion": distortion.compute(Setting()),
+    }
+    written = [file]
+    for name, data in drawn.items():
+        written += save_figure(name, data, origin, output)
     if THEORY.find(output):
         written.append(write_page(output))
     Console().print(Markdown(headlines(convergence_section(content))))
     tell(written)
     return 1 if studies.violated else 0
-
-
-def _draw(studies: Studies, origin: dict[str, Any], size: Size, folder: Path) -> list[Path]:
-    """Draw and write every figure of Section 4.2."""
-    data = {
-        "convergence-bounds": bounds.compute(steps=size.steps, seeds=size.seeds),
-        "exponents": studies.rates,
-        "slack": studies.bounds,
-        "gain": studies.gains,
-        "assumptions": assumptions.compute(),
-        "distortion": distortion.compute(Setting()),
-    }
-    return [path for name, own in data.items() for path in save_figure(name, own, origin, folder)]
