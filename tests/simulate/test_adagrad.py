@@ -58,20 +58,18 @@ def test_fast_path_is_its_readable_twin(name, noise):
 def test_every_law(law, noise):
     # Binary noise with r = 1 makes half of the multiplicative gradients exactly 0.
     assert_twins(
-        build_descent(
-            parse_problem("separable:3"), POWERS, RATES, [1.0, 2.5], law, noise=noise, steps=150, seeds=20
-        )
+        build_descent("separable:3", POWERS, RATES, [1.0, 2.5], law, noise=noise, steps=150, seeds=20)
     )
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-12, 10.0])
 def test_epsilon_and_gradients_that_vanish(epsilon):
     descent = build_descent(
-        parse_problem("quadratic:2"),
+        "quadratic:2",
         [0.5, 1.0, 2.0],
         [0.3, 0.7],
         [0.0, 1.0],
-        parse_law("binary"),
+        "binary",
         noise="multiplicative",
         epsilon=epsilon,
         steps=40,

@@ -154,7 +154,7 @@ def test_which_theorem(capsys, flags, theorem, note):
 
 def test_an_assumption_that_fails_is_said():
     skewed = parse_law("two-point:0.2")
-    descent = build_descent(parse_problem("plateau"), 0.5, 0.1, 1.0, skewed, steps=10)
+    descent = build_descent("plateau", 0.5, 0.1, 1.0, skewed, steps=10)
     found = arm_bound(descent, Arm(1.0, 0.5, 0.1))
     assert (found.theorem, found.note) == ("none", "Assumption 4.9 fails: the best s is -inf")
 
@@ -174,7 +174,7 @@ def test_a_bound_that_fails_is_listed_with_exit_code_1(monkeypatch, capsys):
 
 def test_chance_is_no_violation(monkeypatch, capsys):
     """Bounds at the very mean are exceeded by half of the averages, but not by more than their errors."""
-    arms = parse_problem("geman-mcclure"), 1.0, 0.1, 2.0, UNIFORM
+    arms = "geman-mcclure", 1.0, 0.1, 2.0, UNIFORM
     runs = simulate_adagrad(build_descent(*arms, steps=200, seeds=4))
     mean = runs.over_seeds(runs.mean_square)[0][0, 0, 0]
     monkeypatch.setattr(

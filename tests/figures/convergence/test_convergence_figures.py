@@ -61,7 +61,7 @@ def curves():
 
 def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves):
     rows = select(convergence_bounds.rows(curves), panel="high noise")
-    arms = parse_problem("pseudo-huber"), (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, parse_law("binary")
+    arms = "pseudo-huber", (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, "binary"
     runs = simulate_adagrad(build_descent(*arms, steps=120, seeds=4))
     for j, power in enumerate((1.0, 1.2, 2.0, 3.0)):
         own = select(rows, power=power, series="measured")
