@@ -1,7 +1,7 @@
 """All figures by name. A figure is one file: it computes or reads its data, gives them as rows, and draws them.
 
 Every file has `FILE` (the name of what is written), `rows(data)` and `draw(data)`, and one of `compute(setting)`,
-`compute()` and `read(sources)`, as its entry says; the answers to the questions of Section 4.2 are read here.
+`compute()` and `read(sources)`, as its entry says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from figures.adam.example import Setting
-from figures.style import save, single
+from figures.style import save
 from gradpower.tools.errors import require
 from gradpower.tools.results import find_result
 
@@ -28,7 +28,6 @@ class Entry:
     flags: tuple[str, ...] = ()  # of the noise example that it is computed from
     sources: str = ""  # what it reads instead
     default: str = ""  # where that lies in results if none is named
-    study: str = ""  # of convergence.json, whose rows it draws
 
 
 _EXAMPLE = ("law", "noise_to_signal", "mean", "beta1", "beta2", "epsilon")
@@ -38,9 +37,10 @@ def _adam(file: str, shows: str, *more: str) -> Entry:
     return Entry(f"figures.adam.{file}", shows, flags=(*_EXAMPLE, *more))
 
 
-def _answer(file: str, shows: str, study: str) -> Entry:
-    place, file = f"figures.convergence.{file}", "convergence.json"
-    return Entry(place, shows, sources=f"a {file}", default=file, study=study)
+def _answer(file: str, shows: str) -> Entry:
+    return Entry(
+        f"figures.convergence.{file}", shows, sources="a convergence.json", default="convergence.json"
+    )
 
 
 def _training(file: str, shows: str, sources: str, default: str = "") -> Entry:
@@ -62,9 +62,9 @@ FIGURES = {
     "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=("law",)),
     "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
     "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),
-    "slack": _answer("slack", "how far bounds lie above measurements", "bounds"),
-    "exponents": _answer("exponents", "how fast averages fall at low noise", "rates"),
-    "gain": _answer("gain", "the gain over Adagrad at high noise", "gains"),
+    "slack": _answer("slack", "how far bounds lie above measurements"),
+    "exponents": _answer("exponents", "how fast averages fall at low noise"),
+    "gain": _answer("gain", "the gain over Adagrad at high noise"),
     "step-time": _training("step_time", "what the power costs", "a step_time.json", "step_time.json"),
     "curves": _training("curves", "losses of training runs", "folders of runs"),
     "sweep-losses": _training("sweep_losses", "a study's losses, judged by its rule", _STUDY),
@@ -110,10 +110,6 @@ def figure_data(
         default = find_result(entry.default, folder) if entry.default and not sources else None
         chosen = [default] if default else list(sources)
         require(chosen, "sources", "none", f"{entry.sources}, for figure {name}")
-        if entry.study:
-            from simulate.questions import CONVERGENCE  # its compiler is slow to import
-
-            return getattr(CONVERGENCE.read(single(chosen)).studies, entry.study)
         return file.read(chosen)
     require(not sources, "sources", " ".join(map(str, sources)), f"none, as {name} is computed")
     return file.compute(setting) if entry.flags else file.compute()

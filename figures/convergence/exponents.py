@@ -10,13 +10,15 @@ included: the theorem is loose there. With fixed uniform or Gaussian noise, wher
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, columns, law_style, legend, panels, select
+from figures.style import Row, columns, law_style, legend, panels, select, single
+from simulate.questions import CONVERGENCE
 from simulate.questions.rates import AverageCurve, Exponents
 
 FILE = "convergence_exponents"
@@ -42,6 +44,11 @@ def exponents_of_decades(curve: AverageCurve) -> tuple[float, float]:
     last = steps >= steps[-1] - decade - room
     first, second = (-float(np.polyfit(steps[part], mean[part], 1)[0]) for part in (before, last))
     return first, second
+
+
+def read(sources: Sequence[Path]) -> list[Exponents]:
+    """Return the rows of question 2 from a convergence.json."""
+    return CONVERGENCE.read(single(sources)).studies.rates
 
 
 def rows(data: Sequence[Exponents]) -> list[Row]:

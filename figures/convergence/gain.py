@@ -14,13 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, columns, law_style, legend, panels, plain_ticks, select
+from figures.style import Row, columns, law_style, legend, panels, plain_ticks, select, single
+from simulate.questions import CONVERGENCE
 from simulate.questions.gains import Gain, quality_ratio, rho
 from theory.laws import parse_law
 
@@ -30,6 +32,11 @@ RATIO = 10.0  # of the panels against p
 RATIO_POWERS = (1.2, 2.0)  # of the panel against r
 _POWERS = np.linspace(0.45, 3.05, 53)
 _PROVED = np.linspace(1.0, 3.05, 42)  # where Theorem 4.11 speaks
+
+
+def read(sources: Sequence[Path]) -> list[Gain]:
+    """Return the rows of questions 3 and 4 from a convergence.json."""
+    return CONVERGENCE.read(single(sources)).studies.gains
 
 
 def rows(gains: Sequence[Gain]) -> list[Row]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator
 
-from figures.style import Row, columns, grouped, law_style, panels, select
+from figures.style import Row, columns, grouped, law_style, panels, select, single
+from simulate.questions import CONVERGENCE
 from simulate.questions.bounds import BoundedArm
 
 FILE = "convergence_slack"
@@ -29,6 +31,11 @@ _NAMES = {
     ("additive", "binary"): "fixed, binary",
     ("additive", "sparse:0.25"): "fixed, sparse",
 }
+
+
+def read(sources: Sequence[Path]) -> list[BoundedArm]:
+    """Return the rows of question 1 from a convergence.json."""
+    return CONVERGENCE.read(single(sources)).studies.bounds
 
 
 def rows(data: Sequence[BoundedArm]) -> list[Row]:
