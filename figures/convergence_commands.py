@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -20,7 +20,7 @@ from figures.results import THEORY
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import tell
-from simulate.questions import CONVERGENCE, FULL, QUICK, Size, Studies, run_studies
+from simulate.questions import CONVERGENCE, FULL, QUICK, run_studies
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -29,8 +29,8 @@ def convergence(output: Path = Path("reproduction"), quick: Flag = False) -> int
     """Answer six questions about the convergence theorems of Section 4.2 by simulation, and draw the answers.
 
     Bounds against measurements, rates at low noise, gains at high noise, each power at its own best learning rate, a
-    search for the extremes, and gradients without a bound. A few minutes on two cores. An interrupted run keeps the
-    studies that are done, and the same command goes on. The exit code is 1 if a bound is violated.
+    search for the extremes, and gradients without a bound. A few minutes on two cores. The exit code is 1 if a bound is
+    violated.
 
     Parameters
     ----------
@@ -38,40 +38,29 @@ def convergence(output: Path = Path("reproduction"), quick: Flag = False) -> int
         Folder for the files; made if need be, and its files of an earlier run overwritten.
     quick
         A try-out of a few seconds, whose numbers mean nothing; its files go to the folder "quick" within the output.
-
-    Examples
-    --------
-    $ gradpower convergence
     """
     output = output / "quick" if quick else output
     require_folder(output)
     size = QUICK if quick else FULL
     if quick:
         print("a try-out: its numbers mean nothing", file=sys.stderr)
-    studies = run_studies(size, output / "unfinished")
+    studies = run_studies(size)
     origin = provenance("gradpower convergence" + " --quick" * quick, asdict(size))
     file = write_file(output / CONVERGENCE.file, CONVERGENCE.dump(origin, studies=studies))
     content = CONVERGENCE.read(file)
-    written = [file, *_draw(content.studies, origin, size, output)]
-    if THEORY.find(output):
-        written.append(write_page(output))
-    Console().print(Markdown(headlines(convergence_section(content))))
-    for path in (output / "unfinished").glob("*.json"):
-        path.unlink()
-    if (output / "unfinished").is_dir():
-        (output / "unfinished").rmdir()
-    tell(written)
-    return 1 if studies.violated else 0
-
-
-def _draw(studies: Studies, origin: dict[str, Any], size: Size, folder: Path) -> list[Path]:
-    """Draw and write every figure of Section 4.2."""
-    data = {
+    drawn = {
         "convergence-bounds": bounds.compute(steps=size.steps, seeds=size.seeds),
-        "exponents": studies.rates,
-        "slack": studies.bounds,
-        "gain": studies.gains,
+        "exponents": content.studies.rates,
+        "slack": content.studies.bounds,
+        "gain": content.studies.gains,
         "assumptions": assumptions.compute(),
         "distortion": distortion.compute(Setting()),
     }
-    return [path for name, own in data.items() for path in save_figure(name, own, origin, folder)]
+    written = [file]
+    for name, data in drawn.items():
+        written += save_figure(name, data, origin, output)
+    if THEORY.find(output):
+        written.append(write_page(output))
+    Console().print(Markdown(headlines(convergence_section(content))))
+    tell(written)
+    return 1 if studies.violated else 0

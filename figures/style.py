@@ -9,10 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -29,6 +29,8 @@ from gradpower.tools.files import write_file
 from gradpower.tools.provenance import comment
 
 Row = Mapping[str, Any]
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#000000")
@@ -84,6 +86,24 @@ def panels(
         for axis in shown if lines else ():
             axis.grid(alpha=0.25)
         letter(shown)
+
+
+def select(table: Iterable[Row], **wanted: Any) -> list[Row]:
+    """Return the rows that have these entries."""
+    return [row for row in table if wanted.items() <= row.items()]
+
+
+def columns(table: Sequence[Row], *names: str) -> list[list[Any]]:
+    """Return the entries of these names, one list a name."""
+    return [[row[name] for row in table] for name in names]
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items by a key, both in their order."""
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def ratio_style(index: int, count: int) -> dict[str, Any]:

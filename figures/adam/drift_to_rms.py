@@ -8,7 +8,6 @@ Figure 7's best power is one of size. All curves are exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,72 +15,37 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import INTERVAL, Point, Setting
-from figures.adam.panels import draw_by_law
+from figures.adam.panels import Curve, Series, draw_by_law, tabulated
 from figures.style import MARKERS, Row
-from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
 FILE = "drift_to_rms"
 LAWS = ("uniform", "gaussian", "laplace")
 POWERS = np.linspace(0.05, 3.0, 60)
-_FLAT = 1e-6  # curves that vary less have no maximum worth a mark
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Drift/RMS, E u/√(E u²), of one noise example, and where it (`optimum`) and where u is largest."""
-
-    point: Point
-    powers: Array
-    drift_to_rms: Array
-    optimum: OptimalPower
-    drift_optimum: OptimalPower
-
-    @property
-    def flat(self) -> bool:
-        """Whether drift/RMS hardly depends on p, as without noise."""
-        return float(np.ptp(self.drift_to_rms)) < _FLAT
-
-    @property
-    def marked(self) -> dict[str, tuple[float, float]]:
-        """Both optimal powers by name, with drift/RMS there; an edge p → 0 is not a point of the curve."""
-        marks = {}
-        if not self.flat and self.optimum.at_edge != "low":
-            name = "still rising" if self.optimum.at_edge else "optimum of drift/RMS"
-            marks[name] = (self.optimum.power, self.optimum.update)
-        if self.drift_optimum.at_edge != "low":
-            power = self.drift_optimum.power
-            marks["optimum of u"] = (power, float(self.point.exact(np.array([power])).drift_to_rms[0]))
-        return marks
+_FLAT = 1e-6  # curves that vary less, as without noise, have no maximum worth a mark
 
 
 def compute(setting: Setting, *, powers: Array = POWERS) -> list[Curve]:
     """Return the curves, law by law, in the order of the ratios."""
-    return [
-        Curve(point, powers, point.exact(powers).drift_to_rms, point.drift_to_rms_optimum(), point.optimum())
-        for law in setting.law or LAWS
-        for point in setting.points(law)
-    ]
+    return [_curve(point, powers) for law in setting.law or LAWS for point in setting.points(law)]
+
+
+def _curve(point: Point, powers: Array) -> Curve:
+    """The curve, and both optimal powers with drift/RMS there; an edge p → 0 is not a point of it."""
+    values, best, of_drift = point.exact(powers).drift_to_rms, point.drift_to_rms_optimum(), point.optimum()
+    series: Series = {"exact": (powers, values)}
+    if np.ptp(values) >= _FLAT and best.at_edge != "low":
+        name = "still rising" if best.at_edge else "optimum of drift/RMS"
+        series[name] = (np.array([best.power]), np.array([best.update]))
+    if of_drift.at_edge != "low":
+        power = np.array([of_drift.power])
+        series["optimum of u"] = (power, point.exact(power).drift_to_rms)
+    return Curve(point, best, series)
 
 
 def rows(curves: Sequence[Curve]) -> list[Row]:
     """Return every drawn mark: law, ratio, series, p and drift/RMS, also over the curve's maximum."""
-    table: list[Row] = []
-    for curve in curves:
-        drawn = zip(curve.powers.tolist(), curve.drift_to_rms.tolist(), strict=True)
-        marks = [*(("exact", pair) for pair in drawn), *curve.marked.items()]
-        for series, (power, value) in marks:
-            table.append(
-                {
-                    "law": curve.point.law,
-                    "noise_to_signal": curve.point.noise_to_signal,
-                    "series": series,
-                    "power": power,
-                    "drift_to_rms": value,
-                    "over_maximum": value / curve.optimum.update,
-                }
-            )
-    return table
+    return tabulated(curves, "drift_to_rms")
 
 
 _EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}
@@ -96,14 +60,17 @@ def draw(curves: Sequence[Curve]) -> Figure:
     """Draw drift/RMS against p, and each curve over its maximum, in columns by law."""
     marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
     marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
-    lowest = min(0.5, *(float(curve.drift_to_rms.min()) for curve in curves))
+    lowest = min(0.5, *(float(curve.series["exact"][1].min()) for curve in curves))
     labels = ("drift/RMS", "drift/RMS over its maximum")
     return draw_by_law(curves, labels, INTERVAL[1], (lowest, None), {"exact": {}, **marks}, _draw_curve)
 
 
 def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
-    color, scale = style["color"], curve.optimum.update if relative else 1.0
+    scale = curve.optimum.update if relative else 1.0
     every = (3 * MARKERS.index(style["marker"]), 21)  # marks of different ratios at different p
-    axis.plot(curve.powers, curve.drift_to_rms / scale, **style, markersize=2.6, markevery=every)
-    for name, (power, value) in curve.marked.items():
-        axis.plot(power, value / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])
+    for name, (powers, values) in curve.series.items():
+        if name == "exact":
+            axis.plot(powers, values / scale, **style, markersize=2.6, markevery=every)
+        else:
+            mark = {"color": style["color"], **_MARKS[name]}
+            axis.plot(powers, values / scale, clip_on=False, zorder=4, **mark)

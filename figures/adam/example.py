@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
-from gradpower.tools.errors import InputError, whole
+from gradpower.tools.errors import InputError, require, whole
+from theory.adam.example import AdamSettings
 from theory.adam.optimum import OptimalPower, maximise, optimal_power
 from theory.adam.propositions import high_noise_power
 from theory.adam.update import Update, exact_update, limit_update
@@ -50,14 +51,14 @@ class Setting:
         for law in self.law:
             _law(law)
         ratios = nonnegative("noise_to_signal", self.noise_to_signal)
-        if ratios.size == 0 or np.any(np.diff(ratios) <= 0):
-            raise InputError("noise_to_signal", list(self.noise_to_signal), "one or more increasing numbers")
+        increasing = ratios.size and np.all(np.diff(ratios) > 0)
+        require(increasing, "noise_to_signal", list(self.noise_to_signal), "one or more increasing numbers")
         positive("mean", self.mean)
         decay("beta1", self.beta1)
         decay("beta2", self.beta2)
         nonnegative("epsilon", self.epsilon)
-        if whole("trials", self.trials, minimum=4) % 2:
-            raise InputError("trials", self.trials, "an even number: trials run in pairs of opposite noise")
+        even = whole("trials", self.trials, minimum=4) % 2 == 0
+        require(even, "trials", self.trials, "an even number: trials run in pairs of opposite noise")
         whole("seed", self.seed, minimum=0)
 
     def config(self, laws: Sequence[str]) -> dict[str, Any]:
@@ -68,14 +69,6 @@ class Setting:
         """Return the examples of one law, one for each ratio."""
         adam = (self.beta1, self.beta2, self.epsilon)
         return [Point(law, self.mean, self.mean * ratio, *adam) for ratio in self.noise_to_signal]
-
-
-class Adam(TypedDict):
-    """Adam's settings as keywords."""
-
-    beta1: float
-    beta2: float
-    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +93,7 @@ class Point:
         return self.mean, self.noise_scale, _law(self.law)
 
     @property
-    def adam(self) -> Adam:
+    def adam(self) -> AdamSettings:
         """Adam's settings."""
         return {"beta1": self.beta1, "beta2": self.beta2, "epsilon": self.epsilon}
 
@@ -118,11 +111,11 @@ class Point:
 
     def optimum(self) -> OptimalPower:
         """Return the power with the largest exact update."""
-        return _maximum(self, lambda update: update.drift)
+        return maximise(lambda powers: self.exact(powers).drift, INTERVAL, "exact")
 
     def drift_to_rms_optimum(self) -> OptimalPower:
-        """Return the power with the largest exact drift/RMS."""
-        return _maximum(self, lambda update: update.drift_to_rms)
+        """Return the power with the largest exact drift/RMS; it asks for mostly the same powers, which are kept."""
+        return maximise(lambda powers: self.exact(powers).drift_to_rms, INTERVAL, "exact")
 
     def limit_optimum(self, interval: tuple[float, float] = INTERVAL) -> OptimalPower:
         """Return the power with the largest u∞."""
@@ -141,8 +134,3 @@ class Point:
 @lru_cache(maxsize=4096)
 def _exact(point: Point, powers: tuple[float, ...]) -> Update:
     return exact_update(powers, *point.noise, **point.adam)
-
-
-def _maximum(point: Point, quantity: Callable[[Update], Array]) -> OptimalPower:
-    # Both quantities ask for mostly the same panels of powers, which `_exact` keeps.
-    return maximise(lambda powers: quantity(point.exact(powers)), INTERVAL, "exact")

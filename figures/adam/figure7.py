@@ -9,7 +9,6 @@ p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,9 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from figures.adam.example import Point, Setting
-from figures.adam.panels import draw_by_law
+from figures.adam.panels import Curve, Series, draw_by_law, tabulated
 from figures.style import Row
 from simulate import simulate_adam
-from theory.adam.optimum import OptimalPower
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
@@ -33,35 +31,6 @@ SIMULATED = np.linspace(0.05, 3.0, 25)
 STARRED = np.arange(1, 31) / 10
 _LAST, _LOWEST = 2.4, 2e-3  # of the axes; beyond their maxima the curves fall by many more orders
 _Z95 = float(norm.ppf(0.975))
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One curve of Figure 7."""
-
-    point: Point
-    powers: Array
-    exact: Array
-    limit: Array  # u∞; NaN where the law lacks the moment
-    simulated: Array  # Monte Carlo mean at `SIMULATED`
-    error: Array  # half its 95% confidence interval
-    optimum: OptimalPower  # exact p*
-    starred: Array  # best and second-best power of the grid `STARRED`
-    proposition: float | None  # Proposition 4.3's p*, where it speaks
-
-    @property
-    def marked(self) -> dict[str, tuple[Array, Array]]:
-        """The marked powers by name, with the exact update there."""
-        starred = self.point.exact(self.starred).drift
-        marks = {
-            "optimum": (np.array([self.optimum.power]), np.array([self.optimum.update])),
-            "best on grid": (self.starred[:1], starred[:1]),
-            "second best on grid": (self.starred[1:], starred[1:]),
-        }
-        if self.proposition is not None:
-            power = np.array([self.proposition])
-            marks["proposition"] = (power, self.point.exact(power).drift)
-        return marks
 
 
 def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
@@ -82,37 +51,35 @@ def compute(setting: Setting, *, powers: Array | None = None) -> list[Curve]:
         )
         margins = _Z95 * trials.standard_error
         for point, mean, margin in zip(points, trials.drift, margins, strict=True):
-            starred = STARRED[np.argsort(-point.exact(STARRED).drift, kind="stable")[:2]]
-            exact = powers, point.exact(powers).drift, point.limit(powers)
-            marked = point.optimum(), starred, point.proposition_power()
-            curves.append(Curve(point, *exact, mean, margin, *marked))
+            curve: Series = {
+                "exact": (powers, point.exact(powers).drift),
+                "limit": (powers, point.limit(powers)),  # NaN where the law lacks the moment
+                "monte-carlo": (SIMULATED, mean, margin),
+            }
+            curves.append(Curve(point, point.optimum(), curve | _marked(point)))
     return curves
+
+
+def _marked(point: Point) -> Series:
+    """The marked powers by name, with the exact update there."""
+    optimum = point.optimum()
+    starred = STARRED[np.argsort(-point.exact(STARRED).drift, kind="stable")[:2]]
+    updates = point.exact(starred).drift
+    marks: Series = {
+        "optimum": (np.array([optimum.power]), np.array([optimum.update])),
+        "best on grid": (starred[:1], updates[:1]),
+        "second best on grid": (starred[1:], updates[1:]),
+    }
+    proposition = point.proposition_power()
+    if proposition is not None:
+        power = np.array([proposition])
+        marks["proposition"] = (power, point.exact(power).drift)
+    return marks
 
 
 def rows(curves: Sequence[Curve]) -> list[Row]:
     """Return every drawn mark: law, ratio, series, p, u, u over the curve's maximum, half the 95% interval."""
-    table: list[Row] = []
-    for curve in curves:
-        series: dict[str, tuple[Array, ...]] = {
-            "exact": (curve.powers, curve.exact),
-            "limit": (curve.powers, curve.limit),
-            "monte-carlo": (SIMULATED, curve.simulated, curve.error),
-            **curve.marked,
-        }
-        for name, (powers, updates, *margins) in series.items():
-            for index, (power, update) in enumerate(zip(powers.tolist(), updates.tolist(), strict=True)):
-                row: dict[str, Any] = {
-                    "law": curve.point.law,
-                    "noise_to_signal": curve.point.noise_to_signal,
-                    "series": name,
-                    "power": power,
-                    "update": update,
-                    "over_maximum": update / curve.optimum.update,
-                }
-                if margins:
-                    row["margin_95"] = float(margins[0][index])
-                table.append(row)
-    return table
+    return tabulated(curves, "update")
 
 
 _STAR: dict[str, Any] = {"marker": "*", "linestyle": ""}
@@ -124,9 +91,10 @@ _MARKS: dict[str, dict[str, Any]] = {
     "second best on grid": _SECOND,
     "proposition": _TICK,
 }
-_LEGEND: dict[str, dict[str, Any]] = {
-    "exact": {},
-    "limit β → 1": {"linestyle": "--", "linewidth": 0.7},
+_LINES: dict[str, dict[str, Any]] = {"exact": {}, "limit": {"linestyle": "--", "linewidth": 0.7}}
+_LEGEND = {
+    "exact": _LINES["exact"],
+    "limit β → 1": _LINES["limit"],
     "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
     "exact $p$*": _MARKS["optimum"],
     "best two of $p$ = 0.1, 0.2, …": _SECOND,
@@ -142,11 +110,12 @@ def draw(curves: Sequence[Curve]) -> Figure:
 
 def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
     color, scale = style["color"], curve.optimum.update if relative else 1.0
-    axis.plot(curve.powers, curve.exact / scale, color=color)
-    axis.plot(curve.powers, curve.limit / scale, color=color, linestyle="--", linewidth=0.7)
-    simulated = (SIMULATED, curve.simulated / scale, curve.error / scale)
-    axis.errorbar(*simulated, **style, markersize=2.3, linestyle="", elinewidth=0.7, capsize=1.5)
-    for name, (powers, updates) in curve.marked.items():
-        if relative or "grid" not in name:
+    for name, (powers, updates, *margins) in curve.series.items():
+        if margins:
+            values = (powers, updates / scale, margins[0] / scale)
+            axis.errorbar(*values, **style, markersize=2.3, linestyle="", elinewidth=0.7, capsize=1.5)
+        elif name in _LINES:
+            axis.plot(powers, updates / scale, color=color, **_LINES[name])
+        elif relative or "grid" not in name:
             # The star of a maximum at p → 0 sits on the axis itself.
             axis.plot(powers, updates / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])

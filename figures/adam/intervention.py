@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, house_style, law_style, legend, letter, new_figure, single
+from figures.style import Row, law_style, legend, panels, single
 from simulate.intervention.study import INTERVENTION, STRONG, Change, InterventionResults
 
 FILE = "intervention"
@@ -43,15 +43,13 @@ def draw(results: InterventionResults) -> Figure:
     styles = {
         law: law_style(index) | {"linestyle": "none", "markersize": 4} for index, law in enumerate(laws)
     }
-    with house_style():
-        figure, grid = new_figure(1, 2, height=3.3)
+    with panels(1, 2, height=3.3, lines=False) as (figure, grid):
         for axis, strong in zip(grid.flat, (True, False), strict=True):
             own = [change for change in _changes(results) if change.strong == strong]
             _draw_changes(axis, own, styles)
             sign = "≥" if strong else "<"
             axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}")
         grid[0, 0].set_ylabel("measured ΔL (1e-3 nats)")
-        letter(list(grid.flat))
         legend(figure, "upper", styles)
     return figure
 

@@ -38,10 +38,4 @@ def row(point: Point, seed: int) -> OptimalPowers:
 
 
 def _best(best: OptimalPower) -> BestPower:
-    bounds, interval = (getattr(best, name, None) for name in ("bounds", "power_interval"))
-    return BestPower(
-        float(best.power),
-        best.at_edge,
-        (float(bounds[0]), float(bounds[1])) if bounds else None,
-        (float(interval[0]), float(interval[1])) if interval else None,
-    )
+    return BestPower(best.power, best.at_edge, best.bounds, getattr(best, "power_interval", None))

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Point
-from figures.style import legend, panels, ratio_style
+from figures.style import Row, legend, panels, ratio_style
 from theory.adam.optimum import OptimalPower
+from theory.numerics.inputs import Array
 
 _TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
 
 
-class HasOptimum(Protocol):
-    """A curve of one noise example, with its maximum."""
-
-    @property
-    def point(self) -> Point:
-        """The noise example."""
-
-    @property
-    def optimum(self) -> OptimalPower:
-        """Where the curve is largest."""
+Series = dict[str, tuple[Array, ...]]
 
 
-Curve = TypeVar("Curve", bound=HasOptimum)
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of one noise example, and where its curve is largest.
+
+    By name, `series` are powers, values, and half their 95% intervals if they are simulated.
+    """
+
+    point: Point
+    optimum: OptimalPower
+    series: Series
+
+
+def tabulated(curves: Sequence[Curve], name: str) -> list[Row]:
+    """Return every mark; its value is called `name`, and stands there over the curve's maximum, too."""
+    return [
+        {
+            "law": curve.point.law,
+            "noise_to_signal": curve.point.noise_to_signal,
+            "series": series,
+            "power": power,
+            name: value,
+            "over_maximum": value / curve.optimum.update,
+            **dict(zip(("margin_95",), margin, strict=False)),
+        }
+        for curve in curves
+        for series, columns in curve.series.items()
+        for power, value, *margin in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def draw_by_law(
@@ -40,20 +60,9 @@ def draw_by_law(
 ) -> Figure:
     """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
-    Parameters
-    ----------
-    curves : sequence
-        Law by law, with the same ratios.
-    labels : tuple of str
-        What the two vertical axes show.
-    last_power : float
-        Where the horizontal axes end.
-    lowest : tuple of float
-        The limits of the curves' vertical axis.
-    marks : mapping
-        The styles of the marks by their meaning.
-    draw_curve : callable
-        Draws a curve on an axis in the style of its ratio; the last argument says whether over its maximum.
+    `curves` come law by law, with the same ratios; `labels` are those of the two vertical axes, `lowest` the limits of
+    the first; `marks` are styles by their meaning; `draw_curve` draws a curve on an axis in the style of its ratio,
+    over its maximum if the last argument says so.
     """
     laws = list(dict.fromkeys(curve.point.law for curve in curves))
     alone = len(laws) == 1

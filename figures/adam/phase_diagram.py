@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures.adam.example import Point, Setting
-from figures.style import Row, law_style, panels
-from theory.adam.moments import PowerMoments, power_moments
-from theory.adam.optimum import OptimalPower, maximise
-from theory.laws import parse_law
+from figures.style import Row, grouped, law_style, panels
+from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
 FILE = "phase_diagram"
@@ -35,8 +32,12 @@ _MAP_LAW = "uniform"
 
 @dataclass(frozen=True)
 class Optimum:
-    """The optimal power of one noise example, by one method."""
+    """The optimal power of one noise example, by one method: a point of a line or a marker of panel "law"; or a cell.
 
+    The cells are those of panel "epsilon", ratio by ratio.
+    """
+
+    panel: str
     point: Point
     method: str
     best: OptimalPower
@@ -46,90 +47,58 @@ class Optimum:
         """Whether the supremum sits at p → 0, or so near that float64 could not tell."""
         return self.best.at_edge == "low" or self.best.power < 1e-6
 
-    def row(self, panel: str) -> Row:
-        """One line of the table: `at_edge` says whether the supremum of u sits at an end of the powers searched."""
-        return {
-            "panel": panel,
-            "law": self.point.law,
-            "noise_to_signal": self.point.noise_to_signal,
-            "epsilon": self.point.epsilon,
-            "method": self.method,
-            "optimal_power": float(self.best.power),
-            "at_edge": self.best.at_edge or "",
-        }
 
-
-@dataclass(frozen=True)
-class PhaseDiagram:
-    """p*(r, law) as lines (limit) and markers (exact), and p*(r, ε) as a map (limit), ratios by epsilons."""
-
-    lines: list[Optimum]
-    markers: list[Optimum]
-    map: list[list[Optimum]]
-
-
-def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSILONS) -> PhaseDiagram:
+def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSILONS) -> list[Optimum]:
     """Return the optimal powers; the exact ones at the setting's ratios, for uniform, Gaussian and Laplace noise."""
     laws = setting.law or LAWS
-    dense = replace(setting, noise_to_signal=tuple(ratios.tolist()))
+    # A logarithmic axis has no room for r = 0, where the supremum sits at p → 0 in any case.
     own = [ratio for ratio in setting.noise_to_signal if ratio > 0]
     along = replace(setting, noise_to_signal=tuple(np.union1d(ratios, own).tolist()))
-    lines = [Optimum(p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in along.points(law)]
-    sparse = [point for law in laws if law in _EXACT_LAWS for point in setting.points(law)]
-    # A logarithmic axis has no room for r = 0, where the supremum sits at p → 0 in any case.
-    markers = [Optimum(p, "exact", p.optimum()) for p in sparse if p.noise_to_signal > 0]
-    return PhaseDiagram(lines, markers, [_over_epsilon(point, epsilons) for point in dense.points(_MAP_LAW)])
+    dense = replace(setting, noise_to_signal=tuple(ratios.tolist()))
+    lines = [Optimum("law", p, "limit", p.limit_optimum(SEARCHED)) for law in laws for p in along.points(law)]
+    sparse = [p for law in laws if law in _EXACT_LAWS for p in setting.points(law) if p.noise_to_signal > 0]
+    markers = [Optimum("law", point, "exact", point.optimum()) for point in sparse]
+    cells = [replace(point, epsilon=e) for point in dense.points(_MAP_LAW) for e in epsilons.tolist()]
+    return [*lines, *markers, *(Optimum("epsilon", p, "limit", p.limit_optimum(SEARCHED)) for p in cells)]
 
 
-def _over_epsilon(point: Point, epsilons: Array) -> list[Optimum]:
-    """Limit optima for all ε at once: the moments do not depend on it."""
-    law = parse_law(point.law)
-
-    @lru_cache
-    def moments(powers: tuple[float, ...]) -> PowerMoments:
-        return power_moments(powers, point.mean, point.noise_scale, law)
-
-    def best(epsilon: float) -> OptimalPower:
-        def update(powers: Array) -> Array:
-            known = moments(tuple(powers.tolist()))
-            return known.first / (known.rms + epsilon)
-
-        return maximise(update, SEARCHED, "limit")
-
-    values = epsilons.tolist()
-    return [Optimum(replace(point, epsilon=epsilon), "limit", best(epsilon)) for epsilon in values]
+def rows(optima: Sequence[Optimum]) -> list[Row]:
+    """Return every drawn optimum; `at_edge` says whether the supremum of u sits at an end of the powers searched."""
+    return [
+        {
+            "panel": optimum.panel,
+            "law": optimum.point.law,
+            "noise_to_signal": optimum.point.noise_to_signal,
+            "epsilon": optimum.point.epsilon,
+            "method": optimum.method,
+            "optimal_power": float(optimum.best.power),
+            "at_edge": optimum.best.at_edge or "",
+        }
+        for optimum in optima
+    ]
 
 
-def rows(diagram: PhaseDiagram) -> list[Row]:
-    """Return every drawn optimum: panel, law, ratio, ε, method, p* and the edge it sits at, if any."""
-    by_law = [optimum.row("law") for optimum in (*diagram.lines, *diagram.markers)]
-    return by_law + [optimum.row("epsilon") for line in diagram.map for optimum in line]
-
-
-def draw(diagram: PhaseDiagram) -> Figure:
+def draw(optima: Sequence[Optimum]) -> Figure:
     """Draw p*(r, law) and p*(r, ε)."""
+    by_panel = grouped(optima, lambda optimum: optimum.panel)
     with panels(1, 2, height=3.2, lines=False) as (figure, grid):
         by_law, by_epsilon = grid[0]
         for axis in (by_law, by_epsilon):
             axis.set_xscale("log")
             axis.set_xlabel("noise-to-signal ratio $r = \\sigma/\\mu$")
-        _draw_laws(by_law, diagram)
-        _draw_map(figure, by_epsilon, diagram.map)
+        _draw_laws(by_law, by_panel["law"])
+        _draw_map(figure, by_epsilon, by_panel["epsilon"])
     return figure
 
 
-def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
+def _draw_laws(axis: Axes, optima: Sequence[Optimum]) -> None:
     legend = []
-    for index, law in enumerate(dict.fromkeys(optimum.point.law for optimum in diagram.lines)):
+    marks = {"markersize": 4, "markerfacecolor": "white", "clip_on": False}
+    for index, (law, own) in enumerate(grouped(optima, lambda optimum: optimum.point.law).items()):
         style = law_style(index)
-        marker = {
-            "marker": style.pop("marker"),
-            "markersize": 4,
-            "markerfacecolor": "white",
-            "clip_on": False,
-        }
-        exact = _line(diagram.markers, law)
-        axis.plot(*_line(diagram.lines, law), **style)
+        marker = {"marker": style.pop("marker"), **marks}
+        exact = _line(own, "exact")
+        axis.plot(*_line(own, "limit"), **style)
         if exact[0]:
             axis.plot(*exact, color=style["color"], linestyle="", **marker)
         legend.append(Line2D([], [], label=law, **style, **(marker if exact[0] else {})))
@@ -142,16 +111,17 @@ def _draw_laws(axis: Axes, diagram: PhaseDiagram) -> None:
     axis.grid(alpha=0.25)
 
 
-def _line(optima: Sequence[Optimum], law: str) -> tuple[list[float], list[float]]:
-    own = [optimum for optimum in optima if optimum.point.law == law]
+def _line(optima: Sequence[Optimum], method: str) -> tuple[list[float], list[float]]:
+    own = [optimum for optimum in optima if optimum.method == method]
     return [o.point.noise_to_signal for o in own], [o.best.power for o in own]
 
 
-def _draw_map(figure: Figure, axis: Axes, optima: list[list[Optimum]]) -> None:
-    ratios = [line[0].point.noise_to_signal for line in optima]
-    epsilons = [optimum.point.epsilon for optimum in optima[0]]
-    power = np.array([[optimum.best.power for optimum in line] for line in optima]).T
-    edge = np.array([[optimum.at_zero for optimum in line] for line in optima]).T
+def _draw_map(figure: Figure, axis: Axes, optima: Sequence[Optimum]) -> None:
+    ratios = list(dict.fromkeys(optimum.point.noise_to_signal for optimum in optima))
+    epsilons = list(dict.fromkeys(optimum.point.epsilon for optimum in optima))
+    shape = len(ratios), len(epsilons)
+    power = np.reshape([optimum.best.power for optimum in optima], shape).T
+    edge = np.reshape([optimum.at_zero for optimum in optima], shape).T
     axis.set_yscale("log")  # before the contours: their labels are placed on the screen
     axis.set_facecolor("0.85")
     style: dict[str, Any] = {"cmap": "cividis", "shading": "nearest", "rasterized": True, "vmin": 0}

@@ -8,18 +8,16 @@ above 1 for laws with a peak at 0, and exactly 1 for uniform noise, whatever p: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, law_style, panels, plain_ticks
+from figures.style import Row, columns, grouped, law_style, panels, plain_ticks, select
 from theory.adagrad.assumptions import largest_bound_to_noise, largest_noise_to_signal
 from theory.adagrad.distortion import mean_map_slope
-from theory.laws import Empirical, NoiseLaw, parse_law
+from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
 FILE = "assumption_regions"
@@ -34,40 +32,35 @@ LOW_NOISE = (
     ("uniform", 0.5),
 )
 CONTRACTIONS = ("binary", "arcsine", "uniform", "triangular", "sparse:0.25")
-_QUANTILES = 2000
 _MAIN = "0.99"  # Example 4.7's c
 _EXAMPLE = (3.0, 1.01)  # p and p·ρ of Example 4.10
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One line: `value` is r in panel "4.6", ρ in "C2", and |∇F|/a in "4.10"; `constant` is c, or the limit on ρ."""
+def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS) -> list[Row]:
+    """Return the points of all lines.
 
-    panel: str
-    law: str
-    constant: str
-    powers: Array
-    value: Array
-
-
-def compute(*, low_powers: Array = LOW_POWERS, high_powers: Array = HIGH_POWERS) -> list[Curve]:
-    """Return the lines of all panels."""
-    curves = []
+    "value" is r in panel "4.6", ρ in "C2", and |∇F|/a in "4.10"; "constant" is c, or the limit on ρ.
+    """
+    table: list[Row] = []
     for name, constant in LOW_NOISE:
-        law = parse_law(name)
-        ratios = np.array([largest_noise_to_signal(p, constant, law) for p in low_powers.tolist()])
-        curves.append(Curve("4.6", name, f"{constant:g}", low_powers, ratios))
+        law, powers = parse_law(name), low_powers.tolist()
+        ratios = [largest_noise_to_signal(p, constant, law) for p in powers]
+        table += _line("4.6", name, f"{constant:g}", powers, ratios)
+    powers = high_powers.tolist()
     for name in CONTRACTIONS:
-        law = noise_law(name)
+        law = parse_law(name)
         # The limit of `theory.adagrad.assumptions.contraction`, which an atom at ξ = 0 lets come only slowly.
         rho = law.reach ** (high_powers - 1) / mean_map_slope(high_powers, 0.0, 1.0, law)
-        curves.append(Curve("C2", name, "", high_powers, rho))
+        table += _line("C2", name, "", powers, rho.tolist())
     for limit in ("1", "1.01/p"):
-        largest = np.array([_largest_gradient(p, limit) for p in high_powers.tolist()])
-        curves.append(Curve("4.10", "binary", limit, high_powers, largest))
+        table += _line("4.10", "binary", limit, powers, [_largest_gradient(p, limit) for p in powers])
     power = _EXAMPLE[0]
-    at_example = np.array([_largest_gradient(power, "1.01/p")])
-    return [*curves, Curve("4.10", "binary", "Example 4.10", np.array([power]), at_example)]
+    return table + _line("4.10", "binary", "Example 4.10", [power], [_largest_gradient(power, "1.01/p")])
+
+
+def _line(panel: str, law: str, constant: str, powers: Iterable[float], values: Iterable[float]) -> list[Row]:
+    same = {"panel": panel, "law": law, "constant": constant}
+    return [same | {"power": power, "value": value} for power, value in zip(powers, values, strict=True)]
 
 
 def _largest_gradient(power: float, limit: str) -> float:
@@ -76,67 +69,48 @@ def _largest_gradient(power: float, limit: str) -> float:
     return largest_bound_to_noise(power, target, parse_law("binary")) - 1
 
 
-@cache
-def noise_law(name: str) -> NoiseLaw:
-    """Return a law by name; the arcsine law and the triangular one are made of quantiles, ends included.
-
-    >>> law = noise_law("triangular")
-    >>> round(1 / law.reach**2, 3)  # E ξ² over sup ξ²
-    0.167
-    """
-    upper = np.linspace(0.5, 1.0, _QUANTILES // 2)
-    if name == "arcsine":
-        half = np.sin(np.pi * (upper - 0.5))
-    elif name == "triangular":
-        half = 1 - np.sqrt(2 * (1 - upper))
-    else:
-        return parse_law(name)
-    return Empirical(np.concatenate([-half, half]), name)
+def rows(data: Sequence[Row]) -> list[Row]:
+    """Return what is drawn."""
+    return list(data)
 
 
-def rows(curves: Sequence[Curve]) -> list[Row]:
-    """Return every drawn point: panel, law, constant, p and the value."""
-    return [
-        {"panel": curve.panel, "law": curve.law, "constant": curve.constant, "power": power, "value": value}
-        for curve in curves
-        for power, value in zip(curve.powers.tolist(), curve.value.tolist(), strict=True)
-    ]
-
-
-def draw(curves: Sequence[Curve]) -> Figure:
+def draw(data: Sequence[Row]) -> Figure:
     """Draw the three panels side by side."""
     with panels(1, 3, height=3.2) as (figure, grid):
-        low, contractions, example = grid[0]
-        _draw_low(low, [curve for curve in curves if curve.panel == "4.6"])
-        _draw_contractions(contractions, [curve for curve in curves if curve.panel == "C2"])
-        _draw_example(example, [curve for curve in curves if curve.panel == "4.10"])
-        for axis in grid[0]:
+        for axis, panel, draw_panel in zip(
+            grid[0], ("4.6", "C2", "4.10"), (_draw_low, _draw_contractions, _draw_example), strict=True
+        ):
+            lines = grouped(select(data, panel=panel), lambda row: (row["law"], row["constant"]))
+            draw_panel(axis, {key: columns(own, "power", "value") for key, own in lines.items()})
             axis.set_xlabel("power $p$")
     return figure
 
 
-def _draw_low(axis: Axes, curves: Sequence[Curve]) -> None:
-    laws = list(dict.fromkeys(curve.law for curve in curves))
-    for curve in curves:
-        index = laws.index(curve.law)
+Lines = dict[tuple[str, str], list[list[float]]]  # powers and values, by law and constant
+
+
+def _draw_low(axis: Axes, lines: Lines) -> None:
+    laws = list(dict.fromkeys(law for law, _ in lines))
+    for (law, constant), line in lines.items():
+        index = laws.index(law)
         style = law_style(index)
-        if curve.constant == _MAIN:
-            every = (2 + 2 * index, 12)
-            axis.plot(curve.powers, curve.value, label=curve.law, markersize=3, markevery=every, **style)
+        if constant == _MAIN:
+            axis.plot(*line, label=law, markersize=3, markevery=(2 + 2 * index, 12), **style)
         else:
-            axis.plot(curve.powers, curve.value, color=style["color"], linewidth=0.8)
-            axis.text(0.04, 4.5, f"{curve.law}, $c\\geq {curve.constant}$", fontsize=7, va="bottom")
-    shaded, floor, color = curves[0], 1e-3, law_style(0)["color"]
-    axis.fill_between(shaded.powers, shaded.value, floor, color=color, alpha=0.13, linewidth=0)
+            axis.plot(*line, color=style["color"], linewidth=0.8)
+            axis.text(0.04, 4.5, f"{law}, $c\\geq {constant}$", fontsize=7, va="bottom")
+    floor, color = 1e-3, law_style(0)["color"]
+    powers, reached = lines[laws[0], _MAIN]
+    axis.fill_between(powers, reached, floor, color=color, alpha=0.13, linewidth=0)
     axis.set(yscale="log", xlim=(0, 1), ylim=(floor, 30), ylabel="largest $r=\\sigma/|\\nabla_iF|$")
     axis.set_title(f"Assumption 4.6, $c\\geq {_MAIN}$")
-    axis.legend(loc="lower center", handlelength=3, title=f"shaded: holds for {shaded.law}", title_fontsize=7)
+    axis.legend(loc="lower center", handlelength=3, title=f"shaded: holds for {laws[0]}", title_fontsize=7)
 
 
-def _draw_contractions(axis: Axes, curves: Sequence[Curve]) -> None:
-    for index, curve in enumerate(curves):
+def _draw_contractions(axis: Axes, lines: Lines) -> None:
+    for index, ((law, _), line) in enumerate(lines.items()):
         style = law_style(index) | {"markersize": 3, "markevery": (2 + 3 * index, 13)}
-        axis.plot(curve.powers, curve.value, label=curve.law, **style)
+        axis.plot(*line, label=law, **style)
     axis.axhspan(1e-3, 1.0, color="0.5", alpha=0.18, linewidth=0)
     axis.text(1.2, 0.12, "(C2) can hold: $\\rho\\leq 1$", fontsize=7)
     axis.set(yscale="log", xlim=(1, 5), ylim=(0.1, 20), ylabel="$\\rho=R^{p-1}/s$ as $\\nabla F\\to 0$")
@@ -145,15 +119,14 @@ def _draw_contractions(axis: Axes, curves: Sequence[Curve]) -> None:
     axis.legend(loc="upper center", handlelength=2.4, ncols=2, columnspacing=0.8)
 
 
-def _draw_example(axis: Axes, curves: Sequence[Curve]) -> None:
-    *lines, example = curves
+def _draw_example(axis: Axes, lines: Lines) -> None:
+    *limits, ((power,), (value,)) = lines.values()
     names, heights, dashes = ("$\\rho\\leq 1$", "$\\rho\\leq 1.01/p$"), (1.2, 1.35), ("-", (0, (5, 1.5)))
-    for curve, name, height, dash in zip(lines, names, heights, dashes, strict=True):
-        axis.plot(curve.powers, curve.value, color=law_style(0)["color"], linestyle=dash)
-        middle = curve.powers.size // 2
-        axis.text(curve.powers[middle], height * curve.value[middle], name, fontsize=8)
-    axis.plot(example.powers, example.value, marker="*", markersize=8, color="black", linestyle="")
-    power, value = float(example.powers[0]), float(example.value[0])
+    for (powers, values), name, height, dash in zip(limits, names, heights, dashes, strict=True):
+        axis.plot(powers, values, color=law_style(0)["color"], linestyle=dash)
+        middle = len(powers) // 2
+        axis.text(powers[middle], height * values[middle], name, fontsize=8)
+    axis.plot(power, value, marker="*", markersize=8, color="black", linestyle="")
     axis.annotate(
         f"Example 4.10, $p={power:g}$:\n$|\\nabla F|\\leq {value:.4f}\\,a$",
         (power, value),

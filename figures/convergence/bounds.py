@@ -11,20 +11,17 @@ infinite: `theory.adagrad.bounds.second_moment_bound`, on the square of the mean
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, legend, panels, ratio_style
+from figures.style import Row, columns, grouped, legend, panels, ratio_style, select
 from simulate.adagrad.bounds import arm_bound, bound_constants, unbounded_arm_bound
 from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
-from simulate.problems import parse_problem
 from theory.adagrad.relative_noise import relative_noise_bound
-from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
 FILE = "convergence_bounds"
@@ -32,8 +29,7 @@ _DOTTED_POWERS = (0.5, 1.0)
 _ERRORS = 2.0  # standard errors that a bar reaches to either side
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """What one panel simulates."""
 
     problem: str
@@ -53,94 +49,54 @@ SETTINGS = {
 _POWERS = sorted({power for setting in SETTINGS.values() for power in setting.powers})
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One average, or one bound on it, over the checkpoints T; `low` and `high` end the error bars of an average."""
-
-    panel: str
-    series: str
-    power: float
-    steps: Array
-    value: Array
-    low: Array | None = None
-    high: Array | None = None
-
-
-def compute(steps: int = 100_000, seeds: int = 32) -> list[Curve]:
-    """Simulate all three settings, and return the averages with their bounds."""
-    curves: list[Curve] = []
-    for panel, setting in SETTINGS.items():
-        descent = build_descent(
-            parse_problem(setting.problem),
-            setting.powers,
-            setting.learning_rate,
-            setting.noise_to_signal,
-            parse_law(setting.law),
-            noise=setting.noise,
-            steps=steps,
-            seeds=seeds,
-        )
-        runs = simulate_adagrad(descent)
-        for place, arm in descent.arms.items():
-            if panel == "unbounded":
-                curves += _unbounded(descent, arm, runs, place)
-            else:
-                curves += _bounded(panel, descent, arm, runs, place)
-            if panel == "low noise" and arm.power in _DOTTED_POWERS:
-                curves.append(_relative(descent, arm))
-    return curves
-
-
-def _bounded(
-    panel: str, descent: Descent, arm: Arm, runs: AdagradRuns, place: tuple[int, ...]
-) -> Iterator[Curve]:
-    """The average of one power, and the theorem's bound."""
-    found = arm_bound(descent, arm)
-    mean, error = runs.over_seeds(getattr(runs, found.average)[place])
-    steps = runs.steps.astype(np.float64)
-    yield Curve(panel, "measured", arm.power, steps, mean, mean - _ERRORS * error, mean + _ERRORS * error)
-    if found.bound is None:
-        raise AssertionError(f"no theorem speaks of the arms of this panel: {found.note}")
-    yield Curve(panel, f"Theorem {found.theorem}", arm.power, steps, found.bound.total)
-
-
-def _relative(descent: Descent, arm: Arm) -> Curve:
-    """The bound for relative noise, raised to p+1."""
-    found = arm_bound(descent, arm)
-    steps = np.array(descent.checkpoints, dtype=np.float64)
-    bound = relative_noise_bound(
-        steps,
-        bound_constants(descent, arm, found.gradient_bound),
-        arm.power,
-        alignment=found.alignment,
-        largest_factor=1 + arm.noise_to_signal * descent.law.reach,
-    )
-    return Curve("low noise", "relative-noise bound", arm.power, steps, bound ** (arm.power + 1))
-
-
-def _unbounded(descent: Descent, arm: Arm, runs: AdagradRuns, place: tuple[int, ...]) -> Iterator[Curve]:
-    """The square of the mean of (1/T)Σ|F'| for one power, and the bound that needs no R."""
-    steps = runs.steps.astype(np.float64)
-    mean, error = runs.over_seeds(runs.mean_absolute[place])
-    low, high = np.maximum(mean - _ERRORS * error, 0.0), mean + _ERRORS * error
-    yield Curve("unbounded", "measured", arm.power, steps, mean**2, low**2, high**2)
-    bound = unbounded_arm_bound(descent, arm, descent.problem.largest_gradient, steps)
-    yield Curve("unbounded", "second-moment bound", arm.power, steps, bound.total)
-
-
-def rows(curves: Sequence[Curve]) -> list[Row]:
-    """Return every drawn point: the panel's setting, series, p, T, value, and the ends of its error bar."""
+def compute(steps: int = 100_000, seeds: int = 32) -> list[Row]:
+    """Simulate all three settings: every point of the averages, with the ends of its error bar, and of the bounds."""
     table: list[Row] = []
-    for curve in curves:
-        setting = SETTINGS[curve.panel]
-        same = {name: getattr(setting, name) for name in ("problem", "noise", "law", "noise_to_signal")}
-        for i, (steps, value) in enumerate(zip(curve.steps.tolist(), curve.value.tolist(), strict=True)):
-            row = {"panel": curve.panel} | same | {"learning_rate": setting.learning_rate}
-            row |= {"series": curve.series, "power": curve.power, "steps": int(steps), "value": value}
-            if curve.low is not None and curve.high is not None:
-                row |= {"low": float(curve.low[i]), "high": float(curve.high[i])}
-            table.append(row)
+    for panel, setting in SETTINGS.items():
+        problem, noise, law, ratio, rate, powers = setting
+        descent = build_descent(problem, powers, rate, ratio, law, noise=noise, steps=steps, seeds=seeds)
+        runs = simulate_adagrad(descent)
+        same = {name: value for name, value in setting._asdict().items() if name != "powers"}
+        for place, arm in descent.arms.items():
+            for series, curves in _series(panel, descent, arm, runs, place):
+                common = {"panel": panel} | same | {"series": series, "power": arm.power}
+                points = zip(runs.steps.tolist(), *(curve.tolist() for curve in curves), strict=True)
+                names = ("steps", "value", "low", "high")
+                table += [common | dict(zip(names, numbers, strict=False)) for numbers in points]
     return table
+
+
+def _series(
+    panel: str, descent: Descent, arm: Arm, runs: AdagradRuns, place: tuple[int, ...]
+) -> Iterator[tuple[str, tuple[Array, ...]]]:
+    """The average of one arm with both ends of its bars, and the bounds on it, over the checkpoints."""
+    steps = runs.steps.astype(np.float64)
+    if panel == "unbounded":  # the square of the mean of (1/T)Σ|F'|, and the bound that needs no R
+        mean, error = runs.over_seeds(runs.mean_absolute[place])
+        low, high = np.maximum(mean - _ERRORS * error, 0.0), mean + _ERRORS * error
+        yield "measured", (mean**2, low**2, high**2)
+        largest = descent.problem.largest_gradient
+        yield "second-moment bound", (unbounded_arm_bound(descent, arm, largest, steps).total,)
+        return
+    found = arm_bound(descent, arm)
+    assert found.bound is not None, found.note
+    mean, error = runs.over_seeds(getattr(runs, found.average)[place])
+    yield "measured", (mean, mean - _ERRORS * error, mean + _ERRORS * error)
+    yield f"Theorem {found.theorem}", (found.bound.total,)
+    if panel == "low noise" and arm.power in _DOTTED_POWERS:
+        bound = relative_noise_bound(
+            steps,
+            bound_constants(descent, arm, found.gradient_bound),
+            arm.power,
+            alignment=found.alignment,
+            largest_factor=1 + arm.noise_to_signal * descent.law.reach,
+        )
+        yield "relative-noise bound", (bound ** (arm.power + 1),)
+
+
+def rows(data: Sequence[Row]) -> list[Row]:
+    """Return what is drawn."""
+    return list(data)
 
 
 _TITLES = {
@@ -154,40 +110,41 @@ _LABELS = {
     "unbounded": "$(T^{-1}\\Sigma_t\\, E\\,|F'(\\theta_t)|)^2$",
 }
 
+_SOLID: dict[str, Any] = {"linewidth": 1.6}
+_DOTTED: dict[str, Any] = {"linewidth": 1.2, "linestyle": (0, (1, 1.2))}
+_MEASURED: dict[str, Any] = {"markersize": 3, "linewidth": 0.5}
 _GUIDES = {"low noise": (0.5, 3e5), "high noise": (0.25, 60.0), "unbounded": (0.25, 60.0)}
 
 
-def draw(curves: Sequence[Curve]) -> Figure:
+def draw(data: Sequence[Row]) -> Figure:
     """Draw the three panels side by side."""
     with panels(1, 3, height=3.3) as (figure, grid):
         for axis, panel in zip(grid[0], SETTINGS, strict=True):
-            own = [curve for curve in curves if curve.panel == panel]
+            own = select(data, panel=panel)
             axis.set(xscale="log", yscale="log", xlabel="steps $T$", title=_TITLES[panel])
             axis.set_ylabel(_LABELS[panel], labelpad=1)
-            for curve in own:
-                _draw_curve(axis, curve)
-            _draw_guides(axis, own)
+            for (series, power), points in grouped(own, lambda row: (row["series"], row["power"])).items():
+                _draw_curve(axis, series, power, points)
+            _draw_guides(axis, *_GUIDES[panel], last=own[-1]["steps"])
         _legends(figure)
     return figure
 
 
-def _draw_curve(axis: Axes, curve: Curve) -> None:
-    style = ratio_style(_POWERS.index(curve.power), len(_POWERS))
-    if curve.low is None or curve.high is None:
-        dotted = curve.series == "relative-noise bound"
-        line = {"linestyle": (0, (1, 1.2)), "linewidth": 1.2} if dotted else {"linewidth": 1.6}
-        axis.plot(curve.steps, curve.value, color=style["color"], **line)
+def _draw_curve(axis: Axes, series: str, power: float, points: Sequence[Row]) -> None:
+    style = ratio_style(_POWERS.index(power), len(_POWERS))
+    steps, value = np.array(columns(points, "steps", "value"))
+    if series != "measured":
+        line = _DOTTED if series == "relative-noise bound" else _SOLID
+        axis.plot(steps, value, color=style["color"], **line)
         return
-    reach = np.array([curve.value - curve.low, curve.high - curve.value])
-    every = (_POWERS.index(curve.power) % 4, 4)  # marks of different powers at different T
-    style |= {"errorevery": every, "markevery": every, "markersize": 3, "linewidth": 0.5, "elinewidth": 0.9}
-    axis.errorbar(curve.steps, curve.value, np.maximum(reach, 0.0), **style)
+    low, high = np.array(columns(points, "low", "high"))
+    every = (_POWERS.index(power) % 4, 4)  # marks of different powers at different T
+    style |= {"errorevery": every, "markevery": every, "elinewidth": 0.9, **_MEASURED}
+    axis.errorbar(steps, value, np.maximum([value - low, high - value], 0.0), **style)
 
 
-def _draw_guides(axis: Axes, curves: Sequence[Curve]) -> None:
+def _draw_guides(axis: Axes, start: float, height: float, *, last: int) -> None:
     """Slopes −½ and −1, in the gap between bounds and averages, or above both where there is none."""
-    panel, last = curves[0].panel, float(curves[0].steps[-1])
-    start, height = _GUIDES[panel]
     x = last ** np.array([start, start + 0.3])
     for slope, name in ((-0.5, "$T^{-1/2}$"), (-1.0, "$T^{-1}$")):
         y = height * (x / x[0]) ** slope
@@ -205,9 +162,9 @@ def _legends(figure: Figure) -> None:
     }
     legend(figure, "upper", powers)
     grey = {"color": "0.25"}
-    marks: dict[str, dict[str, Any]] = {
-        "measured, ± 2 standard errors": {"marker": "o", "markersize": 3, "linewidth": 0.5},
-        "(a), (b) the theorem's bound; (c) bound without $R$": {"linewidth": 1.6},
-        "bound for relative noise": {"linewidth": 1.2, "linestyle": (0, (1, 1.2))},
+    marks = {
+        "measured, ± 2 standard errors": {"marker": "o", **_MEASURED},
+        "(a), (b) the theorem's bound; (c) bound without $R$": _SOLID,
+        "bound for relative noise": _DOTTED,
     }
     legend(figure, "lower", {label: grey | style for label, style in marks.items()})

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, law_style, legend, panels, single
+from figures.style import Row, columns, law_style, legend, panels, select, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.rates import AverageCurve, Exponents
 
@@ -56,16 +56,17 @@ def rows(data: Sequence[Exponents]) -> list[Row]:
     table: list[Row] = []
     for row in data:
         before, last = exponents_of_decades(row.curve)
-        table.append(
-            {
-                name: getattr(row, name)
-                for name in ("problem", "noise", "law", "noise_kind", "noise_to_signal")
-            }
-            | {"series": "measured", "power": row.power, "steps": row.steps}
-            | {"learning_rate": row.learning_rate, "exponent": row.exponent}
-            | {"low": row.exponent - row.half_width, "high": row.exponent + row.half_width}
-            | {"decade_before_last": before, "last_decade": last}
-        )
+        noise = ("problem", "noise", "law", "noise_kind", "noise_to_signal")
+        measured = {
+            **{name: getattr(row, name) for name in noise},
+            "series": "measured",
+            **{name: getattr(row, name) for name in ("power", "steps", "learning_rate", "exponent")},
+            "low": row.exponent - row.half_width,
+            "high": row.exponent + row.half_width,
+            "decade_before_last": before,
+            "last_decade": last,
+        }
+        table.append(measured)
     for power in _POWERS.tolist():
         for series, exponent in zip(_THEORY, (1 / (power + 1), 1.0, 0.5), strict=True):
             table.append({"series": series, "power": power, "exponent": exponent})
@@ -82,8 +83,7 @@ def draw(data: Sequence[Exponents]) -> Figure:
             _draw_theory(axis, table)
             for index, noise in enumerate(noises):
                 shift = _SHIFT * (index - (len(noises) - 1) / 2)
-                own = [row for row in table if (row.get("problem"), row.get("noise")) == (problem, noise)]
-                _draw_marks(axis, own, shift, _style(index))
+                _draw_marks(axis, select(table, problem=problem, noise=noise), shift, _style(index))
             axis.set(title=problem, xlabel="power $p$", xlim=(_POWERS[0], _POWERS[-1]))
             axis.set_xticks(sorted({row.power for row in data}))
         grid[0, 0].set_ylabel(
@@ -95,24 +95,20 @@ def draw(data: Sequence[Exponents]) -> Figure:
 
 def _style(index: int) -> dict[str, Any]:
     style = law_style(index)
-    return {
-        "color": style["color"],
-        "marker": style["marker"],
-        "markerfacecolor": "white" if index == 0 else None,
-    }
+    del style["linestyle"]
+    return style | {"markerfacecolor": "white" if index == 0 else None}
 
 
 def _draw_theory(axis: Axes, table: Sequence[Row]) -> None:
     for series, (_, dashes) in _THEORY.items():
-        own = [row for row in table if row["series"] == series]
-        line = ([row["power"] for row in own], [row["exponent"] for row in own])
+        line = columns(select(table, series=series), "power", "exponent")
         axis.plot(*line, color="0.35", linestyle=dashes, linewidth=1.1, zorder=1)
 
 
 def _draw_marks(axis: Axes, table: Sequence[Row], shift: float, style: dict[str, Any]) -> None:
-    x = np.array([row["power"] for row in table]) + shift
-    value, low, high = (np.array([row[name] for row in table]) for name in ("exponent", "low", "high"))
-    before, last = (np.array([row[name] for row in table]) for name in ("decade_before_last", "last_decade"))
+    names = ("power", "exponent", "low", "high", "decade_before_last", "last_decade")
+    power, value, low, high, before, last = np.array(columns(table, *names))
+    x = power + shift
     axis.vlines(x, before, last, color=style["color"], alpha=0.35, linewidth=3)
     axis.scatter(x, last, 14, color=style["color"], marker="_", linewidth=0.8)
     axis.errorbar(x, value, [value - low, high - value], linestyle="", markersize=4, elinewidth=1.0, **style)

@@ -21,11 +21,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, law_style, legend, panels, plain_ticks, single
+from figures.style import Row, columns, law_style, legend, panels, plain_ticks, select, single
 from simulate.questions import CONVERGENCE
-from simulate.questions.gains import Gain
-from theory.adagrad.assumptions import contraction
-from theory.adagrad.powered_noise import high_noise_quality
+from simulate.questions.gains import Gain, quality_ratio, rho
 from theory.laws import parse_law
 
 FILE = "convergence_gain"
@@ -47,15 +45,15 @@ def rows(gains: Sequence[Gain]) -> list[Row]:
     data = [asdict(gain) for gain in gains]
     for law in dict.fromkeys(row["law"] for row in data):
         for problem in PROBLEMS:
-            own = _select(data, problem=problem, law=law, noise_to_signal=RATIO)
+            own = select(data, problem=problem, law=law, noise_to_signal=RATIO)
             table += [_mark(problem, row, "tuned") for row in own]
             table += [
                 _mark(problem, row, "shared") for row in own if row["learning_rate"] != row["adagrad_rate"]
             ]
             table += [{"panel": problem} | row for row in _predictions(law)]
-        own = _select(data, problem=PROBLEMS[0], law=law)
+        own = select(data, problem=PROBLEMS[0], law=law)
         table += [_mark("ratios", row, "tuned") for row in own if row["power"] in RATIO_POWERS]
-        for row in _select(own, noise_to_signal=RATIO):
+        for row in select(own, noise_to_signal=RATIO):
             table.append({"panel": "steps"} | _named(row, "speed-up") | {"value": row["speed_up"]})
         table += [
             row | {"panel": "steps", "series": "(Q(p)/Q(1))^2", "value": row["value"] ** -2.0}
@@ -78,19 +76,14 @@ def _mark(panel: str, row: Row, series: str) -> Row:
 def _predictions(law_name: str) -> list[dict[str, Any]]:
     """Q(1)/Q(p), and ρ where R is finite, at the noise ratio of the panels."""
     law = parse_law(law_name)
-    quality = high_noise_quality(1.0, law) / high_noise_quality(_POWERS, law)
-    lines = [("Q(1)/Q(p)", _POWERS, quality)]
+    lines = [("Q(1)/Q(p)", _POWERS, quality_ratio(_POWERS, law))]
     if math.isfinite(law.reach):
-        lines.append(("rho", _PROVED, contraction(_PROVED, law.reach + 1 / RATIO, law)))
+        lines.append(("rho", _PROVED, rho(_PROVED, RATIO, law)))
     return [
         {"law": law_name, "noise_to_signal": RATIO, "series": series, "power": power, "value": value}
         for series, powers, values in lines
         for power, value in zip(powers.tolist(), values.tolist(), strict=True)
     ]
-
-
-def _select(data: Sequence[Row], **wanted: Any) -> list[Row]:
-    return [row for row in data if wanted.items() <= row.items()]
 
 
 def draw(gains: Sequence[Gain]) -> Figure:
@@ -99,13 +92,13 @@ def draw(gains: Sequence[Gain]) -> Figure:
     laws = list(dict.fromkeys(gain.law for gain in gains))
     with panels(2, 2, height=5.6) as (figure, grid):
         for axis, problem in zip(grid[0], PROBLEMS, strict=True):
-            _draw_powers(axis, _select(table, panel=problem), laws)
+            _draw_powers(axis, select(table, panel=problem), laws)
             axis.set_title(f"{problem}, $r={RATIO:g}$")
-        _draw_ratios(grid[1, 0], _select(table, panel="ratios"), laws)
+        _draw_ratios(grid[1, 0], select(table, panel="ratios"), laws)
         grid[1, 0].set_title(
             f"{PROBLEMS[0]}, $p={RATIO_POWERS[0]:g}$ (dotted) and $p={RATIO_POWERS[1]:g}$ (solid)"
         )
-        _draw_steps(grid[1, 1], _select(table, panel="steps"), laws)
+        _draw_steps(grid[1, 1], select(table, panel="steps"), laws)
         grid[1, 1].set_title(f"{PROBLEMS[0]}, $r={RATIO:g}$: in steps")
         for axis in (*grid[0], grid[1, 0]):
             axis.set_ylabel("average of $\\|\\nabla F\\|^2$ over Adagrad's")
@@ -113,25 +106,25 @@ def draw(gains: Sequence[Gain]) -> Figure:
     return figure
 
 
-def _line(own: Sequence[Row], along: str = "power") -> tuple[list[float], list[float]]:
-    return [row[along] for row in own], [row["value"] for row in own]
+def _line(own: Sequence[Row], series: str) -> list[list[float]]:
+    return columns(select(own, series=series), "power", "value")
 
 
-def _draw_marks(axis: Axes, own: Sequence[Row], along: str, **style: Any) -> None:
-    x, value = _line(own, along)
-    reach = [[row["value"] - row["low"] for row in own], [row["high"] - row["value"] for row in own]]
-    axis.errorbar(x, value, reach, **{"markersize": 4, "elinewidth": 0.9, "capsize": 1.5, **style})
+def _draw_marks(axis: Axes, own: Sequence[Row], along: str = "power", **style: Any) -> None:
+    x, value, low, high = np.array(columns(own, along, "value", "low", "high"))
+    style = {"markersize": 4, "elinewidth": 0.9, "capsize": 1.5} | style
+    axis.errorbar(x, value, [value - low, high - value], **style)
 
 
 def _draw_powers(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
     for index, law in enumerate(laws):
         style = law_style(index)
-        own, colour = _select(table, law=law), {"color": style["color"]}
-        axis.plot(*_line(_select(own, series="Q(1)/Q(p)")), linewidth=1.3, **colour)
-        axis.plot(*_line(_select(own, series="rho")), linewidth=0.9, linestyle=(0, (4, 2)), **colour)
+        own, colour = select(table, law=law), {"color": style["color"]}
+        axis.plot(*_line(own, "Q(1)/Q(p)"), linewidth=1.3, **colour)
+        axis.plot(*_line(own, "rho"), linewidth=0.9, linestyle=(0, (4, 2)), **colour)
         marks = {"linestyle": "", "marker": style["marker"], **colour}
-        _draw_marks(axis, _select(own, series="shared"), "power", markerfacecolor="white", **marks)
-        _draw_marks(axis, _select(own, series="tuned"), "power", **marks)
+        _draw_marks(axis, select(own, series="shared"), markerfacecolor="white", **marks)
+        _draw_marks(axis, select(own, series="tuned"), **marks)
     _scale(axis, (0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0))
     axis.set_xlabel("power $p$")
 
@@ -140,7 +133,7 @@ def _draw_ratios(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
     for index, law in enumerate(laws):
         style = law_style(index)
         for power, dashes in zip(RATIO_POWERS, ((0, (1, 1)), "-"), strict=True):
-            own = _select(table, law=law, power=power)
+            own = select(table, law=law, power=power)
             face = {"markerfacecolor": "white"} if power == RATIO_POWERS[0] else {}
             _draw_marks(axis, own, "noise_to_signal", linewidth=1.0, **{**style, "linestyle": dashes}, **face)
     axis.set_xscale("log")
@@ -151,9 +144,9 @@ def _draw_ratios(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
 
 def _draw_steps(axis: Axes, table: Sequence[Row], laws: Sequence[str]) -> None:
     for index, law in enumerate(laws):
-        style, own = law_style(index), _select(table, law=law)
-        axis.plot(*_line(_select(own, series="(Q(p)/Q(1))^2")), linewidth=1.3, color=style["color"])
-        axis.plot(*_line(_select(own, series="speed-up")), markersize=4, **{**style, "linestyle": ""})
+        style, own = law_style(index), select(table, law=law)
+        axis.plot(*_line(own, "(Q(p)/Q(1))^2"), linewidth=1.3, color=style["color"])
+        axis.plot(*_line(own, "speed-up"), markersize=4, **{**style, "linestyle": ""})
     _scale(axis, (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0))
     axis.set(xlabel="power $p$", ylabel="speed-up: Adagrad's steps over $T$")
 

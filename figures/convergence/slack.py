@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MultipleLocator
 
-from figures.style import Row, law_style, panels, single
+from figures.style import Row, columns, grouped, law_style, panels, select, single
 from simulate.questions import CONVERGENCE
 from simulate.questions.bounds import BoundedArm
 
@@ -42,17 +42,15 @@ def rows(data: Sequence[BoundedArm]) -> list[Row]:
     """Return every cell of the maps (geometric mean and least slack), and every mark of the strips."""
     bounded = [asdict(row) for row in data if row.slack is not None]
     table: list[Row] = []
-    cells: dict[tuple[object, ...], list[Row]] = {}
-    for row in bounded:
-        cells.setdefault(tuple(row[name] for name in _CELL), []).append(row)
-    for cell, own in cells.items():
-        table.append(
-            {"panel": "map"}
-            | dict(zip(_CELL, cell, strict=True))
-            | {"arms": len(own), "slack": float(np.exp(np.mean(np.log([row["slack"] for row in own]))))}
-            | {"least_slack": min(row["least_slack"] for row in own)}
-            | {"violated": sum(row["violated"] for row in own)}
-        )
+    for cell, own in grouped(bounded, lambda row: tuple(row[name] for name in _CELL)).items():
+        slacks, least, violated = columns(own, "slack", "least_slack", "violated")
+        numbers = {
+            "arms": len(own),
+            "slack": float(np.exp(np.mean(np.log(slacks)))),
+            "least_slack": min(least),
+            "violated": sum(violated),
+        }
+        table.append({"panel": "map", **dict(zip(_CELL, cell, strict=True)), **numbers})
     names = (*_CELL, "slack", "least_slack", "violated", "problem", "learning_rate", "theorem", "steps")
     return table + [{"panel": "strip"} | {name: row[name] for name in names} for row in bounded]
 
@@ -64,20 +62,17 @@ def _regime(row: Row) -> Regime:
 def draw(data: Sequence[BoundedArm]) -> Figure:
     """Draw a map for each kind of noise studied at several ratios, three of them, and the strips by problem."""
     table = rows(data)
-    cells = [row for row in table if row["panel"] == "map"]
-    strips = [row for row in table if row["panel"] == "strip"]
-    by_regime: dict[Regime, list[Row]] = {}
-    for row in cells:
-        by_regime.setdefault(_regime(row), []).append(row)
-    logs = [float(np.log10(row["slack"])) for row in cells]
-    norm = Normalize(min(logs), max(logs))
+    cells = select(table, panel="map")
+    by_regime = grouped(cells, _regime)
+    logs = np.log10([row["slack"] for row in cells])
+    norm = Normalize(logs.min(), logs.max())
     with panels(2, 2, height=4.6, lines=False) as (figure, grid):
         axes = list(grid.flat)
         mapped = [pair for pair in by_regime.items() if len({row["noise_to_signal"] for row in pair[1]}) > 1]
         for axis, (regime, own) in zip(axes, mapped, strict=False):
             image = _draw_map(axis, own, norm)
             axis.set_title(f"{_NAMES[regime]} noise")
-        _draw_strips(axes[-1], strips, list(by_regime))
+        _draw_strips(axes[-1], select(table, panel="strip"), list(by_regime))
         bar = figure.colorbar(image, ax=axes, pad=0.01, aspect=40)
         bar.set_label("slack: bound / measured, geometric mean over problems and $\\eta$")
         bar.ax.yaxis.set_major_locator(MultipleLocator(1))

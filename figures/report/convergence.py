@@ -1,13 +1,33 @@
-"""The numbers of the report's section on Section 4.2; its prose is templates/convergence.md.j2 and convergence/."""
+"""The numbers of the report's section on Section 4.2; its prose is templates/convergence.md.j2 and convergence/.
+
+Each of the six questions is answered from the rows of its study: a label, numbers and a table.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+from statistics import median
+
 import numpy as np
 
-from figures.report import convergence_answers as answers
+from figures.convergence.exponents import exponents_of_decades
 from figures.report.render import render
+from figures.style import grouped
+from gradpower.tools.labels import Label
+from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from simulate.questions import ConvergenceResults, bounds, extremes, unbounded
+from simulate.questions.bounds import BoundedArm
+from simulate.questions.extremes import Extreme
+from simulate.questions.gains import Gain
+from simulate.questions.rates import Exponents
+from simulate.questions.unbounded import UnboundedArm
+from theory.laws import parse_law
+
+HIGH, GAIN_PROBLEM = 10.0, "pseudo-huber"  # where question 3 is read
+PAPER_POWER = 1.2
+UNBOUNDED_RATE = 10.0  # where question 6 is read
 
 
 def convergence_section(results: ConvergenceResults | None) -> str:
@@ -21,12 +41,12 @@ def convergence_section(results: ConvergenceResults | None) -> str:
         try_out="--quick" in results.provenance.command,
         problems=_problems(),
         answers=[
-            answers.bounds_answer(studies.bounds),
-            answers.rates_answer(studies.rates),
-            answers.gains_answer(studies.gains),
-            answers.tuned_answer(studies.gains),
-            answers.extremes_answer(studies.extremes),
-            answers.unbounded_answer(studies.unbounded),
+            bounds_answer(studies.bounds),
+            rates_answer(studies.rates),
+            gains_answer(studies.gains),
+            tuned_answer(studies.gains),
+            extremes_answer(studies.extremes),
+            unbounded_answer(studies.unbounded),
         ],
     )
 
@@ -51,3 +71,195 @@ def _problems() -> list[list[str]]:
         shown = f"{largest:.3g}" if np.isfinite(largest) else "∞"
         rows.append([name, " ".join(formula.split()), f"{problem.smoothness:.3g}", shown])
     return rows
+
+
+def _power_headings(rows: Sequence[BoundedArm | Exponents | Gain | UnboundedArm]) -> list[str]:
+    return [f"p = {power:g}" for power in sorted({row.power for row in rows})]
+
+
+def bounds_answer(rows: Sequence[BoundedArm]) -> str:
+    """Question 1: violations, and the slacks of the bounds that say something."""
+    bounded = [row for row in rows if row.slack is not None]
+    violated = sum(row.violated for row in bounded)
+    high = [row for row in bounded if _assumption(row) == "4.9"]
+    groups = grouped(bounded, lambda row: (row.theorem, row.noise, row.law, _assumption(row)))
+    return render(
+        "convergence/1_bounds",
+        label=Label.FAILS if violated else Label.HOLDS,
+        violated=violated,
+        arms=len(bounded),
+        problems=len({row.problem for row in bounded}),
+        telling=_telling(bounded),
+        high=len(high),
+        high_telling=len(_telling(high)),
+        rows=[_bounds_row(*key, own) for key, own in groups.items()],
+    )
+
+
+def _bounds_row(theorem: str, noise: str, law: str, assumption: str, own: list[BoundedArm]) -> list[str]:
+    slacks = [row.slack for row in own if row.slack is not None]
+    powers = ", ".join(f"{power:g}" for power in sorted({row.power for row in own}))
+    counts = [str(len(own)), str(sum(row.violated for row in own))]
+    sizes = [f"{min(slacks):.3g} to {max(slacks):.3g}", f"{median(slacks):.3g}", str(len(_telling(own)))]
+    return [theorem, f"{noise}, {law}", powers, assumption, *counts, *sizes]
+
+
+def _telling(rows: Sequence[BoundedArm]) -> list[float]:
+    """Slacks of the bounds that lie below what the average cannot exceed in any case."""
+    slacks = []
+    for row in rows:
+        order = row.power + 1 if row.theorem == "4.8" else 2.0
+        if row.bound is not None and row.slack is not None and row.bound < _supremum(row.problem, order):
+            slacks.append(row.slack)
+    return slacks
+
+
+def _supremum(problem: str, order: float = 2.0) -> float:
+    """Σ sup|∂_iF|^order, a bound on ‖∇F‖² and its like."""
+    return float(np.sum(parse_problem(problem).largest_gradient ** order))
+
+
+@cache
+def _assumption(row: BoundedArm) -> str:
+    """The assumption that the noise of an arm satisfies on its problem."""
+    if row.theorem != "4.11":
+        return {"4.5": "4.4", "4.8": "4.6"}[row.theorem]
+    noisy = NoisyProblem(parse_problem(row.problem), parse_law(row.law), row.noise, row.noise_to_signal)
+    return "4.9" if row.power > 1 and noisy.rho(row.power) <= 1 + 1e-9 else "(C1)"
+
+
+def rates_answer(rows: Sequence[Exponents]) -> str:
+    """Question 2: exponents where noise fades, and how the power changes them under noise of fixed size."""
+    arms = grouped(rows, lambda row: (row.problem, row.noise))
+    fading = [row for row in rows if row.noise in ("none", "relative, uniform")]
+    adagrad = [row.exponent for row in fading if row.power == 1]
+    dense = [
+        [row.exponent for row in own]
+        for (_, noise), own in arms.items()
+        if noise in ("fixed, uniform", "fixed, Gaussian")
+    ]
+    spread = max(max(exponents) - min(exponents) for exponents in dense)
+    sparse = max(abs(row.exponent - row.theorem_exponent) for row in rows if row.noise == "fixed, sparse")
+    decades = [exponents_of_decades(row.curve) for row in rows]
+    table = [
+        [problem, noise, "yes" if own[0].assumption_4_6 else "no"]
+        + [f"{row.exponent:.3f} ± {row.half_width:.3f}" for row in own]
+        for (problem, noise), own in arms.items()
+    ]
+    bound = [f"{1 / (power + 1):.3f}" for power in sorted({row.power for row in rows})]
+    expected = min(adagrad) > 0.75 and sparse < 0.1 and spread < 0.2
+    return render(
+        "convergence/2_rates",
+        label=Label.IN_PART if expected else Label.NOT_REPRODUCED,
+        adagrad=adagrad,
+        fast=[row.exponent for row in fading],
+        squares=[row.square_exponent for row in fading if row.power < 1],
+        spread=spread,
+        sparse=sparse,
+        drift=max(abs(late - early) for early, late in decades),
+        noises=grouped(rows, lambda row: (row.noise, row.noise_to_signal)),
+        columns=["problem", "noise", "4.6 holds", *_power_headings(rows)],
+        rows=[*table, ["Theorem 4.8's bound", "", "", *bound]],
+    )
+
+
+def gains_answer(rows: Sequence[Gain]) -> str:
+    """Question 3, at the paper's power: which laws gain, which lose, and how far Q(1)/Q(p) and ρ are right."""
+    shown = [row for row in rows if (row.problem, row.noise_to_signal) == (GAIN_PROBLEM, HIGH)]
+    others = [row for row in shown if row.power != 1]
+    table = []
+    for law, own in grouped(others, lambda row: row.law).items():
+        rho = [f"{row.rho:.3f}" if row.rho is not None else "∞" for row in own]
+        table += [
+            [law, "measured, Adagrad's η", *(_with_interval(row, "shared") for row in own)],
+            ["", "drift/RMS, Q(1)/Q(p)", *(f"{row.quality:.3f}" for row in own)],
+            ["", "Theorem 4.11's ρ", *rho],
+        ]
+    paper = [row for row in shown if row.power == PAPER_POWER]
+    return render(
+        "convergence/3_gains",
+        high=HIGH,
+        problem=GAIN_PROBLEM,
+        power=PAPER_POWER,
+        gain=[row for row in paper if row.shared_high < 1],
+        loss=[row for row in paper if row.shared_low > 1],
+        even=[row for row in paper if row.shared_low <= 1 <= row.shared_high],
+        wrong=[row for row in paper if row.rho_is_wrong],
+        off=[abs(row.shared / row.quality - 1) for row in others],
+        columns=["law", "average over Adagrad's", *_power_headings(others)],
+        rows=table,
+    )
+
+
+def _with_interval(row: Gain, ratio: str) -> str:
+    """The ratio "shared" or "tuned", with its interval."""
+    value, low, high = (getattr(row, ratio + end) for end in ("", "_low", "_high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def tuned_answer(rows: Sequence[Gain]) -> str:
+    """Question 4: how far tuning moves the ratios, and how far tuned ratios are from Q(1)/Q(p)."""
+    noisy = [row for row in rows if row.noise_to_signal >= 3 and row.power != 1]
+    inside = [row for row in noisy if not row.at_edge]
+    paper = [row for row in inside if row.power == PAPER_POWER]
+    shown = [row for row in noisy if row.power in (0.5, PAPER_POWER, 2.0)]
+    settings = grouped(shown, lambda row: (row.problem, row.law, row.noise_to_signal))
+    most = max(abs(row.shared - 1) for row in paper)
+    moved = max(abs(row.tuned - row.shared) for row in paper)
+    return render(
+        "convergence/4_tuned",
+        label=Label.HOLDS if moved < 0.2 * most else Label.IN_PART,
+        power=PAPER_POWER,
+        most=most,
+        moved=moved,
+        moved_at_2=max(abs(row.tuned / row.shared - 1) for row in inside if row.power == 2.0),
+        same=sum(row.learning_rate == row.adagrad_rate for row in paper),
+        settings=len(paper),
+        off=[abs(row.tuned / row.quality - 1) for row in inside],
+        outside=sum(not row.tuned_low <= row.quality <= row.tuned_high for row in inside),
+        rows=[
+            [problem, law, f"{ratio:g}", *(_with_interval(row, "tuned") + " *" * row.at_edge for row in own)]
+            for (problem, law, ratio), own in settings.items()
+        ],
+    )
+
+
+def extremes_answer(rows: Sequence[Extreme]) -> str:
+    """Question 5: what was found, at the largest T."""
+    last = {(row.laws, row.goal): row for row in rows}
+    return render(
+        "convergence/5_extremes",
+        helps=last["any", "helps most"],
+        hurts=last["symmetric", "hurts most"],
+        hurts_any=last["any", "hurts most"],
+        rows=rows,
+    )
+
+
+def unbounded_answer(rows: Sequence[UnboundedArm]) -> str:
+    """Question 6: violations, and the slacks of the proved bounds of arms that have moved."""
+    violated = sum(row.violated for row in rows)
+    moved = [row for row in rows if row.bound_is_proved and row.measured < 0.5 * _supremum(row.problem)]
+    shown = [row for row in rows if (row.learning_rate, row.noise_to_signal) == (UNBOUNDED_RATE, HIGH)]
+    arms = grouped(shown, lambda row: (row.problem, row.law))
+    return render(
+        "convergence/6_unbounded",
+        label=Label.FAILS if violated else Label.HOLDS,
+        violated=violated,
+        arms=len(rows),
+        slacks=[row.slack for row in moved],
+        high=HIGH,
+        rate=UNBOUNDED_RATE,
+        columns=[
+            "problem",
+            "law",
+            "largest gradient seen",
+            "bound/measured, p = 0.5",
+            *_power_headings(rows),
+        ],
+        rows=[
+            [problem, law, f"{own[0].largest_gradient:.3g}", f"{own[0].slack:.3g}"]
+            + [f"{row.measured:.3g} ± {2 * row.standard_error:.1g}" for row in own]
+            for (problem, law), own in arms.items()
+        ],
+    )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import InputError, require
 from simulate.adagrad.descent import Arm, Descent
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from theory.adagrad.assumptions import high_noise_alignment
@@ -24,8 +22,6 @@ from theory.adagrad.bounds import (
 )
 from theory.adam.moments import power_moments
 from theory.numerics.inputs import Array
-
-Theorem = Literal["auto", "4.5", "4.8", "4.11", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,61 +45,38 @@ class ArmBound:
         return "mean_power" if self.theorem == "4.8" else "mean_square"
 
 
-def arm_bound(
-    descent: Descent, arm: Arm, *, theorem: Theorem = "auto", gradient_bound: float | None = None
-) -> ArmBound:
+def arm_bound(descent: Descent, arm: Arm, *, gradient_bound: float | None = None) -> ArmBound:
     """Return the bound that Section 4.2 proves for an arm.
 
-    Automatically: Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for
-    p ≠ 1 under other additive noise (its proof holds for p < 1 as well).
+    Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for p ≠ 1 under other
+    additive noise (its proof holds for p < 1 as well). `gradient_bound` replaces the bound on |g_i| that the problem
+    and the law give.
 
-    Parameters
-    ----------
-    descent, arm : Descent, Arm
-        The simulation, and which of its arms.
-    theorem : str
-        A theorem by number instead of the automatic choice, or "none".
-    gradient_bound : float, optional
-        Bound on |g_i| to take instead of the one that the problem and the law give.
-
-    Raises
-    ------
-    InputError
-        For a theorem that does not speak of such an arm.
-
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> descent = build_descent(parse_problem("plateau"), 1.0, 0.1, 1.0, parse_law("gaussian"), steps=100)
+    >>> descent = build_descent("plateau", 1.0, 0.1, 1.0, "gaussian", steps=100)
     >>> arm_bound(descent, Arm(1.0, 1.0, 0.1)).note
     'outside Assumption 4.4: gradients have no bound'
     """
     noisy, power = NoisyProblem(descent.problem, descent.law, descent.noise, arm.noise_to_signal), arm.power
-    chosen, note = _choice(noisy, power, descent.epsilon, theorem)
+    chosen, note = _choice(noisy, power, descent.epsilon)
     if chosen == "none":
         return ArmBound(chosen, note)
     largest = noisy.largest_gradient if gradient_bound is None else gradient_bound
     if not np.isfinite(largest):
         return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
-    alignment = 1.0
-    if chosen != "4.5":
-        alignment = (noisy.low_noise_constant if chosen == "4.8" else noisy.high_noise_constant)(power)
-    if not alignment > 0:
-        assumption, name = ("4.6", "c") if chosen == "4.8" else ("4.9", "s")
-        return ArmBound(
-            "none", f"Assumption {assumption} fails: the best {name} is {alignment:.3g}", alignment
-        )
     enlarged = float(enlarged_gradient_bound(largest, power, descent.epsilon))
     constants = bound_constants(descent, arm, enlarged)
     steps = np.array(descent.checkpoints, dtype=np.float64)
     if chosen == "4.5":
-        bound = adagrad_bound(steps, constants)
+        return ArmBound(chosen, note, 1.0, enlarged, adagrad_bound(steps, constants))
+    if chosen == "4.8":
+        assumption, name, constant, bound = "4.6", "c", noisy.low_noise_constant(power), low_noise_bound
     else:
-        powered = low_noise_bound if chosen == "4.8" else high_noise_bound
-        bound = powered(steps, constants, power, alignment=alignment)
-    return ArmBound(chosen, note, alignment, enlarged, bound)
+        assumption, name, constant, bound = "4.9", "s", noisy.high_noise_constant(power), high_noise_bound
+    if not constant > 0:
+        fails = f"Assumption {assumption} fails: the best {name} is {constant:.3g}"
+        return ArmBound("none", fails, constant)
+    return ArmBound(chosen, note, constant, enlarged, bound(steps, constants, power, alignment=constant))
 
 
 def bound_constants(descent: Descent, arm: Arm, gradient_bound: float = np.inf) -> BoundConstants:
@@ -122,30 +95,17 @@ def bound_constants(descent: Descent, arm: Arm, gradient_bound: float = np.inf) 
 def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: ArrayLike) -> Bound:
     """Bound `(1/T)·Σ_t Σ_i (E|∂_iF|)²` of an arm without R, see `theory.adagrad.bounds.second_moment_bound`.
 
-    Parameters
-    ----------
-    descent : Descent
-        The simulation, with additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|.
-    arm : Arm
-        Which of its arms.
-    largest : ndarray
-        Largest |∂_iF| for which the bound is to hold, shape (d,).
-    steps : array_like
-        T.
+    For additive symmetric unimodal noise, for which E|G + σξ|^{2p} grows with |G|. `largest` are the |∂_iF| up to which
+    it is to hold, shape (d,); `steps` are T.
 
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> problem = parse_problem("pseudo-huber")
-    >>> descent = build_descent(problem, 1.0, 5.0, 10.0, parse_law("gaussian"), steps=100)
-    >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), problem.largest_gradient, [1e4, 1e6])
+    >>> descent = build_descent("pseudo-huber", 1.0, 5.0, 10.0, "gaussian", steps=100)
+    >>> bound = unbounded_arm_bound(descent, Arm(10.0, 1.0, 5.0), np.ones(1), [1e4, 1e6])
     >>> bound.total.round(1).tolist()
     [150.5, 17.1]
     """
-    problem, law, power = descent.problem, descent.law, arm.power
-    sigma = arm.noise_to_signal * problem.gradient_scale
+    law, power = descent.law, arm.power
+    sigma = arm.noise_to_signal * descent.problem.gradient_scale
     return second_moment_bound(
         steps,
         bound_constants(descent, arm),
@@ -157,42 +117,21 @@ def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: Array
 def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, confidence: float) -> Array:
     """One-sided Student bounds below true means; `tests` of them hold together with the confidence (Bonferroni).
 
-    Examples
-    --------
     >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1, confidence=0.95).round(4).tolist()
     [0.8247]
     """
     return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
 
 
-def _choice(noisy: NoisyProblem, power: float, epsilon: float, theorem: Theorem) -> tuple[str, str]:
+def _choice(noisy: NoisyProblem, power: float, epsilon: float) -> tuple[str, str]:
     """The theorem, and a note on it."""
-    if theorem == "none":
-        return "none", "none asked for"
     if epsilon == 0:
         return "none", "the bounds are infinite for ε = 0"
-    low = noisy.fades or (power < 1 and noisy.low_noise_constant(power) > 0)
-    if theorem != "auto":
-        _require_range(theorem, power, low, noisy.fades)
-        return theorem, ""
     if power == 1:
         return "4.5", ""
-    if power < 1 and low:
+    if power < 1 and (noisy.fades or noisy.low_noise_constant(power) > 0):
         return "4.8", ""
     if not noisy.fades:
         return "4.11", "" if power > 1 else "Theorem 4.11 is stated for p > 1, but its proof holds"
     kind = "multiplicative noise" if noisy.noise_to_signal else "no noise"
     return "none", f"Assumption 4.9 fails near a stationary point under {kind}"
-
-
-def _require_range(theorem: str, power: float, low: bool, fading: bool) -> None:
-    allowed, holds = {
-        "4.5": ("p = 1", power == 1),
-        "4.8": ("p <= 1", power <= 1),
-        "4.11": ("p > 1", power > 1),
-    }[theorem]
-    require(holds, "power", power, f"{allowed} for Theorem {theorem}")
-    if theorem == "4.8" and power < 1 and not low:
-        raise InputError("theorem", theorem, "noise that fades with the gradient, or is sparse: else c = 0")
-    if theorem == "4.11" and fading:
-        raise InputError("theorem", theorem, "additive noise of positive scale: else s = 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,16 +10,13 @@ from scipy.stats import t as student_t
 
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
-from simulate.adagrad.bounds import ArmBound, Theorem, arm_bound, least_mean
-from simulate.adagrad.descent import Descent, NoiseKind, build_descent
+from simulate.adagrad.bounds import ArmBound, arm_bound, least_mean
+from simulate.adagrad.descent import Arm, Descent, NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
-from simulate.problems import parse_problem
-from theory.laws import parse_law
 from theory.numerics.inputs import positive
 
 _TABLE = Output()
-_STATES = Path("runs")
 
 
 def adagrad(
@@ -38,13 +33,11 @@ def adagrad(
     seed: int = 0,
     confidence: float = 0.95,
     gradient_bound: float | None = None,
-    theorem: Theorem = "auto",
     threads: int | None = None,
 ) -> int:
     """Adagrad on powered gradients of a test problem: averages of the gradient against the theorems' bounds.
 
-    The exit code is 1 if an average exceeds its bound by more than chance. An interrupted simulation is kept in
-    runs/, and the same command continues it.
+    The exit code is 1 if an average exceeds its bound by more than chance.
 
     Parameters
     ----------
@@ -74,24 +67,18 @@ def adagrad(
         Level of the intervals, and of all comparisons with the bounds together.
     gradient_bound
         Bound on |g| to take instead of the one that problem and law give.
-    theorem
-        4.5 (p = 1), 4.8 (p < 1, multiplicative noise), 4.11 (p > 1, additive noise), none, or auto.
     threads
         Threads; all cores if not given.
-
-    Examples
-    --------
-    $ gradpower simulate adagrad --problem separable:64 --power 1.0 1.5 --noise-to-signal 2 --law binary
     """
     require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     if gradient_bound is not None:
         positive("gradient_bound", gradient_bound)
     descent = build_descent(
-        parse_problem(problem),
+        problem,
         power,
         learning_rate,
         noise_to_signal,
-        parse_law(law),
+        law,
         noise=noise,
         epsilon=epsilon,
         steps=steps,
@@ -99,54 +86,31 @@ def adagrad(
         seed=seed,
     )
     descent.law.require_moment(1.0)
-    bounds = {
-        place: arm_bound(descent, arm, theorem=theorem, gradient_bound=gradient_bound)
-        for place, arm in descent.arms.items()
-    }
-    runs = _simulated(descent, threads)
+    bounds = [arm_bound(descent, arm, gradient_bound=gradient_bound) for arm in descent.arms.values()]
+    with progress_bar("simulating Adagrad") as progress:
+        runs = simulate_adagrad(descent, threads=threads, progress=progress)
     if gradient_bound is not None and gradient_bound < (seen := float(runs.largest_gradient.max())):
         raise InputError("gradient_bound", gradient_bound, f"at least {seen!r}, the largest |g| seen")
-    result = {
-        "steps": runs.steps,
-        "arms": [
-            {**arm._asdict(), **_arm(runs, place, bounds[place], confidence)}
-            for place, arm in descent.arms.items()
-        ],
-        **_inputs(descent),
-        "confidence": confidence,
-        "asked_gradient_bound": gradient_bound,
-        "asked_theorem": theorem,
-    }
-    result["violations"] = _violations(result)
+    result = _result(descent, runs, bounds, confidence)
+    result |= {"asked_gradient_bound": gradient_bound, "violations": _violations(result)}
     output.show(result, _table(result))
     return 1 if result["violations"] else 0
 
 
-def _simulated(descent: Descent, threads: int | None) -> AdagradRuns:
-    """Run, or go on with, the simulation; its state file is removed when it is done."""
-    state = _STATES / f"adagrad-{descent.digest()}.npz"
-    if state.exists():
-        print(f"continuing the simulation kept in {state}", file=sys.stderr)
-    try:
-        with progress_bar("simulating Adagrad") as progress:
-            runs = simulate_adagrad(descent, threads=threads, progress=progress, state=state)
-    except KeyboardInterrupt:
-        if state.exists():
-            print(f"kept in {state}: the same command continues where it stopped", file=sys.stderr)
-        raise
-    state.unlink(missing_ok=True)
-    return runs
-
-
-def _inputs(descent: Descent) -> dict[str, Any]:
-    problem = descent.problem
+def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound], confidence: float) -> dict[str, Any]:
+    problem, known = (
+        descent.problem,
+        ("dimension", "start_value", "minimum", "minimum_is_exact", "smoothness"),
+    )
+    arms = [
+        {**arm._asdict(), **_arm(runs, place, bound, confidence)}
+        for (place, arm), bound in zip(descent.arms.items(), bounds, strict=True)
+    ]
     return {
+        "steps": runs.steps,
+        "arms": arms,
         "problem": problem.name,
-        "dimension": problem.dimension,
-        "start_value": problem.start_value,
-        "minimum": problem.minimum,
-        "minimum_is_exact": problem.minimum_is_exact,
-        "smoothness": problem.smoothness,
+        **{name: getattr(problem, name) for name in known},
         "power": descent.powers,
         "learning_rate": descent.learning_rates,
         "noise_to_signal": descent.noise_to_signal,
@@ -156,6 +120,7 @@ def _inputs(descent: Descent) -> dict[str, Any]:
         "total_steps": descent.steps,
         "seeds": descent.seeds,
         "seed": descent.seed,
+        "confidence": confidence,
     }
 
 
@@ -167,10 +132,6 @@ def _arm(runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, confidence:
     average = getattr(runs, bound.average)[place]
     exponent = fitted_exponent(runs.steps, average, confidence=confidence)
     quantile = student_t.ppf((1 + confidence) / 2, len(average) - 1)
-    terms = None
-    if bound.bound is not None:
-        names = ("start", "variance", "curvature", "total")
-        terms = {name: np.broadcast_to(getattr(bound.bound, name), runs.steps.shape) for name in names}
     return {
         "theorem": bound.theorem,
         "note": bound.note,
@@ -183,7 +144,7 @@ def _arm(runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, confidence:
         "curves": curves,
         "alignment": bound.alignment,
         "gradient_bound": bound.gradient_bound,
-        "bound": terms,
+        "bound": bound.bound and {**vars(bound.bound), "total": bound.bound.total},
     }
 
 
@@ -196,19 +157,15 @@ def _violations(result: dict[str, Any]) -> list[dict[str, Any]]:
         mean, error = (arm["curves"][arm["average"] + suffix] for suffix in ("", "_standard_error"))
         lowest = least_mean(mean, error, result["seeds"], tests=tests, confidence=result["confidence"])
         for k in np.flatnonzero(lowest > arm["bound"]["total"]):
-            where = {name: arm[name] for name in ("noise_to_signal", "power", "learning_rate", "theorem")}
-            found.append(
-                {**where, "step": result["steps"][k], "lowest": lowest[k], "bound": arm["bound"]["total"][k]}
-            )
+            row = {name: arm[name] for name in (*Arm._fields, "theorem")}
+            row |= {"step": result["steps"][k], "lowest": lowest[k], "bound": arm["bound"]["total"][k]}
+            found.append(row)
     return found
 
 
 def _table(result: dict[str, Any]) -> Table:
     arms = result["arms"]
-    bounds = [arm["bound"]["total"][-1] if arm["bound"] else None for arm in arms]
-    slacks = [
-        None if bound is None else bound / arm["measured"] for bound, arm in zip(bounds, arms, strict=True)
-    ]
+    bounds = [arm["bound"] and arm["bound"]["total"][-1] for arm in arms]
     columns = {
         "r": [arm["noise_to_signal"] for arm in arms],
         "power": [arm["power"] for arm in arms],
@@ -216,7 +173,7 @@ def _table(result: dict[str, Any]) -> Table:
         "measured": [f"{arm['measured']:.3g} ± {arm['half_width']:.1g}" for arm in arms],
         "theorem": [arm["theorem"] for arm in arms],
         "bound": bounds,
-        "slack": slacks,
+        "slack": [bound and bound / arm["measured"] for bound, arm in zip(bounds, arms, strict=True)],
         "exponent": [_exponent(arm) for arm in arms],
     }
     title = f"Adagrad on powered gradients: {result['problem']}, {result['noise']} {result['law']} noise"
@@ -227,9 +184,8 @@ def _table(result: dict[str, Any]) -> Table:
 
 def _exponent(arm: dict[str, Any]) -> str:
     """The exponent with its half-width; – where there are too few checkpoints for one."""
-    if not np.isfinite(arm["exponent"]):
-        return "–"
-    return f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+    shown = f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+    return shown if np.isfinite(arm["exponent"]) else "–"
 
 
 def _remarks(result: dict[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -11,10 +10,10 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError, require, whole
+from gradpower.tools.errors import require, whole
 from simulate.adagrad.kernel import RUNS
-from simulate.problems import Problem
-from theory.laws import NoiseLaw
+from simulate.problems import Problem, parse_problem
+from theory.laws import NoiseLaw, parse_law
 from theory.numerics.inputs import Array, nonnegative, positive, power_in_range
 
 NoiseKind = Literal["additive", "multiplicative"]
@@ -24,7 +23,6 @@ _A_DECADE = 8  # checkpoints
 _LARGEST_STATE = 2.5e8  # numbers: 2 GB
 _SMALLEST_POWER = 1e-4  # below, |g|^p of the smallest float64 would not be told from that of 0
 _LARGEST_SCALE = 1e12  # beyond, squares leave float64 after some steps
-_FORMAT = b"adagrad 1"  # to be changed with the numbers that a setting leads to
 
 
 class Arm(NamedTuple):
@@ -39,7 +37,7 @@ class Arm(NamedTuple):
 class Descent:
     """AdagradPower on a problem, for all noise levels × powers × learning rates ("arms") and many runs.
 
-    `powers`, `learning_rates` and `noise_to_signal` are 1-D here; for the rest see `build_descent`.
+    `build_descent` makes it, and checks every value.
     """
 
     problem: Problem
@@ -53,38 +51,6 @@ class Descent:
     seeds: int
     seed: int
     checkpoints: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        """Check every value, before any work."""
-        for name in ("powers", "learning_rates", "noise_to_signal"):
-            axis = getattr(self, name)
-            if axis.ndim != 1 or axis.size == 0:
-                raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
-        self._require_ranges()
-        nonnegative("epsilon", self.epsilon)
-        whole("steps", self.steps)
-        whole("seeds", self.seeds, minimum=2)
-        whole("seed", self.seed, minimum=0)
-        if self.noise not in get_args(NoiseKind):
-            raise InputError("noise", self.noise, " or ".join(get_args(NoiseKind)))
-        if sorted(set(self.checkpoints)) != list(self.checkpoints) or not self.checkpoints:
-            raise InputError("checkpoints", self.checkpoints, "increasing whole numbers")
-        for step in (self.checkpoints[0], self.checkpoints[-1]):
-            require(1 <= step <= self.steps, "checkpoints", step, f"whole numbers from 1 to {self.steps}")
-        size = math.prod(self.shape) * self.blocks * RUNS * 2 * self.problem.dimension
-        if size > _LARGEST_STATE:
-            fewer = "fewer arms, seeds or coordinates: 2 GB of state at most"
-            raise InputError("seeds", self.seeds, fewer)
-
-    def _require_ranges(self) -> None:
-        power_in_range("powers", self.powers)
-        if np.any(self.powers < _SMALLEST_POWER):
-            raise InputError("powers", float(self.powers.min()), f"numbers in [{_SMALLEST_POWER:g}, 10]")
-        positive("learning_rates", self.learning_rates)
-        nonnegative("noise_to_signal", self.noise_to_signal)
-        for name in ("learning_rates", "noise_to_signal"):
-            if (largest := float(getattr(self, name).max())) > _LARGEST_SCALE:
-                raise InputError(name, largest, f"numbers up to {_LARGEST_SCALE:g}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -117,31 +83,13 @@ class Descent:
         size = (self.chunk, self.problem.dimension, RUNS)
         return np.ascontiguousarray(self.law.sample(np.random.default_rng(source), size))
 
-    def digest(self) -> str:
-        """Short fingerprint of everything that the result depends on."""
-        sample = self.law.sample(np.random.default_rng(0), 64)  # a law from a file is more than its name
-        words = (
-            self.problem.name,
-            self.law.name,
-            self.noise,
-            self.steps,
-            self.seeds,
-            self.seed,
-            self.checkpoints,
-        )
-        hashed = hashlib.sha256(_FORMAT + repr(words).encode())
-        epsilon = np.array([self.epsilon])
-        for array in (self.powers, self.learning_rates, self.noise_to_signal, epsilon, sample):
-            hashed.update(repr(array.shape).encode() + array.tobytes())
-        return hashed.hexdigest()[:16]
-
 
 def build_descent(
-    problem: Problem,
+    problem: str | Problem,
     powers: ArrayLike,
     learning_rates: ArrayLike,
     noise_to_signal: ArrayLike,
-    law: NoiseLaw,
+    law: str | NoiseLaw,
     *,
     noise: NoiseKind = "additive",
     epsilon: float = 1e-8,
@@ -150,7 +98,7 @@ def build_descent(
     seed: int = 0,
     checkpoints: ArrayLike | None = None,
 ) -> Descent:
-    """Return what `simulate.adagrad.monte_carlo.simulate_adagrad` is to simulate.
+    """Return what `simulate.adagrad.monte_carlo.simulate_adagrad` is to simulate; InputError for what it cannot.
 
     The noisy gradient is `g_i = ∂_iF + σ_i·ξ_i` with fixed `σ_i = r·gradient_scale_i` (additive), or
     `g_i = ∂_iF·(1 + r·ξ_i)` (multiplicative), ξ independent over steps, coordinates and runs. All arms of a run see the
@@ -158,47 +106,52 @@ def build_descent(
 
     Parameters
     ----------
-    problem : Problem
-        F, from `simulate.problems.parse_problem`.
+    problem, law : str or Problem, str or NoiseLaw
+        F and the law of ξ, or what `parse_problem` and `parse_law` call them.
     powers, learning_rates, noise_to_signal : array_like
-        p in (0, 10], η > 0 and r >= 0, each one or a 1-D array.
-    law : NoiseLaw
-        Law of ξ.
-    noise : {"additive", "multiplicative"}
-        How the noise enters.
+        p in [1e-4, 10], η > 0 and r >= 0, each one or a 1-D array.
     epsilon : float
         ε >= 0, under the root.
-    steps : int
-        T >= 1.
-    seeds : int
-        Number of independent runs, at least 2; more of them leave the first ones alone.
-    seed : int
-        Seed >= 0 of the noise.
+    steps, seeds, seed : int
+        T >= 1; number of runs, at least 2, more of which leave the first ones alone; seed of the noise.
     checkpoints : array_like of int, optional
         Increasing numbers of steps at which to look; about eight a decade if not given, 1 and T among them.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range.
     """
-    if checkpoints is None:
-        looks = log_spaced(steps)
-    else:
-        looks = tuple(whole("checkpoints", step) for step in np.atleast_1d(checkpoints).tolist())
-    return Descent(
-        problem,
-        np.atleast_1d(power_in_range("powers", powers)),
-        np.atleast_1d(positive("learning_rates", learning_rates)),
-        np.atleast_1d(nonnegative("noise_to_signal", noise_to_signal)),
-        law,
+    require(noise in get_args(NoiseKind), "noise", noise, " or ".join(get_args(NoiseKind)))
+    last = whole("steps", steps)
+    descent = Descent(
+        parse_problem(problem),
+        _axis("powers", power_in_range("powers", powers)),
+        _axis("learning_rates", positive("learning_rates", learning_rates)),
+        _axis("noise_to_signal", nonnegative("noise_to_signal", noise_to_signal)),
+        parse_law(law),
         noise,
-        epsilon,
-        whole("steps", steps),
-        whole("seeds", seeds),
+        float(nonnegative("epsilon", epsilon)),
+        last,
+        whole("seeds", seeds, minimum=2),
         whole("seed", seed, minimum=0),
-        looks,
+        log_spaced(last) if checkpoints is None else _looks(checkpoints, last),
     )
+    least = float(descent.powers.min())
+    require(least >= _SMALLEST_POWER, "powers", least, f"numbers in [{_SMALLEST_POWER:g}, 10]")
+    size = math.prod(descent.shape) * descent.blocks * RUNS * 2 * descent.problem.dimension
+    require(size <= _LARGEST_STATE, "seeds", seeds, "fewer arms, seeds or coordinates: 2 GB of state at most")
+    return descent
+
+
+def _axis(name: str, values: Array) -> Array:
+    axis = np.atleast_1d(values)
+    shape = f"an array of shape {axis.shape}"
+    require(axis.ndim == 1 and axis.size, name, shape, "a number or a 1-D array")
+    require(axis.max() <= _LARGEST_SCALE, name, float(axis.max()), f"numbers up to {_LARGEST_SCALE:g}")
+    return axis
+
+
+def _looks(checkpoints: ArrayLike, last: int) -> tuple[int, ...]:
+    looks = tuple(whole("checkpoints", step) for step in np.atleast_1d(checkpoints).tolist())
+    require(looks and sorted(set(looks)) == [*looks], "checkpoints", looks, "increasing whole numbers")
+    require(looks[-1] <= last, "checkpoints", looks[-1], f"whole numbers from 1 to {last}")
+    return looks
 
 
 def log_spaced(steps: int) -> tuple[int, ...]:
@@ -207,6 +160,5 @@ def log_spaced(steps: int) -> tuple[int, ...]:
     >>> log_spaced(20)
     (1, 2, 3, 4, 6, 7, 10, 13, 18, 20)
     """
-    last = whole("steps", steps)
-    grid = np.rint(10 ** np.arange(0, np.log10(last), 1 / _A_DECADE)).astype(int)
-    return tuple(sorted({*grid.tolist(), last}))
+    grid = np.rint(10 ** np.arange(0, np.log10(steps), 1 / _A_DECADE)).astype(int)
+    return tuple(sorted({*grid.tolist(), steps}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,8 +14,7 @@ from theory.numerics.inputs import Array, positive
 _DECADES = 2.0
 
 
-@dataclass(frozen=True)
-class Exponent:
+class Exponent(NamedTuple):
     """The exponent a in `value ∝ T^{−a}`, and half the width of its confidence interval, shape (...)."""
 
     mean: Array
@@ -28,13 +27,8 @@ def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 
     The seeds are independent, the checkpoints of one seed are not: the interval is Student's, from the scatter of the
     seeds' exponents.
 
-    Parameters
-    ----------
-    steps, values : array_like
-        Increasing T, shape (checkpoints,), and the curves, shape (..., seeds, checkpoints), at least two seeds. Where
-        one of a seed's values is 0, or only one checkpoint lies in these decades, there is no exponent: NaN.
-    confidence : float
-        Level of the interval, in (0, 1); InputError for others.
+    `steps` are increasing T, shape (checkpoints,), `values` the curves, shape (..., seeds, checkpoints), at least two
+    seeds. Where one of a seed's values is 0, or only one checkpoint lies in these decades, there is no exponent: NaN.
 
     >>> T = np.array([1, 10, 100, 1000])
     >>> fit = fitted_exponent(T, [3 * T**-0.5, 5 * T**-0.5])

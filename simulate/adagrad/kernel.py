@@ -13,7 +13,7 @@ import numpy as np
 from numba import boolean, float64, njit, void
 
 from simulate.problems.base import GRADIENT_TYPE
-from simulate.problems.elementary import exp2, fma, log2
+from simulate.problems.elementary import exp2, fma, inlined, log2
 from theory.numerics.inputs import Array
 
 RUNS = 16  # side by side, of the same arm
@@ -33,6 +33,7 @@ _SQUARES, _POWERS, _ABSOLUTES = next(_rows), next(_rows), next(_rows)
 _SQUARE, _X, _LOG, _TRUE_LOG = next(_rows), next(_rows), next(_rows), next(_rows)
 
 
+@inlined
 def _add_noise(gradient: Array, noise: Array, scale: float, multiplicative: bool, work: Array) -> None:
     if multiplicative:
         for run in range(RUNS):
@@ -46,6 +47,7 @@ def _add_noise(gradient: Array, noise: Array, scale: float, multiplicative: bool
                 work[_X + lane] = gradient[lane] + work[NOISE_TO_SIGNAL + lane] * (scale * noise[run])
 
 
+@inlined
 def _update(theta: Array, v: Array, gradient: Array, epsilon: float, work: Array) -> None:
     for lane in range(LANES):
         work[_LOG + lane] = log2(abs(work[_X + lane]))
@@ -66,6 +68,7 @@ def _update(theta: Array, v: Array, gradient: Array, epsilon: float, work: Array
         work[_POWERS + lane] += true * true if power == 1.0 else summand
 
 
+@inlined
 def _finish_step(work: Array) -> None:
     for lane in range(LANES):
         square = work[_SQUARE + lane]
@@ -74,6 +77,7 @@ def _finish_step(work: Array) -> None:
         work[_SQUARE + lane] = 0.0
 
 
+@inlined
 def _finish_sums(work: Array) -> None:
     # Knuth's exact addition: a sum of 10⁶ terms loses no more than that of one call.
     for row in range(0, 3 * LANES, LANES):
@@ -84,11 +88,6 @@ def _finish_sums(work: Array) -> None:
             work[LOST[0] + lane] += (total - (new - part)) + (summand - part)
             work[SUMS[0] + lane] = new
             work[_SQUARES + lane] = 0.0
-
-
-_inner = njit(error_model="numpy", forceinline=True)  # no fastmath: the same sums whatever the compiler
-_compiled_add_noise, _compiled_update = _inner(_add_noise), _inner(_update)
-_compiled_finish_step, _compiled_finish_sums = _inner(_finish_step), _inner(_finish_sums)
 
 
 def _advance(
@@ -107,10 +106,10 @@ def _advance(
         for step in range(noise.shape[0]):
             fill_gradient(theta[tile], parameters, gradient)
             for i in range(gradient.shape[0]):
-                _compiled_add_noise(gradient[i], noise[step, i], scale[i], multiplicative, work[tile])
-                _compiled_update(theta[tile, i], v[tile, i], gradient[i], epsilon, work[tile])
-            _compiled_finish_step(work[tile])
-        _compiled_finish_sums(work[tile])
+                _add_noise(gradient[i], noise[step, i], scale[i], multiplicative, work[tile])
+                _update(theta[tile, i], v[tile, i], gradient[i], epsilon, work[tile])
+            _finish_step(work[tile])
+        _finish_sums(work[tile])
 
 
 @cache

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
-from gradpower.tools.errors import require, whole
+from gradpower.tools.errors import require
+from gradpower.tools.terminal import Progress
+from simulate.adagrad import kernel
 from simulate.adagrad.descent import Descent
-from simulate.adagrad.state import AdagradState, load_state, new_state, save_state
-from simulate.adam.monte_carlo import Progress
+from simulate.adagrad.kernel import ARMS, LANES, ROWS, RUNS
+from simulate.threads import Counted, run_blocks, thread_count
 from theory.numerics.inputs import Array
 
-_LEG = 5e7  # coordinates × lanes × steps between two looks at the clock: a fraction of a second
-_SAVE_EVERY = 10.0  # seconds
+QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
 
 
 @dataclass(frozen=True)
@@ -53,85 +50,83 @@ class AdagradRuns:
 
 
 def simulate_adagrad(
-    descent: Descent,
-    *,
-    threads: int | None = None,
-    progress: Progress | None = None,
-    state: Path | None = None,
+    descent: Descent, *, threads: int | None = None, progress: Progress | None = None
 ) -> AdagradRuns:
     """Simulate Adagrad on x_t = sign(g_t)|g_t|^p for all noise levels × powers × learning rates (Section 4.2).
 
     `v ← v + x²`, `θ ← θ − η·x/√(v+ε)` coordinate by coordinate, from v = 0; where v + ε = 0, no step. Numbers
-    below 2^−1022 count as 0. Results depend on the seed, not on the number of threads nor on interruptions.
+    below 2^−1022 count as 0. Results depend on the seed, not on the number of threads, all cores by default.
+    progress(done, total) is called now and then.
 
-    Parameters
-    ----------
-    descent : Descent
-        What to simulate, from `simulate.adagrad.descent.build_descent`.
-    threads : int, optional
-        All cores by default.
-    progress : callable, optional
-        Called as progress(done, total) now and then.
-    state : Path, optional
-        File that keeps the state of an unfinished simulation. It is read if it exists, and written every ten seconds
-        and when the simulation is interrupted. The caller removes it.
+    Memory does not grow with T. For noise so wild that |g|^{2p} overflows, InputError.
 
-    Returns
-    -------
-    AdagradRuns
-        Curves over the checkpoints. Memory does not grow with T.
-
-    Raises
-    ------
-    InputError
-        For the state of another simulation, before any work; or for noise so wild that |g|^{2p} overflows.
-
-    Examples
-    --------
     >>> from simulate.adagrad.descent import build_descent
-    >>> from simulate.problems import parse_problem
-    >>> from theory.laws import parse_law
-    >>> problem, law = parse_problem("geman-mcclure"), parse_law("uniform")
-    >>> runs = simulate_adagrad(build_descent(problem, [0.5, 1.0], 0.5, 1.0, law, steps=100))
+    >>> runs = simulate_adagrad(build_descent("geman-mcclure", [0.5, 1.0], 0.5, 1.0, "uniform", steps=100))
     >>> runs.steps.size, runs.mean_square.shape
     (15, (1, 2, 1, 16, 15))
     """
-    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
-    current = new_state(descent) if state is None else load_state(descent, state)
-    _run(descent, current, workers, progress or (lambda done, total: None), state)
-    curves = current.by_name(descent)
-    _require_finite(descent, curves)
-    return AdagradRuns(np.array(descent.checkpoints), **curves)
+    workers, arms = thread_count(threads), np.array(list(descent.arms.values()))
+    tiles = -(-len(arms) // ARMS)
+    filled = np.pad(arms, ((0, tiles * ARMS - len(arms)), (0, 0)), mode="edge").reshape(tiles, ARMS, -1)
+    # The tiles of a part share the noise that they draw: no more parts than keep the threads busy.
+    together = np.array_split(filled, min(tiles, -(-workers // descent.blocks)))
+    parts = list(product(range(descent.blocks), together))
+    chunks = -(-descent.steps // descent.chunk)
+    curves = run_blocks(partial(_run_part, descent), parts, chunks, workers, progress)
+    # (quantities, tiles, ARMS, RUNS, checkpoints) of each part, to (quantities, arms, blocks · RUNS, checkpoints)
+    size = len(together)
+    blocks = [np.concatenate(curves[i : i + size], axis=1) for i in range(0, len(curves), size)]
+    joined = np.concatenate(
+        [block.reshape(len(QUANTITIES), -1, *block.shape[-2:]) for block in blocks], axis=2
+    )
+    shaped = joined[:, : len(arms)].reshape(len(QUANTITIES), *descent.shape, *joined.shape[-2:])
+    named = dict(zip(QUANTITIES, shaped[..., : descent.seeds, :], strict=True))
+    _require_finite(descent, named)
+    return AdagradRuns(np.array(descent.checkpoints), **named)
 
 
-def _run(descent: Descent, state: AdagradState, workers: int, progress: Progress, path: Path | None) -> None:
-    """Advance all tiles leg by leg; between legs all are equally far, and the state can be saved."""
-    blocks, tiles = state.steps_done.shape
-    groups = np.array_split(np.arange(tiles), min(tiles, -(-workers // blocks)))
-    parts = [(block, slice(group[0], group[-1] + 1)) for block, group in product(range(blocks), groups)]
-    leg = descent.chunk * max(1, round(_LEG / (state.theta.size * descent.chunk)))
-    saved = time.monotonic()
-    while (done := int(state.steps_done[0, 0])) < descent.steps:
-        until = min(done + leg, descent.steps)
-        advance = partial(_advance, descent, state, until)
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                list(pool.map(advance, parts))
-                progress(until, descent.steps)
-            except KeyboardInterrupt:
-                pool.shutdown()
-                for part in parts:  # what was under way is done by now; the rest must not stay behind
-                    advance(part)
-                if path is not None:
-                    save_state(state, descent, path)
-                raise
-        if path is not None and time.monotonic() - saved > _SAVE_EVERY:
-            save_state(state, descent, path)
-            saved = time.monotonic()
+def _run_part(descent: Descent, counted: Counted[int], part: tuple[int, Array]) -> Array:
+    """Run some tiles of arms, (tiles, ARMS, 3), and one block of runs.
+
+    Returns QUANTITIES at the checkpoints, (quantities, tiles, ARMS, RUNS, checkpoints).
+    """
+    (block, arms), problem = part, descent.problem
+    theta = np.empty((len(arms), problem.dimension, LANES))
+    theta[:] = problem.start[:, None]
+    v, work = np.zeros_like(theta), np.zeros((len(arms), ROWS * LANES))
+    for k, row in enumerate((kernel.NOISE_TO_SIGNAL, kernel.POWER, kernel.LEARNING_RATE)):
+        work[:, row : row + LANES] = arms[..., k].repeat(RUNS, axis=1)
+    work[:, kernel.SMALLEST_SQUARE : kernel.SMALLEST_SQUARE + LANES] = np.inf
+    looks, curves = np.array(descent.checkpoints), []
+    for first in counted(range(0, descent.steps, descent.chunk)):
+        noise = descent.noise_chunk(block, first // descent.chunk)
+        step, end = first, min(first + descent.chunk, descent.steps)
+        for stop in sorted({*looks[(looks > first) & (looks < end)].tolist(), end}):
+            kernel.compiled_advance()(
+                problem.compiled_gradient,
+                problem.parameters,
+                problem.gradient_scale,
+                descent.noise == "multiplicative",
+                descent.epsilon,
+                noise[step - first : stop - first],
+                theta,
+                v,
+                work,
+            )
+            step = stop
+            if step in looks:
+                curves.append(_look(work, problem.value(np.moveaxis(theta, 1, 0)), step))
+    return np.moveaxis(np.array(curves), 0, -1).reshape(len(QUANTITIES), -1, ARMS, RUNS, len(looks))
 
 
-def _advance(descent: Descent, state: AdagradState, until: int, part: tuple[int, slice]) -> None:
-    state.advance(descent, *part, until)
+def _look(work: Array, value: Array, step: int) -> Array:
+    """QUANTITIES after so many steps, from the rows of the kernel and F: (quantities, tiles, LANES)."""
+
+    def row(start: int) -> Array:
+        return work[:, start : start + LANES]
+
+    sums = [(row(total) + row(lost)) / step for total, lost in zip(kernel.SUMS, kernel.LOST, strict=True)]
+    return np.array([*sums, row(kernel.SMALLEST_SQUARE), value, row(kernel.LARGEST_GRADIENT)])
 
 
 def _require_finite(descent: Descent, curves: dict[str, Array]) -> None:

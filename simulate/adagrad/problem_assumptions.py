@@ -16,6 +16,7 @@ from theory.laws import NoiseLaw, Sparse, parse_law
 from theory.numerics.inputs import nonnegative, power_in_range
 
 _TABLE = Output()
+_SKEWED = "skewed noise turns E φ_p against ∇F"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,8 @@ class NoisyProblem:
         if self.noise_to_signal == 0 or power == 1:
             return 1.0
         law = self.law
-        if (
-            self.noise == "multiplicative"
-        ):  # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
+        if self.noise == "multiplicative":
+            # φ_p(G(1 + rξ)) = φ_p(G)·φ_p(1 + rξ): the same for both signs of G
             return float(alignment(power, self.noise_to_signal, law))
         if not law.symmetric:
             return -math.inf if abs(law.signed_moment(power, 0.0, 1.0)) > 1e-12 else 0.0
@@ -114,22 +114,15 @@ def assumptions(
         Law of ξ, as in simulate adam.
     noise
         Whether g = ∂F + σξ with fixed σ, or g = ∂F·(1 + rξ).
-
-    Examples
-    --------
-    $ gradpower simulate assumptions --problem river-valley --law binary --noise-to-signal 10
     """
     r = float(nonnegative("noise_to_signal", noise_to_signal))
     chosen = parse_problem(problem)
     noisy = NoisyProblem(chosen, parse_law(law), noise, r)
-    bound = noisy.largest_gradient
+    bound, known = noisy.largest_gradient, ("dimension", "minimum", "minimum_is_exact", "smoothness")
     rows = [_row(noisy, float(p)) for p in power_in_range("power", power)]
     result = {
         "problem": chosen.name,
-        "dimension": chosen.dimension,
-        "minimum": chosen.minimum,
-        "minimum_is_exact": chosen.minimum_is_exact,
-        "smoothness": chosen.smoothness,
+        **{name: getattr(chosen, name) for name in known},
         "gradient_bound": bound,
         "assumption_4_4": math.isfinite(bound),
         "noise_to_signal": r,
@@ -145,27 +138,23 @@ def assumptions(
 
 
 def _row(noisy: NoisyProblem, power: float) -> dict[str, Any]:
-    row: dict[str, Any] = {"power": power, "c": None, "s": None, "rho": None}
+    c = s = rho = None
+    holds, because = "no", ""
     if power == 1:
-        return row | {
-            "holds": "4.4" if math.isfinite(noisy.largest_gradient) else "no",
-            "because": "p = 1 is Adagrad",
-        }
-    if power < 1:
-        c = row["c"] = noisy.low_noise_constant(power)
-        because = (
-            ""
-            if c > 0
-            else "noise outweighs small gradients"
-            if c == 0
-            else "skewed noise turns E φ_p against ∇F"
-        )
-        return row | {"holds": "4.6" if c > 0 else "no", "because": because}
-    s = row["s"] = noisy.high_noise_constant(power)
-    rho = row["rho"] = noisy.rho(power)
-    gains = rho <= 1 + 1e-9  # ρ is 1 in some examples, to the last bits
-    if s > 0:
-        because = "" if gains else "(C1) only: ρ > 1"
+        holds = "4.4" if math.isfinite(noisy.largest_gradient) else "no"
+        because = "p = 1 is Adagrad"
+    elif power < 1:
+        c = noisy.low_noise_constant(power)
+        if c > 0:
+            holds = "4.6"
+        else:
+            because = "noise outweighs small gradients" if c == 0 else _SKEWED
     else:
-        because = "φ_p flattens small gradients" if s == 0 else "skewed noise turns E φ_p against ∇F"
-    return row | {"holds": "4.9" if gains else "no", "because": because}
+        s, rho = noisy.high_noise_constant(power), noisy.rho(power)
+        if rho <= 1 + 1e-9:  # ρ is 1 in some examples, to the last bits
+            holds = "4.9"
+        elif s > 0:
+            because = "(C1) only: ρ > 1"
+        else:
+            because = "φ_p flattens small gradients" if s == 0 else _SKEWED
+    return {"power": power, "c": c, "s": s, "rho": rho, "holds": holds, "because": because}

@@ -6,7 +6,7 @@ import numpy as np
 
 from simulate.adagrad.descent import Descent
 from simulate.adagrad.kernel import RUNS
-from simulate.adagrad.state import QUANTITIES
+from simulate.adagrad.monte_carlo import QUANTITIES
 from theory.numerics.inputs import Array
 
 

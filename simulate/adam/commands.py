@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +15,7 @@ from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_t
 from simulate.adam.monte_carlo import simulate_adam
 from theory.adam.example import Example, ExampleFlags
 from theory.adam.optimum import OptimalPower
-from theory.laws import Empirical
+from theory.laws import Empirical, NoiseLaw
 
 _FIGURE_7 = Example()
 _TABLE = Output()
@@ -48,10 +50,6 @@ def adam(
         Seed of the noise. It alone, not the number of threads, decides the result.
     threads
         Threads; all cores if not given.
-
-    Examples
-    --------
-    $ gradpower simulate adam --power 1.0 1.2 1.4 --noise-to-signal 10 --seed 1
     """
     with progress_bar("simulating Adam") as progress:
         simulated = simulate_adam(
@@ -71,8 +69,7 @@ def adam(
         "drift": simulated.drift,
         "standard_error": simulated.standard_error,
         "rms": simulated.rms,
-        "quantiles": dict(zip(map(str, _LEVELS), simulated.quantiles(_LEVELS), strict=True)),
-        "truncation_bound": simulated.truncation_bound,
+        "quantiles": dict(zip(_LEVELS, simulated.quantiles(_LEVELS), strict=True)),
         "trials": simulated.trials,
         "steps": simulated.steps,
         "seed": simulated.seed,
@@ -85,13 +82,11 @@ def adam(
 
 def _adam_table(result: dict[str, Any]) -> Table:
     title = f"Adam on powered gradients, {result['law']} noise, σ/μ = {result['noise_to_signal']:g}"
-    headings = ("power", "drift", "standard_error", "rms")
-    columns = {name.replace("_", " "): result[name] for name in headings}
-    columns |= {f"{float(level):.0%}": values for level, values in result["quantiles"].items()}
+    columns = {name.replace("_", " "): result[name] for name in ("power", "drift", "standard_error", "rms")}
+    columns |= {f"{level:.0%}": values for level, values in result["quantiles"].items()}
     table = result_table(title, columns, digits=4)
-    table.caption = (
-        f"{result['trials']} trials of {result['steps']} steps; percentages are quantiles of the update"
-    )
+    steps = f"{result['trials']} trials of {result['steps']} steps"
+    table.caption = f"{steps}; percentages are quantiles of the update"
     return table
 
 
@@ -123,14 +118,11 @@ def optimal_power(
         Seed of the noise (monte-carlo), or of the bootstrap of an empirical law.
     confidence
         Level of the interval of a monte-carlo power, or of one from samples.
-
-    Examples
-    --------
-    $ gradpower theory optimal-power --noise-to-signal 10 --method exact
     """
-    # SciPy's statistics take half a second to import: --help does without.
     best: OptimalPower
+    notes: dict[str, Any] = {}
     if method == "monte-carlo":
+        # SciPy's statistics take half a second to import: --help does without.
         from simulate.adam.optimum import monte_carlo_optimal_power
 
         with progress_bar("simulating Adam") as progress:
@@ -146,41 +138,36 @@ def optimal_power(
                 progress=progress,
             )
     else:
-        best = theory.adam.optimum.optimal_power(
+        computed = partial(
+            theory.adam.optimum.optimal_power,
             example.mean,
             example.sigma,
-            example.noise_law,
             method=method,
-            **example.settings,
             interval=interval,
+            **example.settings,
         )
-    result = {**asdict(best), **example.inputs()}
-    if isinstance(example.noise_law, Empirical) and method in ("limit", "exact"):
-        result |= _uncertainty(example, example.noise_law, method, interval, confidence, seed)
+        law = example.noise_law
+        best = computed(law)
+        if isinstance(law, Empirical) and method != "proposition":
+            ratio = example.sigma / example.mean
+            notes = _uncertainty(lambda again: computed(again).power, law, ratio, confidence, seed)
+    result = {**asdict(best), **example.inputs(), **notes}
     output.show(result, _optimum_table(result))
 
 
 def _uncertainty(
-    example: Example, law: Empirical, method: str, interval: tuple[float, float], confidence: float, seed: int
+    power: Callable[[NoiseLaw], float], law: Empirical, ratio: float, confidence: float, seed: int
 ) -> dict[str, Any]:
     """Return the bootstrap interval of a power that comes from samples, and what makes it doubtful."""
     generator = np.random.default_rng(seed)
     powers = []
     with progress_bar("drawing the samples again") as progress:
-        for draw in range(_RESAMPLES):
-            again = theory.adam.optimum.optimal_power(
-                example.mean,
-                example.sigma,
-                law.resampled(generator),
-                method=method,
-                **example.settings,
-                interval=interval,
-            )
-            powers.append(again.power)
+        for done in range(_RESAMPLES):
+            powers.append(power(law.resampled(generator)))
             if progress is not None:
-                progress(draw + 1, _RESAMPLES)
+                progress(done + 1, _RESAMPLES)
     ends = np.quantile(powers, [(1 - confidence) / 2, (1 + confidence) / 2])
-    ratio, root = example.sigma / example.mean, float(np.sqrt(law.samples.size))
+    root = float(np.sqrt(law.samples.size))
     notes = []
     if not law.symmetric and ratio > root / 3:
         notes = [

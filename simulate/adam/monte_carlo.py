@@ -2,47 +2,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.errors import InputError, whole
-from simulate.adam.averages import block_averages, power_spacing
-from simulate.adam.noise import CHUNK, block_sources
-from simulate.adam.setting import Setting
-from simulate.adam.truncation import largest_rms, truncation_bound
+from gradpower.tools.errors import require
+from gradpower.tools.terminal import Progress
+from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
+from simulate.adam.setting import CHUNK, Setting
+from simulate.threads import Counted, run_blocks, thread_count
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
 
-Progress = Callable[[int, int], None]
+_AGE = np.arange(CHUNK)[::-1, None]
 
 
 @dataclass(frozen=True)
 class AdamTrials:
-    """Adam's update u on φ_p(g_t), trial by trial. "Shape" is that of noise_scale followed by that of powers.
-
-    Attributes
-    ----------
-    updates : ndarray
-        u, shape (..., trials). Antithetic trials are neighbours.
-    truncation_bound : ndarray
-        Bound on |E u − E u_N| for the truncation to N steps (see `simulate.adam.truncation`); 0 for literal steps.
-    trials, steps, seed, antithetic
-        As given; `steps` is the window N at stationarity.
-    """
+    """Adam's update u on φ_p(g_t), trial by trial; "..." is the shape of noise_scale followed by that of powers."""
 
     updates: Array
-    truncation_bound: Array
+    """u, shape (..., trials). Antithetic trials are neighbours."""
     trials: int
     steps: int
+    """As given; the window N at stationarity."""
     seed: int
     antithetic: bool
+    """Whether trials ran in pairs of opposite noise."""
 
     @property
     def drift(self) -> Array:
@@ -101,39 +90,24 @@ def simulate_adam(
     ε = 0, u = 0.
 
     All powers and noise scales see the same noise. Results depend on the seed, not on the number of threads.
+    InputError for arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
 
     Parameters
     ----------
     powers : array_like
         p > 0: one, or a 1-D array of equally spaced, increasing powers.
-    mean, noise_scale, law : float, array_like, NoiseLaw
+    mean, noise_scale, law
         μ > 0, σ >= 0 (one, or a 1-D array), and the law of ξ.
-    beta1, beta2, epsilon : float
-        Decay rates in [0, 1), and ε >= 0.
     trials : int
         At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
     steps : int, optional
         t >= 1, simulated literally from m = v = 0. If not given, stationarity: the last N steps, before which
-        all weighs less than 2^−53; the result bounds the difference.
-    seed : int
-        Seed >= 0 of the noise.
+        all weighs less than 2^−53 in both averages.
     antithetic : bool, optional
         Run trials in pairs ξ, −ξ, which removes most of the variance at high noise; by default if the law is
         symmetric.
-    threads : int, optional
-        All cores by default.
-    progress : callable, optional
-        Called as progress(done, total) now and then, from the working threads, one at a time.
-
-    Returns
-    -------
-    AdamTrials
-        Updates of shape noise_scale.shape + powers.shape + (trials,), and their statistics.
-
-    Raises
-    ------
-    InputError
-        For arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
+    threads, progress : optional
+        All cores by default; progress(done, total) is called now and then, by one working thread at a time.
 
     Examples
     --------
@@ -155,69 +129,50 @@ def simulate_adam(
         seed=seed,
         antithetic=law.symmetric if antithetic is None else antithetic,
     )
-    workers = os.cpu_count() or 1 if threads is None else whole("threads", threads)
-    updates, bound = _run(setting, workers, progress or (lambda done, total: None))
+    run_block, chunks = partial(_run_block, setting), -(-setting.window // CHUNK)
+    updates = run_blocks(run_block, setting.sources, chunks, thread_count(threads), progress)
+    joined = np.concatenate(updates, axis=-1)[..., :trials]
+    allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
+    require(np.all(np.isfinite(joined)), "law", law.name, allowed)
     shape = np.shape(noise_scale) + np.shape(powers)
-    return AdamTrials(
-        updates.reshape(*shape, trials),
-        bound.reshape(shape),
-        trials,
-        setting.window,
-        seed,
-        setting.antithetic,
-    )
-
-
-def _run(setting: Setting, workers: int, progress: Progress) -> tuple[Array, Array]:
-    """Simulate all blocks of trials; the updates (noise scales, powers, trials) and the truncation bound."""
-    power_spacing(setting.powers)
-    sources = block_sources(setting.seed, setting.trials)
-    clock = _Clock(len(sources) * -(-setting.window // CHUNK), progress)
-    x_rms = largest_rms(setting)
-    updates, bounds = [], []
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for u, bound in pool.map(partial(_run_block, setting, x_rms, clock), sources):
-                updates.append(u)
-                bounds.append(bound)
-        except BaseException:
-            clock.stopped = True
-            pool.shutdown(cancel_futures=True)
-            if clock.cause is not None:
-                raise clock.cause from None
-            raise
-    joined = np.concatenate(updates, axis=-1)[..., : setting.trials]
-    if not np.all(np.isfinite(joined)):
-        raise InputError("law", setting.law.name, "noise whose |g|^2p stays below 1e308 (smaller powers)")
-    return joined, np.mean(bounds, axis=0)
+    return AdamTrials(joined.reshape(*shape, trials), trials, setting.window, seed, setting.antithetic)
 
 
 def _run_block(
-    setting: Setting, x_rms: Array, clock: _Clock, source: np.random.SeedSequence
-) -> tuple[Array, Array]:
-    m, v = block_averages(setting, source, clock.tick)
+    setting: Setting, counted: Counted[tuple[int, Array]], source: np.random.SeedSequence
+) -> Array:
+    """Simulate a block of trials; the updates (noise scales, powers, LANES)."""
+    m, v = _block_averages(setting, counted(setting.noise_chunks(source)))
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
     with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
-        u = np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
-    return u, truncation_bound(setting, x_rms, m, v)
+        return np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
 
 
-class _Clock:
-    """Counts chunks for the progress report, and stops the threads when the caller has gone."""
+def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tuple[Array, Array]:
+    """Averages m and v of φ_p(g_t) over one block of trials, (noise scales, powers, LANES), where max(μ, σ) = 1.
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.done, self.total, self.progress = 0, total, progress
-        self.stopped, self.lock = False, Lock()
-        self.cause: BaseException | None = None  # what the report raised, in whichever thread
+    Unrolled over a chunk of C steps the moving averages are `m ← β1^C·m + Σ_k (1−β1)β1^k x_k` and likewise v:
+    no step waits for the one before it.
+    """
+    spacing, powers = setting.spacing, setting.powers.size
+    rows = -(-powers // POWER_TILE) * POWER_TILE
+    m, v = np.zeros((2, setting.noise_scales.size, rows, LANES))
+    for live, noise in chunks:
+        weights1, weights2 = _weights(setting.beta1, live), _weights(setting.beta2, live)
+        for i, unit in enumerate(setting.units):
+            g = setting.mean / unit + setting.noise_scales[i] / unit * noise
+            with np.errstate(divide="ignore", over="ignore"):
+                log = np.log(np.abs(g))
+                x, ratio = np.copysign(np.exp(setting.powers[0] * log), g), np.exp(spacing * log)
+                square, square_ratio = x * x, ratio * ratio
+            m[i] *= setting.beta1**CHUNK
+            add_power_sums(x * weights1, ratio, m[i])
+            v[i] *= setting.beta2**CHUNK
+            add_power_sums(square * weights2, square_ratio, v[i])
+    return m[:, :powers], v[:, :powers]
 
-    def tick(self) -> None:
-        with self.lock:
-            if self.stopped:
-                raise InterruptedError("the simulation was stopped")
-            self.done += 1
-            try:
-                self.progress(self.done, self.total)
-            except BaseException as error:
-                self.stopped, self.cause = True, error
-                raise
+
+def _weights(beta: float, live: int) -> Array:
+    """`(1−β)β^k` for the steps of a chunk, k counted back from its end; 0 before the first live step."""
+    return np.where(live > _AGE, (1 - beta) * beta**_AGE, 0.0)

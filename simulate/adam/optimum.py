@@ -9,7 +9,8 @@ from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t
 
 from gradpower.tools.errors import require
-from simulate.adam.monte_carlo import AdamTrials, Progress, simulate_adam
+from gradpower.tools.terminal import Progress
+from simulate.adam.monte_carlo import AdamTrials, simulate_adam
 from theory.adam.optimum import OptimalPower
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array
@@ -54,22 +55,9 @@ def monte_carlo_optimal_power(
     batches at p̂* and Student's quantile, over |ū''(p̂*)|. An end of the interval of powers wins unless a
     maximum inside beats it by more than the margin of their difference.
 
-    Parameters
-    ----------
-    mean, noise_scale, law, beta1, beta2, epsilon, trials, seed, progress
-        As in `simulate_adam`.
-    interval : tuple of float
-        0 <= LOW < HIGH. The grid lies inside, LOW = 0 is never simulated.
-    confidence : float
-        Level of the confidence interval, in (0, 1).
+    Arguments are those of `simulate_adam`, but for `interval`, 0 <= LOW < HIGH (the grid lies inside, LOW = 0 is never
+    simulated), and `confidence`, the level of the confidence interval, in (0, 1).
 
-    Raises
-    ------
-    InputError
-        For arguments out of range, before any work.
-
-    Examples
-    --------
     >>> from theory.laws import parse_law
     >>> best = monte_carlo_optimal_power(1e-6, 1e-5, parse_law("uniform"), trials=4096)
     >>> f"{best.power:.2f}"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from simulate.adam.noise import block_sources, noise_chunks
 from simulate.adam.setting import Setting
 from theory.numerics.inputs import Array
 
@@ -32,13 +31,12 @@ def reference_updates(setting: Setting) -> Array:
     """Compute `simulate_adam`'s updates u from the same noise: (noise scales, powers, trials)."""
     noise_scales, powers = setting.noise_scales[:, None, None], setting.powers[:, None]
     blocks = []
-    for source in block_sources(setting.seed, setting.trials):
-        chunks = noise_chunks(setting.law, source, setting.window, setting.antithetic)
-        gradients = (setting.mean + noise_scales * xi for live, noise in chunks for xi in noise[-live:])
+    for source in setting.sources:
+        noise = (xi for live, chunk in setting.noise_chunks(source) for xi in chunk[-live:])
+        gradients = (setting.mean + noise_scales * xi for xi in noise)
         m, v = adam_averages(gradients, powers, setting.beta1, setting.beta2)
         m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
         scale = np.sqrt(v_hat) + setting.epsilon
-        blocks.append(
-            np.divide(m_hat, scale, out=np.zeros_like(m_hat), where=scale > 0)
-        )  # all g = 0: no step
+        # no step where all g = 0
+        blocks.append(np.divide(m_hat, scale, out=np.zeros_like(m_hat), where=scale > 0))
     return np.concatenate(blocks, axis=-1)[..., : setting.trials]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from gradpower.tools.errors import InputError, whole
-from simulate.adam.noise import CHUNK
+from gradpower.tools.errors import require, whole
+from simulate.adam.kernel import LANES
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
+CHUNK = 128  # steps drawn at once: arrays of 64 KiB, a dozen of which fit into the second-level cache
 _LARGEST_RESULT = 5e8  # updates: 4 GB
 _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float64
 
@@ -20,8 +22,8 @@ _VISIBLE = 2.0**-53  # a tail that weighs less is lost in the last bit of float6
 class Setting:
     """Adam on φ_p(g_t), g_t = μ + σξ_t, for all powers and noise scales at once.
 
-    `powers` and `noise_scales` are 1-D here; `steps` None means stationarity; `window` is the number of steps
-    simulated. For the rest see `simulate.adam.monte_carlo.simulate_adam`.
+    `powers` and `noise_scales` are 1-D here; `steps` None means stationarity. For the rest see
+    `simulate.adam.monte_carlo.simulate_adam`.
     """
 
     powers: Array
@@ -35,14 +37,16 @@ class Setting:
     steps: int | None
     seed: int
     antithetic: bool
-    window: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Check every value, before any work."""
         for name, axis in (("powers", self.powers), ("noise_scale", self.noise_scales)):
-            if axis.ndim != 1 or axis.size == 0:
-                raise InputError(name, f"an array of shape {axis.shape}", "a number or a 1-D array")
+            shape = f"an array of shape {axis.shape}"
+            require(axis.ndim == 1 and axis.size, name, shape, "a number or a 1-D array")
         power_in_range("power", self.powers)
+        grid = self.powers[0] + self.spacing * np.arange(self.powers.size)
+        spaced = self.spacing > 0 and np.allclose(self.powers, grid, rtol=1e-12, atol=0)
+        require(spaced, "powers", self.powers.tolist(), "one power, or equally spaced increasing powers")
         positive("mean", self.mean)
         nonnegative("noise_scale", self.noise_scales)
         nonnegative("epsilon", self.epsilon)
@@ -51,16 +55,45 @@ class Setting:
         whole("seed", self.seed, minimum=0)
         whole("trials", self.trials, minimum=2)
         most = int(_LARGEST_RESULT / (self.powers.size * self.noise_scales.size))
-        if self.trials > most:
-            raise InputError("trials", self.trials, f"at most {most}: every update is kept, 8 bytes each")
-        if self.antithetic and not self.law.symmetric:
-            raise InputError("antithetic", True, f"False for the asymmetric law {self.law.name}")
-        if self.antithetic and (self.trials % 2 or self.trials < 4):
-            raise InputError("trials", self.trials, "an even number >= 4 for antithetic pairs")
-        window = (
-            stationary_window(self.beta1, self.beta2) if self.steps is None else whole("steps", self.steps)
-        )
-        object.__setattr__(self, "window", window)
+        allowed = f"at most {most}: every update is kept, 8 bytes each"
+        require(self.trials <= most, "trials", self.trials, allowed)
+        if self.antithetic:
+            require(self.law.symmetric, "antithetic", True, f"False for the asymmetric law {self.law.name}")
+            paired = self.trials % 2 == 0 and self.trials >= 4
+            require(paired, "trials", self.trials, "an even number >= 4 for antithetic pairs")
+        if self.steps is not None:
+            whole("steps", self.steps)
+
+    @property
+    def window(self) -> int:
+        """The number of steps simulated."""
+        return stationary_window(self.beta1, self.beta2) if self.steps is None else int(self.steps)
+
+    @property
+    def spacing(self) -> float:
+        """The spacing Δ of the powers, all of which products of |g|^Δ reach; 1 for a single one."""
+        gaps = self.powers.size - 1
+        return float(self.powers[-1] - self.powers[0]) / gaps if gaps else 1.0
+
+    @property
+    def sources(self) -> list[np.random.SeedSequence]:
+        """One source of randomness a block of LANES trials; more trials leave the first blocks alone."""
+        return np.random.SeedSequence(self.seed).spawn(-(-self.trials // LANES))
+
+    def noise_chunks(self, source: np.random.SeedSequence) -> Iterator[tuple[int, Array]]:
+        """Yield ξ of one block in chunks (CHUNK, LANES), each with the number of its last rows that are steps.
+
+        That is CHUNK but in the first chunk. Antithetic lanes come in neighbours ξ, −ξ.
+        """
+        generator = np.random.default_rng(source)
+        later_chunks = (self.window - 1) // CHUNK
+        for index in range(later_chunks + 1):
+            if self.antithetic:
+                noise = np.repeat(self.law.sample(generator, (CHUNK, LANES // 2)), 2, axis=1)
+                np.negative(noise[:, 1::2], out=noise[:, 1::2])
+            else:
+                noise = self.law.sample(generator, (CHUNK, LANES))
+            yield (CHUNK if index else self.window - later_chunks * CHUNK), noise
 
     @property
     def units(self) -> Array:

@@ -18,9 +18,8 @@ from gradpower.tools.errors import whole
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.reading import append_line, read_lines
-from gradpower.tools.results import Provenance
 from gradpower.tools.terminal import progress_bar, result_table, tell
-from simulate.intervention.study import INTERVENTION, Calibration, Cell, Design, InterventionResults, run_cell
+from simulate.intervention.study import INTERVENTION, Calibration, Cell, Design, calibrate, run_cell
 
 DesignFlags = Annotated[Design, tyro.conf.arg(name="")]
 _USUAL = Design()
@@ -49,25 +48,21 @@ def intervention(
         Folder for intervention.json.
     json
         Print the result as one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower simulate intervention --laws uniform laplace --levels 8 --seeds 8
     """
     count = whole("workers", workers if workers is not None else os.cpu_count() or 1)
     require_folder(output)
     cells = _run(design, count, output)
     origin = provenance("gradpower simulate intervention", asdict(design))
-    result = InterventionResults(Provenance(**(origin | {"config": design})), cells)
     text = INTERVENTION.dump(origin, cells=cells)
     written = write_file(output / INTERVENTION.file, text)
     if json:
         print(text, end="")
     else:
-        Console().print(_table(result))
+        Console().print(_table(cells))
         for strong in (True, False):
-            if any(cell.changes[0].strong == strong for cell in cells):
-                print(_said(result.calibration(strong=strong), strong=strong))
+            own = [cell for cell in cells if cell.changes[0].strong == strong]
+            if own:
+                print(_said(calibrate(own), strong=strong))
     tell([written], file=sys.stderr if json else sys.stdout)
     return 0
 
@@ -90,8 +85,8 @@ def _run(design: Design, workers: int, output: Path) -> list[Cell]:
     return [done[pair] for pair in wanted]
 
 
-def _table(result: InterventionResults) -> Table:
-    changes = [change for cell in result.cells for change in cell.changes]
+def _table(cells: list[Cell]) -> Table:
+    changes = [change for cell in cells for change in cell.changes]
     table = result_table(
         "Loss less that of p = 1, in 1e-3 nats ± standard errors",
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,18 +14,10 @@ from theory.numerics.inputs import Array
 _TOGETHER = 16  # copies whose gradients are computed at once: as many as the cache holds
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One setting of the optimizer.
+class Arm(NamedTuple):
+    """One setting of the optimizer: p, the noise, and the learning rate η, which falls linearly to 0.
 
-    Attributes
-    ----------
-    power : float
-        p.
-    level : float
-        σ of every coordinate over the root mean square of its tensor's gradient at the initial weights.
-    rate : float
-        Learning rate η, which falls linearly to 0.
+    `level` is σ of every coordinate over the root mean square of its tensor's gradient at the initial weights.
     """
 
     power: float
@@ -33,16 +25,10 @@ class Arm:
     rate: float
 
 
-@dataclass(frozen=True, eq=False)
-class Descent:
-    """What came of the arms.
+class Descent(NamedTuple):
+    """What came of the arms: the exact loss at the last weights, shape (arms, seeds), and the mean noise.
 
-    Attributes
-    ----------
-    loss : ndarray, shape (arms, seeds)
-        The exact loss at the last weights.
-    ratio : ndarray, shape (arms,)
-        σ over the root mean square of the exact gradient, averaged over steps and seeds.
+    `ratio` is σ over the root mean square of the exact gradient, averaged over steps and seeds, shape (arms,).
     """
 
     loss: Array
@@ -58,24 +44,11 @@ def descend(
     beta1: float = 0.9,
     beta2: float = 0.95,
 ) -> Descent:
-    """Run Adam with ε = 0 on `φ_p(∇F + σ·ξ)` for every arm and seed.
+    """Run Adam with ε = 0 on `φ_p(∇F + σ·ξ)` for every arm and seed; ξ is independent in every coordinate and step.
 
     Arms of one seed have the same initial weights, and their noise is made of the same uniform numbers, as is that of
     other laws: differences between arms and laws have less noise than their losses.
 
-    Parameters
-    ----------
-    law : NoiseLaw
-        Of ξ, independent in every coordinate and step.
-    arms, seeds : sequences
-        What to run.
-    steps : int
-        How many.
-    beta1, beta2 : float
-        Adam's.
-
-    Examples
-    --------
     >>> from theory.laws import Uniform
     >>> found = descend(Uniform(), [Arm(1.0, 1.0, 0.03), Arm(1.2, 1.0, 0.03)], [0, 1], steps=50)
     >>> found.loss.shape
@@ -84,9 +57,7 @@ def descend(
     network = Network(0)
     generators = [np.random.default_rng([seed, 1]) for seed in seeds]
     start = np.concatenate([network.start(generator, 1) for generator in generators])
-    power, level, rate = (
-        np.array([getattr(arm, name) for arm in arms])[:, None, None] for name in ("power", "level", "rate")
-    )
+    power, level, rate = np.transpose(arms)[..., None, None]
     scale = level * _tensor_rms(network.loss_and_gradient(start)[1])
     weights = np.repeat(start[None], len(arms), axis=0)
     first, second = np.zeros((2, *weights.shape))

@@ -25,8 +25,6 @@ _TEACHER = 3.0  # how much larger the weights are that made the labels
 class Network:
     """The problem that a seed draws.
 
-    Examples
-    --------
     >>> network = Network(0)
     >>> loss, gradient = network.loss_and_gradient(network.start(np.random.default_rng(1), 3))
     >>> loss.shape, gradient.shape

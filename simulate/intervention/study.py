@@ -29,13 +29,7 @@ STRONG = 10.0  # mean σ/RMS(∇F) from which noise counts as strong
 
 @dataclass(frozen=True)
 class Design:
-    """What is run.
-
-    Raises
-    ------
-    InputError
-        If a value is not allowed.
-    """
+    """What is run."""
 
     laws: tuple[str, ...] = (
         "uniform",
@@ -72,42 +66,22 @@ class Design:
 
 @dataclass(frozen=True)
 class Change:
-    """The loss at a power less that at p = 1, in nats, at one law and level.
-
-    Attributes
-    ----------
-    law, level, power : str, float, float
-        The setting.
-    ratio : float
-        Mean σ/RMS(∇F) of the run at p = 1.
-    equivalent : float
-        q: the power is predicted to act like noise q times smaller.
-    measured, measured_error : float
-        ΔL at tuned rates, mean and standard error over seeds.
-    predicted, predicted_error : float
-        L(1, σ/q) − L(1, σ), likewise.
-    gap_error : float
-        Standard error of measured less predicted, which share their seeds.
-    shared, shared_error : float
-        ΔL at the rate of p = 1.
-    rate, at_edge : float, bool
-        The tuned rate, and whether it lies at an end of its grid.
-    """
+    """The loss at a power less that at p = 1, in nats, at one law and level; errors are standard errors over seeds."""
 
     law: str
     level: float
     power: float
-    ratio: float
-    equivalent: float
-    measured: float
+    ratio: float  # mean σ/RMS(∇F) of the run at p = 1
+    equivalent: float  # q: the power is predicted to act like noise q times smaller
+    measured: float  # ΔL at tuned rates
     measured_error: float
-    predicted: float
+    predicted: float  # L(1, σ/q) − L(1, σ)
     predicted_error: float
-    gap_error: float
-    shared: float
+    gap_error: float  # of measured less predicted, which share their seeds
+    shared: float  # ΔL at the rate of p = 1
     shared_error: float
-    rate: float
-    at_edge: bool
+    rate: float  # the tuned rate
+    at_edge: bool  # whether it lies at an end of its grid
 
     @property
     def strong(self) -> bool:
@@ -126,25 +100,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Measured changes against predicted ones.
+    """Measured changes against predicted ones: the slope of the regression through the origin, 1 if they agree."""
 
-    Attributes
-    ----------
-    slope, low, high : float
-        Of the regression through the origin: 1 if the statement is exact; its mean and 95 % t interval over seeds,
-        which takes the predicted changes as known.
-    jackknife : tuple of float
-        95 % interval by leaving out one seed at a time, which does not.
-    count, signs : int
-        Changes, and those of the predicted sign.
-    """
-
-    slope: float
-    low: float
+    slope: float  # mean over seeds
+    low: float  # 95 % t interval over seeds, which takes the predicted changes as known
     high: float
-    jackknife: tuple[float, float]
-    count: int
-    signs: int
+    jackknife: tuple[float, float]  # 95 % interval by leaving out one seed at a time, which does not
+    count: int  # changes
+    signs: int  # those of the predicted sign
 
     @property
     def label(self) -> Label:
@@ -161,24 +124,20 @@ class InterventionResults:
     provenance: Provenance[Design]
     cells: list[Cell]
 
-    def calibration(self, *, strong: bool = True) -> Calibration:
-        """Calibrate over the changes under strong noise, or under weaker noise."""
-        return calibrate([cell for cell in self.cells if cell.changes[0].strong == strong])
-
 
 INTERVENTION = Kind("intervention", InterventionResults, digits=6)
 
 
 def run_cell(law: str, level: float, design: Design) -> Cell:
     """Tune, run and compare at one law and level."""
-    noise, count = parse_law(law), len(design.powers)
+    noise = parse_law(law)
     equivalents = [noise_equivalent(power, noise, **_betas(design)) for power in design.powers]
     settings = [(1.0, level), *((1.0, level / q) for q in equivalents), *((p, level) for p in design.powers)]
     arms, edges = _tuned(noise, settings, design)
-    shared = [Arm(power, level, arms[0].rate) for power in design.powers]
+    ours = slice(1 + len(design.powers), None)
+    shared = [arm._replace(rate=arms[0].rate) for arm in arms[ours]]
     found = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
     predicted, measured, at_shared = np.split(found.loss[1:] - found.loss[0], 3)
-    ours = slice(1 + count, None)
     changes = tuple(
         Change(
             law,
@@ -197,18 +156,14 @@ def run_cell(law: str, level: float, design: Design) -> Cell:
             design.powers, equivalents, measured, predicted, at_shared, arms[ours], edges[ours], strict=True
         )
     )
-    return Cell(changes, _rows(measured), _rows(predicted))
+    return Cell(changes, *(tuple(map(tuple, part.tolist())) for part in (measured, predicted)))
 
 
 def calibrate(cells: Sequence[Cell]) -> Calibration:
     """Regress measured on predicted changes through the origin, weighted by their errors, seed by seed.
 
-    Raises
-    ------
-    InputError
-        If there is no cell.
+    `cells` are one or more.
     """
-    require(cells, "cells", "none", "one or more")
     changes = [change for cell in cells for change in cell.changes]
     measured, predicted = (
         np.concatenate([np.array(getattr(cell, part)) for cell in cells])
@@ -221,10 +176,10 @@ def calibrate(cells: Sequence[Cell]) -> Calibration:
         _slopes(*(np.delete(part, seed, axis=1) for part in (measured, predicted))).mean()
         for seed in range(slopes.size)
     ]
-    margins = quantile * error, quantile * float(jackknife_error(np.array(without)))
+    margin, wider = quantile * error, quantile * float(jackknife_error(np.array(without)))
     signs = sum(change.measured * change.predicted > 0 for change in changes)
-    low, high, *jackknife = (slope + sign * margin for margin in margins for sign in (-1, 1))
-    return Calibration(slope, low, high, (jackknife[0], jackknife[1]), len(changes), signs)
+    jackknife = slope - wider, slope + wider
+    return Calibration(slope, slope - margin, slope + margin, jackknife, len(changes), signs)
 
 
 def _slopes(measured: Array, predicted: Array) -> Array:
@@ -235,10 +190,6 @@ def _slopes(measured: Array, predicted: Array) -> Array:
 
 def _betas(design: Design) -> dict[str, float]:
     return {"beta1": design.beta1, "beta2": design.beta2}
-
-
-def _rows(values: Array) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in values.tolist())
 
 
 def _mean_and_error(values: Array) -> tuple[float, float]:

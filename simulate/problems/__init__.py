@@ -19,9 +19,8 @@ from gradpower.tools.errors import require
 from simulate.problems.base import Problem
 from simulate.problems.logistic import Logistic
 from simulate.problems.one_dimensional import Plateau, PseudoHuber
-from simulate.problems.quadratic import Quadratic
 from simulate.problems.river_valley import RiverValley
-from simulate.problems.separable import GemanMcClure, Separable
+from simulate.problems.separable import GemanMcClure, Quadratic, Separable
 
 __all__ = ["PROBLEMS", "Problem", "parse_problem"]
 
@@ -44,13 +43,8 @@ ALLOWED = ", ".join(_PLAIN) + ", " + " or ".join(f"{kind}:D" for kind in _SIZED)
 def parse_problem(name: str | Problem) -> Problem:
     """Return the problem that `name` spells, of its default dimension where none is given.
 
-    Raises
-    ------
-    InputError
-        For an unknown name, or a dimension out of range.
+    A problem is returned as it is. InputError for an unknown name, or a dimension out of range.
 
-    Examples
-    --------
     >>> parse_problem("separable:8").dimension, parse_problem("logistic").name
     (8, 'logistic:20')
     """

@@ -31,7 +31,7 @@ class Problem(ABC):
     """L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring."""
     largest_gradient: Array
     """sup over all θ of |∂_iF(θ)|, or an upper bound on it, shape (d,); infinite where there is none."""
-    parameters: Array
+    parameters: Array = np.empty((0, 0))
     """What the compiled gradient needs, 2-D."""
 
     @abstractmethod

@@ -12,12 +12,13 @@ below 3e-16. The fused products `fma` are written out, so that no compiler may c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+Loop = TypeVar("Loop", bound=Callable[..., Any])
 _TINY = 2.0**-1022  # below it float64 loses bits; such numbers count as 0
 _MINUS_INFINITY = -1e9  # stands for log2 0: 2^(p·(-1e9)) is 0 for all powers in use, and p·(-1e9) is no NaN
 _UNDERFLOW = -1021.0
@@ -70,7 +71,13 @@ _as_bits = cast(Callable[[float], int], intrinsic(_bits))
 _as_number = cast(Callable[[int], float], intrinsic(_number))
 
 
-def _log2(x: float) -> float:
+# no fastmath: the same sums whatever the compiler
+inlined = cast(Callable[[Loop], Loop], njit(error_model="numpy", forceinline=True))
+
+
+@inlined
+def log2(x: float) -> float:
+    """log2 x for normal x > 0; −1e9 for x below 2^−1022."""
     exponent = (_as_bits(x) - _ROOT_HALF) >> 52
     m = _as_number(_as_bits(x) - (exponent << 52))
     s = (m - 1.0) / (m + 1.0)
@@ -79,17 +86,11 @@ def _log2(x: float) -> float:
     return fma(s, p, float(exponent)) if x >= _TINY else _MINUS_INFINITY
 
 
-def _exp2(y: float) -> float:
+@inlined
+def exp2(y: float) -> float:
+    """2^y for y < 1024; 0 below 2^−1021. Larger y give nonsense, which callers must rule out."""
     shifted = y + _ROUNDING
     f = y - (shifted - _ROUNDING)
     q = fma(fma(fma(fma(fma(_Q10, f, _Q9), f, _Q8), f, _Q7), f, _Q6), f, _Q5)
     q = fma(fma(fma(fma(fma(q, f, _Q4), f, _Q3), f, _Q2), f, _Q1), f, _Q0)
     return _as_number(_as_bits(q) + (_as_bits(shifted) << 52)) if y > _UNDERFLOW else 0.0
-
-
-_inlined = njit(error_model="numpy", forceinline=True)
-
-log2: Callable[[float], float] = _inlined(_log2)
-"""log2 x for normal x > 0; −1e9 for x below 2^−1022."""
-exp2: Callable[[float], float] = _inlined(_exp2)
-"""2^y for y < 1024; 0 below 2^−1021. Larger y give nonsense, which callers must rule out."""

@@ -29,8 +29,6 @@ class Logistic(Problem):
     most 3√3/8 and 2 in magnitude. Hence |∂_iF| <= Σ_j|a_ji|/n + λ·3√3/8 and L <= λ_max(AᵀA)/(4n) + 2λ. Both are
     upper bounds, and F* >= 0 is a lower bound.
 
-    Examples
-    --------
     >>> problem = Logistic(20)
     >>> round(problem.start_value, 4), problem.minimum_is_exact
     (0.6931, False)

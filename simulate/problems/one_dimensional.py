@@ -20,20 +20,15 @@ class Plateau(Problem):
     F' = θ·e^{−θ²/2}, sup|F'| = e^{−1/2} at θ = 1. F'' = (1−θ²)·e^{−θ²/2} is 1 at 0 and at least −2e^{−3/2}:
     L = 1, attained. F* = F(0) = 0.
 
-    Examples
-    --------
     >>> problem = Plateau()
     >>> f"{problem.gradient(problem.start)[0]:.2e}"
     '1.86e-05'
     """
 
     name = "plateau"
-
-    def __init__(self) -> None:
-        self.start = np.array([5.0])
-        self.smoothness = 1.0
-        self.largest_gradient = np.array([math.exp(-0.5)])
-        self.parameters = np.empty((0, 0))
+    start = np.array([5.0])
+    smoothness = 1.0
+    largest_gradient = np.array([math.exp(-0.5)])
 
     def value(self, theta: Array) -> Array:
         """F(θ)."""
@@ -54,20 +49,15 @@ class PseudoHuber(Problem):
     et al., "Deterministic edge-preserving regularization in computed imaging" (1997). F' = θ/√(1+θ²): sup|F'| = 1,
     approached at infinity. F'' = (1+θ²)^{−3/2}: L = 1, attained at 0. F* = F(0) = 0.
 
-    Examples
-    --------
     >>> problem = PseudoHuber()
     >>> problem.gradient(problem.start).round(5).tolist()
     [0.99995]
     """
 
     name = "pseudo-huber"
-
-    def __init__(self) -> None:
-        self.start = np.array([100.0])
-        self.smoothness = 1.0
-        self.largest_gradient = np.array([1.0])
-        self.parameters = np.empty((0, 0))
+    start = np.array([100.0])
+    smoothness = 1.0
+    largest_gradient = np.array([1.0])
 
     def value(self, theta: Array) -> Array:
         """F(θ), without cancellation near 0."""

@@ -22,8 +22,6 @@ class RiverValley(Problem):
     (α − βb·h'(u))·h''(x)·e_x e_xᵀ + β·h''(u)·n nᵀ with n = (−b·h'(x), 1), |n|² <= 1 + b²: its norm is at most
     L = α + βb + β(1 + b²). Both terms of F are non-negative and vanish at (0, 0) only: F* = 0.
 
-    Examples
-    --------
     >>> problem = RiverValley()
     >>> problem.gradient(problem.start).round(3).tolist()
     [0.395, 0.894]
@@ -32,12 +30,9 @@ class RiverValley(Problem):
     """
 
     name = "river-valley"
-
-    def __init__(self) -> None:
-        self.start = np.array([-10.0, _BEND * (np.sqrt(101.0) - 1) + 2.0])  # upstream, two above the river
-        self.smoothness = _SLOPE + _WALL * _BEND + _WALL * (1 + _BEND**2)
-        self.largest_gradient = np.array([_SLOPE + _WALL * _BEND, _WALL])
-        self.parameters = np.empty((0, 0))
+    start = np.array([-10.0, _BEND * (np.sqrt(101.0) - 1) + 2.0])  # upstream, two above the river
+    smoothness = _SLOPE + _WALL * _BEND + _WALL * (1 + _BEND**2)
+    largest_gradient = np.array([_SLOPE + _WALL * _BEND, _WALL])
 
     def value(self, theta: Array) -> Array:
         """F(x, y)."""

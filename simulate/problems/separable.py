@@ -1,4 +1,4 @@
-"""Separable bounded non-convex problems: Geman–McClure's function in one and in many dimensions."""
+"""Sums over coordinates: Geman–McClure's function, bounded and non-convex, and the noisy quadratic."""
 
 from __future__ import annotations
 
@@ -21,18 +21,16 @@ class Separable(Problem):
     κ|θ|/(1+θ²)² is largest at θ² = 1/3: κ·3√3/16, attained. F* = F(0) = 0. All coordinates start at 2, beyond
     the inflection.
 
-    Examples
-    --------
     >>> problem = Separable(3)
     >>> problem.gradient(problem.start).round(5).tolist()
     [0.08, 0.00253, 8e-05]
     """
 
     def __init__(self, dimension: int) -> None:
-        self._set(f"separable:{dimension}", np.logspace(0, -3, dimension))
+        self.name = f"separable:{dimension}"
+        self._set(np.logspace(0, -3, dimension))
 
-    def _set(self, name: str, curvatures: Array) -> None:
-        self.name = name
+    def _set(self, curvatures: Array) -> None:
         self.parameters = curvatures[:, None]
         self.start = np.full(curvatures.size, 2.0)
         self.smoothness = float(curvatures.max())
@@ -59,12 +57,42 @@ class GemanMcClure(Separable):
     L = 2 and sup|F'| = 3√3/8, both attained; F* = 0. S. Geman and D. McClure, "Statistical methods for tomographic
     image reconstruction" (1987).
 
-    Examples
-    --------
     >>> problem = GemanMcClure()
     >>> problem.start_value, problem.gradient(problem.start).tolist()
     (0.8, [0.16])
     """
 
+    name = "geman-mcclure"
+
     def __init__(self) -> None:
-        self._set("geman-mcclure", np.array([2.0]))
+        self._set(np.array([2.0]))
+
+
+class Quadratic(Problem):
+    """`F(θ) = ½ Σ_i θ_i²/i`, started at θ_i = 1.
+
+    The noisy quadratic model of G. Zhang et al., "Which algorithmic choices matter at which batch sizes? Insights
+    from a noisy quadratic model" (2019), with its spectrum 1/i. L = 1, attained; F* = 0; |∂_iF| has no bound.
+
+    >>> problem = Quadratic(4)
+    >>> problem.gradient(problem.start).round(3).tolist()
+    [1.0, 0.5, 0.333, 0.25]
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self.name = f"quadratic:{dimension}"
+        self.start = np.ones(dimension)
+        self.smoothness = 1.0
+        self.largest_gradient = np.full(dimension, np.inf)
+        self.parameters = 1 / np.arange(1.0, dimension + 1)[:, None]
+
+    def value(self, theta: Array) -> Array:
+        """F(θ)."""
+        return np.tensordot(self.parameters[:, 0] / 2, theta**2, axes=1)
+
+    @staticmethod
+    def fill_gradient(theta: Array, parameters: Array, gradient: Array) -> None:
+        """`∂_iF = θ_i/i`."""
+        for i in range(theta.shape[0]):
+            for lane in range(theta.shape[1]):
+                gradient[i, lane] = parameters[i, 0] * theta[i, lane]

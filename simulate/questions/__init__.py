@@ -10,7 +10,7 @@
 Each question is a module with a function `run` of a `Size` and a progress callback, and returns dataclasses of numbers.
 """
 
-from simulate.questions.size import FULL, QUICK, Size
+from simulate.questions.planning import FULL, QUICK, Size
 from simulate.questions.studies import CONVERGENCE, QUESTIONS, ConvergenceResults, Studies, run_studies
 
 __all__ = [

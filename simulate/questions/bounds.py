@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradpower.tools.terminal import Progress
 from simulate.adagrad.bounds import arm_bound, least_mean
 from simulate.adagrad.descent import Descent, NoiseKind, build_descent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Size
-from simulate.questions.tuning import CONFIDENCE
-from theory.laws import parse_law
+from simulate.questions.planning import CONFIDENCE, Size, reported
 
 PROBLEMS = ("pseudo-huber", "geman-mcclure", "plateau", "river-valley", "separable:16", "logistic:10")
 RATES = (0.1, 1.0)
@@ -35,6 +34,8 @@ REGIMES = (
     Regime("additive", "uniform", (0.1, 1.0, 10.0), (0.5, 1.0, 1.2, 2.0)),
     Regime("additive", "binary", (1.0, 10.0, 100.0), (1.0, 1.2, 2.0, 3.0)),
 )
+_ARMS = len(PROBLEMS) * len(RATES) * sum(len(regime.ratios) * len(regime.powers) for regime in REGIMES)
+_TESTS = 50 * _ARMS  # at most so many checkpoints each
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,20 @@ class BoundedArm:
 
 def run(size: Size, progress: Progress) -> list[BoundedArm]:
     """Return measured averages against their bounds."""
-    plans = list(product(PROBLEMS, REGIMES))
     rows: list[BoundedArm] = []
-    tests = sum(_arms(regime) for _, regime in plans) * 50  # at most so many checkpoints each
-    for done, (name, regime) in enumerate(plans):
-        problem = parse_problem(name)
-        steps = max(2, size.steps // max(1, problem.dimension // 2))
+    for name, regime in reported(product(PROBLEMS, REGIMES), progress):
         descent = build_descent(
-            problem,
+            name,
             regime.powers,
             RATES,
             regime.ratios,
-            parse_law(regime.law),
+            regime.law,
             noise=regime.noise,
-            steps=steps,
+            steps=max(2, size.steps // max(1, parse_problem(name).dimension // 2)),
             seeds=size.seeds,
         )
-        rows += compared(descent, simulate_adagrad(descent), tests)
-        progress(done + 1, len(plans))
+        rows += compared(descent, simulate_adagrad(descent), _TESTS)
     return rows
-
-
-def _arms(regime: Regime) -> int:
-    return len(regime.ratios) * len(regime.powers) * len(RATES)
 
 
 def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[BoundedArm]:
@@ -99,7 +91,7 @@ def compared(descent: Descent, runs: AdagradRuns, tests: int) -> list[BoundedArm
         measured = descent.steps, float(mean[-1]), float(error[-1])
         row = BoundedArm(*where, *arm, found.theorem, found.note, *measured)
         if found.bound is not None:
-            total = np.broadcast_to(found.bound.total, mean.shape)
+            total = found.bound.total
             least = least_mean(mean, error, descent.seeds, tests=tests, confidence=CONFIDENCE)
             row = replace(
                 row,

@@ -7,20 +7,19 @@ its best points, then the verdict on fresh runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
+from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
-from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Size
-from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
+from simulate.questions.planning import Ratio, Size, best_rates, learning_rates, paired_ratio, reported
 from theory.laws import parse_law
 
 # Objectives that grow without bound: where F flattens out far away, flying off makes gradients small, too.
@@ -46,9 +45,8 @@ class Instance(NamedTuple):
     power: float
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Average of ‖∇F‖² at power p over Adagrad's, each at its best learning rate; and these, for several powers."""
+class Comparison(NamedTuple):
+    """Averages of ‖∇F‖² at some powers over Adagrad's, each at its best learning rate; and these."""
 
     ratios: list[Ratio]
     rates: list[float]
@@ -59,20 +57,12 @@ def compare(
     problem: str, law: str, ratio: float, *powers: float, steps: int, seeds: int, seed: int
 ) -> Comparison:
     """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
-    grid = learning_rates(*_RATES, 1)
+    grid, runs = learning_rates(*_RATES, 1), 2 * seeds
     descent = build_descent(
-        parse_problem(problem),
-        [1.0, *powers],
-        grid,
-        ratio,
-        parse_law(law),
-        steps=steps,
-        seeds=2 * seeds,
-        seed=seed,
-        checkpoints=[steps],
+        problem, [1.0, *powers], grid, ratio, law, steps=steps, seeds=runs, seed=seed, checkpoints=steps
     )
     index, judged = best_rates(simulate_adagrad(descent).mean_square[0, :, :, :, -1])
-    adagrad, *others = (float(grid[i]) for i in index)
+    adagrad, *others = grid[index].tolist()
     return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
 
 
@@ -101,75 +91,58 @@ class Extreme:
 
 def run(size: Size, progress: Progress) -> list[Extreme]:
     """Search, and judge what is found on fresh runs."""
+    search = partial(compare, steps=size.search_steps, seeds=size.seeds // 2, seed=_SEED)
+    goals = list(product(LAWS.items(), {"helps most": 1, "hurts most": -1}.items()))
     pairs = list(product(PROBLEMS, LAWS["any"]))
-    search = {"steps": size.search_steps, "seeds": size.seeds // 2, "seed": _SEED}
     grid: list[tuple[float, Instance]] = []
-    for done, (problem, law) in enumerate(pairs):
+    for problem, law in reported(pairs, progress, more=len(goals)):
         powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
         for ratio in _RATIO_GRID:
-            found = compare(problem, law, ratio, *powers, **search)
-            grid += [
-                (entry.value, Instance(problem, law, ratio, power))
-                for power, entry in zip(powers, found.ratios, strict=True)
-            ]
-        progress(done + 1, len(pairs) + 4)
+            found = search(problem, law, ratio, *powers)
+            instances = [Instance(problem, law, ratio, power) for power in powers]
+            grid += zip((entry.value for entry in found.ratios), instances, strict=True)
     rows: list[Extreme] = []
-    for done, ((name, laws), (goal, sign)) in enumerate(
-        product(LAWS.items(), (("helps most", 1), ("hurts most", -1)))
-    ):
-        best = _search(
-            [(sign * math.log(value), point) for value, point in grid if point.law in laws], sign, size
-        )
+    for done, ((name, laws), (goal, sign)) in enumerate(goals, start=len(pairs) + 1):
+        allowed = [(sign * math.log(value), point) for value, point in grid if point.law in laws]
+        best = _best(allowed, sign, search, size.search_rounds)
         for steps in (size.search_steps, 10 * size.search_steps):
             rows.append(_judged(name, goal, best, steps, 2 * size.seeds))
-        progress(len(pairs) + done + 1, len(pairs) + 4)
+        progress(done, len(pairs) + len(goals))
     return rows
 
 
-def _search(grid: Sequence[tuple[float, Instance]], sign: int, size: Size) -> Instance:
+def _best(
+    grid: Sequence[tuple[float, Instance]], sign: int, search: Callable[..., Comparison], rounds: int
+) -> Instance:
     """The best instance near the best grid points of the best pairs of problem and law; small values are good."""
     starts: dict[tuple[str, str], tuple[float, Instance]] = {}
     for value, point in sorted(grid, key=lambda entry: entry[0]):
         starts.setdefault((point.problem, point.law), (value, point))
-    refined = [_refined(value, point, sign, size) for value, point in list(starts.values())[:_STARTS]]
-    return min(refined, key=lambda entry: entry[0])[1]
+    candidates = list(starts.values())[:_STARTS]
+    for _, start in list(candidates):
 
+        def instance(point: np.ndarray, start: Instance = start) -> Instance:
+            return start._replace(noise_to_signal=float(np.exp(point[0])), power=float(point[1]))
 
-def _refined(value: float, start: Instance, sign: int, size: Size) -> tuple[float, Instance]:
-    """Nelder–Mead from a grid point, within the box."""
-
-    def instance(point: np.ndarray) -> Instance:
-        return Instance(start.problem, start.law, float(np.exp(point[0])), float(point[1]))
-
-    @cache
-    def objective(candidate: Instance) -> float:
-        found = compare(*candidate, steps=size.search_steps, seeds=size.seeds // 2, seed=_SEED)
-        return sign * math.log(found.ratios[0].value)
-
-    found = minimize(
-        lambda point: objective(instance(point)),
-        [math.log(start.noise_to_signal), start.power],
-        method="Nelder-Mead",
-        bounds=[(math.log(RATIOS[0]), math.log(RATIOS[1])), POWERS],
-        options={"maxfev": size.search_rounds, "xatol": 0.01, "fatol": 0.005},
-    )
-    return min((value, start), (float(found.fun), instance(found.x)), key=lambda entry: entry[0])
+        refined = minimize(
+            lambda point, of=instance: sign * math.log(search(*of(point)).ratios[0].value),
+            [math.log(start.noise_to_signal), start.power],
+            method="Nelder-Mead",
+            bounds=[(math.log(RATIOS[0]), math.log(RATIOS[1])), POWERS],
+            options={"maxfev": rounds, "xatol": 0.01, "fatol": 0.005},
+        )
+        candidates.append((float(refined.fun), instance(refined.x)))
+    return min(candidates, key=lambda entry: entry[0])[1]
 
 
 def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Extreme:
-    found = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
-    ratio, rate = found.ratios[0], found.rates[0]
-    edges = {
-        "p": _at_end(best.power, POWERS),
-        "r": _at_end(best.noise_to_signal, RATIOS),
-        "η": _at_end(rate, _RATES),
-        "Adagrad's η": _at_end(found.adagrad_rate, _RATES),
+    (ratio,), (rate,), adagrad_rate = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
+    places = {
+        "p": (best.power, POWERS),
+        "r": (best.noise_to_signal, RATIOS),
+        "η": (rate, _RATES),
+        "Adagrad's η": (adagrad_rate, _RATES),
     }
-    at_edge = [name for name, edge in edges.items() if edge]
-    interval = ratio.value, ratio.low, ratio.high
-    return Extreme(laws, goal, *best, steps, *interval, rate, found.adagrad_rate, at_edge)
-
-
-def _at_end(value: float, ends: tuple[float, float]) -> bool:
-    """Whether a value lies within 2 % of an end of its range."""
-    return value <= 1.02 * ends[0] or value >= ends[1] / 1.02
+    # within 2 % of an end of its range
+    at_edge = [n for n, (x, (low, high)) in places.items() if x <= 1.02 * low or x >= high / 1.02]
+    return Extreme(laws, goal, *best, steps, *ratio, rate, adagrad_rate, at_edge)

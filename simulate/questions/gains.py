@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Size
-from simulate.questions.tuning import Ratio, best_rates, learning_rates, paired_ratio
+from simulate.questions.planning import Size, best_rates, learning_rates, paired_ratio, reported
 from theory.adagrad.assumptions import contraction
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import NoiseLaw, parse_law
@@ -60,37 +61,17 @@ class Gain:
         rho = self.rho or 1.0
         return (rho > 1 and self.shared_high < 1) or (rho < 1 and self.shared_low > 1)
 
-    @property
-    def tuned_ratio(self) -> Ratio:
-        """The ratio at each power's own learning rate, with its interval."""
-        return Ratio(self.tuned, self.tuned_low, self.tuned_high)
-
-    @property
-    def shared_ratio(self) -> Ratio:
-        """The ratio at Adagrad's learning rate, with its interval."""
-        return Ratio(self.shared, self.shared_low, self.shared_high)
-
 
 def run(size: Size, progress: Progress) -> list[Gain]:
     """Return the gains of every power over Adagrad."""
-    plans = [
-        (name, law, ratio) for (name, ratios), law in product(PROBLEMS.items(), LAWS) for ratio in ratios
-    ]
+    settings = product(PROBLEMS.items(), LAWS)
+    plans = [(name, law, ratio) for (name, ratios), law in settings for ratio in ratios]
     rows: list[Gain] = []
-    for done, (name, law_name, ratio) in enumerate(plans):
-        problem, law = parse_problem(name), parse_law(law_name)
-        powers = [p for p in POWERS if 2 * p < law.moment_limit]
-        descent = build_descent(
-            problem,
-            powers,
-            _grid(float(np.abs(problem.start).max()), ratio, size),
-            ratio,
-            law,
-            steps=size.steps,
-            seeds=2 * size.seeds,
-        )
+    for name, law, ratio in reported(plans, progress):
+        rates = _grid(float(np.abs(parse_problem(name).start).max()), ratio, size)
+        powers = [p for p in POWERS if 2 * p < parse_law(law).moment_limit]
+        descent = build_descent(name, powers, rates, ratio, law, steps=size.steps, seeds=2 * size.seeds)
         rows += _rows(descent, ratio, simulate_adagrad(descent).mean_square[0])
-        progress(done + 1, len(plans))
     return rows
 
 
@@ -105,44 +86,38 @@ def _rows(descent: Descent, ratio: float, averages: Array) -> list[Gain]:
     index, judged = best_rates(averages[..., -1])
     shared = averages[:, index[_ADAGRAD], descent.seeds // 2 :, -1]
     curves = averages[np.arange(len(index)), index, descent.seeds // 2 :].mean(axis=1)
-    edges = (0, descent.learning_rates.size - 1)
-    rows = []
-    for j, power in enumerate(descent.powers.tolist()):
-        tuned, same = (paired_ratio(runs[j], runs[_ADAGRAD]) for runs in (judged, shared))
-        rows.append(
-            Gain(
-                problem=descent.problem.name,
-                law=descent.law.name,
-                noise_to_signal=ratio,
-                power=power,
-                steps=descent.steps,
-                tuned=tuned.value,
-                tuned_low=tuned.low,
-                tuned_high=tuned.high,
-                shared=same.value,
-                shared_low=same.low,
-                shared_high=same.high,
-                learning_rate=float(descent.learning_rates[index[j]]),
-                adagrad_rate=float(descent.learning_rates[index[_ADAGRAD]]),
-                at_edge=bool(index[j] in edges or index[_ADAGRAD] in edges),
-                adagrad_average=float(judged[_ADAGRAD].mean()),
-                rho=_rho(power, ratio, descent),
-                quality=_quality_ratio(power, descent.law),
-                speed_up=speed_up(np.array(descent.checkpoints), curves[j], curves[_ADAGRAD]),
-            )
+    rates = descent.learning_rates[index].tolist()
+    at_edge = np.isin(index, (0, descent.learning_rates.size - 1))
+    steps, law = np.array(descent.checkpoints), descent.law
+    return [
+        Gain(
+            descent.problem.name,
+            law.name,
+            ratio,
+            power,
+            descent.steps,
+            *paired_ratio(judged[j], judged[_ADAGRAD]),
+            *paired_ratio(shared[j], shared[_ADAGRAD]),
+            learning_rate=rates[j],
+            adagrad_rate=rates[_ADAGRAD],
+            at_edge=bool(at_edge[j] or at_edge[_ADAGRAD]),
+            adagrad_average=float(judged[_ADAGRAD].mean()),
+            rho=float(rho(power, ratio, law)),
+            quality=float(quality_ratio(power, law)),
+            speed_up=speed_up(steps, curves[j], curves[_ADAGRAD]),
         )
-    return rows
+        for j, power in enumerate(descent.powers.tolist())
+    ]
 
 
-def _rho(power: float, ratio: float, descent: Descent) -> float:
+def rho(power: ArrayLike, ratio: float, law: NoiseLaw) -> Array:
     """R^{p−1}/s of Assumption 4.9, where |∇_iF| <= σ/r: what multiplies Adagrad's R in Theorem 4.11."""
-    if not math.isfinite(descent.law.reach):
-        return math.inf
-    return float(contraction(power, descent.law.reach + 1 / ratio, descent.law))
+    return contraction(power, law.reach + 1 / ratio, law) if math.isfinite(law.reach) else np.array(math.inf)
 
 
-def _quality_ratio(power: float, law: NoiseLaw) -> float:
-    return float(high_noise_quality(1.0, law) / high_noise_quality(power, law))
+def quality_ratio(power: ArrayLike, law: NoiseLaw) -> Array:
+    """`Q(1)/Q(p)`: the inverse gain in drift over RMS of Section 4.1 at high noise."""
+    return high_noise_quality(1.0, law) / high_noise_quality(power, law)
 
 
 def speed_up(steps: Array, curve: Array, reference: Array) -> float:

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-
+from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import simulate_adagrad
-from simulate.problems import parse_problem
-from simulate.questions.size import Progress, Size
-from theory.laws import parse_law
+from simulate.questions.planning import Size, reported
 
 POWERS = (0.25, 0.5, 0.75, 1.0)
+# With a learning rate that ends the transient early: the averages remember it.
 PROBLEMS = {"geman-mcclure": 1.0, "pseudo-huber": 10.0, "river-valley": 1.0}
-"""With a learning rate that ends the transient early: the averages remember it."""
 
 
 class LowNoise(NamedTuple):
@@ -74,17 +71,10 @@ class Exponents:
 
 def run(size: Size, progress: Progress) -> list[Exponents]:
     """Return both exponents over the last two decades of T, for every problem, noise and power."""
-    plans, rows = list(product(PROBLEMS.items(), NOISES)), []
-    for done, ((name, rate), kind) in enumerate(plans):
+    rows, steps = [], size.long_steps
+    for (name, rate), kind in reported(product(PROBLEMS.items(), NOISES), progress):
         descent = build_descent(
-            parse_problem(name),
-            POWERS,
-            rate,
-            kind.ratio,
-            parse_law(kind.law),
-            noise=kind.noise,
-            steps=size.long_steps,
-            seeds=size.seeds,
+            name, POWERS, rate, kind.ratio, kind.law, noise=kind.noise, steps=steps, seeds=size.seeds
         )
         runs = simulate_adagrad(descent)
         for j, power in enumerate(POWERS):
@@ -97,14 +87,13 @@ def run(size: Size, progress: Progress) -> list[Exponents]:
                     *kind,
                     power,
                     rate,
-                    size.long_steps,
+                    steps,
                     float(of_power.mean),
                     float(of_power.half_width),
                     float(of_square.mean),
                     float(of_square.half_width),
                     1 / (power + 1),
-                    AverageCurve(runs.steps.tolist(), np.asarray(mean).tolist(), np.asarray(error).tolist()),
+                    AverageCurve(runs.steps.tolist(), mean.tolist(), error.tolist()),
                 )
             )
-        progress(done + 1, len(plans))
     return rows

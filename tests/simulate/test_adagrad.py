@@ -1,4 +1,4 @@
-"""Adagrad's fast path against its readable twin; and that it is paired, reproducible, resumable and checked."""
+"""Adagrad's fast path against its readable twin; and that it is paired, reproducible and checked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from gradpower.tools.errors import InputError
 from simulate import simulate_adagrad
 from simulate.adagrad.descent import build_descent, log_spaced
+from simulate.adagrad.monte_carlo import QUANTITIES
 from simulate.adagrad.reference import reference_curves
-from simulate.adagrad.state import QUANTITIES
 from simulate.problems import PROBLEMS, parse_problem
 from theory.laws import Empirical, parse_law
 
@@ -19,9 +19,8 @@ POWERS, RATES, RATIOS = [0.3, 0.9, 1.0, 1.7, 3.0], [0.03, 0.3], [0.2, 2.0]
 SKEWED = Empirical(np.random.default_rng(5).exponential(size=300))
 
 
-def simulate(*arms, threads=None, progress=None, state=None, **options):
-    descent = build_descent(*arms, **options)
-    return simulate_adagrad(descent, threads=threads, progress=progress, state=state)
+def simulate(*arms, threads=None, progress=None, **options):
+    return simulate_adagrad(build_descent(*arms, **options), threads=threads, progress=progress)
 
 
 def assert_equal(one, other):
@@ -59,20 +58,18 @@ def test_fast_path_is_its_readable_twin(name, noise):
 def test_every_law(law, noise):
     # Binary noise with r = 1 makes half of the multiplicative gradients exactly 0.
     assert_twins(
-        build_descent(
-            parse_problem("separable:3"), POWERS, RATES, [1.0, 2.5], law, noise=noise, steps=150, seeds=20
-        )
+        build_descent("separable:3", POWERS, RATES, [1.0, 2.5], law, noise=noise, steps=150, seeds=20)
     )
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 1e-12, 10.0])
 def test_epsilon_and_gradients_that_vanish(epsilon):
     descent = build_descent(
-        parse_problem("quadratic:2"),
+        "quadratic:2",
         [0.5, 1.0, 2.0],
         [0.3, 0.7],
         [0.0, 1.0],
-        parse_law("binary"),
+        "binary",
         noise="multiplicative",
         epsilon=epsilon,
         steps=40,
@@ -178,69 +175,19 @@ def test_over_seeds_is_mean_and_standard_error():
     np.testing.assert_allclose(error, np.sqrt(runs.mean_square.var(axis=3, ddof=1) / 7))
 
 
-@pytest.mark.parametrize("name", ["geman-mcclure", "separable:90"])
-def test_interrupted_and_resumed_is_bit_for_bit_the_unbroken_run(monkeypatch, tmp_path, name):
-    monkeypatch.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)  # one chunk a leg
-    monkeypatch.setattr("simulate.adagrad.monte_carlo._SAVE_EVERY", 0.0)
-    problem, path = parse_problem(name), tmp_path / "deep" / "state.npz"
-    descent = build_descent(
-        problem, POWERS, RATES, RATIOS, UNIFORM, steps=2000 if problem.dimension == 1 else 210, seeds=20
-    )
-    unbroken = simulate_adagrad(descent)
-    generator, interruptions = np.random.default_rng(6), 0
-
-    def interrupt(done: int, total: int) -> None:
-        if generator.random() < 0.4:
-            raise KeyboardInterrupt
-
-    for attempt in range(200):
-        try:
-            resumed = simulate_adagrad(descent, threads=1 + attempt % 3, progress=interrupt, state=path)
-            break
-        except KeyboardInterrupt:
-            interruptions += 1
-            assert path.exists()
-    assert interruptions > 2
-    assert_equal(unbroken, resumed)
-    assert [entry.name for entry in path.parent.iterdir()] == ["state.npz"]
-
-
-def stopped(path, **changes):
-    def interrupt(done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    options = {"steps": 50, "seeds": 3, "seed": 1} | changes
-    with pytest.raises(KeyboardInterrupt):
-        simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, progress=interrupt, state=path, **options)
-    return options
-
-
-def test_a_state_of_another_simulation_is_refused(tmp_path):
-    path = tmp_path / "state.npz"
-    options = stopped(path)
-    simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
-    for changes in ({"steps": 51}, {"seed": 2}, {"seeds": 4}, {"epsilon": 1e-7}, {"noise": "multiplicative"}):
-        with pytest.raises(InputError, match=r"^state: .*this very simulation"):
-            simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options | changes)
-    with pytest.raises(InputError, match=r"^state: "):
-        simulate(GEMAN, 0.6, 0.1, 1.0, UNIFORM, state=path, **options)
-
-
-@pytest.mark.parametrize("kept", [0, 1, 100, -50])
-def test_a_broken_state_file_is_refused_in_one_line(tmp_path, kept):
-    path = tmp_path / "state.npz"
-    options = stopped(path)
-    path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"^state: .*remove this one") as refused:
-        simulate(GEMAN, 0.5, 0.1, 1.0, UNIFORM, state=path, **options)
-    assert "\n" not in str(refused.value)
-
-
-def test_progress_ends_at_its_total(monkeypatch):
-    monkeypatch.setattr("simulate.adagrad.monte_carlo._LEG", 1.0)
+def test_progress_ends_at_its_total_and_can_stop_the_work():
     seen: list[tuple[int, int]] = []
     simulate(GEMAN, 1.0, 0.1, 1.0, UNIFORM, steps=600, progress=lambda *pair: seen.append(pair))
-    assert seen == [(256, 600), (512, 600), (600, 600)]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+    def interrupt(done: int, total: int) -> None:
+        seen.append((done, total))
+        raise KeyboardInterrupt
+
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        simulate(GEMAN, 1.0, 0.1, 1.0, UNIFORM, steps=600, seeds=99, progress=interrupt, threads=2)
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import pytest
 
 from gradpower.tools.errors import InputError
 from simulate import simulate_adam
-from simulate.adam.noise import CHUNK, block_sources, noise_chunks
 from simulate.adam.reference import reference_updates
-from simulate.adam.setting import Setting
+from simulate.adam.setting import CHUNK, Setting
 from theory.laws import Empirical, parse_law
 
 UNIFORM = parse_law("uniform")
@@ -60,7 +59,10 @@ def test_powers_and_scales_see_the_same_noise():
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law.symmetric], ids=lambda law: law.name)
 def test_antithetic_noise_comes_in_exact_opposites(law):
-    chunks = list(noise_chunks(law, block_sources(0, 2)[0], CHUNK + 5, antithetic=True))
+    setting = Setting(
+        GRID, 1.0, GRID, law, 0.9, 0.95, 0.0, trials=4, steps=CHUNK + 5, seed=0, antithetic=True
+    )
+    chunks = list(setting.noise_chunks(setting.sources[0]))
     assert [live for live, _ in chunks] == [5, CHUNK]
     for _, noise in chunks:
         np.testing.assert_array_equal(noise[:, 0::2], -noise[:, 1::2])

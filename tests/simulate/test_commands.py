@@ -57,11 +57,6 @@ def test_adam_draws_a_table(capsys):
     assert "64 trials of 768 steps" in text
 
 
-def test_an_unknown_bound_is_null(capsys):
-    commands.adam(Example(law="student-t:2"), Output(json=True), power=(1.2,), trials=64)
-    assert printed(capsys)["truncation_bound"] == [None]
-
-
 def test_optimal_power_by_monte_carlo(capsys):
     commands.optimal_power(output=Output(json=True), method="monte-carlo", trials=1024)
     result = printed(capsys)

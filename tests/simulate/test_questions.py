@@ -11,12 +11,11 @@ import pytest
 
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
-from simulate.problems import parse_problem
 from simulate.questions import QUESTIONS, QUICK, Studies, bounds, extremes
 from simulate.questions.bounds import compared
 from simulate.questions.extremes import LAWS, compare
 from simulate.questions.gains import speed_up
-from simulate.questions.tuning import best_rates, paired_ratio
+from simulate.questions.planning import best_rates, paired_ratio
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 
@@ -49,9 +48,7 @@ def test_no_bound_is_violated_even_in_short_runs():
 
 def test_a_bound_too_small_is_violated(monkeypatch):
     """A million million times less than the theorem says is less than what is measured, beyond chance."""
-    descent = build_descent(
-        parse_problem("pseudo-huber"), 1.0, 1.0, 0.3, parse_law("uniform"), steps=200, seeds=8
-    )
+    descent = build_descent("pseudo-huber", 1.0, 1.0, 0.3, "uniform", steps=200, seeds=8)
     runs = simulate_adagrad(descent)
     assert not compared(descent, runs, 10)[0].violated
     right = bounds.arm_bound
@@ -92,9 +89,7 @@ def test_speed_up_of_one_for_the_same_curve():
 
 def test_gain_over_adagrad_is_that_of_drift_over_rms_under_binary_noise():
     """A small true run of question 3, against theory."""
-    descent = build_descent(
-        parse_problem("pseudo-huber"), [1.0, 2.0], [5.0], 3.0, parse_law("binary"), steps=30_000, seeds=32
-    )
+    descent = build_descent("pseudo-huber", [1.0, 2.0], [5.0], 3.0, "binary", steps=30_000, seeds=32)
     final = simulate_adagrad(descent).mean_square[0, :, 0, :, -1]
     ratio = paired_ratio(final[1], final[0])
     law = parse_law("binary")

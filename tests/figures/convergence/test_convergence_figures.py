@@ -61,7 +61,7 @@ def curves():
 
 def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves):
     rows = select(convergence_bounds.rows(curves), panel="high noise")
-    arms = parse_problem("pseudo-huber"), (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, parse_law("binary")
+    arms = "pseudo-huber", (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, "binary"
     runs = simulate_adagrad(build_descent(*arms, steps=120, seeds=4))
     for j, power in enumerate((1.0, 1.2, 2.0, 3.0)):
         own = select(rows, power=power, series="measured")
@@ -330,16 +330,15 @@ def test_contractions_in_closed_form(regions):
     }
     for name, formula in closed.items():
         for row in select(rows, law=name):
-            tolerance = 5e-3 if name == "triangular" else 1e-12
-            assert row["value"] == pytest.approx(formula(row["power"]), rel=tolerance)
+            assert row["value"] == pytest.approx(formula(row["power"]), rel=1e-12)
     arcsine = {row["power"]: row["value"] for row in select(rows, law="arcsine")}
-    assert arcsine[2.0] == pytest.approx(np.pi / 4, rel=2e-3)
+    assert arcsine[2.0] == pytest.approx(np.pi / 4, rel=1e-12)
     assert all(value < 1 for value in arcsine.values())
 
 
 def test_contractions_are_limits_of_those_at_small_gradients(regions):
     for row in select(assumptions.rows(regions), panel="C2"):
-        law = assumptions.noise_law(row["law"])
+        law = parse_law(row["law"])
         near = contraction(row["power"], law.reach * (1 + 1e-6), law)
         assert float(near) == pytest.approx(row["value"], rel=2e-3)
 

@@ -1,15 +1,43 @@
-"""Comparing powers fairly: each at its own best learning rate, chosen on other runs than those that judge."""
+"""What the studies share: how large they are, and powers compared fairly, each at its own best learning rate."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from scipy.stats import t as student_t
 
+from gradpower.tools.terminal import Progress
 from theory.numerics.inputs import Array
 
 CONFIDENCE = 0.95
+Plan = TypeVar("Plan")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of every study."""
+
+    steps: int  # T of the comparisons
+    long_steps: int  # T where exponents are fitted
+    seeds: int  # independent runs of each arm
+    rates_per_octave: int  # learning rates tried a factor 2; the best one is sought on this grid
+    search_steps: int  # T of the search for extremes
+    search_rounds: int  # instances tried from each of its starts
+
+
+FULL = Size(100_000, 1_000_000, seeds=32, rates_per_octave=2, search_steps=3_000, search_rounds=40)
+QUICK = Size(300, 1_000, seeds=4, rates_per_octave=1, search_steps=100, search_rounds=3)
+
+
+def reported(plans: Iterable[Plan], progress: Progress, more: int = 0) -> Iterator[Plan]:
+    """Yield the plans, and report each when the next is asked for; `more` steps of the work follow."""
+    todo = list(plans)
+    for done, plan in enumerate(todo, start=1):
+        yield plan
+        progress(done, len(todo) + more)
 
 
 def learning_rates(low: float, high: float, per_octave: int) -> Array:
@@ -22,17 +50,12 @@ def learning_rates(low: float, high: float, per_octave: int) -> Array:
     return np.asarray(low * 2 ** (np.arange(round(octaves * per_octave) + 1) / per_octave))
 
 
-@dataclass(frozen=True)
-class Ratio:
+class Ratio(NamedTuple):
     """A ratio of two means over paired runs, and its confidence interval."""
 
     value: float
     low: float
     high: float
-
-    def __str__(self) -> str:
-        """Return the value with its interval."""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def paired_ratio(numerator: Array, denominator: Array) -> Ratio:
@@ -40,9 +63,8 @@ def paired_ratio(numerator: Array, denominator: Array) -> Ratio:
 
     Linearised, `ln(ā/b̄) ≈ mean(a_i/ā − b_i/b̄)` has the standard error of the differences over the runs.
 
-    >>> ratio = paired_ratio(np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0]))
-    >>> ratio.value, ratio.low, ratio.high
-    (2.0, 2.0, 2.0)
+    >>> paired_ratio(np.array([2.0, 4.0, 6.0]), np.array([1.0, 2.0, 3.0]))
+    Ratio(value=2.0, low=2.0, high=2.0)
     """
     a, b = numerator.mean(), denominator.mean()
     error = np.std(numerator / a - denominator / b, ddof=1) / np.sqrt(numerator.size)
