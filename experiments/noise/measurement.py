@@ -39,8 +39,6 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How to measure; InputError if a value is not allowed.
 
-    Examples
-    --------
     >>> Settings(micro_batches=16).second_micro_batches
     8
     """
