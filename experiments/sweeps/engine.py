@@ -158,7 +158,8 @@ class _Sweep:
         while True:
             looked = time.process_time()
             open_arms = self._open_arms()
-            self._stop_if_asked(interruption)
+            if interruption.name or time.monotonic() > self.deadline or self.display.lost:
+                self._stop(interruption.name or "out of time")
             if not self.stopping:
                 self._submit(open_arms)
             if not self.running:
@@ -181,10 +182,6 @@ class _Sweep:
         self.display.arms(self.store.arms, self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
-
-    def _stop_if_asked(self, interruption: Interruption) -> None:
-        if interruption.name or time.monotonic() > self.deadline or self.display.lost:
-            self._stop(interruption.name or "out of time")
 
     def _stop(self, reason: str) -> None:
         if not self.stopping:
