@@ -14,7 +14,7 @@ def power_table(measurement: Measurement) -> Table:
     """Return the table of the best power by module and batch size."""
     sizes = measurement.settings.batch_sizes
     names = list(dict.fromkeys(row.module for row in measurement.predictions))
-    cell = {(row.module, row.batch_size): _power(row) for row in measurement.predictions}
+    cell = {(row.module, row.batch_size): power_text(row) for row in measurement.predictions}
     columns: dict[str, list[str]] = {"module": names}
     columns |= {f"B = {size}": [cell[name, size] for name in names] for size in sizes}
     table = result_table("Predicted best power, at a tuned learning rate", columns)
@@ -25,11 +25,6 @@ def power_table(measurement: Measurement) -> Table:
         "called for did not win: p > 1 did, at β2 = 0.95"
     )
     return table
-
-
-def best_power(measurement: Measurement) -> str:
-    """Return the predicted power of all modules at the first batch size, with its interval."""
-    return _power(measurement.predictions[0])
 
 
 def module_table(measurement: Measurement) -> Table:
@@ -62,7 +57,8 @@ def scale_text(measurement: Measurement) -> str:
     return f"gradient-noise scale in sequences: {norms} from norms, {trace} from the trace\n"
 
 
-def _power(row: PredictedPower) -> str:
+def power_text(row: PredictedPower) -> str:
+    """Return a predicted power with its interval."""
     if not row.resolved:
         return "no signal resolved"
     sign = "" if not row.at_edge else "≤ " if row.power < 1 else "≥ "
