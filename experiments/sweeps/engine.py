@@ -129,7 +129,8 @@ class _Sweep:
                 except BaseException as error:
                     with suppress(OSError):
                         self.stop_file.touch()
-                    if isinstance(error, Exception):  # whatever it is: the workers save first
+                    # Whatever it is, an end of stderr as in `2>&1 | head` too: the workers save first.
+                    if not isinstance(error, KeyboardInterrupt):
                         wait(self.running)
                     raise
         finally:
@@ -158,7 +159,7 @@ class _Sweep:
         while True:
             looked = time.process_time()
             open_arms = self._open_arms()
-            if interruption.name or time.monotonic() > self.deadline or self.display.lost:
+            if interruption.name or time.monotonic() > self.deadline:
                 self._stop(interruption.name or "out of time")
             if not self.stopping:
                 self._submit(open_arms)
