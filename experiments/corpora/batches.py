@@ -40,8 +40,6 @@ def document_rows(documents: list[NDArray[np.int64]], length: int, end: int, pad
     This is what T5's tokenizer does with truncation and padding to a greatest length, as in the authors' C4 loader: a
     document that is cut is ended all the same. Padding has no loss.
 
-    Examples
-    --------
     >>> document_rows([np.array([5, 6]), np.array([5, 6, 7, 8])], 4, end=1, padding=0)
     Batch(inputs=tensor([[5, 6, 1, 0],
             [5, 6, 7, 1]]), targets=tensor([[   6,    1, -100, -100],

@@ -25,8 +25,6 @@ def text_files(source: str, name: str = "data.source", megabytes: float | None =
     Of folders, all files that can be read; of python-source, only as many as hold so many megabytes. Raises InputError,
     with the name of the setting, if a path is not there or holds nothing that can be read.
 
-    Examples
-    --------
     >>> text_files("text:nowhere.txt")
     Traceback (most recent call last):
     ...

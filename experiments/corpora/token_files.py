@@ -76,13 +76,12 @@ def token_files(settings: DataSettings, cache: Path, progress: Progress) -> Toke
         folder = None
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # a damaged entry is made anew
             folder = cache / json.loads(known.read_text(encoding="utf-8"))["folder"]
-        if folder is not None and (folder / "about.json").exists():
-            return _opened(folder)
-        for abandoned in cache.glob(".unfinished-*"):
-            if time.time() - abandoned.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(abandoned, ignore_errors=True)
-        folder = _made(settings, cache, progress)
-        write_file(known, json.dumps({"folder": str(folder.relative_to(cache))}))
+        if folder is None or not (folder / "about.json").exists():
+            for abandoned in cache.glob(".unfinished-*"):
+                if time.time() - abandoned.stat().st_mtime > _ABANDONED:
+                    shutil.rmtree(abandoned, ignore_errors=True)
+            folder = _made(settings, cache, progress)
+            write_file(known, json.dumps({"folder": str(folder.relative_to(cache))}))
     return _opened(folder)
 
 

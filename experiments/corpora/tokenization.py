@@ -90,8 +90,6 @@ def first_bytes(texts: Iterable[str], limit: float) -> Iterator[str]:
 def train_bpe(size: int, texts: Iterable[str], path: Path) -> Tokenizer:
     r"""Learn a byte-level BPE of `size` tokens from the first 20 MB of `texts`, write it to `path` and return it.
 
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tokenizer = train_bpe(260, ["aaab aaab"], Path(folder) / "tokenizer.json")

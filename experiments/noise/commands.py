@@ -11,7 +11,7 @@ from rich.console import Console
 
 from experiments.noise.measurement import NOISE, Settings, measure, write_measurement
 from experiments.noise.source import find_source
-from experiments.noise.tables import best_power, memory_table, module_table, power_table, scale_text
+from experiments.noise.tables import memory_table, module_table, power_table, power_text, scale_text
 from experiments.training.commands import Flag, require_torch
 from experiments.training.execution import Execution
 from experiments.training.reporting import LiveReporter
@@ -96,7 +96,7 @@ def noise(
     else:
         measurement = NOISE.read(written[0])
         console = Console()
-        print(f"at a batch size of {settings.batch_sizes[0]}: p* = {best_power(measurement)}")
+        print(f"at a batch size of {settings.batch_sizes[0]}: p* = {power_text(measurement.predictions[0])}")
         console.print(power_table(measurement))
         console.print(memory_table(measurement))
         console.print(module_table(measurement))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from experiments.corpora import Data
 
 SECOND_SIZE = 4  # micro-batches of the second size are so many times as large, and so many times fewer
-SAMPLES = "samples.npz"
 # Runs take their order of sequences from small seeds; the measurement must not take the sequences a run began with.
 _ORDER = 1_000_003
 Progress = Callable[[str, int, int], None]
@@ -40,8 +39,6 @@ Progress = Callable[[str, int, int], None]
 class Settings:
     """How to measure; InputError if a value is not allowed.
 
-    Examples
-    --------
     >>> Settings(micro_batches=16).second_micro_batches
     8
     """
@@ -218,5 +215,5 @@ def write_measurement(folder: Path, measurement: Measurement, samples: Samples |
         packed = io.BytesIO()
         arrays: dict[str, Any] = dict(samples)
         np.savez_compressed(packed, **arrays)
-        written.append(write_file(folder / SAMPLES, packed.getvalue()))
+        written.append(write_file(folder / "samples.npz", packed.getvalue()))
     return written

@@ -22,8 +22,6 @@ PATTERNS = {
 def noise_modules(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Return the parameters of a LLaMA or Qwen2-MoE by module; each belongs to one, and modules without any are absent.
 
-    Examples
-    --------
     >>> tiny = nn.ModuleDict({"embed_tokens": nn.Embedding(3, 2), "lm_head": nn.Linear(2, 3, bias=False)})
     >>> list(noise_modules(tiny))
     ['embedding', 'head']

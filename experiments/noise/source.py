@@ -52,8 +52,6 @@ def find_source(word: str, step: int | None = None) -> Source:
     It is a run's folder, of which `step` is a checkpoint or snapshot, by default the newest; one of these
     (`…/checkpoints/step-NNNNNNNN`); a recipe.json; or the name of a recipe.
 
-    Examples
-    --------
     >>> find_source("pocket").step
     0
     >>> find_source("poket")

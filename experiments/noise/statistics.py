@@ -96,8 +96,6 @@ def module_row(first: Gradients, second: Gradients, name: str, snr: ModuleSNR, f
 def second_size(small: MicroBatchGradients, large: MicroBatchGradients, times: float) -> tuple[float, float]:
     """Check σ ∝ 1/√B: `√(times·Σσ²_large/Σσ²_small)`, which is then 1, and its standard error.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(0)
     >>> small = MicroBatchGradients("head", rng.standard_normal((64, 500)), 500)
     >>> large = MicroBatchGradients("head", rng.standard_normal((16, 500)) / 2, 500)

@@ -37,11 +37,6 @@ def memory_table(measurement: Measurement) -> Table:
     return table
 
 
-def best_power(measurement: Measurement) -> str:
-    """Return the predicted power of all modules at the first batch size, with its interval."""
-    return power_text(measurement.predictions[0])
-
-
 def module_table(measurement: Measurement) -> Table:
     """Return the table of the modules: ratios, shape, kurtosis, and whether σ falls as 1/√B."""
     rows, size = measurement.modules, measurement.settings.micro_batch_size

@@ -27,8 +27,6 @@ def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     Whole numbers are taken for real ones. Raises InputError if a field is unknown (the nearest name is suggested), or
     a value of another type or not allowed.
 
-    Examples
-    --------
     >>> with_fields(Recipe("mine"), {"optimizer.power": 1.2}).optimizer.power
     1.2
     >>> with_fields(Recipe("mine"), {"data.sorce": "c4"})

@@ -31,8 +31,6 @@ def model_size(settings: ModelSettings) -> Size:
     for embedding and untied head, norms, attention (with biases of Q, K, V in the mixture), feed-forward or shared
     expert with its gate, router, and experts.
 
-    Examples
-    --------
     >>> model_size(ModelSettings()).total
     66433536
     """
@@ -54,8 +52,6 @@ def training_flops(settings: ModelSettings, length: int) -> float:
     Causal attention multiplies, in each layer, with keys and with values of half the sequence on average:
     2·2·d·length/2 forward and twice that backward.
 
-    Examples
-    --------
     >>> f"{training_flops(ModelSettings(), 256):.3g}"
     '3.06e+08'
     """

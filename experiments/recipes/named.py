@@ -49,8 +49,6 @@ def paper_llama(size: str) -> Recipe:
     The paper's row of 0.2b prints heads and depth the other way round: 16 heads and 8 layers would be 125M, not 200M.
     No reading of the row of 0.25b gives its 237M parameters: it is built as printed.
 
-    Examples
-    --------
     >>> paper_llama("66m").training.steps
     10071
     """
@@ -114,8 +112,6 @@ def pocket() -> Recipe:
 def pocket_small() -> Recipe:
     """A LLaMA of 0.12M parameters, for studies of hundreds of runs: 17 tokens a parameter take a core two minutes.
 
-    Examples
-    --------
     >>> pocket_small().tokens
     2048000
     """
@@ -171,8 +167,6 @@ def _flag(field: str, value: object) -> str:
 def recipe(name: str) -> Recipe:
     """Return a recipe by its name; InputError if there is none, with the nearest.
 
-    Examples
-    --------
     >>> recipe("llama-66m").name
     'llama-66m'
     >>> recipe("pocketmoe")

@@ -158,8 +158,6 @@ class TrainingSettings:
 class Recipe:
     """A whole training run.
 
-    Examples
-    --------
     >>> Recipe("mine", training=TrainingSettings(steps=2000)).tokens
     262144000
     """

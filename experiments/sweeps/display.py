@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -154,32 +153,12 @@ def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> dict[str, f
     }
 
 
-class StderrConsole(Console):
-    """A console on stderr that notes in `lost` that stderr has gone away, as in `2>&1 | head`.
-
-    Rich would end this process, and workers are to save their arms first. What is written later goes nowhere.
-    """
-
-    lost = False
-
-    def on_broken_pipe(self) -> None:
-        """Note it."""
-        self.lost = self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-
 class Display(LiveReporter):
     """Progress of a sweep on stderr; its bar is cleared in the end."""
 
     def __init__(self) -> None:
-        self.stderr = StderrConsole(stderr=True)
-        super().__init__(self.stderr)
+        super().__init__()
         self._ended: set[str] | None = None
-
-    @property
-    def lost(self) -> bool:
-        """Whether stderr has gone away."""
-        return self.stderr.lost
 
     def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
         """Show each arm that has ended since the last call, and where all of them are."""

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import Known
 from experiments.sweeps.store import Store
 from experiments.sweeps.study import Arm
-from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
+from experiments.sweeps.worker import Ending, Job, Worker, gpus, local_workers
 from experiments.training.execution import Execution
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
@@ -42,8 +42,6 @@ class Options:
     """How often an arm is tried again after a failure; counted over all sweeps."""
     budget: float | None = None
     """Minutes after which to save all arms and leave."""
-    cluster: str | None = None
-    """Address of a Dask scheduler whose workers train the arms instead of processes here, as tcp://127.0.0.1:8786."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -111,6 +109,8 @@ class _Sweep:
 
     def run(self, known: Known | None) -> Literal["done", "stopped"]:
         """Declare the study, and hand out jobs until there is a reason to end."""
+        from joblib import cpu_count
+
         reused = self.store.begin(check_arms(self.store.arms, self.execution, self.display), known)
         if known is not None:
             self.display.note(f"{reused} arms are reused from {known.path}")
@@ -121,15 +121,19 @@ class _Sweep:
         open_arms = self._open_arms()
         if not open_arms:
             return "done"
+        count = min(self.options.workers or gpus(self.execution) or 1, len(open_arms))
+        threads = self.execution.threads or max(1, cpu_count() // count)
+        self.execution = dataclasses.replace(self.execution, threads=threads)
         try:
-            with Interruption() as interruption, self._all_workers(len(open_arms)) as self.workers:
+            with Interruption() as interruption, local_workers(count) as self.workers:
                 self.idle = list(range(len(self.workers)))
                 try:
                     self._loop(interruption)
                 except BaseException as error:
                     with suppress(OSError):
                         self.stop_file.touch()
-                    if isinstance(error, Exception):  # whatever it is: the workers save first
+                    # Whatever it is, an end of stderr as in `2>&1 | head` too: the workers save first.
+                    if not isinstance(error, KeyboardInterrupt):
                         wait(self.running)
                     raise
         finally:
@@ -142,23 +146,12 @@ class _Sweep:
             raise InputError("output", self.full, allowed)
         return "stopped" if self._open_arms() else "done"
 
-    def _all_workers(self, arms: int) -> AbstractContextManager[Sequence[Worker]]:
-        from joblib import cpu_count
-
-        options, execution = self.options, self.execution
-        count = min(options.workers or gpus(execution) or 1, arms)
-        threads = 1 if options.cluster else max(1, cpu_count() // count)
-        self.execution = dataclasses.replace(execution, threads=execution.threads or threads)
-        if options.cluster is None:
-            return local_workers(count)
-        on_cpu = execution.device == "cpu"
-        return cluster_workers(options.cluster, options.workers, options.retries, on_cpu=on_cpu)
-
     def _loop(self, interruption: Interruption) -> None:
         while True:
             looked = time.process_time()
             open_arms = self._open_arms()
-            self._stop_if_asked(interruption)
+            if interruption.name or time.monotonic() > self.deadline:
+                self._stop(interruption.name or "out of time")
             if not self.stopping:
                 self._submit(open_arms)
             if not self.running:
@@ -181,10 +174,6 @@ class _Sweep:
         self.display.arms(self.store.arms, self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
-
-    def _stop_if_asked(self, interruption: Interruption) -> None:
-        if interruption.name or time.monotonic() > self.deadline or self.display.lost:
-            self._stop(interruption.name or "out of time")
 
     def _stop(self, reason: str) -> None:
         if not self.stopping:
@@ -232,8 +221,7 @@ class _Sweep:
         if ending == "full":
             self.full = self.store.run(arm).resolve()
             self._stop("the file system is full, or can only be read")
-        # A cluster tries the jobs of a dead worker again by itself: they meet the lease that it left.
-        if ending == "taken" and not self._charge(arm, "its worker is gone"):
+        if ending == "taken":
             self.not_before[arm.fingerprint] = time.monotonic() + LIMIT
         if self.starts[slot] < STARTS:
             self.idle.append(slot)

@@ -45,11 +45,9 @@ class ArmResult:
     status: Literal["completed", "diverged", "missing"]
     """Missing is one that is open, paused, failed or damaged: there is no result."""
     loss: float | None
-    """Final validation loss in nats a token; None unless completed."""
+    """Final validation loss in nats a token and its standard error over sequences; None unless completed."""
     standard_error: float | None
-    """Its standard error over the validation sequences."""
     fingerprint: str
-    """The recipe's."""
     tokens_per_second: float | None = None
     """Median speed of training."""
     evaluations: Sequence[Mapping[str, Any]] = ()

@@ -29,8 +29,6 @@ PEAK_FLOPS = {
 class Execution:
     """Where and how to run; InputError if a value is not allowed, or the device is not there.
 
-    Examples
-    --------
     >>> Execution(device="cpu", threads=2).micro_batch_size is None
     True
     """

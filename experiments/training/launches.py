@@ -53,8 +53,6 @@ class Launches(TorchDispatchMode):
 def launches_of(optimizer: Optimizer) -> int:
     """Return the launches of a step that is not the first, which makes the state.
 
-    Examples
-    --------
     >>> weight = nn.Parameter(torch.zeros(2))
     >>> weight.grad = torch.ones(2)
     >>> launches_of(SGD([weight], lr=0.1, foreach=True))

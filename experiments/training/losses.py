@@ -76,8 +76,6 @@ class Evaluation:
 def summarise(sums: Tensor, counts: Tensor, load: Tensor | None = None) -> Evaluation:
     """Return the evaluation of sequences with summed losses `sums` and `counts` targets, both of shape (sequences,).
 
-    Examples
-    --------
     >>> evaluation = summarise(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]))
     >>> evaluation.loss, evaluation.standard_error
     (3.0, 1.0)

@@ -16,8 +16,6 @@ def build_model(settings: ModelSettings, *, seed: int, length: int) -> nn.Module
 
     torch's own generator is left as it was.
 
-    Examples
-    --------
     >>> tiny = ModelSettings(width=8, hidden=16, heads=2, layers=1, vocabulary=32)
     >>> sum(p.numel() for p in build_model(tiny, seed=0, length=16).parameters())
     1176

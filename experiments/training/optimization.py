@@ -41,8 +41,6 @@ def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Call
     cos: (1 + cos πs)/2 with s the share of the steps since the warm-up. wsd: 1, and then linear to 0 over the last
     `decay_fraction` of all steps.
 
-    Examples
-    --------
     >>> shape = decay(OptimizerSettings(warmup_steps=10), 100)
     >>> [shape(t) for t in (10, 80, 90, 100)]
     [1.0, 1.0, 0.5, 0.0]

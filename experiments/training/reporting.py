@@ -52,8 +52,8 @@ def summary(row: Mapping[str, Any]) -> str:
 class LiveReporter(Reporter):
     """A progress bar on stderr with loss, speed and time left, cleared in the end; lines where that is no terminal."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -16,8 +16,6 @@ class Interruption:
     In another thread than the main one, Python gives no signals, and nothing is caught. SIGHUP stays ignored where
     it is, as under nohup.
 
-    Examples
-    --------
     >>> with Interruption() as interruption:
     ...     signal.raise_signal(signal.SIGTERM)
     >>> interruption.name

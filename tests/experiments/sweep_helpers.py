@@ -16,10 +16,9 @@ from experiments.sweeps.store import Store
 from experiments.sweeps.study import Rule, Study
 from experiments.sweeps.worker import Job, run_job
 from experiments.training.execution import Execution
-from experiments.training.records import RECIPE_SCHEMA, read_metrics, read_result
-from tests.experiments.texts import small_recipe
+from experiments.training.records import RECIPE_SCHEMA, read_result
+from tests.experiments.texts import small_recipe, untimed
 
-TIMES = ("tokens_per_second", "mfu")
 POWER = "optimizer.power"
 STALE = OSError(errno.ESTALE, "Stale file handle", "leases")
 
@@ -84,8 +83,7 @@ def outcomes(folder: Path, study: Study) -> dict[str, Any]:
         run = arm_folder(folder, arm.fingerprint)
         result = asdict(read_result(run))
         parts = ("status", "final", "evaluations", "fingerprint", "data", "model")
-        rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(run)]
-        numbers[arm.fingerprint] = ({part: result[part] for part in parts}, rows)
+        numbers[arm.fingerprint] = ({part: result[part] for part in parts}, untimed(run))
     return numbers
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import recipe
 from experiments.recipes.settings import Recipe
+from experiments.training.records import read_metrics
 
 
 def write_text(folder: Path, *, documents: int = 400, seed: int = 0) -> Path:
@@ -48,6 +49,12 @@ def small_recipe(text: Path, name: str = "pocket", **fields: Any) -> Recipe:
         "training.evaluate_every": 8,
     }
     return with_fields(recipe(name), small | {key.replace("__", "."): value for key, value in fields.items()})
+
+
+def untimed(folder: Path) -> list[dict[str, Any]]:
+    """All lines of a run's metrics, without what depends on the time it took."""
+    times = ("tokens_per_second", "mfu")
+    return [{k: v for k, v in row.items() if k not in times} for row in read_metrics(folder)]
 
 
 def after(steps: int) -> Callable[[], bool]:

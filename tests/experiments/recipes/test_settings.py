@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from experiments.recipes.fields import FIELDS, get_field, with_fields
+from experiments.recipes.fields import get_field, with_fields
 from experiments.recipes.model_size import model_size, training_flops
 from experiments.recipes.named import GPU, PAPER_LLAMA, PAPER_MOE, RECIPES, paper_llama, recipe
 from experiments.recipes.settings import LARGEST_RATIO, Recipe
@@ -135,15 +135,6 @@ def test_whole_numbers_and_real_ones_name_the_same_run():
 
 def test_settings_added_later_leave_fingerprints_alone():
     assert with_fields(POCKET, {"optimizer.stretch_warmup": False}).fingerprint != POCKET.fingerprint
-
-
-def test_every_field_of_every_section_has_a_name():
-    assert set(FIELDS) == {
-        f"{section}.{name}"
-        for section, fields in dataclasses.asdict(POCKET).items()
-        if section != "name"
-        for name in fields
-    }
 
 
 def test_half_life_in_tokens():

@@ -9,7 +9,6 @@ from experiments.training.step_cost import CostConfig
 from experiments.training.step_time import (
     IMPLEMENTATIONS,
     SIZES,
-    copy_bandwidth,
     step_times,
     training_step_time,
 )
@@ -40,7 +39,3 @@ def test_training_step_adds_up():
     added = row.powered_seconds - row.base_seconds
     assert row.share * row.whole_seconds == pytest.approx(added)
     assert row.whole_seconds > row.base_seconds
-
-
-def test_a_copy_is_faster_than_nothing():
-    assert copy_bandwidth("cpu") > 1e8

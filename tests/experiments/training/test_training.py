@@ -23,23 +23,16 @@ from experiments.training.models import build_model
 from experiments.training.records import read_metrics, read_result
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError
-from tests.experiments.texts import after, small_recipe, write_text
+from tests.experiments.texts import after, small_recipe, untimed, write_text
 from tests.experiments.workers.nursery import Child
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[3]
-TIMES = ("tokens_per_second", "mfu")
 
 
 def final_weights(folder: Path) -> str:
     found, complaints = load_latest(folder / "checkpoints")
     assert complaints == []
     return tensors_digest(found[1])
-
-
-def untimed(folder: Path) -> list[dict]:
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_metrics(folder)]
 
 
 def assert_same_run(first: Path, second: Path) -> None:
