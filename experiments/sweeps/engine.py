@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from experiments.sweeps.leases import LIMIT, Watch, leases
 from experiments.sweeps.results import Known
 from experiments.sweeps.store import Store
 from experiments.sweeps.study import Arm
-from experiments.sweeps.worker import Ending, Job, Worker, gpus, local_workers
+from experiments.sweeps.worker import Ending, Job, Worker, cluster_workers, gpus, local_workers
 from experiments.training.execution import Execution
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
@@ -42,6 +42,8 @@ class Options:
     """How often an arm is tried again after a failure; counted over all sweeps."""
     budget: float | None = None
     """Minutes after which to save all arms and leave."""
+    cluster: str | None = None
+    """Address of a Dask scheduler whose workers train the arms instead of processes here, as tcp://127.0.0.1:8786."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -109,8 +111,6 @@ class _Sweep:
 
     def run(self, known: Known | None) -> Literal["done", "stopped"]:
         """Declare the study, and hand out jobs until there is a reason to end."""
-        from joblib import cpu_count
-
         reused = self.store.begin(check_arms(self.store.arms, self.execution, self.display), known)
         if known is not None:
             self.display.note(f"{reused} arms are reused from {known.path}")
@@ -121,11 +121,8 @@ class _Sweep:
         open_arms = self._open_arms()
         if not open_arms:
             return "done"
-        count = min(self.options.workers or gpus(self.execution) or 1, len(open_arms))
-        threads = self.execution.threads or max(1, cpu_count() // count)
-        self.execution = dataclasses.replace(self.execution, threads=threads)
         try:
-            with Interruption() as interruption, local_workers(count) as self.workers:
+            with Interruption() as interruption, self._all_workers(len(open_arms)) as self.workers:
                 self.idle = list(range(len(self.workers)))
                 try:
                     self._loop(interruption)
@@ -145,6 +142,18 @@ class _Sweep:
             )
             raise InputError("output", self.full, allowed)
         return "stopped" if self._open_arms() else "done"
+
+    def _all_workers(self, arms: int) -> AbstractContextManager[Sequence[Worker]]:
+        from joblib import cpu_count
+
+        options, execution = self.options, self.execution
+        count = min(options.workers or gpus(execution) or 1, arms)
+        threads = 1 if options.cluster else max(1, cpu_count() // count)
+        self.execution = dataclasses.replace(execution, threads=execution.threads or threads)
+        if options.cluster is None:
+            return local_workers(count)
+        on_cpu = execution.device == "cpu"
+        return cluster_workers(options.cluster, options.workers, options.retries, on_cpu=on_cpu)
 
     def _loop(self, interruption: Interruption) -> None:
         while True:
@@ -221,7 +230,8 @@ class _Sweep:
         if ending == "full":
             self.full = self.store.run(arm).resolve()
             self._stop("the file system is full, or can only be read")
-        if ending == "taken":
+        # A cluster tries the jobs of a dead worker again by itself: they meet the lease that it left.
+        if ending == "taken" and not self._charge(arm, "its worker is gone"):
             self.not_before[arm.fingerprint] = time.monotonic() + LIMIT
         if self.starts[slot] < STARTS:
             self.idle.append(slot)

@@ -1,4 +1,4 @@
-"""What trains arms: one job at a time in a process that stays for many."""
+"""What trains arms: one job at a time in a process that stays for many, here or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,11 @@ from experiments.sweeps.arms import record_failure
 from experiments.sweeps.leases import HeldLease, LeaseLost, acquire
 from experiments.training.execution import Execution
 from experiments.training.records import FolderInUse
+from gradpower.tools.errors import InputError, require
+from gradpower.tools.reading import one_line
 
 POLL = 1.0
+CONNECT = 8.0
 # Held while a job is at work in this process: two would share torch's random numbers.
 _ALONE = threading.Lock()
 _ORPHANED = threading.Event()
@@ -112,26 +115,28 @@ def on_gpu(execution: Execution, slot: int) -> Execution:
 
 
 class Worker:
-    """A process for one job at a time, started with its first.
+    """A place for one job at a time: in a process of this machine, started with its first, or on a `cluster`.
 
-    An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was.
+    An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was. A
+    cluster starts its processes itself.
     """
 
-    def __init__(self) -> None:
-        self._executor: Any = None
+    def __init__(self, cluster: Executor | None = None) -> None:
+        self._cluster = cluster
+        self._own: Any = None
 
     def submit(self, job: Job) -> Future[Ending]:
         """Begin a job."""
-        from joblib.externals.loky import ProcessPoolExecutor
+        if self._cluster is None and self._own is None:
+            from joblib.externals.loky import ProcessPoolExecutor
 
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
-        future: Future[Ending] = self._executor.submit(run_job, job)
+            self._own = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
+        future: Future[Ending] = (self._cluster or self._own).submit(run_job, job)
         return future
 
     def kill(self) -> None:
         """End the process at once; the next job starts another one."""
-        executor, self._executor = self._executor, None
+        executor, self._own = self._own, None
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
 
@@ -160,3 +165,45 @@ def local_workers(count: int) -> Iterator[Sequence[Worker]]:
     finally:
         for worker in workers:
             worker.kill()
+
+
+@contextmanager
+def cluster_workers(
+    address: str, count: int | None, retries: int, *, on_cpu: bool
+) -> Iterator[Sequence[Worker]]:
+    """Yield so many places for jobs on a Dask cluster, or as many as it has room for; it tries lost jobs again.
+
+    The store must be on a file system that all nodes share, and the code installed on each. Where workers of the
+    cluster offer a resource GPU, a job takes one, unless it is to run `on_cpu`. Raises InputError if there is no
+    cluster at the address, it has no room for so many, or its workers have several threads.
+    """
+    client = _client(address)
+    with client:
+        nodes = client.scheduler_info(n_workers=-1)["workers"].values()
+        threads = max((node["nthreads"] for node in nodes), default=0)
+        require(
+            threads == 1, "cluster", f"{threads} threads a worker", "workers with --nthreads 1, one or more"
+        )
+        offered = 0 if on_cpu else sum(int(node["resources"].get("GPU", 0)) for node in nodes)
+        room = offered or len(nodes)
+        require((count or 1) <= room, "workers", count, f"at most {room}, for which the cluster has room")
+        resources = {"GPU": 1} if offered else None
+        executor = client.get_executor(pure=False, retries=retries, resources=resources)
+        yield [Worker(executor) for _ in range(count or room)]
+
+
+def _client(address: str) -> Any:
+    import logging
+
+    try:
+        import distributed
+    except ImportError:
+        allowed = "none, or an installation: pip install '.[cluster]' in the checkout"
+        raise InputError("cluster", address, allowed) from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    connect: Any = distributed.Client
+    try:
+        return connect(address, timeout=CONNECT)
+    except Exception as error:  # every kind of address that is none, from several libraries
+        allowed = f"the address of a running Dask scheduler, as tcp://127.0.0.1:8786 ({one_line(error)})"
+        raise InputError("cluster", address, allowed) from None

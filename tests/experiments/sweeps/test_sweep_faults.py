@@ -16,7 +16,7 @@ from experiments.sweeps import engine
 from experiments.sweeps.arms import read_failures
 from experiments.sweeps.display import Display
 from experiments.sweeps.engine import Options
-from experiments.sweeps.leases import HeldLease, Watch, newest
+from experiments.sweeps.leases import HeldLease, Watch, leases, newest
 from experiments.sweeps.store import Store
 from experiments.training.execution import Execution
 from gradpower.tools.errors import InputError
@@ -84,22 +84,38 @@ def test_a_file_server_that_is_away_for_a_while_costs_time_only(sweep, monkeypat
     assert sum("Stale file handle" in note for note in notes) == 3
 
 
-def test_a_crash_is_charged_to_the_arm_although_it_was_taken_over(sweep, tmp_path):
-    class Crashing(ThreadWorker):
-        def submit(self, job):
-            place = job.folder / "leases"
-            if not place.exists():
-                place.mkdir(parents=True)
-                (place / "000001").write_text(f'{{"token": "dead", "sweep": "{job.sweep}"}}\n000000000005\n')
+class Crashing(ThreadWorker):
+    """A worker whose first attempt at each arm left a lease, after which another worker may have had the arm."""
+
+    def __init__(self, *, taken_over):
+        super().__init__()
+        self.taken_over = taken_over
+
+    def submit(self, job):
+        place = job.folder / "leases"
+        if not place.exists():
+            place.mkdir(parents=True)
+            (place / "000001").write_text(f'{{"token": "dead", "sweep": "{job.sweep}"}}\n000000000005\n')
+            if self.taken_over:
                 (place / "000002").write_text('{"token": "other", "sweep": "another"}\nreleased\n')
                 self.errors = 1
-            return super().submit(job)
+        return super().submit(job)
 
-    assert sweep(Crashing())[0] == "done"
+
+@pytest.mark.parametrize(
+    ("taken_over", "error"),
+    # Without it, the second try of a job, as a cluster makes it, meets the lease that the first one left.
+    [(True, "the process ended: Stale"), (False, "the process ended: its worker is gone")],
+)
+def test_a_crash_is_charged_to_its_arm(sweep, tmp_path, monkeypatch, taken_over, error):
+    monkeypatch.setattr(engine, "LIMIT", 0.1)
+    monkeypatch.setattr(engine, "Watch", lambda: Watch(limit=0.1))
+    assert sweep(Crashing(taken_over=taken_over))[0] == "done"
     for run in (tmp_path / "arms").iterdir():
         (attempt,) = read_failures(run)
         assert attempt.lease == "dead"
-        assert attempt.error.startswith("the process ended: Stale")
+        assert attempt.error.startswith(error)
+        assert len(leases(run)) == 2 + taken_over
 
 
 def test_a_stderr_that_goes_away_saves_the_arms(text, tmp_path):

@@ -506,7 +506,7 @@ def test_workers_take_the_gpus_in_turn(monkeypatch):
     assert worker.gpus(Execution(device="auto")) == 2
     assert worker.on_gpu(Execution(device="cuda:1"), 0).device == "cuda:1"
     assert worker.on_gpu(Execution(device="cpu"), 1).device == "cpu"
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # where a scheduler shows only one
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # where a cluster shows a worker only its own
     assert worker.on_gpu(Execution(device="cuda"), 3).device == "cuda"
 
 
