@@ -18,11 +18,11 @@ COMMITTED = CONVERGENCE.read(Path(__file__).parents[3] / "results").studies
 
 @pytest.fixture
 def studies(monkeypatch):
-    """Give the committed studies, at once, and say for which sizes."""
+    """Give the committed studies, at once, and say for which sizes and folders."""
     asked = []
 
-    def run(size):
-        asked.append(size)
+    def run(size, folder):
+        asked.append((size, folder))
         return COMMITTED
 
     monkeypatch.setattr(commands, "run_studies", run)
@@ -33,6 +33,8 @@ def test_convergence_writes_results_report_and_pictures(
     tmp_path, monkeypatch, capsys, studies, blank_pictures
 ):
     monkeypatch.setattr(commands, "FULL", QUICK)
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "gains.json").touch()
     assert main(["convergence", "--output", str(tmp_path)]) == 0
     stems = {"bounds", "exponents", "slack", "gain"}
     names = {f"convergence_{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")}
@@ -51,7 +53,7 @@ def test_convergence_writes_results_report_and_pictures(
 def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, blank_pictures):
     row = dataclasses.replace(COMMITTED.bounds[0], violated=True)
     violated = dataclasses.replace(COMMITTED, bounds=[row, *COMMITTED.bounds[1:]])
-    monkeypatch.setattr(commands, "run_studies", lambda size: violated)
+    monkeypatch.setattr(commands, "run_studies", lambda size, folder: violated)
     assert main(["convergence", "--quick", "--output", str(tmp_path)]) == 1
     assert (tmp_path / "quick" / "convergence.json").is_file()
 
