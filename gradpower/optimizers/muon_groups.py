@@ -61,15 +61,13 @@ def muon_groups(
     are_many = not isinstance(adamw_patterns, str)
     require(are_many, "adamw_patterns", adamw_patterns, "a sequence of regular expressions")
     patterns = {f"adamw_patterns[{i}]": pattern for i, pattern in enumerate(adamw_patterns)}
+    allowed = 'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
     try:
         owned, others = match_parameters(model, patterns)
     except ValueError:
         if adamw_patterns != ADAMW_PATTERNS:
             raise
         names = ", ".join(name for name, _ in itertools.islice(model.named_parameters(), 3))
-        allowed = (
-            'one with the names of LLaMA, or adamw_patterns=[…] for its embedding and head, as [r"wte\\."]'
-        )
         raise InputError("model", f"{type(model).__name__} with {names}, …", allowed) from None
     unsuited = _unsuited(model)
     matrices: list[nn.Parameter] = []
