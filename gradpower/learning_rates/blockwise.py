@@ -7,7 +7,7 @@ base learning rate times its own ratio (Wang et al., arXiv 2502.19002; Figure 5 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,8 @@ def blockwise_groups(
     lr: float,
     *,
     blocks: Iterable[Block] = BLOCKS,
+    weight_decay: float | None = None,
+    no_decay: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return one parameter group for each block, with the learning rate lr·ratio, "name" and "ratio".
 
@@ -72,8 +74,7 @@ def blockwise_groups(
     FSDP and torch.compile add to that; blocks without trainable parameters are left out. The default `BLOCKS` fit LLaMA
     and Qwen2-MoE of transformers 4 and 5: norm 1, attention V and O ("vo") 4, feed-forward ("ffn") 6, attention Q and K
     ("qk") 8, embedding 10, head 1. Biases go with their matrices. Experts, shared expert and its gate are "ffn"; so is
-    the router, of which the sources do not say where it belongs. The authors decay the weights of all blocks; AdamW
-    multiplies its weight decay by the group's rate. For another, write "weight_decay" into the group.
+    the router, of which the sources do not say where it belongs.
 
     Parameters
     ----------
@@ -83,6 +84,10 @@ def blockwise_groups(
         Base learning rate η >= 0, that of a block with ratio 1.
     blocks : iterable of Block
         Blocks in order of precedence.
+    weight_decay : float, optional
+        Weight decay >= 0 of all groups, instead of the optimizer's own. AdamW multiplies it by the group's rate.
+    no_decay : collection of str
+        Names of blocks whose weight decay is 0. The authors decay all blocks.
 
     Raises
     ------
@@ -97,15 +102,19 @@ def blockwise_groups(
     [('embedding', 0.01), ('head', 0.001)]
     """
     lr = real("lr", lr, ge=0)
-    blocks = tuple(blocks)
-    names = [block.name for block in blocks]
-    for name in names:
-        require(names.count(name) == 1, "blocks", f"two blocks named {name!r}", "blocks with distinct names")
-    groups = [
-        {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}
-        for block, parameters in zip(blocks, _owned(model, blocks), strict=True)
-        if parameters
-    ]
+    if weight_decay is not None:
+        weight_decay = real("weight_decay", weight_decay, "a finite number >= 0, or None", ge=0)
+    blocks = _checked_blocks(blocks, no_decay)
+    owned = _owned(model, blocks)
+    groups = []
+    for block, parameters in zip(blocks, owned, strict=True):
+        group = {"params": parameters, "lr": lr * block.ratio, "name": block.name, "ratio": block.ratio}
+        if block.name in no_decay:
+            group["weight_decay"] = 0.0
+        elif weight_decay is not None:
+            group["weight_decay"] = weight_decay
+        if parameters:
+            groups.append(group)
     require(groups, "model", type(model).__name__, "a model with trainable parameters")
     return groups
 
@@ -206,3 +215,15 @@ class _WarmupDecay:
 def _ratio(group: dict[str, Any]) -> float:
     require("ratio" in group, "ratio of a parameter group", "missing", "a number, or stretch=False")
     return real("ratio of a parameter group", group["ratio"], gt=0)
+
+
+def _checked_blocks(blocks: Iterable[Block], no_decay: Collection[str]) -> tuple[Block, ...]:
+    blocks = tuple(blocks)
+    names = [block.name for block in blocks]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError("blocks", f"two blocks named {twice[0]!r}", "blocks with distinct names")
+    require(not isinstance(no_decay, str), "no_decay", no_decay, "a collection of names of blocks")
+    for name in no_decay:
+        require(name in names, "no_decay", name, f"names of blocks ({', '.join(names)})")
+    return blocks

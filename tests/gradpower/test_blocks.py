@@ -185,8 +185,20 @@ def test_refused_arguments():
     model = llama()
     with pytest.raises(InputError, match="lr: -1"):
         blockwise_groups(model, -1)
+    with pytest.raises(InputError, match="weight_decay: nan"):
+        blockwise_groups(model, 1, weight_decay=math.nan)
+    with pytest.raises(InputError, match=r"no_decay: norms is not allowed; expected names of blocks \(norm"):
+        blockwise_groups(model, 1, no_decay=["norms"])
+    with pytest.raises(InputError, match="no_decay: norm"):
+        blockwise_groups(model, 1, no_decay="norm")
     with pytest.raises(InputError, match="two blocks named 'norm'"):
         blockwise_groups(model, 1, blocks=[*BLOCKS, BLOCKS[0]])
+
+
+def test_weight_decay_of_blocks():
+    groups = blockwise_groups(llama(), 1e-3, weight_decay=0.1, no_decay=("norm", "embedding"))
+    decays = {group["name"]: group["weight_decay"] for group in groups}
+    assert decays == {"norm": 0.0, "vo": 0.1, "ffn": 0.1, "qk": 0.1, "embedding": 0.0, "head": 0.1}
 
 
 def rates(optimizer: torch.optim.Optimizer, schedule: LambdaLR, steps: int) -> list[list[float]]:
