@@ -6,7 +6,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
-from scipy.special import gammaln
 
 from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife_error
 from theory.numerics.inputs import Array
@@ -14,37 +13,6 @@ from theory.numerics.inputs import Array
 LOWEST_SHAPE, HIGHEST_SHAPE = 0.25, 20.0
 _SHAPES = np.geomspace(LOWEST_SHAPE, HIGHEST_SHAPE, 18)
 _CALIBRATION = 2**20  # draws for each shape
-
-
-def excess_kurtosis_of_shape(shape: float) -> float:
-    """`Γ(5/b)Γ(1/b)/Γ(3/b)² − 3`: 3 for Laplace noise, 0 for Gaussian, −1.2 for b → ∞.
-
-    >>> round(excess_kurtosis_of_shape(1.0), 9)
-    3.0
-    """
-    return float(np.exp(gammaln(5 / shape) + gammaln(1 / shape) - 2 * gammaln(3 / shape)) - 3)
-
-
-def shape_of_excess_kurtosis(kurtosis: float) -> float:
-    """The shape of this excess kurtosis, or the nearest of [0.25, 20].
-
-    >>> round(shape_of_excess_kurtosis(0.0), 6), shape_of_excess_kurtosis(-1.2)
-    (2.0, 20.0)
-    """
-    low, high = (excess_kurtosis_of_shape(b) for b in (HIGHEST_SHAPE, LOWEST_SHAPE))
-    if not low < kurtosis < high:
-        return HIGHEST_SHAPE if kurtosis <= low else LOWEST_SHAPE
-    edges = LOWEST_SHAPE, HIGHEST_SHAPE
-    return float(brentq(lambda b: excess_kurtosis_of_shape(b) - kurtosis, *edges, xtol=1e-12))
-
-
-def averaged_shape(shape: float, ratio: float) -> float:
-    """The shape of the noise of a batch `ratio` times as large: its excess kurtosis falls to κ/ratio.
-
-    >>> round(averaged_shape(1.0, 4.0), 3)
-    1.505
-    """
-    return shape_of_excess_kurtosis(excess_kurtosis_of_shape(shape) / ratio)
 
 
 @dataclass(frozen=True)
