@@ -24,6 +24,7 @@ from theory.claims.beyond import (
     powered_noise,
     relative_noise,
     second_moment,
+    signal,
     tails,
 )
 from theory.claims.claim import Claim, claims_in
@@ -37,6 +38,7 @@ _BEFORE = [
     noise_shape,
     tails,
     noise_equivalent,
+    signal,
 ]
 _BEFORE += [every_noise_level, damping, exact_update, lemma_c_2, lemma_c_1]
 _AFTER = [assumption_4_6, assumption_4_9, relative_noise, second_moment, mean_map, powered_noise]

@@ -20,6 +20,7 @@ from theory.claims.beyond import (
     mean_map,
     noise_shape,
     powered_noise,
+    signal,
     tails,
 )
 
@@ -51,6 +52,8 @@ WRONG = [
     (mean_map, "stalling", "symbolic", "two_point_centre", lambda m, p, _: m * (1 + (p - 1) / 10)),
     (mean_map, "stalling", "numeric", "stalling_gradient", lambda gradient, *_: 0 * gradient),
     (mean_map, "stalling", "rigorous", "two_point_centre", lambda m, p, _: m * (1 + (p - 1) / 10)),
+    (signal, "rare_gradients", "numeric", "mean_map_slope", lambda slope, *_: 1.01 * slope),
+    (signal, "rare_gradients", "numeric", "equivalents", lambda q, *_: q | {"larger": 1.05 * q["larger"]}),
     (noise_shape, "score", "numeric", "limit_update", lambda u, *_: 1.01 * u),
     (
         noise_shape,
