@@ -43,11 +43,6 @@ class MicroBatchGradients:
             raise InputError("gradients", f"not finite in module {self.name}", "finite numbers")
 
     @property
-    def weight(self) -> float:
-        """Coordinates that each sampled one stands for."""
-        return self.coordinates / int(self.gradients.shape[1])
-
-    @property
     def groups(self) -> int:
         """J, the groups that the jackknife leaves out in turn: no more than micro-batches in the smaller half."""
         return min(_GROUPS, len(self.gradients) // 2)

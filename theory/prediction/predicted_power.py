@@ -53,7 +53,8 @@ class ModuleNoise:
         """Sum over the sampled coordinates; μ_i² is the product of two independent means."""
         varies = data.sigma.min(axis=0) > 0
         a, b, sigma = (values[:, varies] for values in (*data.means, data.sigma))
-        signal, noise = (data.weight * part.sum(axis=1) for part in (a * b / sigma, sigma**2))
+        weight = data.coordinates / data.gradients.shape[1]
+        signal, noise = (weight * part.sum(axis=1) for part in (a * b / sigma, sigma**2))
         return cls(data.name, fit.shape, float(np.nan_to_num(fit.error)), signal, noise)
 
 
