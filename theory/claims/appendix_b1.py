@@ -17,7 +17,7 @@ from flint import arb
 from scipy.optimize import brentq
 
 from gradpower.tools.labels import Label
-from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.numerics.balls import proved
 
 EPSILON = 1e-8
@@ -240,7 +240,3 @@ def unit() -> Findings:
 
     detail = "g = (1, −q), q in [1.1, 10]: |u(p = 1.2) − u(p = 1)| > 0.005 ({boxes} boxes)"
     yield boxed(detail, proved(moves, [(1.1, 10.0)]))
-
-
-if __name__ == "__main__":
-    show(globals())

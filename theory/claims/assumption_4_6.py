@@ -9,18 +9,7 @@ from flint import arb
 
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment, largest_noise_to_signal
-from theory.claims.claim import (
-    BEYOND,
-    Findings,
-    boxed,
-    claim,
-    condition,
-    numeric,
-    rigorous,
-    show,
-    symbolic,
-    vanish,
-)
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, rigorous, symbolic, vanish
 from theory.laws import parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -144,7 +133,3 @@ def skewed() -> Findings:
     # Q = 1/5: atoms 2 and −1/2
     against_all = proved(lambda r: (1 + 2 * r).sqrt() / 5 - 4 * (r / 2 - 1).sqrt() / 5 < 0, [(3.0, 1000.0)])
     yield boxed("two-point:0.2, p = ½: a_p < 0 for every r in [3, 1000] ({boxes} boxes)", against_all)
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import contraction, high_noise_alignment, largest_bound_to_noise
-from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, symbolic, vanish
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import proved
 
@@ -185,7 +185,3 @@ def unbounded() -> Findings:
     table = ", ".join(f"{value:.6f} {name}" for name, value in ratios.items())
     detail = f"ρ infinite; s/(σ^(p−1)·p·E|ξ|^(p−1)) at p = 1.2, 2, 3, |∇F| <= 100σ, at least: {table}"
     yield numeric(detail, infinite, min(ratios.values()) > 0.999)
-
-
-if __name__ == "__main__":
-    show(globals())

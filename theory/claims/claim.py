@@ -150,12 +150,3 @@ def run_claim(claim: Claim) -> CheckedClaim:
 def claims_in(names: Mapping[str, Any]) -> tuple[Claim, ...]:
     """The claims among a module's names, in the order in which they stand there."""
     return tuple(value for value in names.values() if isinstance(value, Claim))
-
-
-def show(names: Mapping[str, Any]) -> None:
-    """Check the claims among a module's names and print verdicts and numbers: `python -m theory.claims.lemma_c_2`."""
-    for checked in map(run_claim, claims_in(names)):
-        print(f"{checked.claim.id}: {checked.verdict}\n  {checked.claim.statement}")
-        print(
-            *(f"  {'✓' if f.passed else '✗'} {f.means}: {f.detail}" for f in checked.findings), "", sep="\n"
-        )

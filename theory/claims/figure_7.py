@@ -13,18 +13,7 @@ from scipy.optimize import brentq
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import high_noise_power
-from theory.claims.claim import (
-    BEYOND,
-    Findings,
-    boxed,
-    claim,
-    condition,
-    numeric,
-    rigorous,
-    show,
-    symbolic,
-    vanish,
-)
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, rigorous, symbolic, vanish
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -121,7 +110,3 @@ def figure() -> Findings:
         f"uniform noise (Gaussian noise has p* < 1 here), {low:.2f} < σ/μ < {high:.0f} at β = (0.9, 0.95) "
         f"({limits[0]:.2f} and {limits[1]:.0f} in the limit), μ = 1e-6, ε = 1e-8; at r = 2 it is below 1"
     )
-
-
-if __name__ == "__main__":
-    show(globals())

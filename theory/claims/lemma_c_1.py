@@ -17,7 +17,7 @@ from flint import arb
 
 from theory.adagrad.assumptions import alignment
 from theory.adam.moments import power_moments
-from theory.claims.claim import Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 
@@ -182,7 +182,3 @@ def progress() -> Findings:
 
     detail = "binary noise, p = 3: proved for |G| <= 0.99σ, v+ε from 1e-4 to 1e6·σ⁶ ({boxes} boxes)"
     yield boxed(detail, proved(statement, [(0.0, 0.99), (math.log(1e-4), math.log(1e6))]))
-
-
-if __name__ == "__main__":
-    show(globals())

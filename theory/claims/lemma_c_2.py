@@ -7,7 +7,7 @@ import sympy as sp
 from flint import arb
 
 from theory.adagrad.bounds import log_sum_bound
-from theory.claims.claim import Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import Findings, boxed, claim, numeric, symbolic, vanish
 from theory.numerics.balls import proved
 
 
@@ -45,7 +45,3 @@ def log_sum() -> Findings:
     yield boxed(
         "−ln(1−x) > x for all x in (0, 1 − 1e-12] ({boxes} boxes)", proved(statement, [(0.0, 1 - 1e-12)])
     )
-
-
-if __name__ == "__main__":
-    show(globals())

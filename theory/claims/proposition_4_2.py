@@ -9,7 +9,7 @@ from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.propositions import low_noise_update
 from theory.adam.update import limit_update
-from theory.claims.claim import Findings, claim, condition, numeric, show, symbolic, vanish
+from theory.claims.claim import Findings, claim, condition, numeric, symbolic, vanish
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 
@@ -91,7 +91,3 @@ def edge() -> Findings:
     detail = f"p* at the left edge in 36 settings with r <= 1; at μ=1e-6 the edge wins up to r = {thresholds}"
     yield numeric(detail, set(edges) == {"low"})
     yield condition("σ <= μ, and gradients that stay below 1: μ + σ <= 1")
-
-
-if __name__ == "__main__":
-    show(globals())

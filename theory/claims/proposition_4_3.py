@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from theory.adam.moments import power_moments
 from theory.adam.propositions import high_noise_power, high_noise_power_bounds, high_noise_update
-from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, symbolic, vanish
 from theory.claims.leading_order import WEIGHT, P, remainder_proved, series, worst_errors
 from theory.laws import Uniform
 from theory.numerics.balls import enclosed_root, precision, proved
@@ -195,7 +195,3 @@ def lambert() -> Findings:
             enclosed += [root.overlaps(_lambert(log, lam)), float(root.rad()) / high < 1e-12]
     detail = f"{len(_CORNERS)} pairs (σ, ε): the root is enclosed to < 1e-12 and contains Lambert's W"
     yield rigorous(detail, *enclosed)
-
-
-if __name__ == "__main__":
-    show(globals())

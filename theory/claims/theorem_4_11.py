@@ -5,7 +5,7 @@ import sympy as sp
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import high_noise_alignment
 from theory.adagrad.bounds import enlarged_gradient_bound, high_noise_bound
-from theory.claims.claim import Findings, claim, show
+from theory.claims.claim import Findings, claim
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
@@ -32,7 +32,3 @@ THEOREM = Theorem(
 def bound() -> Findings:
     """Under Assumption 4.9, ρ = R^{p−1}/s: (1/T)ΣE‖∇F‖² <= 2Rρ(F₀−F*)/(η√T) + (4R²ρ² + ηRLρ)·d·ln(1+TR^{2p}/ε)/√T."""
     yield from THEOREM.findings()
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -12,7 +12,7 @@ from theory.adagrad.bounds import (
     high_noise_bound,
     low_noise_bound,
 )
-from theory.claims.claim import Finding, Findings, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import Finding, Findings, claim, numeric, symbolic, vanish
 from theory.claims.theorem_4_8 import THEOREM as LOW_NOISE
 from theory.claims.theorem_4_11 import THEOREM as HIGH_NOISE
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
@@ -74,7 +74,3 @@ def reduction() -> Findings:
     printed = [float(THEOREM.bound.subs({**values, T: t})) for t in steps]
     detail = "term by term, T = 1, 100, 10⁶; and equal to the printed formula"
     yield numeric(detail, *same, np.allclose(plain.total, printed, rtol=1e-12))
-
-
-if __name__ == "__main__":
-    show(globals())

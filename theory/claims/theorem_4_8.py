@@ -8,7 +8,7 @@ import sympy as sp
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.bounds import BoundConstants, enlarged_gradient_bound, low_noise_bound
-from theory.claims.claim import Findings, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import Findings, claim, numeric, symbolic, vanish
 from theory.claims.theorems import COUNT, LOG, STEEPEST, Runs, Theorem, constants, outcomes
 from theory.laws import Binary
 from theory.numerics.inputs import Array
@@ -60,7 +60,3 @@ def rate() -> Findings:
     yield numeric(
         f"slopes of the bound around T = 10^101: {table}", np.abs(slopes * (powers + 1) - 1).max() < 0.02
     )
-
-
-if __name__ == "__main__":
-    show(globals())

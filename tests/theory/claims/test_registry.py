@@ -67,8 +67,8 @@ def test_a_finding_without_a_check_is_an_error():
         numeric("nothing was computed", *[])
 
 
-def test_a_file_runs_by_itself():
-    command = [sys.executable, "-W", "error", "-m", "theory.claims.lemma_c_2"]
+def test_a_place_is_shown_with_its_evidence():
+    command = [sys.executable, "-W", "error", "-m", "theory.claims", "Lemma C.2"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("c2-log-sum: holds\n")
     assert done.stdout.count("✓") == 3

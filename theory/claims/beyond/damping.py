@@ -5,7 +5,7 @@ from flint import arb
 
 from theory.adagrad.powered_noise import normalised_size
 from theory.claims.beyond.noise_shape import NORMAL, B, P, X, mean
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, symbolic
 from theory.laws import parse_law
 from theory.numerics.balls import precision
 
@@ -34,7 +34,3 @@ def damping() -> Findings:
         value = gaussian_damping(arb(12) / 10)
         rounds, narrow = abs(value - arb("0.94")) < 0.005, float(value.rad()) < 1e-12
     yield rigorous(f"{value.str(15, radius=False)} to within 1e-30: rounds to 0.94", rounds, narrow)
-
-
-if __name__ == "__main__":
-    show(globals())

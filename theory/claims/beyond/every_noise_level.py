@@ -26,18 +26,7 @@ from flint import arb
 from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.claim import (
-    BEYOND,
-    Findings,
-    boxed,
-    claim,
-    condition,
-    numeric,
-    rigorous,
-    show,
-    symbolic,
-    vanish,
-)
+from theory.claims.claim import BEYOND, Findings, boxed, claim, condition, numeric, rigorous, symbolic, vanish
 from theory.laws import Gaussian, parse_law
 from theory.numerics.balls import precision, proved
 
@@ -194,7 +183,3 @@ def epsilon() -> Findings:
         "powers up to the one where E|g|^(2p) begins to grow with p (σ < 0.69 at p = 1, σ < 0.3 up to p = 5, at high "
         f"noise); for larger g it fails: μ = 1, σ = 3, ε = 100 gives p* = {large:.3f}. At finite β: numbers only"
     )
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -15,7 +15,7 @@ from flint import acb, arb
 
 from theory.adam.update import exact_update, limit_update
 from theory.claims.appendix_b1 import SYMBOLS, powered
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import precision
 from theory.numerics.inputs import Array
@@ -214,7 +214,3 @@ def scale() -> Findings:
     error = float(np.abs(errors).max())
     detail = "exact and limit, 3 laws, p = 0.3, 1.2, 2.2, c from 1e-6 to 1e3: relative difference "
     yield numeric(f"{detail}{'<' if error < 1e-10 else '>='} 1e-10", error < 1e-10)
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -5,7 +5,7 @@ from itertools import product
 import sympy as sp
 
 from theory.adam.update import exact_update, limit_update
-from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, claim, numeric, symbolic, vanish
 from theory.laws import Uniform, parse_law
 
 BETA1, BETA2 = sp.symbols("beta1 beta2", positive=True)
@@ -51,7 +51,3 @@ def correction() -> Findings:
     table = ", ".join(f"{shift:+.1%} ({name})" for name, shift in shifts.items())
     detail = f"at β2 = 0.9999 the prediction is off by < 1 %; at β = (0.9, 0.95), p = 1.2, r = 10, E u/u∞ − 1 = {table}"
     yield numeric(detail, max(errors) < 0.01)
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -19,7 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from theory.adagrad.distortion import effective_smoothness, mean_map, mean_map_slope, stalling_gradient
 from theory.claims.beyond.noise_shape import NORMAL, SIGMA, STUDENT, P, X, mean, parts_hold
-from theory.claims.claim import BEYOND, Finding, Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Finding, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import Empirical, NoiseLaw, parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -220,7 +220,3 @@ def stalling() -> Findings:
     detail = "E φ_p(ξ−m) has the sign of m_p − m, p in [0.2, 6], Q = 0.1 and 0.7 ({boxes} boxes); Q = 0.1, p = 0.5:"
     detail = f"{detail} G₀/σ = {-float(root):.10f}"
     yield boxed(detail, centre_proved(0.1), centre_proved(0.7), besides=inside)
-
-
-if __name__ == "__main__":
-    show(globals())

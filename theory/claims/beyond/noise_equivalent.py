@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 
 from theory.adam.long_run import long_run_update, noise_equivalent
 from theory.claims.beyond.finite_beta import BETA2, MIXED, SQUARED
-from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, claim, numeric, symbolic, vanish
 from theory.laws import parse_law
 
 _STRONG = 1e4  # σ/μ
@@ -87,7 +87,3 @@ def memory() -> Findings:
     detail = f"at β2 = 0.9999 it is off by < {max(errors):.1%}; progress at 0.999 over that at 0.95: {shown}"
     signs = [gains["uniform"] > gains["gaussian"] > 1, 1 > gains["laplace"] > gains["generalized-normal:0.7"]]
     yield numeric(detail, max(errors) < 0.05, *signs)
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -23,7 +23,7 @@ from scipy.integrate import quad
 
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
@@ -173,7 +173,3 @@ def uniform() -> Findings:
     edge, inner = optimum(epsilon=0).at_edge, optimum(epsilon=1e-8).power
     detail = f"r = 1e4, p to 10: relative error {error:.0e}; largest at p = 10 at ε = 0, at p = {inner:.4f} at 1e-8"
     yield numeric(detail, error < 1e-5, edge == "high", 1 < inner < 10)
-
-
-if __name__ == "__main__":
-    show(globals())

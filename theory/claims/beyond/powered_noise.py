@@ -19,7 +19,7 @@ from theory.adam.moments import power_moments
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import SIGMA, P, trigamma_positive, uniform_limit
-from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
 from theory.laws import NoiseLaw, parse_law
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
@@ -186,7 +186,3 @@ def snr() -> Findings:
     detail = f"u∞ at ε = 0 is S/√(1+S²) to {error:.0e}; Gaussian: p·S·σ/G = {low[0]:.6f} at σ/G = 1e-4 and S·σ/(G·Q)"
     detail = f"{detail} = {high[0]:.6f} at 1e4 (p = 0.5); uniform, r = 5: both best at p = {best.power:.3f}"
     yield numeric(detail, error < 1e-7, close, most > max(less, more))
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -9,7 +9,7 @@ from flint import arb
 from gradpower.tools.labels import Label
 from theory.adagrad.assumptions import alignment
 from theory.adagrad.relative_noise import relative_noise_bound
-from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, symbolic, vanish
 from theory.claims.theorems import COUNT, STEEPEST, STEPS, Runs, constants, outcomes
 from theory.laws import TwoPoint
 from theory.numerics.balls import precision
@@ -122,7 +122,3 @@ def slower() -> Findings:
         "so that the average falls like 1/T, twice the exponent of its bound",
         not bool(total < 100),
     )
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -7,7 +7,7 @@ from theory.adagrad.assumptions import high_noise_alignment
 from theory.adagrad.bounds import BoundConstants, second_moment_bound
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
-from theory.claims.claim import BEYOND, Findings, claim, numeric, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, claim, numeric, symbolic, vanish
 from theory.claims.theorem_4_11 import THEOREM
 from theory.claims.theorems import COUNT, LOG, STEEPEST, STEPS, Runs, constants, outcomes
 from theory.laws import Binary, NoiseLaw, parse_law
@@ -90,7 +90,3 @@ def constant() -> Findings:
         "and the variance term its square",
         *close,
     )
-
-
-if __name__ == "__main__":
-    show(globals())

@@ -28,7 +28,7 @@ from gradpower.tools.labels import Label
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.beyond.noise_shape import BELL_SHAPES, NORMAL, STUDENT, mean, trigamma_positive
-from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, show, symbolic, vanish
+from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, symbolic, vanish
 from theory.laws import parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
 
@@ -261,7 +261,3 @@ def all_laws() -> Findings:
         f"d ln Q/dp = {float(slope):.4f} > 0 at p = 1, p* = {best.str(12, radius=False)}",
         not (kurtosis > 3 and slope > 0),
     )
-
-
-if __name__ == "__main__":
-    show(globals())
