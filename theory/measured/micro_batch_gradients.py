@@ -24,7 +24,7 @@ class MicroBatchGradients:
 
     >>> rows = 1.0 + np.random.default_rng(0).standard_normal((64, 1000))
     >>> data = MicroBatchGradients("head", rows, 1000)
-    >>> round(float(np.mean(data.mean_a[0] * data.mean_b[0])), 1)
+    >>> round(float(np.mean(data.means[0, 0] * data.means[1, 0])), 1)
     1.0
     """
 
@@ -41,11 +41,6 @@ class MicroBatchGradients:
             raise InputError("micro_batches", len(self.gradients), f"at least {FEWEST}")
         if not np.all(np.isfinite(self.gradients)):
             raise InputError("gradients", f"not finite in module {self.name}", "finite numbers")
-
-    @property
-    def weight(self) -> float:
-        """Coordinates that each sampled one stands for."""
-        return self.coordinates / int(self.gradients.shape[1])
 
     @property
     def groups(self) -> int:
@@ -77,24 +72,17 @@ class MicroBatchGradients:
         return np.asarray(self.gradients.mean(axis=0, dtype=np.float64))
 
     @cached_property
-    def mean_a(self) -> Array:
-        """μ̂_A, shape (J + 1, d): of all its micro-batches, then without each group."""
-        return self._mean(0)
-
-    @cached_property
-    def mean_b(self) -> Array:
-        """μ̂_B, likewise."""
-        return self._mean(1)
-
-    def _mean(self, half: int) -> Array:
+    def means(self) -> Array:
+        """μ̂_A and μ̂_B, shape (2, J + 1, d): of all micro-batches of a half, then without each group."""
         count, first, _ = self._sums
-        return self._centre + _without(first[half]) / _without(count[half])[:, None]
+        shifts = [_without(total) / _without(n)[:, None] for total, n in zip(first, count, strict=True)]
+        return self._centre + np.array(shifts)
 
     @cached_property
     def sigma(self) -> Array:
         """σ̂, shape (J + 1, d): from the spread within the halves, and so independent of their means if Gaussian."""
         count, first, second = self._sums
-        spread = np.zeros_like(self.mean_a)
+        spread = np.zeros_like(self.means[0])
         degrees = np.zeros(len(spread))
         for half in (0, 1):
             n, total, square = (_without(values[half]) for values in (count, first, second))

@@ -48,8 +48,7 @@ def noise_to_signal(data: MicroBatchGradients) -> NoiseToSignal:
         if not np.any(varies):
             logs.append(np.full(len(QUANTILES), np.nan))
             continue
-        mean = (data.mean_a[index, varies] + data.mean_b[index, varies]) / 2
-        z = np.sqrt(n) * np.abs(mean) / data.sigma[index, varies]
+        z = np.sqrt(n) * np.abs(data.means[:, index, varies].sum(axis=0) / 2) / data.sigma[index, varies]
         if index == 0:
             naive = np.quantile(np.sqrt(n) / np.maximum(z, 1e-12), QUANTILES)
         logs.append(_log_quantiles(z, n))
