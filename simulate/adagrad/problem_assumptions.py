@@ -71,7 +71,7 @@ class NoisyProblem:
         """The best s of Assumption 4.9 (C1) over all coordinates and points; not positive if it fails.
 
         Noise in proportion to the gradient has `∇F·E φ_p = a_p·|∇F|^{p+1}`, far below any s·|∇F|² at small gradients
-        for p > 1, and so has no noise.
+        for p > 1; so it is without noise.
         """
         if power == 1:
             return 1.0

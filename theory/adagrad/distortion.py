@@ -15,10 +15,12 @@ from scipy.optimize import brentq, minimize_scalar
 
 from theory.laws import Empirical, NoiseLaw, TwoPoint, Uniform
 from theory.laws.base import SymmetricDensityLaw
+from theory.laws.from_quantiles import QuantileLaw
 from theory.numerics.inputs import Array, entrywise, finite, nonnegative, power_in_range
 
 _VANISHING = 1e-290  # |G|/σ that counts as 0: quadrature nodes nearer to g = 0 would underflow
-_SEARCHED = 257  # gradients at which the slope is tried under discrete noise
+_SEARCHED = 257  # gradients at which the slope is tried where its largest value has no closed form
+_STEP = 1e-5  # of differences
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,16 @@ def _slope(power: float, g: ScaledGradient) -> float:
     if g.scale == 0:
         return float(front)
     g.law.require_moment(order)
+    if order < 0 and isinstance(g.law, QuantileLaw):  # its rule may have a node on g = 0
+        below, above = (g.law.signed_moment(power, g.location + side * _STEP, g.scale) for side in (-1, 1))
+        return float(g.unit**order * (above - below) / (2 * _STEP))
     if order < 0 and not _has_density(g.law):  # the rule of a discrete law knows an atom on g = 0
         return float(front * g.law.folded_rule(g.location, g.scale, power).absolute_moment(order))
     return float(front * g.law.absolute_moment(order, g.location, g.scale))
 
 
 def _has_density(law: NoiseLaw) -> bool:
-    """Whether the law has a density, symmetric and unimodal; all others here are discrete."""
+    """Whether the law has a density, symmetric and unimodal; but for `QuantileLaw`, all others here are discrete."""
     return isinstance(law, SymmetricDensityLaw | Uniform)
 
 
@@ -137,6 +142,8 @@ def effective_smoothness(
 def _largest_slope(power: float, sigma: float, largest: float, law: NoiseLaw) -> float:
     if sigma == 0 or _has_density(law):
         return float(mean_map_slope(power, 0.0 if power < 1 else largest, sigma, law))
+    if isinstance(law, QuantileLaw):
+        return float(mean_map_slope(power, np.linspace(-largest, largest, _SEARCHED), sigma, law).max())
     # The rule of samples may have condensed them.
     atoms = (
         law.samples if isinstance(law, Empirical) else np.exp(law.folded_rule(0.0, 1.0, 1.0).log_magnitude)

@@ -114,6 +114,16 @@ def test_without_noise():
     np.testing.assert_array_equal(effective_smoothness([0.5, 1.0, 2.0], 0.0, 3.0, law), [math.inf, 1.0, 6.0])
 
 
+def test_a_law_by_its_quantiles_has_finite_slopes():
+    law, powers = parse_law("triangular"), np.array([0.3, 0.5, 0.9, 1.5])
+    at_zero = mean_map_slope(powers, 0.0, 2.0, law)
+    np.testing.assert_allclose(at_zero, 2.0 ** (powers - 1) * 2 / (powers + 1), rtol=1e-4)
+    np.testing.assert_allclose(effective_smoothness(powers[:3], 2.0, 1.0, law), at_zero[:3], rtol=1e-9)
+    ends = mean_map(0.5, [0.6 - 1e-4, 0.6 + 1e-4], 1.0, parse_law("arcsine"))
+    slope = mean_map_slope(0.5, 0.6, 1.0, parse_law("arcsine"))
+    assert slope == pytest.approx(np.diff(ends)[0] / 2e-4, rel=1e-4)
+
+
 def test_an_atom_on_zero_makes_the_slope_infinite():
     two = parse_law("two-point:0.2")
     assert mean_map_slope(0.5, [two.lower, -two.upper], 1.0, two).tolist() == [math.inf] * 2
