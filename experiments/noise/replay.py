@@ -147,8 +147,10 @@ def _replayed(
 
     μ is the mean over the micro-batches a; Adam's gradients are drawn from b.
     """
-    weights = np.concatenate([np.full(m.gradients.shape[1], m.weight) for m in modules]).astype(np.float32)
-    ends = np.cumsum([m.gradients.shape[1] for m in modules])[:-1]
+    sampled = [m.gradients.shape[1] for m in modules]
+    shares = [m.coordinates / count for m, count in zip(modules, sampled, strict=True)]
+    weights = np.repeat(shares, sampled).astype(np.float32)
+    ends = np.cumsum(sampled)[:-1]
     drawn = np.concatenate([m.gradients[b] for m in modules], axis=1).astype(np.float32)
     signal = weights * np.concatenate([m.gradients[a].mean(axis=0) for m in modules])
     curvature = weights * drawn.var(axis=0)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
@@ -23,17 +24,17 @@ FILE = "where"
 
 @dataclass(frozen=True)
 class Where:
-    """Both studies."""
+    """Both studies; None for tokens that were not compared yet."""
 
     modules: ModulesStudy
-    tokens: RareTokens
+    tokens: RareTokens | None
 
 
 def read(sources: Sequence[Path]) -> Where:
-    """Return both studies, judged from their summaries in a folder."""
+    """Return the studies, judged from their summaries in a folder."""
     folder = single(sources)
     modules, tokens = (folder / Path(name).name for name in (MODULES, TOKENS))
-    return Where(read_modules(modules), read_rare_tokens(modules, tokens))
+    return Where(read_modules(modules), read_rare_tokens(modules, tokens) if tokens.exists() else None)
 
 
 def _by_tenth(found: RareTokens) -> dict[str, tuple[SeedMean, ...]]:
@@ -42,10 +43,12 @@ def _by_tenth(found: RareTokens) -> dict[str, tuple[SeedMean, ...]]:
 
 def rows(found: Where) -> list[Row]:
     """Return a row for every mark."""
-    modules = [
+    modules: list[Row] = [
         {"panel": "modules", "where": name, "change": "p = 1.2", **_numbers(mean)}
         for name, mean in found.modules.changes.items()
     ]
+    if found.tokens is None:
+        return modules
     tenths = [
         {"panel": "tenths", "where": int(tenth), "change": name.replace("$", ""), **_numbers(mean)}
         for name, means in _by_tenth(found.tokens).items()
@@ -60,30 +63,36 @@ def _numbers(mean: SeedMean) -> Row:
 
 def draw(found: Where) -> Figure:
     """Draw both studies side by side."""
-    with panels(1, 2, height=2.7) as (figure, grid):
-        modules, tenths = grid[0]
-        for place, mean in enumerate(found.modules.changes.values()):
-            draw_mean(modules, place, mean, {"color": law_style(0)["color"], "marker": "o"})
-        names = [name.replace(" and ", ",\n") for name in found.modules.changes]
-        modules.set_xticks(range(len(names)), names)
-        modules.set(
-            title="$p$ = 1.2 in these modules",
-            xlim=(-0.5, len(names) - 0.5),
-            ylabel="change of the loss (nats a token)",
-        )
-        for index, (name, means) in enumerate(_by_tenth(found.tokens).items()):
-            style = law_style(index)
-            places = TENTHS + (-0.08, 0.08)[index]
-            tenths.plot(
-                places, [mean.mean for mean in means], label=name, **style, markersize=4, linewidth=1.1
-            )
-            for place, mean in zip(places, means, strict=True):
-                draw_mean(tenths, place, mean, {"color": style["color"]})
-        tenths.set(
-            title="change from $p$ = 1, β2 = 0.95", xlabel="tenth of the targets: 1 rarest, 10 most frequent"
-        )
-        tenths.set_xticks(TENTHS)
-        tenths.legend()
+    with panels(1, 1 if found.tokens is None else 2, height=2.7) as (figure, grid):
+        _draw_modules(grid[0, 0], found.modules)
+        if found.tokens is not None:
+            _draw_tenths(grid[0, 1], found.tokens)
         for axis in grid[0]:
             axis.axhline(0, color="black", linewidth=0.6, zorder=0)
     return figure
+
+
+def _draw_modules(axis: Axes, found: ModulesStudy) -> None:
+    for place, mean in enumerate(found.changes.values()):
+        draw_mean(axis, place, mean, {"color": law_style(0)["color"], "marker": "o"})
+    names = [name.replace(" and ", ",\n") for name in found.changes]
+    axis.set_xticks(range(len(names)), names)
+    axis.set(
+        title="$p$ = 1.2 in these modules",
+        xlim=(-0.5, len(names) - 0.5),
+        ylabel="change of the loss (nats a token)",
+    )
+
+
+def _draw_tenths(axis: Axes, found: RareTokens) -> None:
+    for index, (name, means) in enumerate(_by_tenth(found).items()):
+        style = law_style(index) | {"markersize": 4, "linewidth": 1.1}
+        places = TENTHS + (-0.08, 0.08)[index]
+        axis.plot(places, [mean.mean for mean in means], label=name, **style)
+        for place, mean in zip(places, means, strict=True):
+            draw_mean(axis, place, mean, {"color": style["color"]})
+    axis.set(
+        title="change from $p$ = 1, β2 = 0.95", xlabel="tenth of the targets: 1 rarest, 10 most frequent"
+    )
+    axis.set_xticks(TENTHS)
+    axis.legend()

@@ -42,23 +42,23 @@ def powered(values, name):
 
 
 @pytest.mark.parametrize(
-    ("effects", "gains", "label"),
+    ("effects", "gains", "label", "measured"),
     [
-        ({"head": -0.03}, ["head"], Label.NOT_REPRODUCED),
-        ({"head": 0.02, "embedding": 0.02, "": -0.03}, ["all else"], Label.REPRODUCED),
-        ({"head": 0.02, "": -0.03}, ["all else"], Label.IN_PART),
-        ({"embedding": -0.03, "": -0.03}, ["embedding", "all else"], Label.NOT_REPRODUCED),
-        ({}, [], Label.INCONCLUSIVE),
+        ({"head": -0.03}, ["head"], Label.NOT_REPRODUCED, Label.REPRODUCED),
+        ({"head": -0.03, "": -0.03}, ["head", "all else"], Label.NOT_REPRODUCED, Label.IN_PART),
+        ({"head": 0.02, "embedding": 0.02}, [], Label.REPRODUCED, Label.NOT_REPRODUCED),
+        ({"embedding": 0.02, "": -0.03}, ["all else"], Label.IN_PART, Label.NOT_REPRODUCED),
+        ({}, [], Label.INCONCLUSIVE, Label.INCONCLUSIVE),
     ],
 )
-def test_where_the_gain_is(tmp_path, effects, gains, label):
+def test_where_the_gain_is(tmp_path, effects, gains, label, measured):
     def loss(values):
         return sum(
             effect * powered(values, f"{name}_power" if name else "power") for name, effect in effects.items()
         )
 
     study = read_modules(made(tmp_path, "modules", loss))
-    assert (study.gains, study.label) == (gains, label)
+    assert (study.gains, study.label, study.measured_label) == (gains, label, measured)
     everything = sum(effects.values())
     for name, expected in {
         "head": effects.get("head", 0.0),
