@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
 from experiments.studies.completed import losses_at, read_completed
+from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 
@@ -31,7 +32,9 @@ class MemoryRow:
     loss: float
     """Mean loss at p = 1."""
     power: SeedMean
-    """Loss at p = 1.2 less that at p = 1."""
+    """Loss at p = 1.2 less that at p = 1 …"""
+    by_rate: tuple[SeedMean, ...]
+    """… and the same at each learning rate."""
     memory: SeedMean
     """At p = 1, loss at this β2 less that at 0.95."""
     both: SeedMean
@@ -43,7 +46,10 @@ class MemoryStudy:
     """What the study says of the claim that at β2 = 0.99 nothing is left of what p = 1.2 gains at 0.95."""
 
     study: Study
+    rates: tuple[float, ...]
     rows: tuple[MemoryRow, ...]
+    longer: SeedMean
+    """Loss at p = 1 and β2 = 0.99 less that at p = 1.2 and 0.95."""
     interaction: SeedMean
     """What p = 1.2 changes at β2 = 0.99 less what it changes at 0.95."""
     p_value: float
@@ -64,7 +70,10 @@ class MemoryStudy:
 def read_memory(path: Path) -> MemoryStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
     summary = read_completed(path)
-    tried = sorted({float(arm.values["optimizer.beta2"]) for arm in summary.arms})
+    tried, rates = (
+        sorted({float(arm.values[f"optimizer.{name}"]) for arm in summary.arms})
+        for name in ("beta2", "learning_rate")
+    )
     plain, powered = (
         {beta2: losses_at(summary, power=p, beta2=beta2) for beta2 in tried} for p in (1.0, POWER)
     )
@@ -74,6 +83,7 @@ def read_memory(path: Path) -> MemoryStudy:
             beta2,
             float(losses.mean()),
             mean_over_seeds(powered[beta2] - losses),
+            tuple(_at_rate(summary, beta2, rate) for rate in rates),
             mean_over_seeds(losses - start),
             mean_over_seeds(powered[beta2] - start),
         )
@@ -82,4 +92,17 @@ def read_memory(path: Path) -> MemoryStudy:
     interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)
     equal = equivalence_p_value(left.mean, left.sd, left.seeds, SMALLEST_EFFECT)
-    return MemoryStudy(summary.study, rows, interaction, one_sided(interaction, 1), equal)
+    return MemoryStudy(
+        summary.study,
+        tuple(rates),
+        rows,
+        mean_over_seeds(plain[BEST] - powered[USUAL]),
+        interaction,
+        one_sided(interaction, 1),
+        equal,
+    )
+
+
+def _at_rate(summary: Summary, beta2: float, rate: float) -> SeedMean:
+    plain, powered = (losses_at(summary, power=p, beta2=beta2, learning_rate=rate) for p in (1.0, POWER))
+    return mean_over_seeds(powered - plain)

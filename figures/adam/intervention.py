@@ -50,7 +50,9 @@ def draw(results: InterventionResults) -> Figure:
             sign = "≥" if strong else "<"
             axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}")
         grid[0, 0].set_ylabel("measured ΔL (1e-3 nats)")
-        legend(figure, "upper", styles)
+        grey: dict[str, Any] = {"color": "0.4", "marker": "o", "linestyle": "none", "markersize": 4}
+        powers = {"$p$ > 1": grey, "$p$ < 1": grey | {"markerfacecolor": "white"}}
+        legend(figure, "upper", styles | powers)
     return figure
 
 
@@ -62,7 +64,7 @@ def _draw_changes(axis: Axes, changes: Sequence[Change], styles: dict[str, dict[
             xerr=_UNIT * change.predicted_error,
             yerr=_UNIT * change.measured_error,
             elinewidth=0.8,
-            **styles[change.law],
+            **styles[change.law] | ({} if change.power > 1 else {"markerfacecolor": "white"}),
         )
     ends = [_UNIT * value for change in changes for value in (change.measured, change.predicted)]
     reach = 1.15 * max(map(abs, ends), default=1.0)

@@ -55,7 +55,7 @@ def draw(study: MemoryStudy) -> Figure:
         grid[0, 1].set_title(f"$p$ = {POWER:g} less $p$ = 1 at the same β2")
         grid[0, 1].axhspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color="0.9", linewidth=0, zorder=0)
         note: dict[str, Any] = {"ha": "right", "fontsize": 6.5, "transform": grid[0, 1].transAxes}
-        grid[0, 1].text(0.97, 0.04, "below 0: $p$ = 1.2 helps", **note)
+        grid[0, 1].text(0.97, 0.04, f"below 0: $p$ = 1.2 helps\nband: ±{SMALLEST_EFFECT:g} nats", **note)
         for axis in grid[0]:
             axis.axhline(0, color="black", linewidth=0.6, zorder=0)
             axis.set(xscale="log", xlabel="memory of $v$: 1/(1 − β2) steps")
