@@ -25,7 +25,7 @@ def verdict_line(analysis: Analysis) -> str:
     parts = [
         f"{analysis.label}: {len(analysis.comparisons)} comparisons with {short(rule.compared)} {rule.baseline:g}",
         numbers,
-        f"α = {rule.alpha:g}, correction {rule.correction}, learning rate {rule.learning_rate}",
+        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, correction {rule.correction}, learning rate {rule.learning_rate}",
         f"{analysis.planned} arms, {analysis.missing} missing, {analysis.diverged} diverged",
         *(f"added late: {words}" for words in analysis.added_late),
     ]
@@ -81,16 +81,18 @@ def _place(analysis: Analysis, group: Group) -> Cells:
 
 
 def _comparison_rows(analysis: Analysis) -> list[Cells]:
+    # On a narrow terminal the last columns are cut: the number of seeds where it differs, what could have been seen.
+    differ = len({len(found.seeds) for found in analysis.comparisons}) > 1
     return [
         {
             **_place(analysis, group),
             short(analysis.rule.compared): f"{found.value:g}",
-            "seeds": str(len(found.seeds)),
             "difference": _mean(found.difference),
             "t interval": _interval(found.difference),
+            "decision": found.decision,
             "p": _number(found.adjusted),
             "detectable": _number(found.detectable),
-            "decision": found.decision,
+            **({"seeds": str(len(found.seeds))} if differ else {}),
         }
         for group in analysis.groups
         for found in group.comparisons
