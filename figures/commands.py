@@ -42,6 +42,7 @@ _DOCS = {
     "intervention": "intervention",
     "sweep-losses": "batch_size",
     "memory": "memory",
+    "where": "where",
     "gradient-noise": "gradient_noise",
 }
 

@@ -79,6 +79,12 @@ FIGURES = {
         "a noise.json, or its folder",
         "causes/noise.json",
     ),
+    "where": _training(
+        "where",
+        "where p = 1.2 gains: in which modules, on which tokens",
+        "the folder of modules.json and tokens.json",
+        "causes",
+    ),
     "memory": _training(
         "memory",
         "what p = 1.2 and a longer memory of v do, alone and together",

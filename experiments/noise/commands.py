@@ -11,7 +11,7 @@ from rich.console import Console
 
 from experiments.noise.measurement import NOISE, Settings, measure, write_measurement
 from experiments.noise.source import find_source
-from experiments.noise.tables import memory_table, module_table, power_table, power_text, scale_text
+from experiments.noise.tables import module_table, power_table, power_text, scale_text
 from experiments.training.commands import Flag, require_torch
 from experiments.training.execution import Execution
 from experiments.training.reporting import LiveReporter
@@ -34,12 +34,12 @@ def noise(
     samples: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Predict the best power p, and what another β2 is worth, at a model: its gradients are fed to Adam once more.
+    """Predict the best power p at a model from its gradients, which are fed to Adam once more.
 
     The model stands still while the gradients of independent micro-batches of its training data are taken, each
-    sequence once. Adam is fed them in random order, with other powers and other β2: what is best has the largest
-    squared drift along the gradient for its long-run variance. Further tables tell noise-to-signal ratios and the shape
-    of the noise by module.
+    sequence once. Adam, with the run's β1, β2, ε and clipping before the power, is fed them in random order: the best
+    power has the largest squared drift along the gradient for its long-run variance. A second table tells
+    noise-to-signal ratios and the shape of the noise by module.
 
     Parameters
     ----------
@@ -98,7 +98,6 @@ def noise(
         console = Console()
         print(f"at a batch size of {settings.batch_sizes[0]}: p* = {power_text(measurement.predictions[0])}")
         console.print(power_table(measurement))
-        console.print(memory_table(measurement))
         console.print(module_table(measurement))
         console.print(scale_text(measurement), highlight=False)
     file = sys.stderr if json else sys.stdout

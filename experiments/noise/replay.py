@@ -1,4 +1,4 @@
-"""The power and the β2 that measured gradients call for, by feeding them to Adam again.
+"""The power that measured gradients call for, by feeding them to Adam again.
 
 K steps of Adam at rate η lower the loss by η·K·Σ_i μ_i·E u_i, and noise raises it by ½η²·K·Σ_i h_i·LRV_i, with μ the
 gradient, u the update, LRV its long-run variance and h the curvature. At its best rate a setting is worth
@@ -27,10 +27,10 @@ from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife
 from theory.numerics.inputs import Array
 
 POWERS = np.array([0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7, 2.0])
-BETAS2 = (0.9, 0.95, 0.98, 0.99, 0.999)
+CONTROL = 1.2  # the power that is tried on noise with random signs, too
 ALL = "all"
-STEPS, BLOCK, WARMUP = 800, 100, 200
-_ONE = int(np.flatnonzero(POWERS == 1.0)[0])
+BLOCKS, LONGEST = 8, 1000  # steps of a block at most: from β2 = 0.99 on, LRV lacks what is remembered longer
+_ONE, _CONTROL = (int(np.flatnonzero(p == POWERS)[0]) for p in (1.0, CONTROL))
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,9 @@ class PredictedPower:
     """Whether Σ μ_i·E u_i at p = 1 is more than two standard errors above 0; if not, p* of "all" means nothing."""
     equivalent: tuple[float, ...]
     """√(S/S(1)) at `POWERS`: the power is worth noise so many times smaller."""
-    memory: tuple[float, ...]
-    """The same at p = 1 and `BETAS2`, over the run's β2."""
-    memory_error: tuple[float, ...]
-    """Their standard errors."""
+    symmetrised: float
+    """The same at p = 1.2 with a random sign of the noise about the mean, in each entry and step: its size stays, but
+    large gradients carry no signal any more."""
 
 
 def predict(
@@ -109,9 +108,8 @@ def predict(
 def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> PredictedPower:
     """Of sums of shape (J + 1, settings): of all micro-batches, then without each group."""
     progress = signal / np.sqrt(noise)  # √S; below 0 where the drift is against the gradient
-    relative = progress / progress[:, [_ONE]]
-    powers, memories = relative[:, : POWERS.size], relative[:, POWERS.size :]
-    best, *without = (_best(row) for row in progress[:, : POWERS.size])
+    powers = progress[:, : POWERS.size]
+    best, *without = (_best(row) for row in powers)
     margin = float(stdtrit(len(progress) - 2, 0.975) * jackknife_error(np.array(without)))
     ends = (float(POWERS[0]), float(POWERS[-1]))
     return PredictedPower(
@@ -122,9 +120,8 @@ def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> Pred
         min(ends[1], best + margin),
         best in ends,
         bool(signal[0, _ONE] > 2 * jackknife_error(signal[1:, _ONE])),
-        tuple(powers[0].tolist()),
-        tuple(memories[0].tolist()),
-        tuple(jackknife_error(memories[1:]).tolist()),
+        tuple((powers[0] / powers[0, _ONE]).tolist()),
+        float(progress[0, -1] / progress[0, -2]),
     )
 
 
@@ -143,9 +140,10 @@ def _replayed(
     optimizer: Optimizer,
     generator: np.random.Generator,
 ) -> Array:
-    """Return Σ μ_i·ū_i and Σ h_i·LRV_i, shape (2, settings, modules); settings: all powers, then all β2 at p = 1.
+    """Return Σ μ_i·ū_i and Σ h_i·LRV_i, shape (2, settings, modules).
 
-    μ is the mean over the micro-batches a; Adam's gradients are drawn from b.
+    Settings are all powers, then p = 1 and `CONTROL` on noise with random signs. μ is the mean over the micro-batches
+    a; Adam's gradients are drawn from b. LRV comes from means of blocks, which are many times as long as its memory.
     """
     sampled = [m.gradients.shape[1] for m in modules]
     shares = [m.coordinates / count for m, count in zip(modules, sampled, strict=True)]
@@ -153,31 +151,42 @@ def _replayed(
     ends = np.cumsum(sampled)[:-1]
     drawn = np.concatenate([m.gradients[b] for m in modules], axis=1).astype(np.float32)
     signal = weights * np.concatenate([m.gradients[a].mean(axis=0) for m in modules])
-    curvature = weights * drawn.var(axis=0)
-    powers = np.concatenate([POWERS, np.ones(len(BETAS2))]).astype(np.float32)[:, None]
-    beta2 = np.array([*[optimizer.beta2] * POWERS.size, *BETAS2], dtype=np.float32)[:, None]
+    curvature, centre = weights * drawn.var(axis=0), drawn.mean(axis=0)
+    powers = np.append(POWERS, [1.0, CONTROL]).astype(np.float32)[:, None]
+    kept = np.array([optimizer.beta1, optimizer.beta2], dtype=np.float32)
+    new = 1 - kept
+    memory = 1 / (1 - optimizer.beta2)
+    size, warmup = (min(max(100, round(times * memory)), LONGEST) for times in (10, 3))
     first, second, block = np.zeros((3, len(powers), drawn.shape[1]), dtype=np.float32)
     means = []
-    for step in range(WARMUP + STEPS):
-        gradient = drawn[generator.integers(len(b), size=together)].mean(axis=0)
+    for step in range(1, warmup + BLOCKS * size + 1):
+        # The same numbers whatever is left out: what the jackknife compares has this noise in common.
+        rows = (generator.random(together) * len(b)).astype(int)
+        gradient = drawn[rows].mean(axis=0)
         if optimizer.clip_norm is not None:
             norm = float(np.sqrt(np.sum(weights * gradient**2)))
             gradient *= min(1.0, optimizer.clip_norm / (norm + 1e-6))
-        with np.errstate(divide="ignore"):
-            powered = np.sign(gradient) * np.exp(powers * np.log(np.abs(gradient)))
-        first = optimizer.beta1 * first + np.float32(1 - optimizer.beta1) * powered
-        second = beta2 * second + (1 - beta2) * powered**2
-        if step >= WARMUP:
-            corrected = second / (1 - beta2 ** (step + 1))
+        signs = generator.integers(0, 2, size=len(gradient), dtype=np.int8) * np.float32(2) - 1
+        turned = centre + signs * (gradient - centre)
+        powered = np.concatenate([_powered(gradient, powers[:-2]), _powered(turned, powers[-2:])])
+        first = kept[0] * first + new[0] * powered
+        second = kept[1] * second + new[1] * powered**2
+        if step > warmup:
+            corrected = second / (1 - optimizer.beta2**step)
             block += first / (np.sqrt(corrected) + np.float32(optimizer.epsilon))
-            if (step + 1 - WARMUP) % BLOCK == 0:
-                means.append(block / BLOCK)
+            if (step - warmup) % size == 0:
+                means.append(block / size)
                 block = np.zeros_like(block)
-    drift = np.mean(means, axis=0)
-    variance = BLOCK * np.var(means, axis=0, ddof=1)
+    drift, variance = np.mean(means, axis=0), size * np.var(means, axis=0, ddof=1)
     return np.array(
         [
             [part.sum(axis=1) for part in np.split(values, ends, axis=1)]
             for values in (signal * drift, curvature * variance)
         ]
     ).transpose(0, 2, 1)
+
+
+def _powered(gradient: NDArray[np.float32], powers: NDArray[np.float32]) -> NDArray[np.float32]:
+    with np.errstate(divide="ignore"):
+        powered: NDArray[np.float32] = np.sign(gradient) * np.exp(powers * np.log(np.abs(gradient)))
+    return powered

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from experiments.noise.measurement import Measurement
-from experiments.noise.replay import BETAS2, PredictedPower
+from experiments.noise.replay import PredictedPower
 from experiments.noise.statistics import Number
 from gradpower.tools.terminal import result_table
 
@@ -23,17 +23,6 @@ def power_table(measurement: Measurement) -> Table:
         "random order while the model stands still; curvature taken as ∝ σ².\n"
         "≤ and ≥: at an end of the search; 95 % intervals by jackknife"
     )
-    return table
-
-
-def memory_table(measurement: Measurement) -> Table:
-    """Return the table of what other β2 are worth at p = 1, by module, at the first batch size."""
-    first = [row for row in measurement.predictions if row.batch_size == measurement.settings.batch_sizes[0]]
-    columns = {"module": [row.module for row in first]}
-    for k, beta2 in enumerate(BETAS2):
-        columns[f"β2 = {beta2:g}"] = [_pm(row.memory[k], row.memory_error[k]) for row in first]
-    table = result_table(f"Another β2 at p = 1, batch size {first[0].batch_size}", columns)
-    table.caption = "like noise so many times smaller than at the run's β2; ± one standard error"
     return table
 
 

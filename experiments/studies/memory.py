@@ -59,8 +59,9 @@ class MemoryStudy:
 
     @property
     def label(self) -> Label:
-        """Reproduced if both tests reject, in part if only the primary does, not if its interval is below it."""
-        if self.p_value <= _ALPHA:
+        """Reproduced if there is a gain at 0.95 and both tests reject, in part if only the primary one does."""
+        usual = next(row.power for row in self.rows if row.beta2 == USUAL)
+        if self.p_value <= _ALPHA and (usual.high or 0.0) < 0:
             equal = self.equivalence is not None and self.equivalence <= _ALPHA
             return Label.REPRODUCED if equal else Label.IN_PART
         below = self.interaction.high is not None and self.interaction.high < SMALLEST_EFFECT

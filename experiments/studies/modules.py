@@ -51,10 +51,10 @@ class ModulesStudy:
 
     @property
     def measured_label(self) -> Label:
-        """Of the measured gradients' prediction that p = 1.2 lowers the loss in the head, and nowhere else."""
-        if "head" in self.gains:
-            return Label.REPRODUCED if self.gains == ["head"] else Label.IN_PART
-        return Label.NOT_REPRODUCED if self.gains or self._shown("head") else Label.INCONCLUSIVE
+        """Of the measured gradients' prediction that p = 1.2 lowers the loss in the head alone."""
+        if not self._shown("head"):
+            return Label.INCONCLUSIVE
+        return Label.REPRODUCED if "head" in self.gains else Label.NOT_REPRODUCED
 
     def _shown(self, name: str) -> bool:
         p = self.adjusted[name]

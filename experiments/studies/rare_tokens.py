@@ -38,17 +38,21 @@ class RareTokens:
     memory: Profile
     """β2 = 0.99."""
     correlation: float
-    """Over tenths, of the two mean differences."""
+    """Over tenths, of the two mean differences, each of other seeds."""
 
 
 def read_rare_tokens(modules: Path, tokens: Path) -> RareTokens:
     """Read both studies from their summaries; InputError if arms are missing, or say nothing of tenths."""
     at_usual, at_best = (read_completed(path) for path in (modules, tokens))
+    seeds = [summary.study.seeds for summary in (at_usual, at_best)]
+    require(seeds[0] == seeds[1], "study", tokens, f"one of the seeds of {modules}")
     start = _tenths(at_usual, power=1.0, embedding_power=1.0, head_power=1.0, learning_rate=AT_RATE)
-    power = _tenths(at_usual, power=1.2, embedding_power=1.2, learning_rate=AT_RATE) - start
+    power = _tenths(at_usual, power=1.2, embedding_power=1.2, head_power=1.2, learning_rate=AT_RATE) - start
     memory = _tenths(at_best, power=1.0) - start
-    correlation = float(np.corrcoef(power.mean(axis=0), memory.mean(axis=0))[0, 1])
-    return RareTokens(_profile(power), _profile(memory), correlation)
+    # Both changes are from the same runs: those of other seeds share nothing.
+    halves = [(slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))]
+    correlations = [np.corrcoef(power[a].mean(axis=0), memory[b].mean(axis=0))[0, 1] for a, b in halves]
+    return RareTokens(_profile(power), _profile(memory), float(np.mean(correlations)))
 
 
 def _tenths(summary: Summary, **values: float) -> Array:

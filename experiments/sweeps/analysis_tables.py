@@ -25,7 +25,8 @@ def verdict_line(analysis: Analysis) -> str:
     parts = [
         f"{analysis.label}: {len(analysis.comparisons)} comparisons with {short(rule.compared)} {rule.baseline:g}",
         numbers,
-        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, correction {rule.correction}, learning rate {rule.learning_rate}",
+        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, correction {rule.correction}",
+        f"learning rate {rule.learning_rate}",
         f"{analysis.planned} arms, {analysis.missing} missing, {analysis.diverged} diverged",
         *(f"added late: {words}" for words in analysis.added_late),
     ]

@@ -8,6 +8,8 @@ from pathlib import Path
 from experiments.noise.measurement import NOISE, Measurement
 from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
 from experiments.studies.memory import MEMORY, MemoryStudy, read_memory
+from experiments.studies.modules import MODULES, ModulesStudy, read_modules
+from experiments.studies.rare_tokens import TOKENS, RareTokens, read_rare_tokens
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
 from figures.report.convergence import convergence_section
@@ -15,7 +17,7 @@ from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
-from figures.report.studies import batch_size_section, memory_section, noise_section
+from figures.report.studies import batch_size_section, memory_section, noise_section, where_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.results import find_result
 from simulate.intervention.study import INTERVENTION, InterventionResults
@@ -35,14 +37,16 @@ class Findings:
     batch_size: BatchSizeStudy | None = None
     noise: Measurement | None = None
     memory: MemoryStudy | None = None
+    modules: ModulesStudy | None = None
+    tokens: RareTokens | None = None
     intervention: InterventionResults | None = None
 
 
 def read_findings(folder: Path) -> Findings | None:
     """Return what lies in a folder or else in the checkout's results; None without the theory's."""
     theory = THEORY.find(folder)
-    names = (PARTS, MEASURED_NOISE, MEMORY, CHOSEN_NOISE)
-    parts, noise, memory, chosen_noise = (find_result(name, folder) for name in names)
+    names = (PARTS, MEASURED_NOISE, MEMORY, MODULES, TOKENS, CHOSEN_NOISE)
+    parts, noise, memory, modules, tokens, chosen_noise = (find_result(name, folder) for name in names)
     if theory is None:
         return None
     return Findings(
@@ -52,6 +56,8 @@ def read_findings(folder: Path) -> Findings | None:
         read_batch_size(parts) if parts else None,
         NOISE.read(noise) if noise else None,
         read_memory(memory) if memory else None,
+        read_modules(modules) if modules else None,
+        read_rare_tokens(modules, tokens) if modules and tokens else None,
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
     )
 
@@ -68,6 +74,7 @@ def page(found: Findings) -> str:
         batch_size_section(found.batch_size),
         noise_section(found.noise),
         memory_section(found.memory),
+        where_section(found.modules, found.tokens),
         intervention_section(found.intervention),
         render("claims", claims=theory.claims, failing=failing),
         models_section(),

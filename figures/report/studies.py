@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.noise.measurement import Measurement
-from experiments.noise.replay import ALL, BETAS2, POWERS, PredictedPower
+from experiments.noise.replay import ALL, CONTROL, POWERS, PredictedPower
 from experiments.noise.tables import power_text
 from experiments.recipes.model_size import model_size
 from experiments.statistics import SeedMean
 from experiments.studies.batch_size import BATCH, BatchSizeStudy
 from experiments.studies.memory import MemoryStudy
+from experiments.studies.modules import ModulesStudy
+from experiments.studies.rare_tokens import RareTokens
 from experiments.sweeps.analysis import Group
 from figures.report.render import render
 from gradpower.tools.labels import Label
@@ -67,8 +69,8 @@ class NoiseRow:
     """Best power by batch size."""
     power: float
     """√(S/S(1)) of p = 1.2 at the smallest batch …"""
-    memory: float
-    """… and of β2 = 0.99."""
+    symmetrised: float
+    """… and with random signs of the noise."""
     shape: float | None
 
 
@@ -81,12 +83,14 @@ def noise_section(found: Measurement | None) -> str:
     by_module: dict[str, list[PredictedPower]] = {}
     for row in found.predictions:
         by_module.setdefault(row.module, []).append(row)
+    for own in by_module.values():
+        own.sort(key=lambda row: row.batch_size)
     rows = [
         NoiseRow(
             module,
             [power_text(row) for row in own],
-            own[0].equivalent[POWERS.tolist().index(1.2)],
-            own[0].memory[BETAS2.index(0.99)],
+            own[0].equivalent[POWERS.tolist().index(CONTROL)],
+            own[0].symmetrised,
             shapes.get(module),
         )
         for module, own in by_module.items()
@@ -94,7 +98,8 @@ def noise_section(found: Measurement | None) -> str:
     return render(
         "noise",
         label=noise_label(by_module[ALL]),
-        sizes=sizes,
+        sizes=sorted(sizes),
+        control=CONTROL,
         rows=rows,
         beta2=found.recipe.beta2,
         parameters=model_size(found.recipe.model).total,
@@ -104,6 +109,8 @@ def noise_section(found: Measurement | None) -> str:
 def noise_label(found: Sequence[PredictedPower]) -> Label:
     """Return the label of a best power that falls from above 1 to below 1, from the powers by batch size."""
     small, large = found[0], found[-1]
+    if not (small.resolved and large.resolved):
+        return Label.INCONCLUSIVE
     if small.high < large.low:
         return Label.NOT_REPRODUCED
     if small.low <= 1 or small.low <= large.high:
@@ -118,3 +125,10 @@ def memory_section(found: MemoryStudy | None) -> str:
     return render(
         "memory", label=found.label, study=found, parameters=model_size(found.study.recipe.model).total
     )
+
+
+def where_section(modules: ModulesStudy | None, tokens: RareTokens | None) -> str:
+    """Return the Markdown of the section; None stands for studies that were not made."""
+    if modules is None:
+        return render("where", label=Label.NOT_ATTEMPTED)
+    return render("where", label=modules.label, modules=modules, tokens=tokens)

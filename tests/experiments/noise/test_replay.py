@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.noise.replay import BETAS2, POWERS, Optimizer, predict
+from experiments.noise.replay import POWERS, Optimizer, predict
 from gradpower.tools.errors import InputError
 from theory.adam.long_run import noise_equivalent
 from theory.laws import parse_law
@@ -36,7 +36,8 @@ def test_noise_that_is_added_to_the_signal_gives_the_exact_equivalent(name):
     for power in (0.6, 0.8, 1.2, 1.4):
         exact = float(noise_equivalent(power, law=law, beta1=0.9, beta2=0.95))
         assert equivalent(whole, power) == pytest.approx(exact, abs=0.015)
-    assert whole.memory[BETAS2.index(0.95)] == 1.0
+    # The law is symmetric: random signs change nothing.
+    assert whole.symmetrised == pytest.approx(equivalent(whole, 1.2), abs=0.015)
 
 
 def bursts(seed=0):
@@ -54,8 +55,21 @@ def test_where_large_gradients_carry_the_signal_a_larger_power_is_best():
     (alone, _), (averaged, _) = (predict([module], size, 8) for size in (8, 256))
     assert alone.resolved
     assert alone.low > 1.2
+    # It is the side on which they lie that makes them the signal.
+    assert abs(alone.symmetrised - 1) < 0.1 * (equivalent(alone, 1.2) - 1)
     # A batch of many is nearly Gaussian, and prefers nothing.
     assert abs(equivalent(averaged, 1.4) - 1) < 0.3 * (equivalent(alone, 1.4) - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beta2", [0.9, 0.99])
+def test_powers_at_another_memory(beta2):
+    law = parse_law("laplace")
+    module = gradients(law.quantile(np.random.default_rng(6).random((256, 600))), signal=0.2)
+    (whole, _) = predict([module], 8, 8, Optimizer(beta2=beta2))
+    for power in (0.8, 1.2):
+        exact = noise_equivalent(power, law=law, beta2=beta2, noise_to_signal=5.0)
+        assert equivalent(whole, power) == pytest.approx(float(exact), abs=0.02)
 
 
 def test_pure_noise_is_not_resolved():

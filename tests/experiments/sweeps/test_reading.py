@@ -174,7 +174,8 @@ def holds(given, content) -> bool:
         return all(key in content and holds(value, content[key]) for key, value in given.items())
     if isinstance(given, list):
         return len(given) == len(content) and all(map(holds, given, content))
-    return given == content
+    # A whole number in a real field is read as the nearest real one.
+    return given == content or (isinstance(content, float) and float(given) == content)
 
 
 @pytest.mark.parametrize("name", READERS)

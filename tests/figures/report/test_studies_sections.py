@@ -11,8 +11,17 @@ from jinja2 import UndefinedError
 from experiments.noise.measurement import NOISE
 from experiments.studies.batch_size import PARTS, read_batch_size
 from experiments.studies.memory import MEMORY, read_memory
+from experiments.studies.modules import MODULES, ModulesStudy, read_modules
+from experiments.studies.rare_tokens import TOKENS, read_rare_tokens
 from figures.report.render import render
-from figures.report.studies import batch_size_section, memory_section, noise_label, noise_section
+from figures.report.studies import (
+    batch_size_section,
+    memory_section,
+    noise_label,
+    noise_section,
+    where_section,
+)
+from figures.training import where
 from figures.training.memory import rows
 from gradpower.tools.labels import Label
 from tests.figures.rows import column, select
@@ -20,17 +29,27 @@ from tests.figures.rows import column, select
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results"
 BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
-SECTIONS = {"batch_size": batch_size_section, "memory": memory_section}
+SECTIONS = {
+    "batch_size": batch_size_section,
+    "memory": memory_section,
+    "where": lambda found: where_section(*found) if found else where_section(None, None),
+}
 
 
 @pytest.fixture(scope="module")
 def studies():
-    return {"batch_size": read_batch_size(RESULTS / PARTS), "memory": read_memory(RESULTS / MEMORY)}
+    modules, tokens = RESULTS / MODULES, RESULTS / TOKENS
+    return {
+        "batch_size": read_batch_size(RESULTS / PARTS),
+        "memory": read_memory(RESULTS / MEMORY),
+        "where": (read_modules(modules), read_rare_tokens(modules, tokens)),
+    }
 
 
 def rendered(name, study, label, monkeypatch):
     """Return the section of a study with a label of one's own."""
-    monkeypatch.setattr(type(study), "label", label)
+    first = study[0] if isinstance(study, tuple) else study
+    monkeypatch.setattr(type(first), "label", label)
     return SECTIONS[name](study)
 
 
@@ -57,6 +76,15 @@ def test_a_label_or_a_value_without_a_place_is_an_error(name, studies, monkeypat
         rendered(name, studies[name], Label.HOLDS, monkeypatch)
     with pytest.raises(UndefinedError):
         render(name, label=Label.REPRODUCED)
+
+
+@pytest.mark.parametrize("label", [Label.REPRODUCED, Label.NOT_REPRODUCED, Label.INCONCLUSIVE])
+def test_every_label_of_the_measured_prediction_has_a_branch(label, studies, monkeypatch):
+    monkeypatch.setattr(ModulesStudy, "measured_label", label)
+    text = where_section(*studies["where"])
+    assert f"gradients' prediction: {label}.**" in text
+    assert "correlation" in text
+    assert "correlation" not in where_section(studies["where"][0], None)
 
 
 def powers(found, *places):
@@ -93,3 +121,8 @@ def test_the_figures_rows_are_what_the_study_found(studies):
     assert column(select(drawn, series="power"), "mean") == [row.power.mean for row in found]
     assert column(select(drawn, series="both"), "low") == [row.both.low for row in found]
     assert column(select(drawn, series="memory"), "beta2") == [0.95, 0.99, 0.999]
+    found = where.Where(*studies["where"])
+    modules, tenths = (select(where.rows(found), panel=panel) for panel in ("modules", "tenths"))
+    assert column(modules, "mean") == [mean.mean for mean in found.modules.changes.values()]
+    assert column(tenths, "low")[:10] == [mean.low for mean in found.tokens.power.by_tenth]
+    assert len(where.rows(where.Where(found.modules, None))) == len(modules)

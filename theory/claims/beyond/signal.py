@@ -53,6 +53,12 @@ def measured(power: float, rare: float, step: float = 1e-6) -> dict[str, float]:
     return {name: change / root for name, change in changes.items()}
 
 
+def _own_drift(power: float, rare: float) -> float:
+    """The signal, added to all, that would make E φ_p what the noise alone makes it, in units of σ."""
+    law = TwoPoint(rare)
+    return float(law.signed_moment(power, 0.0, 1.0) / mean_map_slope(power, 0.0, 1.0, law))
+
+
 @claim("signal-in-rare-gradients", BEYOND, "asymptotic", expected=Label.HOLDS_WITH_CONDITION)
 def rare_gradients() -> Findings:
     """Under noise of rare, large gradients a power is worth q(p) → p if the signal makes these larger, q → 1 if it
@@ -96,4 +102,9 @@ def rare_gradients() -> Findings:
         "p in [0.8, 3], Q <= 1e-3: q within 1 % of p where the signal makes rare gradients larger ({boxes} boxes)",
         proved(near, [(0.8, 3.0), (3.5, 20.0)]),
     )
-    yield condition("p > ½, and β → 1: at β2 = 0.95 a rare gradient is divided by its own share of v")
+    drift = {p: abs(_own_drift(p, 0.01)) for p in (0.8, 1.2)}
+    shown = ", ".join(f"{value:.3f}σ at p = {p:g}" for p, value in drift.items())
+    yield condition(
+        "p > ½; β → 1, as at β2 = 0.95 a rare gradient is divided by its own share of v; and q is the answer to a "
+        f"signal alone: skewed noise also drifts by itself for p ≠ 1, at Q = 0.01 like a signal added of {shown}"
+    )
