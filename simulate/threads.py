@@ -35,25 +35,27 @@ def run_blocks(
     progress(done, total) is called after every chunk, by one thread at a time. An error in any thread, that call
     included, ends all of them.
     """
-    total, done, stopped, lock = len(blocks) * chunks, 0, False, Lock()
+    total, done, lock = len(blocks) * chunks, 0, Lock()
+    errors: list[BaseException] = []  # the first is what ends the others
 
     def counted(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        nonlocal done, stopped
+        nonlocal done
         for chunk in chunks:
             yield chunk
             with lock:
-                if stopped:
-                    return
+                if errors:
+                    raise errors[0]
                 done += 1
                 try:
                     if progress is not None:
                         progress(done, total)
-                except BaseException:
-                    stopped = True
+                except BaseException as error:
+                    errors.append(error)
                     raise
 
     with ThreadPoolExecutor(threads) as pool:
         try:
             return list(pool.map(partial(run, counted), blocks))
-        finally:
-            stopped = True
+        except BaseException as error:
+            errors.append(error)
+            raise errors[0] from None
