@@ -76,7 +76,7 @@ def _draw_modules(axis: Axes, found: ModulesStudy) -> None:
     for place, mean in enumerate(found.changes.values()):
         draw_mean(axis, place, mean, {"color": law_style(0)["color"], "marker": "o"})
     names = [name.replace(" and ", ",\n") for name in found.changes]
-    axis.set_xticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), names, fontsize=6)
     axis.set(
         title="$p$ = 1.2 in these modules",
         xlim=(-0.5, len(names) - 0.5),

@@ -84,6 +84,7 @@ def test_every_label_of_the_measured_prediction_has_a_branch(label, studies, mon
     text = where_section(*studies["where"])
     assert f"gradients' prediction: {label}.**" in text
     assert "correlation" in text
+    assert "**p = 1.2 gains most on rare tokens.**" in text
     assert "correlation" not in where_section(studies["where"][0], None)
 
 
