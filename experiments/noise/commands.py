@@ -22,7 +22,7 @@ from gradpower.tools.terminal import tell
 def noise(
     source: Annotated[str, tyro.conf.Positional],
     step: int | None = None,
-    micro_batches: int = 64,
+    micro_batches: int = 256,
     micro_batch_size: int | None = None,
     batch_sizes: tuple[int, ...] | None = None,
     coordinates: int = 8192,
@@ -49,7 +49,8 @@ def noise(
     step
         Which checkpoint of a run's folder; 0: the initial weights.
     micro_batches
-        How many, N >= 8; a second size, four times as large, checks that σ falls as 1/√B.
+        How many, N >= 8; few make intervals too narrow. A second size, four times as large, checks that σ falls as
+        1/√B.
     micro_batch_size
         Sequences in a micro-batch; 8, or the run's batch size if that is smaller, if not given.
     batch_sizes
