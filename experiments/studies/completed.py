@@ -33,9 +33,10 @@ def judged_over(rates: Rates, study: Study, results: Sequence[ArmResult]) -> Ana
 def arms_at(summary: Summary, **values: float) -> list[ArmResult]:
     """Return the arms that have some values, seed by seed.
 
-    Fields of the optimizer are named without it: `arms_at(summary, power=1.2, beta2=0.99)`.
+    Fields are named without their section: `arms_at(summary, power=1.2, batch_size=2)`.
     """
-    wanted = {f"optimizer.{name}": value for name, value in values.items()}
+    sections = {field.rpartition(".")[2]: field for field in summary.arms[0].values}
+    wanted = {sections[name]: value for name, value in values.items()}
     chosen = [arm for arm in summary.arms if wanted.items() <= arm.values.items()]
     require(chosen, "study", summary.study.name, f"one with arms at {values}")
     return sorted(chosen, key=lambda arm: arm.seed)

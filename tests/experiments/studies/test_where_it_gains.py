@@ -1,4 +1,4 @@
-"""Which modules and which tokens a power gains on: the studies' readers on made-up losses of their declared arms."""
+"""Where a power gains, by module, batch size and token: the studies' readers on made-up losses of declared arms."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.studies.head_batch import read_head_batch
 from experiments.studies.modules import read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
@@ -99,3 +100,25 @@ def test_losses_without_tenths_are_rejected(tmp_path):
     tokens.write_text(text.replace('"loss_by_frequency": [', '"loss_by_frequency": [\n null,', 1))
     with pytest.raises(InputError, match="a loss in every tenth"):
         read_rare_tokens(modules, tokens)
+
+
+@pytest.mark.parametrize(
+    ("gains", "noise", "label"),
+    [
+        ((0.04, 0.02, 0.0), 0.002, Label.REPRODUCED),
+        ((0.04, 0.04, 0.04), 0.002, Label.IN_PART),
+        ((0.0, 0.0, 0.0), 0.002, Label.NOT_REPRODUCED),
+        ((0.0, 0.0, 0.0), 0.1, Label.INCONCLUSIVE),
+    ],
+)
+def test_the_heads_gain_by_batch_size(tmp_path, gains, noise, label):
+    by_batch = dict(zip((2, 8, 32), gains, strict=True))
+
+    def loss(values):
+        return -by_batch[values["training.batch_size"]] * powered(values, "head_power")
+
+    found = read_head_batch(made(tmp_path, "head-batch", loss, noise=noise))
+    assert found.label is label
+    for size, gain in by_batch.items():
+        assert found.changes[size].mean == pytest.approx(-gain, abs=2 * noise)
+    assert found.fades.mean == pytest.approx(gains[0] - gains[2], abs=3 * noise)
