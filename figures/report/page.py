@@ -72,6 +72,7 @@ def page(found: Findings) -> str:
         convergence_section(found.convergence),
         step_time_section(found.step_time),
         batch_size_section(found.batch_size),
+        render("causes", memory=found.memory, modules=found.modules, tokens=found.tokens),
         noise_section(found.noise),
         memory_section(found.memory),
         where_section(found.modules, found.tokens),

@@ -127,3 +127,12 @@ def test_the_figures_rows_are_what_the_study_found(studies):
     assert column(modules, "mean") == [mean.mean for mean in found.modules.changes.values()]
     assert column(tenths, "low")[:10] == [mean.low for mean in found.tokens.power.by_tenth]
     assert len(where.rows(where.Where(found.modules, None))) == len(modules)
+
+
+def test_the_table_of_causes_has_a_row_for_what_was_tried(studies):
+    modules, tokens = studies["where"]
+    whole = render("causes", memory=studies["memory"], modules=modules, tokens=tokens)
+    assert whole in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
+    assert f"| the head | p = 1.2 there alone | {modules.changes['head'].mean:+.4f} [" in whole
+    without = render("causes", memory=None, modules=None, tokens=None)
+    assert len(whole.splitlines()) == len(without.splitlines()) + 4
