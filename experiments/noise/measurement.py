@@ -175,6 +175,7 @@ def _predictions(
     clip = adam.clip_norm if adam.clip_order == "before" else None
     optimizer = Optimizer(adam.beta1, recipe.beta2, adam.epsilon, clip)
     varying = [module for module in modules if np.any(module.sigma > 0)]
+    require(varying, "source", recipe.name, "a model whose gradients vary")
     total, done = len(settings.batch_sizes) * (1 + varying[0].groups), itertools.count(1)
     return [
         row

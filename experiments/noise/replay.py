@@ -76,8 +76,8 @@ def predict(
 ) -> list[PredictedPower]:
     """Return what is best for a batch size: of all modules together, then of each by itself.
 
-    The modules are of the same micro-batches, of `micro_batch_size` sequences; so many as make up a batch are averaged,
-    drawn with replacement. `progress` is called after each of the jackknife's groups.
+    The modules, whose gradients vary, are of the same micro-batches, of `micro_batch_size` sequences; so many as make
+    up a batch are averaged, drawn with replacement. `progress` is called after each of the jackknife's groups.
 
     Examples
     --------
@@ -107,7 +107,8 @@ def predict(
 
 def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> PredictedPower:
     """Of sums of shape (J + 1, settings): of all micro-batches, then without each group."""
-    progress = signal / np.sqrt(noise)  # √S; below 0 where the drift is against the gradient
+    # √S; below 0 where the drift is against the gradient, 0 where nothing moves
+    progress = signal / np.sqrt(np.maximum(noise, np.finfo(float).tiny))
     powers = progress[:, : POWERS.size]
     best, *without = (_best(row) for row in powers)
     margin = float(stdtrit(len(progress) - 2, 0.975) * jackknife_error(np.array(without)))

@@ -115,12 +115,15 @@ class OptimizerSettings:
             from theory.laws import parse_law  # slow to import: --help does without
 
             parse_law(self.added_noise)
+        used, allowed = (
+            self.added_noise is not None or self.noise_level == 1,
+            "1 without optimizer.added_noise",
+        )
+        require(used, "optimizer.noise_level", self.noise_level, allowed)
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
         for name in ("embedding_power", "head_power"):
-            value, allowed = (
-                getattr(self, name),
-                "none, but with adamw, a constant power and match_epsilon false",
-            )
+            value = getattr(self, name)
+            allowed = "none, but with adamw, a constant power and match_epsilon false"
             require(value is None or plain, f"optimizer.{name}", value, allowed)
         constant = self.power_schedule == "constant" or not self.match_epsilon
         require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,8 +17,7 @@ from experiments.recipes.optimizer_settings import OptimizerSettings, as_floats,
 from gradpower.tools.errors import real, require
 
 LARGEST_RATIO = 10  # of Blockwise's learning rates, the embedding's
-# Settings that did not exist when the first runs were made, and what those runs did: at these values they are left out
-# of fingerprints, so that a fingerprint goes on naming the same run.
+# Settings that did not exist when the first runs were made, and what those runs did.
 ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "stretch_warmup"): True,
     ("optimizer", "embedding_power"): None,
@@ -214,9 +214,23 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of all settings but the name: equal for equal runs."""
-        settings = {key: value for key, value in dataclasses.asdict(self).items() if key != "name"}
-        for (section, name), value in ADDED_LATER.items():
-            if settings[section][name] == value:
-                del settings[section][name]
-        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        settings = without_later(dataclasses.asdict(self))
+        del settings["name"]
+        return digest(settings)
+
+
+def without_later(settings: dict[str, Any], known: Sequence[str] = ()) -> dict[str, Any]:
+    """Leave out what was added later and is as before, but for names that were known: fingerprints go on as they were.
+
+    `settings` are those of a recipe, and are changed.
+    """
+    for (section, name), value in ADDED_LATER.items():
+        if name not in known and settings[section][name] == value:
+            del settings[section][name]
+    return settings
+
+
+def digest(content: dict[str, Any]) -> str:
+    """Return twelve hexadecimal digits of the SHA-256 of plain data."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

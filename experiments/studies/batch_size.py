@@ -84,8 +84,9 @@ def read_study_of_batches(analysis: Analysis) -> Reading:
 
 def read_batch_size(folder: Path) -> BatchSizeStudy:
     """Read the earlier study from a folder's main.json, one-rate.json, tuned.json; InputError if one is missing."""
-    main, one_rate, tuned = (
-        read_completed(folder / f"{part}.json") for part in ("main", "one-rate", "tuned")
+    main = read_completed(folder / "main.json", "batch-size-pocket")
+    one_rate, tuned = (
+        read_completed(folder / f"{part}.json", f"batch-size-{part}-pocket") for part in ("one-rate", "tuned")
     )
     return BatchSizeStudy(
         main.study,

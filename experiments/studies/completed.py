@@ -16,9 +16,11 @@ from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
 
 
-def read_completed(path: Path) -> Summary:
-    """Return the content of a summary; raise InputError if arms are missing or diverged."""
+def read_completed(path: Path, name: str) -> Summary:
+    """Return the summary of the study of this name; InputError if it is another's, or arms are missing or diverged."""
     summary = read_summary(path)
+    found = f"{path}, of the study {summary.study.name},"
+    require(summary.study.name == name, "study", found, f"a summary of {name}")
     completed = sum(arm.status == "completed" for arm in summary.arms)
     done = f"{path}, {completed} of {len(summary.arms)} arms completed,"
     require(completed == len(summary.arms), "study", done, "one with all of them")

@@ -41,7 +41,7 @@ class HeadByBatch:
 
 def read_head_batch(path: Path) -> HeadByBatch:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_completed(path)
+    summary = read_completed(path, "causes-head-batch")
     sizes = sorted({int(arm.values["training.batch_size"]) for arm in summary.arms})
     found = {
         size: losses_at(summary, batch_size=size, head_power=POWER)

@@ -70,7 +70,7 @@ class MemoryStudy:
 
 def read_memory(path: Path) -> MemoryStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_completed(path)
+    summary = read_completed(path, "causes-memory")
     tried, rates = (
         sorted({float(arm.values[f"optimizer.{name}"]) for arm in summary.arms})
         for name in ("beta2", "learning_rate")

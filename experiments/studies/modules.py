@@ -63,7 +63,7 @@ class ModulesStudy:
 
 def read_modules(path: Path) -> ModulesStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_completed(path)
+    summary = read_completed(path, "causes-modules")
     start = losses_at(summary, power=1.0, embedding_power=1.0, head_power=1.0)
     changes = {
         name: mean_over_seeds(

@@ -43,7 +43,7 @@ class RareTokens:
 
 def read_rare_tokens(modules: Path, tokens: Path) -> RareTokens:
     """Read both studies from their summaries; InputError if arms are missing, or say nothing of tenths."""
-    at_usual, at_best = (read_completed(path) for path in (modules, tokens))
+    at_usual, at_best = read_completed(modules, "causes-modules"), read_completed(tokens, "causes-tokens")
     seeds = [summary.study.seeds for summary in (at_usual, at_best)]
     require(seeds[0] == seeds[1], "study", tokens, f"one of the seeds of {modules}")
     start = _tenths(at_usual, power=1.0, embedding_power=1.0, head_power=1.0, learning_rate=AT_RATE)

@@ -145,9 +145,11 @@ def _over_rates(tables: Sequence[LossTable], kept: Sequence[str], rule: Rule) ->
     for place, value in enumerate(values):
         columns = {float(str(table.others[RATE])): table.column(value) for table in tables}
         rates = sorted(rate for rate, column in columns.items() if not np.isnan(column).all())
-        curve = np.stack([columns[rate] for rate in rates], axis=1) if rates else losses[:, :0]
+        if not rates:
+            continue
+        curve = np.stack([columns[rate] for rate in rates], axis=1)
         whole = ~np.isnan(curve).any(axis=1)
-        if not rates or not whole.any():
+        if not whole.any():
             continue
         tried[value] = tuple(rates)
         if rule.learning_rate == "averaged":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from experiments.recipes.fields import differences, get_field, require_field, with_fields
-from experiments.recipes.settings import ADDED_LATER, Recipe
+from experiments.recipes.settings import Recipe, digest, without_later
 from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
@@ -210,12 +208,8 @@ class Study:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of all of it: equal for equal studies."""
         content = dataclasses.asdict(self)
-        for (section, name), value in ADDED_LATER.items():
-            # Studies were first declared when stretch_warmup was there already.
-            if name != "stretch_warmup" and content["recipe"][section][name] == value:
-                del content["recipe"][section][name]
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        without_later(content["recipe"], known=("stretch_warmup",))  # there when studies were first declared
+        return digest(content)
 
 
 def additions(old: Study, new: Study) -> str:

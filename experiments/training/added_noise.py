@@ -1,4 +1,4 @@
-"""Noise of a chosen law on gradients: what an intervention sets, where the batch is the whole text."""
+"""Noise of a chosen law, added to gradients: what an intervention sets."""
 
 from __future__ import annotations
 

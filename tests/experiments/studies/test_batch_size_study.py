@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -21,12 +20,6 @@ POWERS = np.array([0.8, 1.0, 1.25])
 @pytest.fixture(scope="module")
 def found():
     return read_batch_size(FOLDER)
-
-
-def test_it_is_read_in_seconds():
-    begun = time.process_time()
-    read_batch_size(FOLDER)
-    assert time.process_time() - begun < 3
 
 
 def test_slopes_at_p_1(found):

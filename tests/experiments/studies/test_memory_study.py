@@ -60,6 +60,11 @@ def test_labels(tmp_path, gains, spread, label):
     assert read_memory(made(tmp_path, gains, spread=spread)).label is label
 
 
+def test_another_study_is_rejected():
+    with pytest.raises(InputError, match=r"of the study causes-tuning, .* a summary of causes-memory"):
+        read_memory(COMMITTED.with_name("tuning.json"))
+
+
 def test_a_study_under_way_is_rejected(tmp_path):
     path = made(tmp_path, (0.0, 0.0))
     content = json.loads(path.read_text())

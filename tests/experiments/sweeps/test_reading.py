@@ -76,9 +76,11 @@ def test_committed_results_are_read_with_their_fingerprints(path, tmp_path):
     assert result.final.validation_loss == json.loads(path.read_text())["final"]["validation_loss"]
 
 
-def test_a_committed_study_is_the_one_of_its_file():
-    summary = read_summary(ROOT / "results/causes/tuning.json")
-    assert read_study(ROOT / "results/causes/tuning.toml").fingerprint == summary.study.fingerprint
+@pytest.mark.parametrize("path", sorted((ROOT / "results/causes").glob("*.toml")), ids=lambda p: p.stem)
+def test_a_committed_study_is_the_one_of_its_file(path):
+    study, results = read_study(path), path.with_suffix(".json")
+    assert study.name == f"causes-{path.stem}"
+    assert not results.exists() or read_summary(results).study.fingerprint == study.fingerprint
 
 
 @pytest.fixture(scope="module")

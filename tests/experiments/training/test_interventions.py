@@ -85,6 +85,7 @@ def test_noise_has_its_law_and_the_scale_of_each_tensor(name):
     [
         ({"added_noise": "laplac"}, "law"),
         ({"noise_level": -1.0}, "noise_level"),
+        ({"noise_level": 2.0}, "1 without optimizer.added_noise"),
         ({"head_power": 0.0}, "head_power"),
         ({"head_power": 1.2, "algorithm": "muon"}, "head_power"),
         ({"embedding_power": 1.2, "power_schedule": "linear"}, "embedding_power"),
