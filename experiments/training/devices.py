@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 from collections.abc import Iterator
@@ -182,11 +183,19 @@ class Devices:
         optimization.power.load_state_dict(state["power"])
 
     def close(self, *, wait: bool) -> None:
-        """Close trackers, and wait for the other ranks; the process group stays for whoever made it."""
+        """Close trackers, and wait for the other ranks; the process group stays for the next run of this process."""
         for tracker in self.accelerator.trackers:
             tracker.finish()
         if wait and "RANK" in os.environ and torch.distributed.is_initialized():
             self.accelerator.wait_for_everyone()
+            # Its threads, left to the interpreter's end, now and then abort the process there.
+            atexit.unregister(_leave)
+            atexit.register(_leave)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _trackers(names: tuple[str, ...]) -> list[str]:
