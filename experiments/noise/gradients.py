@@ -114,9 +114,5 @@ def _backward(model: nn.Module, batch: Batch, devices: Devices, balance_loss: fl
     targets = float((batch.targets != IGNORED).sum())
     with devices.accumulating(model, last=True):
         out = batch_loss(model, devices.moved(batch))
-        loss: Any = out.losses.sum() / targets
-        mean = float(loss.detach())
-        if out.balance is not None:
-            loss = loss + balance_loss * out.balance
-        loss.backward()
-    return mean
+        out.objective(targets, balance_loss).backward()
+    return float(out.losses.detach().sum()) / targets

@@ -15,18 +15,27 @@ from experiments.corpora import IGNORED, Batch
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """Loss of a batch."""
+    """Loss of a batch, or of a micro-batch."""
 
     losses: Tensor
     """Cross-entropy of each token in nats, 0 where there is no target; float32, shape of the targets."""
     balance: Tensor | None = None
-    """Load-balancing loss of a mixture of experts, as transformers' Qwen2-MoE defines it."""
+    """Load-balancing loss of a mixture of experts, Qwen2-MoE's times the number of targets: a sum over tokens, too."""
     expert_load: Tensor | None = None
     """Tokens routed to each expert, shape (layers, experts)."""
 
+    def objective(self, targets: float, balance_loss: float) -> Tensor:
+        """Return this part's share of what training minimises: mean cross-entropy and weighted mean balance loss."""
+        loss = self.losses.sum()
+        return (loss if self.balance is None else loss + balance_loss * self.balance) / targets
 
-def batch_loss(model: nn.Module, batch: Batch) -> BatchLoss:
+
+def batch_loss(model: nn.Module, batch: Batch, load: Tensor | None = None) -> BatchLoss:
     """Run the model on a batch; see `BatchLoss`.
+
+    The balance loss of a token is E·Σ_e f_e·P_e over the E experts: f_e how many of its k choices a token of the batch
+    gives to expert e on average (no gradient), P_e the router's probability, both averaged over layers. It is no mean
+    over tokens unless f is known beforehand: for a micro-batch, `load` is the `expert_load` of its whole batch.
 
     Right padding needs no attention mask: attention is causal, and the padding has no loss. It is left out of the
     load-balancing loss.
@@ -40,23 +49,23 @@ def batch_loss(model: nn.Module, batch: Batch) -> BatchLoss:
         logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
     losses = flat.view(batch.targets.shape)
-    return BatchLoss(losses, *_routing(config, out, batch)) if moe else BatchLoss(losses)
+    if not moe:
+        return BatchLoss(losses)
+    counted = (batch.targets != IGNORED).flatten()
+    routers = torch.stack(out.router_logits)  # (layers, tokens, experts)
+    own = _expert_load(routers, config.num_experts_per_tok, counted)
+    routed = (own if load is None else load).sum(0).float()
+    probabilities = (routers.float().softmax(-1) * counted[:, None]).sum((0, 1)) / len(routers)
+    frequencies = routed * config.num_experts_per_tok / routed.sum()
+    return BatchLoss(losses, config.num_experts * (frequencies * probabilities).sum(), own)
 
 
-def _routing(config: Any, out: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-    from transformers.models.qwen2_moe.modeling_qwen2_moe import load_balancing_loss_func
-
-    real = (batch.targets != IGNORED).long()
-    experts, top = config.num_experts, config.num_experts_per_tok
-    # The mask costs; without padding it changes nothing.
-    mask = None if bool(real.all()) else real
-    balance = load_balancing_loss_func(out.router_logits, experts, top, mask)
-    with torch.no_grad():
-        chosen = torch.stack([logits.topk(top, dim=-1).indices for logits in out.router_logits])
-        weights = real.flatten()[None, :, None].expand_as(chosen)
-        load = torch.zeros(len(chosen), experts, dtype=torch.long, device=chosen.device)
-        load.scatter_add_(1, chosen.flatten(1), weights.flatten(1))
-    return torch.as_tensor(balance), load
+@torch.no_grad()
+def _expert_load(routers: Tensor, top: int, counted: Tensor) -> Tensor:
+    chosen = routers.topk(top, dim=-1).indices
+    weights = counted.long()[None, :, None].expand_as(chosen)
+    load = torch.zeros(len(routers), routers.shape[-1], dtype=torch.long, device=routers.device)
+    return load.scatter_add_(1, chosen.flatten(1), weights.flatten(1))
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,15 @@ class Run:
         """One optimizer step: gradients of all micro-batches on all ranks, clipping, power and update."""
         batch = self.data.next_batch(self.recipe.training.batch_size)
         targets = self.devices.total(float((batch.targets != IGNORED).sum()))
-        micro_batches = len(batch.inputs) // self.rows
+        batches = [
+            self.devices.moved(Batch(*rows))
+            for rows in zip(batch.inputs.split(self.rows), batch.targets.split(self.rows), strict=True)
+        ]
+        load = self._expert_load(batches)
         total = torch.zeros((), device=self.devices.device)
-        for index in range(micro_batches):
-            with self.devices.accumulating(self.model, last=index == micro_batches - 1):
-                part = slice(index * self.rows, (index + 1) * self.rows)
-                total += self._backward(
-                    Batch(batch.inputs[part], batch.targets[part]), targets, micro_batches
-                )
+        for index, part in enumerate(batches):
+            with self.devices.accumulating(self.model, last=index == len(batches) - 1):
+                total += self._backward(part, targets, load)
         self._add_noise()
         norm = clip_gradients(self.model, self.optimization.clip_norm)
         self.optimization.step()
@@ -105,18 +106,21 @@ class Run:
             law = parse_law(settings.added_noise)
             add_noise(self.model, law, settings.noise_level, [self.recipe.training.seed, self.step])
 
-    def _backward(self, batch: Batch, targets: float, micro_batches: int) -> Tensor:
-        """Add a micro-batch's share of the gradient of the mean loss over all targets; return its share of the loss."""
-        out = batch_loss(self.model, self.devices.moved(batch))
-        share = out.losses.sum() / targets
-        loss = share
-        if out.balance is not None:
-            # The mean of the micro-batches' balance losses: each knows its own routing only.
-            weight = self.recipe.model.balance_loss / (micro_batches * self.devices.ranks)
-            loss = loss + weight * out.balance
+    @torch.no_grad()
+    def _expert_load(self, batches: list[Batch]) -> Tensor | None:
+        """Return the expert load of the whole batch, where it is a mixture's and no micro-batch sees all of it."""
+        if not self.recipe.model.experts or len(batches) * self.devices.ranks == 1:
+            return None
+        with self.devices.accelerator.autocast():
+            loads = [batch_loss(self.model, batch).expert_load for batch in batches]
+        return self.devices.summed(sum(load for load in loads if load is not None))
+
+    def _backward(self, batch: Batch, targets: float, load: Tensor | None) -> Tensor:
+        """Add a micro-batch's share of the gradient of the objective over all targets; return its share of the loss."""
+        out = batch_loss(self.model, batch, load)
         # Ranks are averaged by DDP and FSDP, and here they are to be summed.
-        (loss * self.devices.ranks).backward()
-        return share.detach()
+        (out.objective(targets, self.recipe.model.balance_loss) * self.devices.ranks).backward()
+        return (out.losses.sum() / targets).detach()
 
     def window(self) -> dict[str, Any]:
         """Return the line of metrics of the steps since the last one: the mean loss, and the last gradient's norm."""

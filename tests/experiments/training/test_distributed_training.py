@@ -78,8 +78,7 @@ def alone(tmp_path_factory):
     """Runs in one process, with their recipe files, and the cache."""
     folder = tmp_path_factory.mktemp("alone")
     text = write_text(folder / "text")
-    # The micro-batches of the ranks: the load-balancing loss is taken over each of them.
-    here = Execution(device="cpu", threads=1, log_every=1, micro_batch_size=2, cache=folder / "cache")
+    here = Execution(device="cpu", threads=1, log_every=1, cache=folder / "cache")
     for name in NAMES:
         made = small_recipe(text, name, optimizer__power=1.2, training__steps=12, model__layers=2)
         train(made, folder / name, execution=here)

@@ -51,7 +51,27 @@ def test_padding_changes_nothing_for_what_is_not_padding():
 def test_balance_is_that_of_transformers():
     model, data = build_model(MOE, seed=0, length=32), batch()
     theirs = model(input_ids=data.inputs, output_router_logits=True).aux_loss
-    assert float(batch_loss(model, data).balance.detach()) == pytest.approx(float(theirs.detach()), rel=1e-6)
+    ours = batch_loss(model, data).balance.detach() / data.targets.numel()
+    assert float(ours) == pytest.approx(float(theirs.detach()), rel=1e-6)
+
+
+def test_balance_and_load_of_micro_batches_add_up():
+    """Also in the gradient, with padding; each micro-batch's own routing would be off by percents."""
+    model, data = build_model(MOE, seed=0, length=32), batch(rows=4, padded=True)
+    whole = batch_loss(model, data)
+    parts = [Batch(data.inputs[rows], data.targets[rows]) for rows in (slice(0, 1), slice(1, 4))]
+    told = [batch_loss(model, part, whole.expert_load) for part in parts]
+    alone = [batch_loss(model, part) for part in parts]
+    assert torch.equal(sum(part.expert_load for part in told), whole.expert_load)
+    assert sum(float(part.balance.detach()) for part in told) == pytest.approx(
+        float(whole.balance.detach()), rel=1e-6
+    )
+    weight = model.model.layers[0].mlp.gate.weight
+    (expected,) = torch.autograd.grad(whole.balance, weight)
+    (found,) = torch.autograd.grad(sum(part.balance for part in told), weight)
+    (biased,) = torch.autograd.grad(sum(part.balance for part in alone), weight)
+    assert float((found - expected).norm() / expected.norm()) < 1e-4
+    assert float((biased - expected).norm() / expected.norm()) > 0.01
 
 
 def test_padding_is_not_in_the_balance_nor_in_the_load():
@@ -83,7 +103,8 @@ def test_balance_of_a_router_that_takes_all_tokens_to_the_same_experts():
                 p.zero_()
     out = batch_loss(model, batch())
     # Equal logits: probabilities are 1/E, each token counts top-k times: E·Σ_i f_i/E = Σ_i f_i = top-k.
-    assert float(out.balance.detach()) == pytest.approx(settings.experts_per_token, rel=1e-6)
+    mean = float(out.balance.detach()) / batch().targets.numel()
+    assert mean == pytest.approx(settings.experts_per_token, rel=1e-6)
 
 
 def test_initial_loss_is_about_that_of_a_uniform_guess():

@@ -128,8 +128,13 @@ def test_what_a_result_says(unbroken):
 
 @pytest.mark.parametrize(
     ("rows", "fields"),
-    [(1, {}), (4, {}), (2, {"data__packed": False, "data__sequence_length": 256})],
-    ids=["1", "4", "2 with padding, which weighs nothing"],
+    [
+        (1, {}),
+        (4, {}),
+        (2, {"data__packed": False, "data__sequence_length": 256}),
+        (2, {"name": "pocket-moe", "model__balance_loss": 1.0}),
+    ],
+    ids=["1", "4", "2 with padding, which weighs nothing", "2 of a mixture, whose balance is the batch's"],
 )
 def test_micro_batches_add_up_to_the_batch(text, here, tmp_path, rows, fields):
     made, losses = small_recipe(text, optimizer__power=1.3, **fields), []
