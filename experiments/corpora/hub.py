@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ LOCAL = {
     ("openwebtext", "train"): "*.parquet",
 }
 
+_ENDS = 65536  # bytes
+
 
 def open_stream(source: str, split: str) -> Any:
     """Return a split of a source as a streaming dataset with the column "text"."""
@@ -26,11 +29,9 @@ def open_stream(source: str, split: str) -> Any:
 
     name, _, folder = source.partition(":")
     if folder:
-        pattern = LOCAL[name, split]
-        found = sorted(str(path) for path in Path(folder).expanduser().rglob(pattern))
-        require(found, "data.source", source, f"{name}:FOLDER with files {pattern}")
+        files = [str(path) for path in local_files(source, split)]
         kind = "json" if name == "c4" else "parquet"
-        stream = datasets.load_dataset(kind, data_files=found, split="train", streaming=True)
+        stream = datasets.load_dataset(kind, data_files=files, split="train", streaming=True)
     else:
         repository, config = HUBS[name]
         try:
@@ -41,6 +42,32 @@ def open_stream(source: str, split: str) -> Any:
             )
             raise InputError("data.source", source, allowed) from None
     return stream.select_columns(["text"])
+
+
+def local_files(source: str, split: str) -> list[Path]:
+    """Return the files of a split in the folder of a source; none of a source on the hub."""
+    name, _, folder = source.partition(":")
+    if not folder:
+        return []
+    pattern = LOCAL[name, split]
+    found = sorted(Path(folder).expanduser().rglob(pattern))
+    require(found, "data.source", source, f"{name}:FOLDER with files {pattern}")
+    return found
+
+
+def ends_digest(files: list[Path]) -> str:
+    """Return the SHA-256 of names, sizes, first and last bytes of files: too many and too large to be read whole.
+
+    The last bytes of .gz hold the checksum of its text, those of parquet the index of its columns.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            first = file.read(_ENDS)
+            file.seek(max(0, size - _ENDS))
+            digest.update(f"{path.name}\0{size}\0".encode() + first + file.read())
+    return digest.hexdigest()
 
 
 class Reader:

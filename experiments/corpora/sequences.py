@@ -19,7 +19,8 @@ from gradpower.tools.errors import require
 class SequenceData:
     """The data of a run on tokenized text, as one rank sees it.
 
-    `validation` is the whole validation set, the same on every rank and in every arm of a study. `fingerprint` names
+    `validation` is the whole validation set, the same on every rank and in every arm of a study, and
+    `validation_documents` the number of the document in which each of its sequences begins. `fingerprint` names
     the text, its tokens and how sequences are cut, not their order; `description` says where the text comes from.
 
     Sequence i of a run is number π_e(i mod n) of the n that there are, with e = ⌊i/n⌋ and a permutation π_e that the
@@ -35,7 +36,7 @@ class SequenceData:
         self.available = self._count(files.train)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
         self._require_enough(sequences)
-        self.validation = self._validation()
+        self.validation, self.validation_documents = self._validation()
         kept = {
             "text_sha256": files.about["text_sha256"],
             "tokenizer_sha256": files.tokenizer.digest,
@@ -91,14 +92,17 @@ class SequenceData:
         tokenizer = self.files.tokenizer
         return document_rows(texts, length, tokenizer.end, tokenizer.padding)
 
-    def _validation(self) -> Batch:
+    def _validation(self) -> tuple[Batch, NDArray[np.int64]]:
         """Return sequences spread evenly over the documents held out, whose order is that of their hashes."""
         there = self._count(self.files.validation)
         count = min(there, self.settings.validation_sequences)
         allowed = "enough text for two sequences or more; hold out more, or shorten data.sequence_length"
         require(count >= 2, "data.validation_share", self.settings.validation_share, allowed)
         spread = np.linspace(0, there - 1, count).astype(np.int64)
-        return self._rows(self.files.validation, spread)
+        begins = self.settings.sequence_length * spread
+        starts = self.files.validation.starts
+        documents = np.searchsorted(starts, begins, side="right") - 1 if self.settings.packed else spread
+        return self._rows(self.files.validation, spread), documents
 
     def _require_enough(self, sequences: int) -> None:
         settings, length = self.settings, self.settings.sequence_length

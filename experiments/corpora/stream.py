@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.corpora.batches import Batch, Progress, document_rows, joined_rows
-from experiments.corpora.hub import Reader, open_stream
+from experiments.corpora.hub import Reader, ends_digest, local_files, open_stream
 from experiments.corpora.token_files import is_held_out
 from experiments.corpora.tokenization import named_tokenizer
 from experiments.recipes.settings import DataSettings
@@ -48,13 +48,14 @@ class StreamData:
             ranks=ranks,
             held_out=0.0 if self._splits else settings.validation_share,
         )
-        self.validation = self._validation(progress)
+        self.validation, self.validation_documents = self._validation(progress)
         self._used, self._left = 0, np.empty(0, dtype=np.int64)
         self._open_window(number=0)
         held = hashlib.sha256(self.validation.inputs.numpy().tobytes()).hexdigest()
         kept = {
             "source": settings.source,
             "files": self.reader.files,
+            "files_sha256": ends_digest(local_files(settings.source, "train")),
             "tokenizer_sha256": self.tokenizer.digest,
             "sequence_length": settings.sequence_length,
             "packed": settings.packed,
@@ -119,17 +120,22 @@ class StreamData:
         self._used += 1
         return document
 
-    def _validation(self, progress: Progress) -> Batch:
-        """Return the first sequences of the validation split, or of the documents held out, whatever the seed."""
+    def _validation(self, progress: Progress) -> tuple[Batch, NDArray[np.int64]]:
+        """Return the first sequences of the validation split, or of the documents held out, whatever the seed.
+
+        And the number of the document in which each begins.
+        """
         settings = self.settings
         length, wanted = settings.sequence_length, settings.validation_sequences
         tokens: list[int] = []
+        starts: list[int] = []
         rows: list[NDArray[np.int64]] = []
         for row in open_stream(settings.source, "validation" if self._splits else "train"):
             if not self._splits and not is_held_out(row["text"], settings.validation_share):
                 continue
             (ids,) = self.tokenizer.encode([row["text"]])
             if settings.packed:
+                starts.append(len(tokens))
                 tokens += [*ids, self.tokenizer.end]
             else:
                 rows.append(np.asarray(ids, dtype=np.int64))
@@ -140,5 +146,7 @@ class StreamData:
         count = min(wanted, len(rows) or max(0, (len(tokens) - 1) // length))
         require(count >= 2, "data.source", settings.source, "validation text for two sequences or more")
         if rows:
-            return document_rows(rows[:count], length, self.tokenizer.end, self.tokenizer.padding)
-        return joined_rows(np.asarray(tokens[: count * length + 1], dtype=np.int64), length)
+            batch = document_rows(rows[:count], length, self.tokenizer.end, self.tokenizer.padding)
+            return batch, np.arange(count)
+        batch = joined_rows(np.asarray(tokens[: count * length + 1], dtype=np.int64), length)
+        return batch, np.searchsorted(starts, length * np.arange(count), side="right") - 1

@@ -70,29 +70,36 @@ def _expert_load(routers: Tensor, top: int, counted: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Loss on the validation set, of `sequences` with `targets` tokens in all."""
+    """Loss on the validation set, of `sequences` from `documents` with `targets` tokens in all."""
 
     loss: float
     """Mean cross-entropy of a token in nats: Σ s_j/Σ n_j over sequences j with n_j targets and summed loss s_j."""
     standard_error: float
-    """Of that ratio, √(n/(n−1)·Σ(s_j − loss·n_j)²)/Σ n_j: the sequences are taken as independent draws."""
+    """Of that ratio, √(D/(D−1)·Σ_d r_d²)/Σ n_j with r_d = Σ(s_j − loss·n_j) over the sequences of document d.
+
+    The D documents are taken as independent draws; the sequences of one are not."""
     sequences: int
+    documents: int
     targets: int
     expert_load: list[list[float]] | None = None
     """Each expert's share of the routed tokens times the number of experts, by layer: 1 is balanced."""
 
 
-def summarise(sums: Tensor, counts: Tensor, load: Tensor | None = None) -> Evaluation:
-    """Return the evaluation of sequences with summed losses `sums` and `counts` targets, both of shape (sequences,).
+def summarise(sums: Tensor, counts: Tensor, documents: Tensor, load: Tensor | None = None) -> Evaluation:
+    """Return the evaluation of sequences with summed losses `sums`, `counts` targets and numbers of their documents.
 
-    >>> evaluation = summarise(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]))
-    >>> evaluation.loss, evaluation.standard_error
-    (3.0, 1.0)
+    All of shape (sequences,).
+
+    >>> evaluation = summarise(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]), torch.tensor([0, 7]))
+    >>> evaluation.loss, evaluation.standard_error, evaluation.documents
+    (3.0, 1.0, 2)
     """
     s, n = sums.double(), counts.double()
     loss = float(s.sum() / n.sum())
-    residual = float(((s - loss * n) ** 2).sum())
-    rows = len(s)
-    error = math.sqrt(rows / (rows - 1) * residual) / float(n.sum()) if rows > 1 else math.nan
+    numbers, place = documents.unique(return_inverse=True)
+    apart = len(numbers)
+    residuals = torch.zeros(apart, dtype=torch.float64).index_add_(0, place, s - loss * n)
+    square = float(residuals.square().sum())
+    error = math.sqrt(apart / (apart - 1) * square) / float(n.sum()) if apart > 1 else math.nan
     shares = None if load is None else (load.double() / load.double().mean(1, keepdim=True)).tolist()
-    return Evaluation(loss, error, rows, int(n.sum()), shares)
+    return Evaluation(loss, error, len(s), apart, int(n.sum()), shares)

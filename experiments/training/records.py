@@ -45,6 +45,7 @@ class Metric(TypedDict, total=False):
     validation_loss: float | None
     standard_error: float | None
     sequences: int
+    documents: int
     targets: int
     loss_by_frequency: list[float | None]
     expert_load: list[list[float]] | None

@@ -153,7 +153,7 @@ class Run:
         begun = time.monotonic()
         self.model.eval()
         validation, ranks, rank = self.data.validation, self.devices.ranks, self.devices.rank
-        count = len(validation.inputs)
+        count, documents = len(validation.inputs), torch.from_numpy(self.data.validation_documents)
         # Every rank runs equally often, as FSDP needs; rows that are repeated for it are cut off again.
         share = -(-count // ranks)
         mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
@@ -170,7 +170,7 @@ class Run:
         self.model.train()
         gathered = [self.devices.gathered(torch.cat(parts)).cpu()[:count] for parts in (sums, counts, tenths)]
         load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
-        row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], load))}
+        row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], documents, load))}
         row["validation_loss"] = row.pop("loss")
         row["loss_by_frequency"] = self.tenths.means(gathered[2])
         row["update_rms"] = self.optimization.update_rms()

@@ -288,6 +288,11 @@ def test_validation_is_fixed(text, cache):
     other = opened(settings(text), cache, seed=9, sequences=16)
     assert torch.equal(first.validation.inputs, other.validation.inputs)
     assert first.validation.inputs.shape == (12, 32)
+    tokens = first.files.validation
+    places = range(0, len(tokens.values) - 32, 32)
+    for row, number in zip(first.validation.inputs, first.validation_documents, strict=True):
+        (place,) = (i for i in places if np.array_equal(tokens.values[i : i + 32], row))
+        assert tokens.starts[number] <= place < tokens.starts[number + 1]
     assert first.fingerprint == other.fingerprint
     assert first.description == other.description
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,9 +148,23 @@ def test_validation_is_fixed_and_not_trained_on(folder, name):
     first, other = opened(made), opened(made, seed=5, rank=1, ranks=2)
     assert torch.equal(first.validation.inputs, other.validation.inputs)
     assert len(first.validation.inputs) == 8
+    assert first.validation_documents.tolist() == list(range(8))
     held = {tuple(row.tolist()) for row in first.validation.inputs}
     trained = {tuple(row.tolist()) for row in first.next_batch(280).inputs}
     assert not held & trained
+
+
+@pytest.mark.parametrize("name", ["c4", "openwebtext"])
+def test_another_file_is_other_data(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    before = opened(settings(tmp_path, name)).fingerprint
+    assert opened(settings(tmp_path, name)).fingerprint == before
+    packed = tmp_path / "en" / "c4-train.00003-of-01024.json.gz"
+    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()).replace(b"2019", b"2020", 1)))
+    pq.write_table(
+        pa.table({"text": ["other text"] * 60}), tmp_path / "plain_text" / "train-00003-of-00080.parquet"
+    )
+    assert opened(settings(tmp_path, name)).fingerprint != before
 
 
 def test_without_the_network_the_alternatives_are_named(folder, monkeypatch):
