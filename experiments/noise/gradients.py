@@ -114,5 +114,5 @@ def _backward(model: nn.Module, batch: Batch, devices: Devices, balance_loss: fl
     targets = float((batch.targets != IGNORED).sum())
     with devices.accumulating(model, last=True):
         out = batch_loss(model, devices.moved(batch))
-        out.objective(targets, balance_loss).backward()
+        torch.autograd.backward(out.objective(targets, balance_loss))
     return float(out.losses.detach().sum()) / targets

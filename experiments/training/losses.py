@@ -96,7 +96,7 @@ def summarise(sums: Tensor, counts: Tensor, documents: Tensor, load: Tensor | No
     """
     s, n = sums.double(), counts.double()
     loss = float(s.sum() / n.sum())
-    numbers, place = documents.unique(return_inverse=True)
+    numbers, place = torch.unique(documents, return_inverse=True)
     apart = len(numbers)
     residuals = torch.zeros(apart, dtype=torch.float64).index_add_(0, place, s - loss * n)
     square = float(residuals.square().sum())

@@ -82,7 +82,7 @@ class Run:
         targets = self.devices.total(float((batch.targets != IGNORED).sum()))
         batches = [
             self.devices.moved(Batch(*rows))
-            for rows in zip(batch.inputs.split(self.rows), batch.targets.split(self.rows), strict=True)
+            for rows in zip(*(torch.split(part, self.rows) for part in batch), strict=True)
         ]
         load = self._expert_load(batches)
         total = torch.zeros((), device=self.devices.device)
@@ -113,13 +113,14 @@ class Run:
             return None
         with self.devices.accelerator.autocast():
             loads = [batch_loss(self.model, batch).expert_load for batch in batches]
-        return self.devices.summed(sum(load for load in loads if load is not None))
+        return self.devices.summed(torch.stack([load for load in loads if load is not None]).sum(0))
 
     def _backward(self, batch: Batch, targets: float, load: Tensor | None) -> Tensor:
         """Add a micro-batch's share of the gradient of the objective over all targets; return its share of the loss."""
         out = batch_loss(self.model, batch, load)
         # Ranks are averaged by DDP and FSDP, and here they are to be summed.
-        (out.objective(targets, self.recipe.model.balance_loss) * self.devices.ranks).backward()
+        objective = out.objective(targets, self.recipe.model.balance_loss)
+        torch.autograd.backward(objective * self.devices.ranks)
         return (out.losses.sum() / targets).detach()
 
     def window(self) -> dict[str, Any]:
