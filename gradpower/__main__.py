@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gradpower.commands import COMMANDS
 
-HELP = ("-h", "--help")
+HELP = ("-h", "--help", "--help-all")
 PACKAGES = ("theory", "simulate", "experiments", "figures")
 
 
@@ -104,10 +104,12 @@ def _run(name: str, flags: list[str]) -> int:
         if (error.name or "").partition(".")[0] in PACKAGES:
             raise
         return _complain(f"'{name}' needs {error.name}: pip install -e '.[train]' in the checkout has it")
+    often = () if "--help-all" in flags else command.often
+    flags = ["--help" if flag == "--help-all" else flag for flag in flags]
     try:
         if command.prepared:
             function, flags = function(flags)
-        return _parse(function, name, flags)() or 0
+        return _parse(function, name, flags, often)() or 0
     except InputError as error:
         return _complain(str(error))
     except BrokenPipeError:
@@ -128,7 +130,9 @@ def _in_checkout() -> bool:
     return True
 
 
-def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> Callable[[], int | None]:
+def _parse(
+    function: Callable[..., int | None], name: str, flags: list[str], often: Sequence[str] = ()
+) -> Callable[[], int | None]:
     """Return the call that `flags` describe, not yet made: what tyro says of flags is its own."""
     import contextlib
     import functools
@@ -145,9 +149,24 @@ def _parse(function: Callable[..., int | None], name: str, flags: list[str]) -> 
         with contextlib.redirect_stdout(shown):
             return tyro.cli(deferred, prog=program, description=_description(function, name), args=flags)
     except SystemExit as stop:  # after the help, or tyro's message
-        print(_wrapped(shown.getvalue()), end="")
+        print(_wrapped(_short(shown.getvalue(), often)), end="")
         code = int(stop.code or 0)
         return lambda: code
+
+
+def _short(text: str, often: Sequence[str]) -> str:
+    """Keep the flags that are used often of a help text."""
+    import re
+
+    if not text or not often:
+        return text
+    head, *entries = re.split(r"\n(?=  -)", text)
+    names = [re.split(r"[ ,\n]", entry.strip())[0] for entry in entries]
+    # The last entry of a section is followed by an empty line and the next one's title.
+    kept = [
+        re.split(r"\n *\n", entry)[0] for name, entry in zip(names, entries, strict=True) if name in often
+    ]
+    return "\n".join([head, *kept, "", f"{len(names) - len(kept)} more flags: --help-all"])
 
 
 def _wrapped(text: str) -> str:

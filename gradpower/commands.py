@@ -9,13 +9,14 @@ class Command(NamedTuple):
     """Where a command lives, and what the overview says about it.
 
     A `prepared` command's function takes the flags, and returns the command and the flags left for it: its defaults
-    depend on what is asked for.
+    depend on what is asked for. Where `often` names flags, --help shows only these, and --help-all all.
     """
 
     function: str  # as module:name
     help: str
     example: str
     prepared: bool = False
+    often: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -42,8 +43,14 @@ COMMANDS = {
     "train": Command(
         "experiments.training.commands:train",
         "pre-train by a recipe; killed at any moment, it goes on from its last checkpoint",
-        "gradpower train pocket --optimizer.power 1.2",
+        "gradpower train pocket --power 1.2",
         prepared=True,
+        often=(
+            *("--output", "--json", "--device", "--micro-batch-size", "--threads", "--trackers", "--cache"),
+            *("--data.source", "--data.megabytes", "--optimizer.algorithm", "--optimizer.power"),
+            *("--optimizer.learning-rate", "--optimizer.warmup-steps", "--optimizer.beta2"),
+            *("--training.steps", "--training.batch-size", "--training.seed"),
+        ),
     ),
     "sweep": Command(
         "experiments.sweeps.commands:sweep",

@@ -243,3 +243,17 @@ def test_help_fits_a_terminal_and_examples_use_flags_that_exist(monkeypatch, cap
     shown = capsys.readouterr().out
     assert all(word in shown for word in command.example.split() if word.startswith("--"))
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_long_help_is_short_unless_all_of_it_is_asked_for(capsys):
+    for name, command in command_line.COMMANDS.items():
+        assert command_line.main([*name.split(), "--help"]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert len(shown) <= 80, name
+        assert all(
+            any(line.startswith(f"  {flag} ") or line == f"  {flag}" for line in shown)
+            for flag in command.often
+        )
+        assert command_line.main([*name.split(), "--help-all"]) == 0
+        whole = capsys.readouterr().out.splitlines()
+        assert len(whole) > len(shown) if command.often else whole == shown
