@@ -45,6 +45,18 @@ def model_size(settings: ModelSettings) -> Size:
     return Size(total, total - idle, vocabulary)
 
 
+def least_bytes(settings: ModelSettings, tokens: int, ranks: int = 1) -> int:
+    """Memory in bytes that a step with so many tokens at a time takes at the least on each rank that shares the model.
+
+    Weights, gradients and Adam's two moments take 16 bytes a parameter, logits and their gradient 8 bytes a token and
+    row of the vocabulary; other activations are left out.
+
+    >>> least_bytes(ModelSettings(), 32 * 256)
+    3166642176
+    """
+    return 16 * model_size(settings).total // ranks + 8 * tokens * settings.vocabulary
+
+
 def training_flops(settings: ModelSettings, length: int) -> float:
     """Floating-point operations that training spends on a token: 6·N + 6·layers·length·d_model.
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from gradpower.tools.errors import real, require, whole
 
+LARGEST_POWER = 100  # beyond, every gradient of a network is 0 or infinite in float32
+
 
 def check_whole(section: str, settings: Any, **minima: int) -> None:
     """Check that some fields of a section are whole numbers of at least their minima."""
@@ -92,8 +94,10 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         """Check every value."""
         as_floats(self)
-        for name in ("power", "final_power", "epsilon"):
-            real(f"optimizer.{name}", getattr(self, name), gt=0)
+        real("optimizer.epsilon", self.epsilon, gt=0)
+        for name in ("power", "final_power", "embedding_power", "head_power"):
+            if getattr(self, name) is not None:
+                real(f"optimizer.{name}", getattr(self, name), gt=0, le=LARGEST_POWER)
         for name in ("offset", "learning_rate", "weight_decay", "noise_level"):
             real(f"optimizer.{name}", getattr(self, name), ge=0)
         check_whole("optimizer", self, warmup_steps=0)
@@ -103,7 +107,7 @@ class OptimizerSettings:
             value = getattr(self, name)
             holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
             require(holds, f"optimizer.{name}", value, "a number in (0, 1]")
-        for name in ("clip_norm", "beta2_half_life", "embedding_power", "head_power"):
+        for name in ("clip_norm", "beta2_half_life"):
             value = getattr(self, name)
             holds = value is None or (value > 0 and math.isfinite(value))
             require(holds, f"optimizer.{name}", value, "a number > 0, or none")

@@ -17,6 +17,7 @@ from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 
 from experiments.corpora import Batch
+from experiments.recipes.model_size import least_bytes
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.optimization import Optimization
@@ -59,6 +60,19 @@ class Devices:
         if execution.trackers:
             config = {"name": recipe.name, "fingerprint": recipe.fingerprint}
             self.accelerator.init_trackers("gradpower", config=config)
+
+    def require_memory(self, recipe: Recipe, rows: int) -> None:
+        """Raise InputError if a step with so many sequences at a time cannot fit, before anything is allocated."""
+        if self.device.type == "cuda":
+            there = torch.cuda.get_device_properties(self.device).total_memory
+        else:
+            there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        sharing = self.ranks if self.sharded else 1
+        needed = least_bytes(recipe.model, rows * recipe.data.sequence_length, sharing)
+        allowed = (
+            f"at most {there / 1e9:.3g} GB, the memory of {self.device}: a smaller model or micro_batch_size"
+        )
+        require(needed <= there, "model", f"a step of at least {needed / 1e9:.3g} GB", allowed)
 
     def description(self, precision: str) -> dict[str, str | int]:
         """Return what the result says of the machine."""

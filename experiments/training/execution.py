@@ -23,6 +23,7 @@ PEAK_FLOPS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Execution:
             value = getattr(self, name)
             if value is not None:
                 whole(name, value)
+        require((self.threads or 1) <= MOST_THREADS, "threads", self.threads, f"at most {MOST_THREADS}")
         real("checkpoint_minutes", self.checkpoint_minutes, gt=0)
         for share in self.snapshots:
             require(0 < share <= 1, "snapshots", share, "shares of the steps in (0, 1]")

@@ -38,6 +38,7 @@ class Run:
         alone = recipe.optimizer.added_noise is None or self.devices.ranks == 1
         require(alone, "optimizer.added_noise", recipe.optimizer.added_noise, "none on several ranks")
         self.rows = execution.rows_at_a_time(recipe.training.batch_size, self.devices.ranks)
+        self.devices.require_memory(recipe, self.rows)
         training = recipe.training
         self.data = open_data(
             recipe.data,

@@ -47,8 +47,8 @@ def test_fingerprints_are_those_of_settings_and_not_of_names():
     [
         ("optimizer.powr", 1.2, "field: optimizer.powr is not allowed.*did you mean optimizer.power"),
         ("power", 1.2, "did you mean optimizer.power"),
-        ("optimizer.power", 0.0, "optimizer.power: 0.0 is not allowed; expected a finite number > 0"),
-        ("optimizer.power", float("nan"), "a finite number > 0"),
+        ("optimizer.power", 0.0, "optimizer.power: 0.0 is not allowed; expected a number in"),
+        ("optimizer.power", float("nan"), "a number in"),
         ("optimizer.power", "big", "optimizer.power: big is not allowed; expected a number"),
         ("optimizer.power", True, "expected a number"),
         ("optimizer.beta2", 1.0, r"a number in \[0, 1\)"),

@@ -63,7 +63,7 @@ def test_a_run_from_the_command_line(run, place, capsys):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"optimizer__power": "-1"}, "optimizer.power: -1.0 is not allowed; expected a finite number > 0"),
+        ({"optimizer__power": "-1"}, "optimizer.power: -1.0 is not allowed; expected a number in (0, 100]"),
         ({"training__steps": "2"}, "expected less than training.steps = 2 (set both)"),
         ({"data__source": "text:nowhere"}, "data.source: nowhere is not allowed"),
         ({"micro-batch-size": "3"}, "training.batch_size: 4 is not allowed; expected a multiple of"),
@@ -73,6 +73,10 @@ def test_a_run_from_the_command_line(run, place, capsys):
             "optimizer.final_power: 1.2 is not allowed; expected optimizer.po",
         ),
         ({"device": "cuda:7"}, "device: cuda:7 is not allowed"),
+        ({"threads": "1000000000"}, "threads: 1000000000 is not allowed; expected at most 1024"),
+        ({"optimizer__power": "1e308"}, "optimizer.power: 1e+308 is not allowed"),
+        ({"model__width": "1000000000"}, "GB is not allowed; expected at most"),
+        ({"model__layers": "1000000000"}, "GB is not allowed; expected at most"),
     ],
 )
 def test_mistakes_are_named_and_nothing_is_written(place, capsys, changed, message):
