@@ -1,58 +1,14 @@
-"""How much of a powered gradient is signal, and how its coordinates remain correlated (beyond the paper)."""
-
-import math
+"""Size, drift and correlation of powered noise (beyond the paper)."""
 
 import numpy as np
 from flint import arb
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require
-from theory.adagrad.distortion import ScaledGradient, mean_map_slope, scaled
+from theory.adagrad.distortion import mean_map_slope
 from theory.laws import NoiseLaw
 from theory.numerics.balls import certified
-from theory.numerics.inputs import Array, checked, entrywise, finite, positive, power_in_range
-
-_CANCELLED = 1e-6  # of a second moment; a variance below is summed about the mean
-_BARELY_NOISY = 1e-8  # σ/|G| below which a variance is its first term to eight digits
-
-
-def signal_to_noise(power: ArrayLike, gradient: ArrayLike, noise_scale: ArrayLike, law: NoiseLaw) -> Array:
-    """`|E φ_p(g)|/√Var φ_p(g)`, to eight digits at any σ/|G|.
-
-    It is |G|/(pσ√(E ξ²)) at low noise, and under symmetric noise `high_noise_quality`·|G|/σ at high noise. σ > 0, and
-    the law needs a moment of order 2p.
-
-    >>> from theory.laws import parse_law
-    >>> signal_to_noise([0.5, 1.0, 2.0], 0.01, 1.0, parse_law("gaussian")).round(5).tolist()
-    [0.00963, 0.01, 0.00921]
-    """
-    p = power_in_range("power", power)
-    law.require_moment(2 * float(p.max()))
-
-    def ratio(exponent: float, full: float, sigma: float) -> float:
-        g = scaled(full, sigma, law)
-        mean = (
-            0.0 if g.location == 0 and law.symmetric else g.law.signed_moment(exponent, g.location, g.scale)
-        )
-        variance = _variance(exponent, mean, g)
-        return math.inf if variance == 0 else abs(mean) / math.sqrt(variance)
-
-    return entrywise(ratio, p, finite("gradient", gradient), positive("noise_scale", noise_scale))
-
-
-def _variance(power: float, mean: float, g: ScaledGradient) -> float:
-    """`Var φ_p(g)` in the unit: E|g|^{2p} − mean², unless that cancels."""
-    if g.scale < _BARELY_NOISY and g.law.moment_limit > 2:
-        return power * power * g.scale**2 * g.law.absolute_moment(2.0, 0.0, 1.0)
-    square = g.law.absolute_moment(2 * power, g.location, g.scale)
-    if square - mean * mean > _CANCELLED * square:
-        return square - mean * mean
-    rule = g.law.folded_rule(g.location, g.scale, power)
-    x = np.exp(power * rule.log_magnitude)
-    below = rule.even - rule.odd  # the weights of g < 0, where the two do not merely differ by rounding
-    below[below < 1e-12 * rule.even] = 0.0
-    above = (rule.even + rule.odd) @ ((x - mean) * (x - mean))
-    return float(above + below @ ((x + mean) * (x + mean))) / 2
+from theory.numerics.inputs import Array, checked, entrywise, power_in_range
 
 
 def powered_correlation(power: ArrayLike, correlation: ArrayLike) -> Array:

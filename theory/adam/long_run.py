@@ -3,7 +3,7 @@
 Over T steps of independent gradients the sum of the updates has mean T·E u and variance T·LRV, with the long-run
 variance `LRV = Σ_k Cov(u_t, u_{t+k})` over all lags k: momentum makes steps alike, so it is not Var u. With
 m_{t+k} = β1^k·m_t + m', v_{t+k} = β2^k·v_t + v', where m' and v' hold the k newer gradients, and h, N, V, G as in
-`theory.adam.laplace_transform`,
+`theory.adam.update_integral`,
 
     E u_t u_{t+k} = ∫ h(s)·e^{G_k(s)}·[β1^k·A₂(sβ2^k) + N_k(s)·A₁(sβ2^k)] ds,
     A₁(b) = ∫ h(s)·(N·e^G)(s + b) ds,    A₂(b) = ∫ h(s)·((V + N²)·e^G)(s + b) ds,
@@ -17,12 +17,12 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from gradpower.tools.errors import InputError, require
-from theory.adam.laplace_transform import Memory, Sums, kernel1, sums_along_grid
 from theory.adam.update import in_units, update_moment
+from theory.adam.update_integral import Memory, Sums, kernel1, sums_along_grid
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 
-_SPACING = 0.2  # in ln s, as in `theory.adam.laplace_transform`
+_SPACING = 0.2  # in ln s, as in `theory.adam.update_integral`
 _LEAST_RATIO = 0.1  # σ/μ below which the covariances are lost in the rounding of (E u)²
 PURE_NOISE = 1e-8  # μ/σ that stands for noise without limit: the drift is proportional to it there
 

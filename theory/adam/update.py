@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require, whole
-from theory.adam.laplace_transform import Memory, integrate
 from theory.adam.moments import unit_moments
+from theory.adam.update_integral import Memory, integrate
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, decay, nonnegative, positive, power_in_range
 from theory.numerics.quadrature import FoldedRule
@@ -60,7 +60,7 @@ def exact_update(
     epsilon: ArrayLike = 1e-8,
     step: int | None = None,
 ) -> Update:
-    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`adam.laplace_transform`), to about 1e-11.
+    """Drift and RMS of Adam's update on φ_p(g), exact at finite β (`adam.update_integral`), to about 1e-11.
 
     That holds for σ/μ <= 1e4. The betas are in [0, 0.999999]; a `step` t >= 1 comes with Adam's bias corrections, and
     stationarity if none is given. No moment of g need exist: at a finite step, and at stationarity if β1² < β2, the

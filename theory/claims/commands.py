@@ -19,7 +19,8 @@ _TABLE = Output()
 def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
     """Check every claim symbolically, numerically and, where it is an inequality, in ball arithmetic.
 
-    The exit code is 1 if a verdict differs from the committed one.
+    Claims that are named are shown with all that was found. The exit code is 1 if a verdict differs from the committed
+    one.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
         for claim in chosen:
             status.update(f"checking {claim.id}")
             checked.append(run_claim(claim))
-    output.show({"claims": [as_record(c) for c in checked]}, claims_table(checked))
+    output.show({"claims": [as_record(c) for c in checked]}, claims_table(checked, evidence=bool(only)))
     return 0 if all(c.as_expected for c in checked) else 1
 
 
@@ -67,8 +68,8 @@ def _check(finding: Finding | None) -> dict[str, Any] | None:
     return {"passed": finding.passed, "detail": finding.detail, "refutes": finding.refutes}
 
 
-def claims_table(checked: list[CheckedClaim]) -> Table:
-    """The verdicts as a rich table; what a check found is told where it failed or found a condition."""
+def claims_table(checked: list[CheckedClaim], *, evidence: bool = False) -> Table:
+    """The verdicts as a rich table, with the condition, and what was found: all `evidence`, or only what failed."""
     table = Table(
         title="Claims of Section 4 and beyond", title_justify="left", caption_justify="left", box=SIMPLE
     )
@@ -80,9 +81,11 @@ def claims_table(checked: list[CheckedClaim]) -> Table:
     table.add_column("checks", justify="center", no_wrap=True)
     table.add_column("verdict", max_width=12)
     for item in checked:
-        condition = item.by("condition")
-        notes = [f"✗ {finding.detail}" for finding in item.findings if not finding.passed]
-        notes += [f"condition: {condition.detail}"] if condition else []
+        notes = [
+            f"{finding.means}: {finding.detail}" if finding.passed else f"{finding.means} ✗ {finding.detail}"
+            for finding in item.findings
+            if evidence or not finding.passed or finding.means == "condition"
+        ]
         marks = " ".join(_mark(item.by(means)) for means in CHECKS)
         verdict = item.verdict + ("" if item.as_expected else f" (expected: {item.claim.expected})")
         lines = "\n".join([item.claim.statement, *notes])

@@ -91,10 +91,13 @@ def ratio_with_power(power: float, method: str) -> float:
 )
 def figure() -> Findings:
     """On the noise-dominated curves the best power lies strictly between 1 and 2."""
-    sigma, epsilon, log, p = sp.symbols("sigma epsilon L p", positive=True)
-    stationary = sigma**p - epsilon * log * (2 * p + 1) ** sp.Rational(3, 2)
-    at_one = stationary.subs(p, 1) - (sigma - 3 * sp.sqrt(3) * epsilon * log)
-    at_two = stationary.subs(p, 2) - (sigma**2 - 5 * sp.sqrt(5) * epsilon * log)
+    epsilon, log, p = sp.symbols("epsilon L p", positive=True)
+    sigma = sp.exp(-log)
+    inverse_slope = sp.diff(1 / sp.sqrt(2 * p + 1) + epsilon * sigma**-p, p)  # of 1/f in Proposition 4.3
+    at_one = 3 * sp.sqrt(3) * sigma * inverse_slope.subs(p, 1) - (3 * sp.sqrt(3) * epsilon * log - sigma)
+    at_two = 5 * sp.sqrt(5) * sigma**2 * inverse_slope.subs(p, 2) - (
+        5 * sp.sqrt(5) * epsilon * log - sigma**2
+    )
     detail = "to leading order p* > 1 iff σ > 3√3·εL and p* < 2 iff σ² < 5√5·εL, L = ln(1/σ)"
     yield symbolic(detail, vanish(at_one, at_two))
     exact = {r: optimal_power(_MEAN, r * _MEAN, Uniform()) for r in (0, 0.1, 1, 2, *_NOISY)}

@@ -155,14 +155,17 @@ def least_descent_slack() -> tuple[float, int]:
 @claim("c1-descent", "Lemma C.1", "upper")
 def progress() -> Findings:
     """E[G·φ_p(g)/√(v+ε)] >= (s/2)·G²/√(ṽ+ε) − (2R^p/s)·E[φ_p²/(v+ε)] where G·E φ_p >= s·G²."""
-    p, r, c = sp.symbols("p r c", positive=True)
-    # Under Assumption 4.6 Young's weight is s = c/R^{1−p}: G² <= R^{1−p}·|G|^{p+1} turns s·G² into c·|G|^{p+1}.
-    weight = c / r ** (1 - p)
+    p, q, r, c = sp.symbols("p q r c", positive=True)
+    # Under Assumption 4.6 Young's inequality may cost half of c·|G|^{p+1}/√b at most, for every |G| <= R: as the weight
+    # that does so, c·|G|^{p−1}, falls with |G| for p < 1, its value at R serves all.
+    (largest,) = sp.solve(S * G**2 / (2 * sp.sqrt(B)) - c * G ** (p + 1) / (2 * sp.sqrt(B)), S)
+    falls = sp.diff(largest.subs(p, 1 - q), G).is_negative  # q = 1 − p > 0
+    penalty = 2 * r**p / largest.subs(G, r)
     detail = (
         "(C1): s·G²/√b less Young's s·G²/(2√b) leaves (s/2)·G²/√b and the penalty (2√e/s)·E[ψ²/a], √e <= R^p; "
         "under Assumption 4.6 the weight c/R^{1−p} for s leaves (c/2)·|G|^{p+1}/√b and the penalty (2R/c)·E[ψ²/a]"
     )
-    yield symbolic(detail, vanish(2 * r**p / weight - 2 * r / c, weight * r ** (1 - p) - c))
+    yield symbolic(detail, falls, vanish(penalty - 2 * r / c))
     worst, cases = least_descent_slack()
     yield numeric(
         f"{cases} cases over {len(LAWS)} laws, exact by quadrature: progress exceeds the bound, even with √(E ψ²) "

@@ -21,7 +21,6 @@ from theory.claims.beyond import (
     mean_map,
     noise_equivalent,
     noise_shape,
-    powered_noise,
     relative_noise,
     second_moment,
     signal,
@@ -29,7 +28,7 @@ from theory.claims.beyond import (
 )
 from theory.claims.claim import Claim, claims_in
 
-_BEFORE = [
+_MODULES = (
     proposition_4_2,
     proposition_4_3,
     figure_7,
@@ -39,16 +38,18 @@ _BEFORE = [
     tails,
     noise_equivalent,
     signal,
-]
-_BEFORE += [every_noise_level, damping, exact_update, lemma_c_2, lemma_c_1]
-_AFTER = [assumption_4_6, assumption_4_9, relative_noise, second_moment, mean_map, powered_noise]
-
-CLAIMS: tuple[Claim, ...] = (
-    *(claim for module in _BEFORE for claim in claims_in(vars(module))),
-    theorem_4_5.bound,
-    theorem_4_8.bound,
-    theorem_4_11.bound,
-    theorem_4_5.reduction,
-    theorem_4_8.rate,
-    *(claim for module in _AFTER for claim in claims_in(vars(module))),
+    every_noise_level,
+    damping,
+    exact_update,
+    lemma_c_2,
+    lemma_c_1,
+    theorem_4_5,
+    theorem_4_8,
+    theorem_4_11,
+    assumption_4_6,
+    assumption_4_9,
+    relative_noise,
+    second_moment,
+    mean_map,
 )
+CLAIMS: tuple[Claim, ...] = tuple(claim for module in _MODULES for claim in claims_in(vars(module)))

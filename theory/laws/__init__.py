@@ -1,19 +1,21 @@
-"""Noise laws: the standardised ξ in g = μ + σξ, by name.
+"""Noise laws: the standardised ξ in g = μ + σξ, by name, and the file of each.
 
-========================  =====================================================================
-`uniform`                 on [−1, 1]; σ is the half-width, as in Example 4.1
-`binary`                  ±1 with probability ½; σ is the amplitude, as in Example 4.10
-`triangular`, `arcsine`   density 1 − |ξ|, and that of a sine at a random time, on [−1, 1]; σ is the half-width
-`gaussian`, `laplace`     unit variance; σ is the standard deviation
-`generalized-normal:B`    density ∝ exp(−|x|^B), unit variance; B = 2 Gaussian, 1 Laplace; 0.2 <= B <= 100
-`student-t:DF`            unit variance where DF > 2; for DF <= 2 none exists and σ is Student's own scale;
-                          0.1 <= DF <= 1e6
-`two-point:Q`             √((1−Q)/Q) with probability Q, −√(Q/(1−Q)) otherwise: skewed noise of unit variance;
-                          0.001 <= Q <= 0.999
-`sparse:Q`                ±1/√Q with probability Q/2 each, else 0: unit variance; 0.001 <= Q <= 1
-`empirical:FILE`          samples from a .npy or text file, centred and scaled to unit variance
-`empirical-symmetric:FILE`  the same samples and their negatives
-========================  =====================================================================
+| law | file | what it is |
+| --- | --- | --- |
+| `uniform` | `bounded.py` | on [−1, 1]; σ is the half-width, as in Example 4.1 |
+| `binary` | `bounded.py` | ±1 with probability ½; σ is the amplitude, as in Example 4.10 |
+| `gaussian` | `generalized_normal.py` | unit variance; σ is the standard deviation |
+| `laplace` | `generalized_normal.py` | unit variance; σ is the standard deviation |
+| `generalized-normal:B` | `generalized_normal.py` | density ∝ exp(−|x|^B), unit variance; 0.2 <= B <= 100 |
+| `student-t:DF` | `student.py` | unit variance; for DF <= 2 σ is Student's own scale; 0.1 <= DF <= 1e6 |
+| `two-point:Q` | `two_point.py` | skewed, unit variance: an atom of probability Q, 0.001 <= Q <= 0.999 |
+| `sparse:Q` | `sparse.py` | ±1/√Q with probability Q/2 each, else 0: unit variance; 0.001 <= Q <= 1 |
+| `triangular` | `from_quantiles.py` | density 1 − |ξ| on [−1, 1]; σ is the half-width |
+| `arcsine` | `from_quantiles.py` | a sine at a random time; σ is the half-width |
+| `empirical:FILE` | `empirical.py` | samples from a .npy or text file, centred and scaled to unit variance |
+| `empirical-symmetric:FILE` | `empirical.py` | the same samples and their negatives |
+
+What all have in common is in `base.py`; a law of one's own is two functions, `QuantileLaw` of `from_quantiles.py`.
 """
 
 from collections.abc import Callable

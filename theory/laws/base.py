@@ -1,4 +1,4 @@
-"""What a noise law is: sampling, density, score, moments, and quadrature nodes for g = location + scale·ξ."""
+"""What a noise law is: sampling, moments, and quadrature nodes for g = location + scale·ξ."""
 
 from __future__ import annotations
 
@@ -38,14 +38,6 @@ class NoiseLaw(ABC):
     def quantile(self, chance: Array) -> Array:
         """ξ at cumulative probabilities in (0, 1): the same uniform numbers couple the noise of different laws."""
 
-    def density(self, noise: Array) -> Array:
-        """Density f(ξ); InputError for atoms, which have none."""
-        raise InputError("law", self.name, "a law with a density")
-
-    def score(self, noise: Array) -> Array:
-        """Score −f'(ξ)/f(ξ), the transform that maximises the high-noise drift to RMS ratio; for atoms as `density`."""
-        raise InputError("law", self.name, "a law with a density")
-
     @abstractmethod
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Nodes for g = location + scale·ξ with scale > 0 and max(location, scale) = 1; see `folded_rule`."""
@@ -84,7 +76,7 @@ class NoiseLaw(ABC):
 class SymmetricDensityLaw(NoiseLaw):
     """A symmetric unimodal law with a density, by quadrature on both sides of its singular points g = 0 and ξ = 0.
 
-    A subclass gives `log_density`, `log_reflection` and `log_reach`; everything else follows.
+    A subclass gives `log_density`, `log_reflection`, `log_reach` and `score`; everything else follows.
     """
 
     sharpness: float = 2.0  # rate of the density in ln|ξ|, see `panel_width`
@@ -104,6 +96,10 @@ class SymmetricDensityLaw(NoiseLaw):
     @abstractmethod
     def log_reach(self, order: float) -> float:
         """`ln|ξ|` beyond which `|ξ|^order·f` holds less than e^{−LOG_NEGLIGIBLE} of its integral."""
+
+    @abstractmethod
+    def score(self, noise: Array) -> Array:
+        """Score −f'(ξ)/f(ξ), the transform that maximises the high-noise drift to RMS ratio."""
 
     def density(self, noise: Array) -> Array:
         """Density f(ξ)."""

@@ -31,14 +31,6 @@ class Uniform(NoiseLaw):
         """2u − 1."""
         return 2 * chance - 1
 
-    def density(self, noise: Array) -> Array:
-        """½ on [−1, 1]."""
-        return np.where(np.abs(noise) <= 1, 0.5, 0.0)
-
-    def score(self, noise: Array) -> Array:
-        """0 inside: the information sits in the two edges, so no smooth transform is optimal. NaN outside."""
-        return np.where(np.abs(noise) < 1, 0.0, np.nan)
-
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Panels on (0, |location−scale|), where both signs occur, and up to location + scale."""
         width = panel_width(power)

@@ -20,8 +20,8 @@ _COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are c
 class Empirical(NoiseLaw):
     """ξ uniform over the given samples, centred and divided by their standard deviation.
 
-    Centring and scaling leave the shape alone, so that μ and σ mean the same for every law; the mean and standard
-    deviation of the samples, at least two different finite numbers, are kept in `mean` and `standard_deviation`.
+    Centring and scaling leave the shape alone, so that μ and σ mean the same for every law. The samples are at least
+    two different finite numbers.
     """
 
     symmetric = False
@@ -33,9 +33,7 @@ class Empirical(NoiseLaw):
         values = given.astype(np.float64).ravel()
         require(np.ptp(values / 2) != 0, "law", name, "samples that are not all equal")
         self.name = name
-        largest = float(np.abs(values).max())  # out of the way of under- and overflow
-        scaled = values / largest
-        self.mean, self.standard_deviation = largest * float(scaled.mean()), largest * float(scaled.std())
+        scaled = values / np.abs(values).max()  # out of the way of under- and overflow
         self.samples = np.sort((scaled - scaled.mean()) / scaled.std())
         self.reach = float(np.abs(self.samples).max())
 
@@ -71,7 +69,7 @@ class Empirical(NoiseLaw):
         mirror = copy(self)
         back = self.name.startswith(_REFLECTED)
         mirror.name = self.name.removeprefix(_REFLECTED) if back else _REFLECTED + self.name
-        mirror.samples, mirror.mean = -self.samples[::-1], -self.mean
+        mirror.samples = -self.samples[::-1]
         return mirror
 
     def sample(self, generator: np.random.Generator, size: int | tuple[int, ...]) -> Array:

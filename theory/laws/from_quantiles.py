@@ -22,8 +22,8 @@ class QuantileLaw(NoiseLaw):
     where the functions are analytic in between and accurate themselves. Under heavy tails high moments are less so, to
     about 1e-3 near the last that exists, as 1 − u rounds. At high noise the drift loses the digits of σ/μ.
 
-    `quantile` takes probabilities in (0, 1), and `cumulative`, the probability of being below ξ, must undo it. A
-    `density` that is not given is taken by differences; the rest is as in `NoiseLaw`.
+    `quantile` takes probabilities in (0, 1), and `cumulative`, the probability of being below ξ, must undo it; the rest
+    is as in `NoiseLaw`.
 
     >>> from scipy.stats import logistic
     >>> law = QuantileLaw("logistic", logistic.ppf, logistic.cdf, symmetric=True)
@@ -36,14 +36,13 @@ class QuantileLaw(NoiseLaw):
         name: str,
         quantile: Function,
         cumulative: Function,
-        density: Function | None = None,
         *,
         symmetric: bool = False,
         moment_limit: float = float("inf"),
         reach: float = float("inf"),
     ) -> None:
         self.name, self.symmetric, self.moment_limit, self.reach = name, symmetric, moment_limit, reach
-        self._quantile, self._cumulative, self._density = quantile, cumulative, density
+        self._quantile, self._cumulative = quantile, cumulative
         chance = np.array([0.05, 0.3, 0.5, 0.8, 0.99])
         noise = self.quantile(chance)
         mirrored = not symmetric or np.allclose(self.quantile(1 - chance), -noise, atol=1e-6)
@@ -59,7 +58,6 @@ class QuantileLaw(NoiseLaw):
             f"reflected {self.name}",
             lambda u: -self._quantile(np.minimum(1 - u, np.nextafter(1.0, 0.0))),
             lambda x: 1 - self._cumulative(-x),
-            lambda x: self.density(-x),
             moment_limit=self.moment_limit,
             reach=self.reach,
         )
@@ -71,21 +69,6 @@ class QuantileLaw(NoiseLaw):
     def quantile(self, chance: Array) -> Array:
         """The function given."""
         return np.asarray(self._quantile(chance), dtype=np.float64)
-
-    def density(self, noise: Array) -> Array:
-        """The function given, or central differences of the distribution function, to about 1e-6."""
-        if self._density is not None:
-            return np.asarray(self._density(noise), dtype=np.float64)
-        step = 1e-5
-        ends = (self._cumulative(np.asarray(noise) + side) for side in (step, -step))
-        above, below = (np.asarray(end, dtype=np.float64) for end in ends)
-        return (above - below) / (2 * step)
-
-    def score(self, noise: Array) -> Array:
-        """`−f'/f` by central differences of the density."""
-        step = 1e-4
-        above, below = (np.log(self.density(np.asarray(noise) + side)) for side in (step, -step))
-        return np.asarray((below - above) / (2 * step))
 
     def noisy_rule(self, location: float, scale: float, power: float) -> FoldedRule:
         """Nodes in u, graded towards 0, 1 and the probability that g < 0."""
@@ -118,24 +101,15 @@ def triangular() -> QuantileLaw:
         tail = np.maximum(1 - np.abs(x), 0.0) ** 2 / 2
         return np.asarray(np.where(x < 0, tail, 1 - tail))
 
-    def density(x: Array) -> Array:
-        return np.asarray(np.maximum(1 - np.abs(x), 0.0))
-
-    return QuantileLaw("triangular", quantile, cumulative, density, symmetric=True, reach=1.0)
+    return QuantileLaw("triangular", quantile, cumulative, symmetric=True, reach=1.0)
 
 
 def arcsine() -> QuantileLaw:
     """Density 1/(π√(1 − ξ²)) on (−1, 1), a sine at a random time: most at its ends; σ is the half-width."""
-
-    def density(x: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(np.abs(x) < 1, 1 / (np.pi * np.sqrt(np.maximum(1 - x * x, 0.0))), 0.0)
-
     return QuantileLaw(
         "arcsine",
         lambda u: np.sin(np.pi * (u - 0.5)),
         lambda x: 0.5 + np.arcsin(np.clip(x, -1, 1)) / np.pi,
-        density,
         symmetric=True,
         reach=1.0,
     )

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from gradpower.tools.terminal import Output, OutputFlags, result_table
-from theory.measured.confidence import Method
 from theory.measured.estimates import (
     AssumptionEstimates,
     PowerEstimate,
@@ -16,7 +15,6 @@ from theory.measured.estimates import (
     require_settings,
 )
 from theory.measured.gradient_samples import GradientSamples
-from theory.measured.noise_statistics import NoiseShape, noise_shape
 from theory.numerics.inputs import Array
 
 _TABLE = Output()
@@ -31,7 +29,6 @@ def measured_assumptions(
     power: tuple[float, ...] = (0.5, 1.2),
     gradient: Path | None = None,
     gradient_bound: float | None = None,
-    method: Method | None = None,
     array: str | None = None,
     confidence: float = 0.95,
 ) -> None:
@@ -48,9 +45,7 @@ def measured_assumptions(
     gradient
         File with the full-batch gradient at that point, if it is known.
     gradient_bound
-        R with |g| <= R surely. Bounds are then proofs (empirical Bernstein) unless --method student.
-    method
-        student: for large samples; bernstein: a proof for every number of samples, needs --gradient-bound.
+        R with |g| <= R surely, for ρ; the largest |g| of the samples if not given.
     array
         Which array of an .npz file.
     confidence
@@ -60,7 +55,7 @@ def measured_assumptions(
     --------
     $ gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2
     """
-    require_settings(power, confidence, gradient_bound, method)
+    require_settings(power, confidence, gradient_bound)
     with Console(stderr=True).status(f"reading {samples}") as status:
         data = GradientSamples.read(samples, gradient, array)
         estimates = estimate_assumptions(
@@ -68,15 +63,14 @@ def measured_assumptions(
             power,
             confidence=confidence,
             gradient_bound=gradient_bound,
-            method=method,
             progress=lambda done, total: status.update(f"estimating: {done} of {total} blocks"),
         )
-        result = measured_result(estimates, noise_shape(data))
+        result = measured_result(estimates)
     result |= {"file": str(samples), "gradient": None if gradient is None else str(gradient), "array": array}
     output.show(result, measured_table(result))
 
 
-def measured_result(estimates: AssumptionEstimates, shape: NoiseShape) -> dict[str, Any]:
+def measured_result(estimates: AssumptionEstimates) -> dict[str, Any]:
     """The estimates as plain data, for JSON and for the table; per-coordinate arrays become quantiles."""
     resolved, needed = estimates.resolved, np.sort(estimates.samples_needed)
     return {
@@ -86,15 +80,11 @@ def measured_result(estimates: AssumptionEstimates, shape: NoiseShape) -> dict[s
         "unresolved": int(np.count_nonzero(estimates.unresolved)),
         "samples_to_resolve": {"0.9": _quantile(needed, 0.9), "1.0": _quantile(needed, 1.0)},
         "confidence": estimates.confidence,
-        "method": estimates.method,
         "gradient_known": estimates.gradient_known,
         "misplaced": estimates.misplaced,
         "gradient_bound": estimates.bound,
         "gradient_bound_given": estimates.bound_given,
         "noise_to_signal": _quantiles(estimates.noise_to_signal),
-        "skewness": [shape.skewness, shape.skewness_error],
-        "absolute_skewness": shape.absolute_skewness,
-        "excess_kurtosis": [shape.excess_kurtosis, shape.excess_kurtosis_error],
         "powers": [_power_result(estimates, one) for one in estimates.powers],
     }
 
@@ -184,10 +174,7 @@ def _notes(result: dict[str, Any]) -> list[str]:
         f"samples for 9 of 10, {needed['1.0']:.3g} for all",
         *([f"the gradient given does not fit the samples on {misplaced} coordinates"] if misplaced else []),
         f"σ/|∇F|: median {noise['0.5']:.3g}, 5 % to 95 % {noise['0.05']:.3g} to {noise['0.95']:.3g}",
-        "skewness, median: {:.3g} ± {:.2g}".format(*result["skewness"])
-        + f", of its magnitude {result['absolute_skewness']:.3g}",
-        "excess kurtosis, median: {:.3g} ± {:.2g}".format(*result["excess_kurtosis"]),
         f"R = {result['gradient_bound']:.4g}, {'given' if result['gradient_bound_given'] else 'the largest seen'}; "
-        f"bounds: {result['method']}; wide by choice: all powers and coordinates at once, so that in synthetic tests "
-        "they covered the truth every time",
+        "bounds wide by choice: all powers and coordinates at once, so that in synthetic tests they covered the truth "
+        "every time",
     ]

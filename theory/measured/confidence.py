@@ -9,14 +9,12 @@ coordinates and 400 samples it held in one trial of four instead of nine of ten.
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from theory.measured.gradient_samples import GradientSamples
 from theory.numerics.inputs import Array
 
-Method = Literal["student", "bernstein"]
 _MISPLACED = 1e-5  # relative to the largest |g_i|: a gradient in float32 is no better
 
 
@@ -31,22 +29,6 @@ def student_half_width(variance: Array, samples: int, level: float) -> Array:
     from scipy.special import stdtrit  # slow to import: --help does without
 
     return np.asarray(-stdtrit(samples - 1, level / 2) * np.sqrt(variance / samples))
-
-
-def bernstein_half_width(variance: Array, spread: Array, samples: int, level: float) -> Array:
-    """Half-width of a two-sided interval for the mean of samples from an interval of length `spread`.
-
-    It is wrong with probability at most `level`:
-    `√(2VΛ/n) + 7·spread·Λ/(3(n−1))` with `Λ = ln(3/level)`, V the unbiased sample variance. Three events of
-    probability level/3 each: Bennett's inequality `|mean − E| <= √(2σ²Λ/n) + spread·Λ/(3n)` above and below, and
-    `σ <= √V + spread·√(2Λ/(n−1))` (Maurer & Pontil 2009, Theorem 10); inserting the last into the first leaves
-    `(2 + 1/3)·spread·Λ/(n−1)`. Their Theorem 4 is the one-sided case of two events, with ln(2/level).
-
-    >>> round(float(bernstein_half_width(np.array(0.25), np.array(1.0), 10_000, 0.05)), 5)
-    0.01526
-    """
-    log = math.log(3 / level)
-    return np.asarray(np.sqrt(2 * variance * log / samples) + 7 * spread * log / (3 * (samples - 1)))
 
 
 def ratio_range(
@@ -65,36 +47,19 @@ def ratio_range(
 class CoordinateBlock:
     """Bounds for some coordinates, each in the unit of its largest |g_i|, in which no power over- or underflows.
 
-    `level` is the probability with which a coordinate's rectangle may miss, `bound` R with |g| <= R.
+    `level` is the probability with which a coordinate's rectangle may miss.
     """
 
-    def __init__(
-        self,
-        data: GradientSamples,
-        columns: slice,
-        powers: Sequence[float],
-        level: float,
-        method: Method,
-        bound: float,
-    ) -> None:
-        self.powers, self.method, self.bound, self.samples = powers, method, bound, data.count
+    def __init__(self, data: GradientSamples, columns: slice, powers: Sequence[float], level: float) -> None:
+        self.powers = powers
         self.unit = np.where(data.largest[columns] > 0, data.largest[columns], 1.0)
         self.means, self.variances = _moments(data, columns, self.unit, powers)
         # A known gradient leaves the whole level to the mean of φ_p(g).
-        self.level = level / 2 if data.gradient is None else level
-        self.mean_half_width = self._half_width(0)
-        self.signal, self.half_width = self.means[0], self.mean_half_width
+        level = level / 2 if data.gradient is None else level
+        self.half_widths = student_half_width(self.variances, data.count, level)
+        self.signal, self.half_width = self.means[0], self.half_widths[0]
         if data.gradient is not None:
             self.signal, self.half_width = data.gradient[columns] / self.unit, np.zeros(self.unit.shape)
-
-    def _half_width(self, row: int) -> Array:
-        """Of the mean of g (row 0) or of a power of it."""
-        if self.method == "student":
-            return student_half_width(self.variances[row], self.samples, self.level)
-        power = (1.0, *self.powers)[row]
-        with np.errstate(over="ignore"):  # R may be far beyond this coordinate: then nothing is known
-            spread = 2 * (self.bound / self.unit) ** power
-        return bernstein_half_width(self.variances[row], spread, self.samples, self.level)
 
     def gradient(self) -> Array:
         """∇_iF, σ_i and the half-width of the interval for ∇_iF: shape (3, columns)."""
@@ -103,7 +68,7 @@ class CoordinateBlock:
     def misplaced(self) -> int:
         """On how many coordinates the samples rule the known gradient out."""
         distance = np.abs(self.means[0] - self.signal)
-        return int(np.count_nonzero(distance > self.mean_half_width + _MISPLACED))
+        return int(np.count_nonzero(distance > self.half_widths[0] + _MISPLACED))
 
     def constant(self, index: int) -> Array:
         """The constant for one of the powers and its bounds: estimate, lower, upper, shape (3, columns).
@@ -117,7 +82,7 @@ class CoordinateBlock:
         result = np.repeat([[math.nan], [-math.inf], [math.inf]], self.unit.size, axis=1)
         signal, reach = np.abs(self.signal[found]), self.half_width[found]
         powered = np.sign(self.signal[found]) * self.means[index + 1, found]
-        half = self._half_width(index + 1)[found]
+        half = self.half_widths[index + 1, found]
         ends = ratio_range((signal - reach, signal + reach), (powered - half, powered + half), exponent)
         result[:, found] = self.unit[found] ** (power - exponent) * [powered / signal**exponent, *ends]
         return result

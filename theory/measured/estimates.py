@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradpower.tools.errors import InputError, require
-from theory.measured.confidence import CoordinateBlock, Method
+from gradpower.tools.errors import require
+from theory.measured.confidence import CoordinateBlock
 from theory.measured.gradient_samples import GradientSamples
 from theory.numerics.inputs import Array, positive, power_in_range
 
@@ -72,7 +72,6 @@ class AssumptionEstimates:
     """n."""
     confidence: float
     """Of the bounds: they hold for all coordinates at once, and for each power on its own."""
-    method: Method
     bound: float
     """R: the bound given, or else the largest |g| observed, which R can only exceed."""
     bound_given: bool
@@ -127,7 +126,6 @@ def estimate_assumptions(
     *,
     confidence: float = 0.95,
     gradient_bound: float | None = None,
-    method: Method | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> AssumptionEstimates:
     """Estimate c of Assumption 4.6 (p < 1) and s and ρ of Assumption 4.9 (p > 1) at the point of the samples.
@@ -137,29 +135,26 @@ def estimate_assumptions(
     each other. A constant's bounds are its range over the rectangle, valid also for the coordinates that the same
     samples pick as resolved.
 
-    `gradient_bound` is an R with |g_i| <= R almost surely, for all i (Assumption 4.4); "bernstein" needs it. The method
-    "student" takes Student's intervals, an approximation for large n; with many coordinates it reaches far into the
-    tails, where skewed or heavy-tailed gradients need more samples. "bernstein" (used by default if R is given) takes
-    empirical Bernstein intervals, a proof for every n, and many times wider. `progress(done, total)` is called after
-    every block of coordinates.
+    The rectangles come from Student's intervals, an approximation for large n; with many coordinates it reaches far
+    into the tails, where skewed or heavy-tailed gradients need more samples. `gradient_bound` is an R with |g_i| <= R
+    almost surely, for all i (Assumption 4.4). `progress(done, total)` is called after every block of coordinates.
 
     >>> noise = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
     >>> estimates = estimate_assumptions(GradientSamples([1.0, -2.0] + [0.3, 0.6] * noise), [0.5])
     >>> [round(value, 4) for value in estimates.powers[0].minimum]
     [0.9825, 0.9961, 1.0101]
     """
-    require_settings(powers, confidence, gradient_bound, method)
+    require_settings(powers, confidence, gradient_bound)
     largest = float(data.largest.max())
     bound = largest if gradient_bound is None else gradient_bound
     allowed = f"at least the largest |g| of the samples, {largest:.9g}"
     require(bound >= largest, "gradient_bound", bound, allowed)
-    method = method or ("student" if gradient_bound is None else "bernstein")
     level = (1 - confidence) / data.coordinates
     blocks = data.blocks()
     gradient, constants = np.empty((3, data.coordinates)), np.empty((len(powers), 3, data.coordinates))
     misplaced = 0
     for done, columns in enumerate(blocks, start=1):
-        block = CoordinateBlock(data, columns, powers, level, method, bound)
+        block = CoordinateBlock(data, columns, powers, level)
         gradient[:, columns] = block.gradient()
         constants[:, :, columns] = [block.constant(index) for index in range(len(powers))]
         misplaced += block.misplaced()
@@ -169,7 +164,6 @@ def estimate_assumptions(
         tuple(PowerEstimate(float(p), *bounds) for p, bounds in zip(powers, constants, strict=True)),
         data.count,
         confidence,
-        method,
         bound,
         gradient_bound is not None,
         gradient[0],
@@ -180,15 +174,10 @@ def estimate_assumptions(
     )
 
 
-def require_settings(
-    powers: Sequence[float], confidence: float, gradient_bound: float | None, method: str | None
-) -> None:
+def require_settings(powers: Sequence[float], confidence: float, gradient_bound: float | None) -> None:
     """Raise InputError unless `estimate_assumptions` can be asked for this, whatever the samples."""
     require(len(powers), "power", "none", "at least one number in (0, 10]")
     power_in_range("power", list(powers))
     require(0 < confidence < 1, "confidence", confidence, "a number in (0, 1)")
     if gradient_bound is not None:
         positive("gradient_bound", gradient_bound)
-    require(method in (None, "student", "bernstein"), "method", method, "student or bernstein")
-    if method == "bernstein" and gradient_bound is None:
-        raise InputError("method", method, "student, unless there is a gradient_bound")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -60,7 +61,7 @@ class GradientSamples:
         """Read samples, and the d numbers of the full-batch gradient if there is one, from files.
 
         They are .npy (memory-mapped), .npz (read whole; `array` is needed if it holds several), or .txt and .csv: a
-        sample a line, numbers separated by white space or by commas, and comments after #.
+        sample a line, numbers separated by white space in .txt and by commas in .csv, and comments after #.
         """
         return cls(_read("samples", path, array), None if gradient is None else _read("gradient", gradient))
 
@@ -123,13 +124,13 @@ def _read(argument: str, path: Path, array: str | None = None) -> NDArray[Any]:
     if array is not None and suffix != ".npz":
         raise InputError("array", array, "given for an .npz file only")
     try:
-        return _read_binary(path, array) if suffix in _BINARY else _read_text(argument, path)
+        return _read_binary(path, array) if suffix in _BINARY else _read_text(path)
     except InputError:
         raise
     except OSError as error:
         raise InputError(argument, path, f"{_READABLE} ({error.strerror or 'cannot be read'})") from None
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise InputError(argument, path, _READABLE) from None
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(argument, path, f"{_READABLE} ({error})") from None
 
 
 def _read_binary(path: Path, array: str | None) -> NDArray[Any]:
@@ -143,20 +144,7 @@ def _read_binary(path: Path, array: str | None) -> NDArray[Any]:
         return np.asarray(loaded[chosen])
 
 
-def _read_text(argument: str, path: Path) -> Array:
-    rows: list[Array] = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            content = line.partition("#")[0].strip()
-            if not content:
-                continue
-            words = content.split("," if "," in content else None)
-            try:
-                rows.append(np.array(words, dtype=np.float64))
-            except ValueError:
-                shown = content if len(content) < 40 else content[:40] + "…"
-                raise InputError(argument, f"'{shown}' in line {number}", "numbers") from None
-            if rows[-1].size != rows[0].size:
-                given = f"{rows[-1].size} numbers in line {number}"
-                raise InputError(argument, given, f"as many as in the first, {rows[0].size}")
-    return np.array(rows)
+def _read_text(path: Path) -> Array:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of an empty file, whose shape is refused
+        return np.loadtxt(path, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2)

@@ -10,11 +10,11 @@ from flint import arb, ctx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import theory.adam.laplace_transform
+import theory.adam.update_integral
 from gradpower.tools.errors import InputError
-from theory.adam.laplace_transform import _kernel2, kernel1
 from theory.adam.moments import power_moments
 from theory.adam.update import exact_update, limit_update
+from theory.adam.update_integral import _kernel2, kernel1
 from theory.laws import Binary, Uniform, parse_law
 
 pytestmark = pytest.mark.slow
@@ -186,10 +186,10 @@ by_usual_choices = functools.lru_cache(updates_of_many_kinds)
 def test_numerical_choices_do_not_show(monkeypatch, name, constant, other, beta2, step):
     """Interpolated or direct curves, finer trapezoid, few-term sums or moving averages: the same to 1e-10."""
     monkeypatch.setattr(
-        theory.adam.laplace_transform, "_curves", remembered(theory.adam.laplace_transform._curves)
+        theory.adam.update_integral, "_curves", remembered(theory.adam.update_integral._curves)
     )
     usual = by_usual_choices(name, beta2, step)
-    monkeypatch.setattr(theory.adam.laplace_transform, constant, other)
+    monkeypatch.setattr(theory.adam.update_integral, constant, other)
     unusual = updates_of_many_kinds(name, beta2, step)
     for one, two in zip(usual, unusual, strict=True):
         assert one.drift == pytest.approx(two.drift, rel=1e-10)
@@ -298,10 +298,10 @@ def test_windows_of_many_terms_under_heavy_tails(monkeypatch, name, beta1s, beta
         return np.array([[u.drift, u.rms] for u in results])
 
     monkeypatch.setattr(
-        theory.adam.laplace_transform, "_curves", remembered(theory.adam.laplace_transform._curves)
+        theory.adam.update_integral, "_curves", remembered(theory.adam.update_integral._curves)
     )
     by_doubling = updates()
-    monkeypatch.setattr(theory.adam.laplace_transform, "_FEW", 100)
+    monkeypatch.setattr(theory.adam.update_integral, "_FEW", 100)
     np.testing.assert_allclose(by_doubling, updates(), rtol=1e-9)
 
 

@@ -9,7 +9,6 @@ from theory.claims.beyond import (
     every_noise_level,
     exact_update,
     noise_shape,
-    powered_noise,
     tails,
 )
 from theory.laws import Gaussian, parse_law
@@ -21,21 +20,6 @@ def test_best_power_by_mpmath():
         return signal / mp.sqrt(mp.quad(lambda x: x ** (2 * p) * mp.exp(-(x**3)), [0, 1, 2, 4]))
 
     assert mp.findroot(lambda p: mp.diff(quality, p), 1.9) == pytest.approx(2, abs=1e-8)
-
-
-@pytest.mark.parametrize(("power", "degrees"), [(0.7, 5.0), (1.0, 4.0), (1.5, 9.0)])
-def test_student_slope_by_mpmath(power, degrees):
-    def log_quality(p):
-        def density(x):
-            return (1 + x * x) ** (-(degrees + 1) / 2)
-
-        nodes = [0, 0.1, 1, 10, mp.inf]
-        low = mp.quad(lambda x: p * x ** (p - 1) * density(x), nodes)
-        return mp.log(low) - mp.log(mp.quad(lambda x: x ** (2 * p) * density(x), nodes)) / 2
-
-    assert float(tails.student_slope(arb(power), arb(degrees))) == pytest.approx(
-        mp.diff(log_quality, power), abs=1e-6
-    )
 
 
 def test_counterexample_needs_its_heavy_tail_and_its_flat_bulk():
@@ -91,9 +75,3 @@ def test_quality_is_bounded_by_the_score():
     assert noise_shape.quality(law.score, law) == pytest.approx(
         (6 / 8 * 5 / 3) ** 0.5, rel=1e-9
     )  # Fisher information (ν+1)/(ν+3) over the variance (ν−2)/ν
-
-
-def test_the_direction_needs_the_division_and_the_symmetry():
-    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("gaussian")) > 1 - 1e-6
-    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("gaussian"), 0.0) < 0.95
-    assert powered_noise.direction_cosine(0.5, 1e3, parse_law("two-point:0.1")) < 0.9

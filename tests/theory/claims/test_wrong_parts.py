@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import sympy as sp
 
 from theory.claims import (
     assumption_4_6,
@@ -19,7 +18,6 @@ from theory.claims.beyond import (
     finite_beta,
     mean_map,
     noise_shape,
-    powered_noise,
     signal,
     tails,
 )
@@ -42,7 +40,6 @@ WRONG = [
     (damping, "damping", "rigorous", "gaussian_damping", lambda value, _: 1.01 * value),
     (exact_update, "kernel", "rigorous", "first_kernel", lambda kernel, z: kernel * (1 + z / 100)),
     (exact_update, "update", "numeric", "exact_update", lambda u, *_: replace(u, rms=1.0001 * u.rms)),
-    (exact_update, "scale", "numeric", "limit_update", lambda u, p, mean, *_: u * (1 + 1e-6 * mean)),
     (finite_beta, "correction", "numeric", "predicted_correction", lambda found, *_: 1.02 * found),
     (mean_map, "slope", "symbolic", "uniform_mean", lambda mean, *_: mean.subs(mean_map.X, 2 * mean_map.X)),
     (mean_map, "slope", "numeric", "mean_map_slope", lambda slope, *_, **__: slope * (1 + 1e-6)),
@@ -62,18 +59,6 @@ WRONG = [
         "optimal_power",
         lambda best, *_: replace(best, power=1.1 * best.power),
     ),
-    (
-        powered_noise,
-        "correlation",
-        "symbolic",
-        "series_coefficient",
-        lambda c, n: c * (1 + sp.Rational(n, 9)),
-    ),
-    (powered_noise, "correlation", "numeric", "powered_correlation", lambda _, p, kappa: kappa + 0 * p),
-    (powered_noise, "correlation", "rigorous", "correlation_gain", lambda gain, _: 1.2 * gain),
-    (powered_noise, "direction", "numeric", "high_noise_quality", lambda q, *_: 1.01 * q),
-    (powered_noise, "snr", "numeric", "high_noise_quality", lambda q, *_: 1.01 * q),
-    (powered_noise, "snr", "numeric", "signal_to_noise", lambda s, *_: s / (1 + s)),
     (tails, "local", "numeric", "quality_slope", lambda slope, *_: 1.01 * slope),
     (proposition_4_3, "stationarity", "symbolic", "_INVERSE_F", 1 / (2 * proposition_4_3.P + 2)),
     (proposition_4_3, "unique", "symbolic", "_INVERSE_F", 1 / (2 * proposition_4_3.P + 2)),

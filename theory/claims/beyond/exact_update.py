@@ -1,4 +1,4 @@
-"""The exact update at finite β: Laplace kernels, the factorised expectation, and the scale relation.
+"""The exact update at finite β: Laplace kernels and the factorised expectation.
 
 `1/(√v+ε) = ∫₀^∞ e^{−sv} h₁(s) ds`, `h₁ = 1/√(πs) − ε·e^{ε²s}erfc(ε√s)`, and `1/(√v+ε)² = ∫₀^∞ e^{−sv} h₂(s) ds`,
 `h₂ = −∂h₁/∂ε`. So E m/(√v+ε) is an integral over s of E m·e^{−sv}, and that, for independent g_t, is a sum of products
@@ -13,12 +13,10 @@ import numpy as np
 import sympy as sp
 from flint import acb, arb
 
-from theory.adam.update import exact_update, limit_update
-from theory.claims.appendix_b1 import SYMBOLS, powered
+from theory.adam.update import exact_update
 from theory.claims.claim import BEYOND, Findings, claim, numeric, rigorous, symbolic, vanish
-from theory.laws import NoiseLaw, parse_law
+from theory.laws import parse_law
 from theory.numerics.balls import precision
-from theory.numerics.inputs import Array
 
 S, V, EPS = sp.symbols("s v epsilon", positive=True)
 H1 = 1 / sp.sqrt(sp.pi * S) - EPS * sp.exp(EPS**2 * S) * sp.erfc(EPS * sp.sqrt(S))
@@ -192,25 +190,3 @@ def update() -> Findings:
             enclosed += [by_formula.overlaps(direct), by_formula.rad() < 1e-20, direct.rad() < 1e-20]
     detail = "3 steps of two-valued x, 9 settings: the enclosed integral and the enumeration overlap, radius < 1e-20"
     yield rigorous(detail, *enclosed)
-
-
-@claim("scale-relation", BEYOND, "equality")
-def scale() -> Findings:
-    """The update depends on scale through ε only: u(cμ, cσ, c^p·ε) = u(μ, σ, ε)."""
-    detail = "3 steps: c^p leaves m and √v alike, so u(c·g; c^p·ε) − u(g; ε) = 0"
-    gradients, (c, p, epsilon) = sp.symbols("g1:4", real=True), sp.symbols("c p epsilon", positive=True)
-    scaled = powered([c * g for g in gradients], p, SYMBOLS, c**p * epsilon)
-    yield symbolic(detail, vanish(scaled - powered(gradients, p, SYMBOLS, epsilon)))
-
-    def updates(law: NoiseLaw, unit: float) -> Array:
-        powers = np.array([0.3, 1.2, 2.2])
-        epsilon = unit**powers / 10
-        exact = exact_update(powers, unit, 3 * unit, law, epsilon=epsilon)
-        limit = limit_update(powers, unit, 3 * unit, law, epsilon=epsilon)
-        return np.stack([exact.drift, exact.rms, limit])
-
-    laws = map(parse_law, ("uniform", "gaussian", "student-t:5"))
-    errors = [updates(law, unit) / updates(law, 1.0) - 1 for law, unit in product(laws, (1e-6, 0.7, 1e3))]
-    error = float(np.abs(errors).max())
-    detail = "exact and limit, 3 laws, p = 0.3, 1.2, 2.2, c from 1e-6 to 1e3: relative difference "
-    yield numeric(f"{detail}{'<' if error < 1e-10 else '>='} 1e-10", error < 1e-10)

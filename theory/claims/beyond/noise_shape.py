@@ -24,7 +24,8 @@ from scipy.integrate import quad
 from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
 from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, symbolic, vanish
-from theory.laws import NoiseLaw, parse_law
+from theory.laws import Gaussian, GeneralizedNormal, Laplace, StudentT, parse_law
+from theory.laws.base import SymmetricDensityLaw
 from theory.numerics.balls import proved
 from theory.numerics.inputs import Array
 
@@ -32,7 +33,7 @@ X, P, B, NU, SIGMA = sp.symbols("x p b nu sigma", positive=True)
 NORMAL = sp.exp(-(X**B))  # the densities on x > 0, up to constants that cancel in Q² and the score
 SCORE = sp.simplify(-sp.diff(NORMAL, X) / NORMAL)  # −f'/f
 STUDENT = (1 + X**2) ** (-(NU + 1) / 2)  # of T/√ν
-BELL_SHAPES = ("gaussian", "laplace", "generalized-normal:1.5", "generalized-normal:3", "student-t:5")
+BELL_SHAPES = (Gaussian(), Laplace(), GeneralizedNormal(1.5), GeneralizedNormal(3), StudentT(5))
 
 
 def mean(function: sp.Expr, density: sp.Expr) -> sp.Expr:
@@ -51,7 +52,7 @@ def b_family_quality() -> sp.Expr:
     return mean(X**P * SCORE, NORMAL) / sp.sqrt(mean(X ** (2 * P), NORMAL) * mean(sp.Integer(1), NORMAL))
 
 
-def expectation(function: Callable[[Array], Array], law: NoiseLaw) -> float:
+def expectation(function: Callable[[Array], Array], law: SymmetricDensityLaw) -> float:
     """`E function(|ξ|)` by adaptive quadrature on a logarithmic axis."""
 
     def integrand(t: float) -> float:
@@ -61,7 +62,7 @@ def expectation(function: Callable[[Array], Array], law: NoiseLaw) -> float:
     return float(sum(quad(integrand, low, low + 4, epsabs=0, epsrel=1e-12)[0] for low in range(-72, 24, 4)))
 
 
-def quality(transform: Callable[[Array], Array], law: NoiseLaw) -> float:
+def quality(transform: Callable[[Array], Array], law: SymmetricDensityLaw) -> float:
     """Q[φ] of a transform, for a law of unit variance."""
     signal = expectation(lambda x: transform(x) * law.score(x), law)
     return signal / math.sqrt(expectation(lambda x: transform(x) ** 2, law))
@@ -93,14 +94,13 @@ def score() -> Findings:
     detail = "E φ' = E[φs] for e^(−|x|^b) and Student-t; Q² <= E s² by Lagrange's identity, attained by"
     yield symbolic(f"{detail} φ_(b−1)", parts_hold(NORMAL), parts_hold(STUDENT), lagrange, attained)
     below, rows = [], []
-    for name in BELL_SHAPES:
-        law = parse_law(name)
+    for law in BELL_SHAPES:
         bound, values = quality(law.score, law), {key: quality(f, law) for key, f in TRANSFORMS.items()}
         update = float(limit_update(0.5, 1e-6, 1e-2, law, epsilon=0)) * 1e4
         best = max(values, key=lambda key: values[key])
         below += [values[best] <= bound * (1 + 1e-10), abs(update / values["p = 0.5"] - 1) < 1e-3]
-        rows.append(f"{name} {bound:.4g}: {best} reaches {values[best] / bound:.4g}")
-    law = parse_law("gaussian")
+        rows.append(f"{law.name} {bound:.4g}: {best} reaches {values[best] / bound:.4g}")
+    law = Gaussian()
     limit = quality(lambda x: x**1.5, law)
     errors = {r: abs(float(limit_update(1.5, 1.0, r, law, epsilon=0)) * r / limit - 1) for r in (10, 100)}
     orders = ", ".join(f"{error:.1e} at r = {r}" for r, error in errors.items())
@@ -150,21 +150,16 @@ def power() -> Findings:
     yield boxed(f"{detail}; ψ' > 0 on [0.02, 60]", slope_sign_proved(), besides=rising)
 
 
-def uniform_limit() -> tuple[sp.Expr, sp.Expr]:
-    """`∂E φ_p/∂μ` at μ = 0 under uniform noise, and Q(p)."""
-    mu = sp.Symbol("mu", positive=True)
-    signal = ((SIGMA + mu) ** (P + 1) - (SIGMA - mu) ** (P + 1)) / (2 * SIGMA * (P + 1))
-    square = ((SIGMA + mu) ** (2 * P + 1) + (SIGMA - mu) ** (2 * P + 1)) / (2 * SIGMA * (2 * P + 1))
-    slope = sp.simplify(sp.diff(signal, mu).subs(mu, 0))
-    return slope, sp.simplify(sp.powsimp(slope / sp.sqrt(square.subs(mu, 0)) * SIGMA, force=True))
-
-
 @claim("uniform-unbounded", BEYOND, "asymptotic")
 def uniform() -> Findings:
     """For uniform noise (b → ∞) the high-noise update as ε → 0 is (μ/σ)·√(2p+1), without maximum: only ε stops p*."""
     family = sp.gamma(P / B + 1) ** 2 / (sp.gamma(1 + 1 / B) * sp.gamma(1 + (2 * P + 1) / B))
     detail = "E φ_p² → σ^(2p)/(2p+1), ∂E φ_p/∂μ → σ^(p−1): Q = √(2p+1), increasing without bound"
-    quality = uniform_limit()[1]
+    mu = sp.Symbol("mu", positive=True)
+    signal = ((SIGMA + mu) ** (P + 1) - (SIGMA - mu) ** (P + 1)) / (2 * SIGMA * (P + 1))
+    square = ((SIGMA + mu) ** (2 * P + 1) + (SIGMA - mu) ** (2 * P + 1)) / (2 * SIGMA * (2 * P + 1))
+    slope = sp.simplify(sp.diff(signal, mu).subs(mu, 0))
+    quality = sp.simplify(sp.powsimp(slope / sp.sqrt(square.subs(mu, 0)) * SIGMA, force=True))
     yield symbolic(detail, vanish(quality - sp.sqrt(2 * P + 1)), sp.limit(family, B, sp.oo) == 1)
     law, powers = parse_law("uniform"), np.array([0.05, 1.0, 3.0, 10.0])
     values = 1e4 * limit_update(powers, 1e-6, 1e-2, law, epsilon=0)

@@ -16,7 +16,6 @@ symmetric and unimodal, gives it tails above every Gaussian's and a kurtosis of 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,46 +24,10 @@ from flint import arb
 from scipy.integrate import quad
 
 from gradpower.tools.labels import Label
-from theory.adam.optimum import optimal_power
 from theory.adam.update import limit_update
-from theory.claims.beyond.noise_shape import BELL_SHAPES, NORMAL, STUDENT, mean, trigamma_positive
+from theory.claims.beyond.noise_shape import BELL_SHAPES, NORMAL, B, P, X, mean
 from theory.claims.claim import BEYOND, Findings, boxed, claim, numeric, rigorous, symbolic, vanish
-from theory.laws import parse_law
 from theory.numerics.balls import enclosed_root, precision, proved
-
-X, P, B, NU = sp.symbols("x p b nu", positive=True)
-
-
-def student_slope(power: arb, degrees: arb) -> arb:
-    """`d ln Q/dp` for Student-t noise."""
-    low = (power / 2 + 1).digamma() - (power + arb(1) / 2).digamma()
-    high = (degrees / 2 - power).digamma() - ((degrees - power + 1) / 2).digamma()
-    return (low + high) / 2
-
-
-@claim("student-t-power", BEYOND, "upper")
-def student() -> Findings:
-    """For Student-t noise p* < 1 at high noise as ε → 0, for every ν: the update falls with p for all p >= 1."""
-    log_quality = sp.log(P) + sp.log(mean(X ** (P - 1), STUDENT)) - sp.log(mean(X ** (2 * P), STUDENT)) / 2
-    slope = sp.diff(sp.expand_log(log_quality, force=True), P)
-    pairs = ((P / 2 + 1, P + sp.Rational(1, 2)), (NU / 2 - P, (NU - P + 1) / 2))
-    claimed = sum(sp.digamma(low) - sp.digamma(high) for low, high in pairs) / 2
-    k = sp.Symbol("k", positive=True)  # p/2, so that sympy sees ψ(k+1) = ψ(k) + 1/k
-    same = sp.expand_func((slope - claimed).subs(P, 2 * k))
-    ordered = [sp.simplify(low - high) for low, high in pairs] == [(1 - P) / 2, -(P + 1) / 2]
-    at_one = sp.expand_func(claimed.subs(P, 1).subs(NU, 2 * k + 2)) + 1 / (2 * k)
-    detail = "2·d ln Q/dp = ψ(p/2+1) − ψ(p+½) + ψ(ν/2−p) − ψ((ν−p+1)/2) < 0 for p >= 1; −1/(ν−2) at p = 1"
-    yield symbolic(detail, vanish(same, at_one), ordered)
-    optimum = partial(optimal_power, 1.0, 1e5, epsilon=0, method="limit")
-    optima = {nu: optimum(parse_law(f"student-t:{nu}")) for nu in (1.5, 2, 3, 5, 10, 30, 100)}
-    below = [one.power < 1 and len(one.local_maxima) <= 1 for one in optima.values()]
-    table = ", ".join(f"ν = {nu} {one.power:.3f}" for nu, one in optima.items())
-    yield numeric(f"p* at r = 1e5: {table}", *below)
-    with precision(128):
-        best = enclosed_root(lambda p: student_slope(p, arb(5)), 0.1, 1.0)
-    ends = [student_slope(arb(1), arb(nu)) < 0 for nu in (2.01, 3.0, 1e3, 1e6)]
-    detail = "ψ' > 0 on [0.01, 60] ({boxes} boxes): the slope is negative; ν = 5: p* ="
-    yield boxed(f"{detail} {best.str(12, radius=False)}", trigamma_positive(0.01, 60.0), besides=all(ends))
 
 
 def elasticity(score: sp.Expr) -> sp.Expr:
@@ -180,12 +143,11 @@ def local() -> Findings:
     detail = f"T = d ln Q/dp at p = 1, as d E|ξ|^q/dq = E|ξ|^q ln|ξ|; Gaussian T = {gaussian}"
     yield symbolic(f"{detail}, Laplace {laplace}", derived, gaussian == 0, laplace == -sp.Rational(1, 2))
     step, same, rows = 1e-3, [], []
-    for name in BELL_SHAPES:
-        law = parse_law(name)
+    for law in BELL_SHAPES:
         u = limit_update([1 - step, 1 + step], 1.0, 1e5, law, epsilon=0)
         value = quality_slope(law.density, 1.0)
         same.append(abs(float(np.diff(np.log(u))[0]) / (2 * step) - value) < 1e-5)
-        rows.append(f"{name} {value + 0.0:.4f}".replace("-0.0000", "0.0000"))
+        rows.append(f"{law.name} {value + 0.0:.4f}".replace("-0.0000", "0.0000"))
     detail = f"T by quadrature, equal to the slope of ln u∞ at r = 1e5 to 1e-5: {', '.join(rows)}"
     slope, far = _narrow_mixture()
     detail += f"; 0.8·U[−1, 1] + 0.2·U[−.001, .001] has T = {slope:.2f} and still Q(2) = {far:.3f}·Q(1)"
