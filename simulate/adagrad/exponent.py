@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import require
 from theory.numerics.inputs import Array, positive
 
+CONFIDENCE = 0.95  # of all intervals and comparisons
 _DECADES = 2.0
 
 
 class Exponent(NamedTuple):
-    """The exponent a in `value ∝ T^{−a}`, and half the width of its confidence interval, shape (...)."""
+    """The exponent a in `value ∝ T^{−a}`, and half the width of its 95 % interval, shape (...)."""
 
     mean: Array
     half_width: Array
 
 
-def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 0.95) -> Exponent:
+def fitted_exponent(steps: ArrayLike, values: ArrayLike) -> Exponent:
     """Fit `−d ln value/d ln T` by least squares over the last two decades, seed by seed.
 
     The seeds are independent, the checkpoints of one seed are not: the interval is Student's, from the scatter of the
@@ -35,7 +35,6 @@ def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 
     >>> f"{fit.mean:.3f} ± {fit.half_width:.3f}"
     '0.500 ± 0.000'
     """
-    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     every = positive("steps", steps)
     late = every >= every[-1] / 10.0**_DECADES * (1 - 1e-9)  # a little room, so that rounding does not decide
     log_steps = np.log(every[late])
@@ -45,4 +44,4 @@ def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 
     slopes = np.where(np.isfinite(slopes), slopes, np.nan)
     seeds = slopes.shape[-1]
     error = slopes.std(axis=-1, ddof=1) / np.sqrt(seeds)
-    return Exponent(slopes.mean(axis=-1), student_t.ppf((1 + confidence) / 2, seeds - 1) * error)
+    return Exponent(slopes.mean(axis=-1), student_t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error)

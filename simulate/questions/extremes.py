@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.questions.planning import Ratio, Size, best_rates, learning_rates, paired_ratio, reported
@@ -89,25 +88,23 @@ class Extreme:
     at_edge: list[str]
 
 
-def run(size: Size, progress: Progress) -> list[Extreme]:
+def run(size: Size) -> list[Extreme]:
     """Search, and judge what is found on fresh runs."""
     search = partial(compare, steps=size.search_steps, seeds=size.seeds // 2, seed=_SEED)
-    goals = list(product(LAWS.items(), {"helps most": 1, "hurts most": -1}.items()))
-    pairs = list(product(PROBLEMS, LAWS["any"]))
+    goals = product(LAWS.items(), {"helps most": 1, "hurts most": -1}.items())
     grid: list[tuple[float, Instance]] = []
-    for problem, law in reported(pairs, progress, more=len(goals)):
+    for problem, law in reported(product(PROBLEMS, LAWS["any"]), "extremes: grid"):
         powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
         for ratio in _RATIO_GRID:
             found = search(problem, law, ratio, *powers)
             instances = [Instance(problem, law, ratio, power) for power in powers]
             grid += zip((entry.value for entry in found.ratios), instances, strict=True)
     rows: list[Extreme] = []
-    for done, ((name, laws), (goal, sign)) in enumerate(goals, start=len(pairs) + 1):
+    for (name, laws), (goal, sign) in reported(goals, "extremes: search"):
         allowed = [(sign * math.log(value), point) for value, point in grid if point.law in laws]
         best = _best(allowed, sign, search, size.search_rounds)
         for steps in (size.search_steps, 10 * size.search_steps):
             rows.append(_judged(name, goal, best, steps, 2 * size.seeds))
-        progress(done, len(pairs) + len(goals))
     return rows
 
 

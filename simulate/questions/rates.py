@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import simulate_adagrad
@@ -69,10 +68,10 @@ class Exponents:
     curve: AverageCurve
 
 
-def run(size: Size, progress: Progress) -> list[Exponents]:
+def run(size: Size) -> list[Exponents]:
     """Return both exponents over the last two decades of T, for every problem, noise and power."""
     rows, steps = [], size.long_steps
-    for (name, rate), kind in reported(product(PROBLEMS.items(), NOISES), progress):
+    for (name, rate), kind in reported(product(PROBLEMS.items(), NOISES), "rates"):
         descent = build_descent(
             name, POWERS, rate, kind.ratio, kind.law, noise=kind.noise, steps=steps, seeds=size.seeds
         )

@@ -7,13 +7,12 @@ from itertools import product
 
 import numpy as np
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.bounds import least_mean, unbounded_arm_bound
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.planning import CONFIDENCE, Size, reported
+from simulate.questions.planning import Size, reported
 
 LAWS = ("gaussian", "laplace", "student-t:7")
 POWERS = (0.5, 1.0, 1.2, 2.0)
@@ -50,10 +49,10 @@ class UnboundedArm:
     bound_is_proved: bool
 
 
-def run(size: Size, progress: Progress) -> list[UnboundedArm]:
+def run(size: Size) -> list[UnboundedArm]:
     """Return measured averages, the bound without R, and how the largest gradient grows."""
     rows = []
-    for name, law in reported(product(PROBLEMS, LAWS), progress):
+    for name, law in reported(product(PROBLEMS, LAWS), "unbounded"):
         steps = max(2, size.steps // parse_problem(name).dimension)
         descent = build_descent(name, POWERS, RATES, RATIOS, law, steps=steps, seeds=size.seeds)
         rows += _rows(descent, simulate_adagrad(descent))
@@ -69,7 +68,7 @@ def _rows(descent: Descent, runs: AdagradRuns) -> list[UnboundedArm]:
         seen = float(runs.largest_gradient[place].max())
         largest = np.minimum(problem.largest_gradient, seen)
         total = float(unbounded_arm_bound(descent, arm, largest, descent.steps).total)
-        least = least_mean(absolute, spread, descent.seeds, tests=_TESTS, confidence=CONFIDENCE)
+        least = least_mean(absolute, spread, descent.seeds, tests=_TESTS)
         rows.append(
             UnboundedArm(
                 problem.name,
