@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +14,8 @@ from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 
 _TABLE = Output()
+_LEGEND = """measured: (1/T)·Σ‖∇F‖² ± 2 standard errors; where Theorem 4.8 speaks, (1/T)·Σ‖∇F‖_{p+1}^{p+1}
+slack: bound/measured; exponent a: measured falls like T^(−a) over the last two decades"""
 
 
 def adagrad(
@@ -86,19 +87,11 @@ def adagrad(
 def _result(descent: Descent, runs: AdagradRuns, bounds: list[ArmBound]) -> dict[str, Any]:
     problem, known = descent.problem, ("dimension", "start_value", "minimum", "smoothness")
     return {
-        "steps": runs.steps,
-        "arms": [_arm(descent, runs, *pair) for pair in zip(descent.arms, bounds, strict=True)],
+        **vars(descent),
         "problem": problem.name,
         **{name: getattr(problem, name) for name in known},
-        "power": descent.powers,
-        "learning_rate": descent.learning_rates,
-        "noise_to_signal": descent.noise_to_signal,
         "law": descent.law.name,
-        "noise": descent.noise,
-        "epsilon": descent.epsilon,
-        "total_steps": descent.steps,
-        "seeds": descent.seeds,
-        "seed": descent.seed,
+        "arms": [_arm(descent, runs, *pair) for pair in zip(descent.arms, bounds, strict=True)],
     }
 
 
@@ -133,30 +126,13 @@ def _table(result: dict[str, Any]) -> Table:
         "bound": [arm["bound"] for arm in arms],
         "slack": [arm["slack"] for arm in arms],
         "violated": ["yes" if arm["violated"] else "no" for arm in arms],
-        "exponent": [_exponent(arm) for arm in arms],
+        "exponent": [f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}" for arm in arms],
     }
     title = f"Adagrad on powered gradients: {result['problem']}, {result['noise']} {result['law']} noise"
-    table = result_table(title, columns, digits=3)
-    table.caption = "\n".join(_remarks(result))
-    return table
-
-
-def _exponent(arm: dict[str, Any]) -> str:
-    """The exponent with its half-width; – where there are too few checkpoints for one."""
-    shown = f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
-    return shown if math.isfinite(arm["exponent"]) else "–"
-
-
-def _remarks(result: dict[str, Any]) -> list[str]:
-    """What the table's columns mean, and what there is to say about its rows."""
-    arms = result["arms"]
-    remarks = [
-        f"measured: (1/T)·Σ‖∇F‖² ± 2 standard errors, {result['seeds']} runs of T = {result['total_steps']} steps; "
-        "where Theorem 4.8 speaks: (1/T)·Σ‖∇F‖_{p+1}^{p+1}",
-        f"r = σ_i/{'|∂_iF|' if result['noise'] == 'multiplicative' else 'max|∂_iF|'}; slack: bound/measured; "
-        "exponent a: measured falls like T^(−a) over the last two decades",
-    ]
+    size = f"{result['seeds']} runs of T = {result['steps']} steps"
     notes = [
         f"r = {arm['noise_to_signal']:g}, p = {arm['power']:g}: {arm['note']}" for arm in arms if arm["note"]
     ]
-    return remarks + list(dict.fromkeys(notes))
+    table = result_table(title, columns, digits=3)
+    table.caption = "\n".join([size, _LEGEND, *dict.fromkeys(notes)])
+    return table

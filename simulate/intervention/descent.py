@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simulate.intervention.network import COORDINATES, TENSORS, Network
+from simulate.intervention.network import COORDINATES, TENSORS, initial_weights, loss_and_gradient
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array
 
@@ -54,17 +54,16 @@ def descend(
     >>> found.loss.shape
     (2, 2)
     """
-    network = Network(0)
     generators = [np.random.default_rng([seed, 1]) for seed in seeds]
-    start = np.concatenate([network.start(generator, 1) for generator in generators])
+    start = np.concatenate([initial_weights(generator, 1) for generator in generators])
     power, level, rate = np.transpose(arms)[..., None, None]
-    scale = level * _tensor_rms(network.loss_and_gradient(start)[1])
+    scale = level * _tensor_rms(loss_and_gradient(start)[1])
     weights = np.repeat(start[None], len(arms), axis=0)
     first, second = np.zeros((2, *weights.shape))
     ratio = np.zeros(len(arms))
     for step in range(steps):
         chance = np.stack([generator.random(COORDINATES) for generator in generators])
-        gradient = _evaluated(network, weights)[1]
+        gradient = _evaluated(weights)[1]
         rms = np.sqrt((gradient**2).mean(axis=-1))
         ratio += (np.sqrt((scale**2).mean(axis=-1)) / rms).mean(axis=-1) / steps
         gradient = gradient + scale * law.quantile(chance)
@@ -73,7 +72,7 @@ def descend(
         second = beta2 * second + (1 - beta2) * powered**2
         update = first / (1 - beta1 ** (step + 1)) / np.sqrt(second / (1 - beta2 ** (step + 1)))
         weights = weights - rate * (1 - step / steps) * update
-    return Descent(_evaluated(network, weights)[0], ratio)
+    return Descent(_evaluated(weights)[0], ratio)
 
 
 def _tensor_rms(gradient: Array) -> Array:
@@ -82,9 +81,9 @@ def _tensor_rms(gradient: Array) -> Array:
     return np.asarray(np.sqrt(squares)[TENSORS].T)
 
 
-def _evaluated(network: Network, weights: Array) -> tuple[Array, Array]:
+def _evaluated(weights: Array) -> tuple[Array, Array]:
     """F and ∇F at weights of shape (arms, seeds, 442)."""
     flat = weights.reshape(-1, COORDINATES)
-    parts = [network.loss_and_gradient(flat[i : i + _TOGETHER]) for i in range(0, len(flat), _TOGETHER)]
+    parts = [loss_and_gradient(flat[i : i + _TOGETHER]) for i in range(0, len(flat), _TOGETHER)]
     losses, gradients = (np.concatenate(part) for part in zip(*parts, strict=True))
     return losses.reshape(weights.shape[:2]), gradients.reshape(weights.shape)

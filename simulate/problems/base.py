@@ -25,8 +25,6 @@ class Problem(ABC):
     """θ_0, shape (d,)."""
     minimum: float = 0.0
     """F*, or a lower bound on F."""
-    minimum_is_exact: bool = True
-    """Which of the two it is."""
     smoothness: float
     """L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring."""
     largest_gradient: Array

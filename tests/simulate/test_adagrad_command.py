@@ -41,7 +41,7 @@ def test_json_is_what_simulate_adagrad_returns(capsys):
     problem = parse_problem("geman-mcclure")
     arms = problem, [0.5, 1.0], 0.1, [0.0, 2.0], UNIFORM
     runs = simulate_adagrad(build_descent(*arms, steps=200, seeds=4, seed=7))
-    assert result["steps"] == runs.steps.tolist()
+    assert result["checkpoints"] == runs.steps.tolist()
     assert [(arm["noise_to_signal"], arm["power"]) for arm in result["arms"]] == [
         (0, 0.5),
         (0, 1),
@@ -65,7 +65,7 @@ def test_json_is_what_simulate_adagrad_returns(capsys):
         "law": "uniform",
         "noise": "additive",
         "epsilon": 1e-8,
-        "total_steps": 200,
+        "steps": 200,
         "seeds": 4,
         "seed": 7,
     }.items() <= result.items()
