@@ -102,12 +102,12 @@ def _arm(descent: Descent, runs: AdagradRuns, place: tuple[int, ...], bound: Arm
         curves[name], curves[f"{name}_standard_error"] = runs.over_seeds(getattr(runs, name)[place])
     if bound.bound:
         curves["bound"] = bound.bound.total
-    exponent = fitted_exponent(runs.steps, getattr(runs, bound.average)[place])
+    exponent, half_width = fitted_exponent(runs.steps, getattr(runs, bound.average)[place])
     return {
         **asdict(compared(descent, runs, place, bound, tests=len(descent.arms) * runs.steps.size)),
         "average": bound.average,
-        "exponent": float(exponent.mean),
-        "exponent_half_width": float(exponent.half_width),
+        "exponent": float(exponent),
+        "exponent_half_width": float(half_width),
         "largest_gradient_seen": float(runs.largest_gradient[place].max()),
         "alignment": bound.alignment,
         "gradient_bound": bound.gradient_bound,

@@ -26,10 +26,8 @@ class AdamTrials:
 
     updates: Array
     """u, shape (..., trials). Antithetic trials are neighbours."""
-    trials: int
     steps: int
     """As given; the window N at stationarity."""
-    seed: int
     antithetic: bool
     """Whether trials ran in pairs of opposite noise."""
 
@@ -127,7 +125,7 @@ def simulate_adam(
     allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
     require(np.all(np.isfinite(joined)), "law", law.name, allowed)
     shape = np.shape(noise_scale) + np.shape(powers)
-    return AdamTrials(joined.reshape(*shape, trials), trials, setting.window, seed, law.symmetric)
+    return AdamTrials(joined.reshape(*shape, trials), setting.window, law.symmetric)
 
 
 def _run_block(setting: Setting, source: np.random.SeedSequence, done: Callable[[], None]) -> Array:

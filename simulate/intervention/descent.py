@@ -25,16 +25,6 @@ class Arm(NamedTuple):
     rate: float
 
 
-class Descent(NamedTuple):
-    """What came of the arms: the exact loss at the last weights, shape (arms, seeds), and the mean noise.
-
-    `ratio` is σ over the root mean square of the exact gradient, averaged over steps and seeds, shape (arms,).
-    """
-
-    loss: Array
-    ratio: Array
-
-
 def descend(
     law: NoiseLaw,
     arms: Sequence[Arm],
@@ -43,15 +33,18 @@ def descend(
     *,
     beta1: float = 0.9,
     beta2: float = 0.95,
-) -> Descent:
+) -> tuple[Array, Array]:
     """Run Adam with ε = 0 on `φ_p(∇F + σ·ξ)` for every arm and seed; ξ is independent in every coordinate and step.
+
+    Returns the exact loss at the last weights, shape (arms, seeds), and σ over the root mean square of the exact
+    gradient, averaged over steps and seeds, shape (arms,).
 
     Arms of one seed have the same initial weights, and their noise is made of the same uniform numbers, as is that of
     other laws: differences between arms and laws have less noise than their losses.
 
     >>> from theory.laws import Uniform
-    >>> found = descend(Uniform(), [Arm(1.0, 1.0, 0.03), Arm(1.2, 1.0, 0.03)], [0, 1], steps=50)
-    >>> found.loss.shape
+    >>> loss, ratio = descend(Uniform(), [Arm(1.0, 1.0, 0.03), Arm(1.2, 1.0, 0.03)], [0, 1], steps=50)
+    >>> loss.shape
     (2, 2)
     """
     generators = [np.random.default_rng([seed, 1]) for seed in seeds]
@@ -72,7 +65,7 @@ def descend(
         second = beta2 * second + (1 - beta2) * powered**2
         update = first / (1 - beta1 ** (step + 1)) / np.sqrt(second / (1 - beta2 ** (step + 1)))
         weights = weights - rate * (1 - step / steps) * update
-    return Descent(_evaluated(weights)[0], ratio)
+    return _evaluated(weights)[0], ratio
 
 
 def _tensor_rms(gradient: Array) -> Array:

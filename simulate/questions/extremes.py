@@ -44,25 +44,19 @@ class Instance(NamedTuple):
     power: float
 
 
-class Comparison(NamedTuple):
-    """Averages of ‖∇F‖² at some powers over Adagrad's, each at its best learning rate; and these."""
-
-    ratios: list[Ratio]
-    rates: list[float]
-    adagrad_rate: float
-
-
 def compare(
     problem: str, law: str, ratio: float, *powers: float, steps: int, seeds: int, seed: int
-) -> Comparison:
-    """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
+) -> tuple[list[Ratio], list[float]]:
+    """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others.
+
+    Returns averages of ‖∇F‖² over Adagrad's, and the learning rates, Adagrad's first.
+    """
     grid, runs = learning_rates(*_RATES, 1), 2 * seeds
     descent = build_descent(
         problem, [1.0, *powers], grid, ratio, law, steps=steps, seeds=runs, seed=seed, checkpoints=steps
     )
     index, judged = best_rates(simulate_adagrad(descent).mean_square[0, :, :, :, -1])
-    adagrad, *others = grid[index].tolist()
-    return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
+    return [paired_ratio(row, judged[0]) for row in judged[1:]], grid[index].tolist()
 
 
 @dataclass(frozen=True)
@@ -96,9 +90,9 @@ def run(size: Size) -> list[Extreme]:
     for problem, law in reported(product(PROBLEMS, LAWS["any"]), "extremes: grid"):
         powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
         for ratio in _RATIO_GRID:
-            found = search(problem, law, ratio, *powers)
+            ratios, _ = search(problem, law, ratio, *powers)
             instances = [Instance(problem, law, ratio, power) for power in powers]
-            grid += zip((entry.value for entry in found.ratios), instances, strict=True)
+            grid += zip((entry.value for entry in ratios), instances, strict=True)
     rows: list[Extreme] = []
     for (name, laws), (goal, sign) in reported(goals, "extremes: search"):
         allowed = [(sign * math.log(value), point) for value, point in grid if point.law in laws]
@@ -109,7 +103,10 @@ def run(size: Size) -> list[Extreme]:
 
 
 def _best(
-    grid: Sequence[tuple[float, Instance]], sign: int, search: Callable[..., Comparison], rounds: int
+    grid: Sequence[tuple[float, Instance]],
+    sign: int,
+    search: Callable[..., tuple[list[Ratio], list[float]]],
+    rounds: int,
 ) -> Instance:
     """The best instance near the best grid points of the best pairs of problem and law; small values are good."""
     starts: dict[tuple[str, str], tuple[float, Instance]] = {}
@@ -122,7 +119,7 @@ def _best(
             return start._replace(noise_to_signal=float(np.exp(point[0])), power=float(point[1]))
 
         refined = minimize(
-            lambda point, of=instance: sign * math.log(search(*of(point)).ratios[0].value),
+            lambda point, of=instance: sign * math.log(search(*of(point))[0][0].value),
             [math.log(start.noise_to_signal), start.power],
             method="Nelder-Mead",
             bounds=[(math.log(RATIOS[0]), math.log(RATIOS[1])), POWERS],
@@ -133,7 +130,7 @@ def _best(
 
 
 def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Extreme:
-    (ratio,), (rate,), adagrad_rate = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
+    (ratio,), (adagrad_rate, rate) = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
     places = {
         "p": (best.power, POWERS),
         "r": (best.noise_to_signal, RATIOS),

@@ -78,7 +78,8 @@ def run(size: Size) -> list[Exponents]:
         runs = simulate_adagrad(descent)
         for j, power in enumerate(POWERS):
             square, powered = runs.mean_square[0, j, 0], runs.mean_power[0, j, 0] ** (2 / (power + 1))
-            of_square, of_power = (fitted_exponent(runs.steps, curve) for curve in (square, powered))
+            exponent, half_width = fitted_exponent(runs.steps, powered)
+            square_exponent, square_half_width = fitted_exponent(runs.steps, square)
             mean, error = runs.over_seeds(powered)
             rows.append(
                 Exponents(
@@ -87,10 +88,10 @@ def run(size: Size) -> list[Exponents]:
                     power,
                     rate,
                     steps,
-                    float(of_power.mean),
-                    float(of_power.half_width),
-                    float(of_square.mean),
-                    float(of_square.half_width),
+                    float(exponent),
+                    float(half_width),
+                    float(square_exponent),
+                    float(square_half_width),
                     1 / (power + 1),
                     AverageCurve(runs.steps.tolist(), mean.tolist(), error.tolist()),
                 )

@@ -55,7 +55,7 @@ def test_json_is_what_simulate_adagrad_returns(capsys):
     assert last["measured"] == mean[1, 1, 0, -1]
     assert last["standard_error"] == error[1, 1, 0, -1]
     fit = fitted_exponent(runs.steps, runs.mean_square[1, 1, 0])
-    assert (last["exponent"], last["exponent_half_width"]) == (fit.mean, fit.half_width)
+    assert (last["exponent"], last["exponent_half_width"]) == fit
     assert last["curves"]["bound"][-1] == last["bound"] == pytest.approx(last["slack"] * last["measured"])
     assert not last["violated"]
     assert {
