@@ -25,11 +25,7 @@ _USUAL = Design()
 _FOLDER = Path("reproduction/intervention")
 
 
-def intervention(
-    design: DesignFlags = _USUAL,
-    workers: int | None = None,
-    output: Path = _FOLDER,
-) -> None:
+def intervention(design: DesignFlags = _USUAL, workers: int | None = None, output: Path = _FOLDER) -> None:
     """Set the law of the noise, and see whether a power is worth as much less noise as the theory says.
 
     A small network is trained on its exact gradient plus noise of a chosen law and level, by Adam with ε = 0, at rates
