@@ -62,7 +62,6 @@ FIGURES = {
     "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=("law",)),
     "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
     "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),
-    "slack": _answer("slack", "how far bounds lie above measurements"),
     "exponents": _answer("exponents", "how fast averages fall at low noise"),
     "gain": _answer("gain", "the gain over Adagrad at high noise"),
     "step-time": _training("step_time", "what the power costs", "a step_time.json", "step_time.json"),

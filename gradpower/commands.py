@@ -132,9 +132,4 @@ COMMANDS = {
         "set the law of the noise and see what a power does, against what the theory says",
         "gradpower simulate intervention --laws uniform laplace --levels 8",
     ),
-    "simulate assumptions": Command(
-        "simulate.adagrad.problem_assumptions:assumptions",
-        "the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem",
-        "gradpower simulate assumptions --problem river-valley --law binary",
-    ),
 }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from threading import Lock
 from typing import TypeVar
 
@@ -13,9 +12,7 @@ from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Progress
 
 Block = TypeVar("Block")
-Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
-Counted = Callable[[Iterable[Chunk]], Iterator[Chunk]]
 
 
 def thread_count(threads: int | None) -> int:
@@ -24,38 +21,36 @@ def thread_count(threads: int | None) -> int:
 
 
 def run_blocks(
-    run: Callable[[Counted[Chunk], Block], Result],
+    run: Callable[[Block, Callable[[], None]], Result],
     blocks: Sequence[Block],
     chunks: int,
     threads: int,
     progress: Progress | None,
 ) -> list[Result]:
-    """Return `run(counted, block)` for every block; its loop over a block's `chunks` chunks goes through `counted`.
+    """Return `run(block, done)` for every block; it calls `done()` after each of its `chunks` chunks.
 
     progress(done, total) is called after every chunk, by one thread at a time. An error in any thread, that call
     included, ends all of them.
     """
-    total, done, lock = len(blocks) * chunks, 0, Lock()
+    finished, lock = 0, Lock()
     errors: list[BaseException] = []  # the first is what ends the others
 
-    def counted(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        nonlocal done
-        for chunk in chunks:
-            yield chunk
-            with lock:
-                if errors:
-                    raise errors[0]
-                done += 1
-                try:
-                    if progress is not None:
-                        progress(done, total)
-                except BaseException as error:
-                    errors.append(error)
-                    raise
+    def done() -> None:
+        nonlocal finished
+        with lock:
+            if errors:
+                raise errors[0]
+            finished += 1
+            try:
+                if progress is not None:
+                    progress(finished, len(blocks) * chunks)
+            except BaseException as error:
+                errors.append(error)
+                raise
 
     with ThreadPoolExecutor(threads) as pool:
         try:
-            return list(pool.map(partial(run, counted), blocks))
+            return list(pool.map(lambda block: run(block, done), blocks))
         except BaseException as error:
             errors.append(error)
             raise errors[0] from None

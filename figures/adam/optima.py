@@ -38,4 +38,4 @@ def row(point: Point, seed: int) -> OptimalPowers:
 
 
 def _best(best: OptimalPower) -> BestPower:
-    return BestPower(best.power, best.at_edge, best.bounds, getattr(best, "power_interval", None))
+    return BestPower(best.power, best.at_edge, best.bounds, best.power_interval)

@@ -5,15 +5,14 @@ Everything is homogeneous, so each panel is in units of the noise scale σ; no p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Setting
-from figures.style import Row, law_style, panels
+from figures.style import Row, columns, grouped, law_style, panels, select
 from theory.adagrad.distortion import effective_smoothness, mean_map, stalling_gradient
 from theory.adagrad.powered_noise import powered_correlation
 from theory.laws import parse_law
@@ -32,15 +31,7 @@ _CORRELATED_POWERS = (0.2, 0.5, 1.0, 2.0, 3.0)
 _NO_NOISE = "no noise"
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One line of one panel; its columns are of equal length, "value" and those that it depends on."""
-
-    panel: str
-    law: str  # "no noise" without
-    label: str
-    along: str  # the column on the horizontal axis
-    columns: Mapping[str, Array]
+_ALONG = {"mean map": "gradient", "smoothness": "power", "stalling": "power", "correlation": "correlation"}
 
 
 def compute(
@@ -49,44 +40,39 @@ def compute(
     powers: Array = POWERS,
     gradients: Array = GRADIENTS,
     correlations: Array = CORRELATIONS,
-) -> list[Curve]:
-    """Return the curves of all panels; of the setting only the laws matter, and only to the smoothness."""
-    curves = []
+) -> list[Row]:
+    """Return the points of all curves; of the setting only the laws matter, and only to the smoothness."""
+    table: list[Row] = []
     for power in _MEAN_POWERS:
         for name, scale in ((_MEAN_LAW, 1.0), (_NO_NOISE, 0.0)):
             value = mean_map(power, gradients, scale, parse_law(_MEAN_LAW))
-            columns = {"power": np.full(gradients.shape, power), "gradient": gradients, "value": value}
-            curves.append(Curve("mean map", name, f"p = {power:g}", "gradient", columns))
-    curves += _smoothness(setting.law or LAWS, powers)
+            table += _curve("mean map", name, f"p = {power:g}", gradients, value, power=power)
+    for name in setting.law or LAWS:
+        law = parse_law(name)
+        own = powers[powers - 1 < law.moment_limit]
+        table += _curve("smoothness", name, name, own, effective_smoothness(own, 1.0, LARGEST_GRADIENT, law))
+    own = powers[powers >= 1]
+    value = effective_smoothness(own, 0.0, LARGEST_GRADIENT, parse_law(_MEAN_LAW))
+    table += _curve("smoothness", _NO_NOISE, f"{_NO_NOISE} ($\\infty$ for $p<1$)", own, value)
     for probability in _PROBABILITIES:
         name = f"two-point:{probability:g}"
         value = -stalling_gradient(powers, 1.0, parse_law(name)) + 0.0
-        columns = {"power": powers, "value": value}
-        curves.append(Curve("stalling", name, f"Q = {probability:g}", "power", columns))
+        table += _curve("stalling", name, f"Q = {probability:g}", powers, value)
     for power in _CORRELATED_POWERS:
         value = powered_correlation(power, correlations)
-        columns = {"power": np.full(correlations.shape, power), "correlation": correlations, "value": value}
-        curves.append(Curve("correlation", "gaussian", f"p = {power:g}", "correlation", columns))
-    return curves
-
-
-def _smoothness(laws: Sequence[str], powers: Array) -> Iterator[Curve]:
-    above = powers[powers >= 1]
-    known = [(name, name, 1.0, powers[powers - 1 < parse_law(name).moment_limit]) for name in laws]
-    for name, label, scale, own in [*known, (_NO_NOISE, f"{_NO_NOISE} ($\\infty$ for $p<1$)", 0.0, above)]:
-        law = parse_law(_MEAN_LAW if name == _NO_NOISE else name)
-        value = effective_smoothness(own, scale, LARGEST_GRADIENT, law)
-        yield Curve("smoothness", name, label, "power", {"power": own, "value": value})
-
-
-def rows(curves: Sequence[Curve]) -> list[Row]:
-    """Return every drawn point: panel, law, what it depends on, and its value, in the units of the axes."""
-    table: list[Row] = []
-    for curve in curves:
-        names = list(curve.columns)
-        for numbers in zip(*(curve.columns[name].tolist() for name in names), strict=True):
-            table.append({"panel": curve.panel, "law": curve.law} | dict(zip(names, numbers, strict=True)))
+        table += _curve("correlation", "gaussian", f"p = {power:g}", correlations, value, power=power)
     return table
+
+
+def _curve(panel: str, law: str, series: str, along: Array, values: Array, **power: float) -> list[Row]:
+    same = {"panel": panel, "law": law, "series": series} | power
+    points = zip(along.tolist(), values.tolist(), strict=True)
+    return [same | {_ALONG[panel]: x, "value": value} for x, value in points]
+
+
+def rows(data: Sequence[Row]) -> list[Row]:
+    """Return every drawn point: panel, law, what it depends on, and its value, in the units of the axes."""
+    return list(data)
 
 
 _TITLES = {
@@ -106,11 +92,11 @@ _LABELS = {
 }
 
 
-def draw(curves: Sequence[Curve]) -> Figure:
+def draw(data: Sequence[Row]) -> Figure:
     """Draw the four panels, two by two."""
     with panels(2, 2, height=5.0) as (figure, grid):
         for axis, (panel, title) in zip(grid.flat, _TITLES.items(), strict=True):
-            _draw_curves(axis, [curve for curve in curves if curve.panel == panel])
+            _draw_curves(axis, select(data, panel=panel), _ALONG[panel])
             axis.set_title(title)
             axis.set_xlabel(_LABELS[panel][0])
             axis.set_ylabel(_LABELS[panel][1])
@@ -124,15 +110,15 @@ def draw(curves: Sequence[Curve]) -> Figure:
     return figure
 
 
-def _draw_curves(axis: Axes, curves: Sequence[Curve]) -> None:
-    noisy = [curve for curve in curves if curve.law != _NO_NOISE]
-    labels = [curve.label for curve in noisy]
-    for curve in curves:
-        x, y = curve.columns[curve.along], curve.columns["value"]
-        if curve.law == _NO_NOISE:
-            own = law_style(labels.index(curve.label))["color"] if curve.label in labels else "0.5"
-            label = "" if curve.label in labels else curve.label
-            axis.plot(x, y, color=own, linewidth=0.6, linestyle="-", label=label or None)
-            continue
-        index = labels.index(curve.label)
-        axis.plot(x, y, label=curve.label, markersize=3, markevery=(2 + 2 * index, 12), **law_style(index))
+def _draw_curves(axis: Axes, table: Sequence[Row], along: str) -> None:
+    curves = grouped(table, lambda row: (row["law"], row["series"]))
+    noisy = [series for law, series in curves if law != _NO_NOISE]
+    for (law, series), own in curves.items():
+        line = columns(own, along, "value")
+        style = law_style(noisy.index(series)) if series in noisy else {"color": "0.5"}
+        if law == _NO_NOISE:
+            label = None if series in noisy else series
+            axis.plot(*line, color=style["color"], linewidth=0.6, label=label)
+        else:
+            every = (2 + 2 * noisy.index(series), 12)
+            axis.plot(*line, label=series, markersize=3, markevery=every, **style)

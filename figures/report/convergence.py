@@ -15,10 +15,10 @@ from figures.convergence.exponents import exponents_of_decades
 from figures.report.render import render
 from figures.style import grouped
 from gradpower.tools.labels import Label
+from simulate.adagrad.bounds import BoundedArm
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from simulate.questions import ConvergenceResults, bounds, extremes, unbounded
-from simulate.questions.bounds import BoundedArm
 from simulate.questions.extremes import Extreme
 from simulate.questions.gains import Gain
 from simulate.questions.rates import Exponents
@@ -38,7 +38,6 @@ def convergence_section(results: ConvergenceResults | None) -> str:
     return render(
         "convergence",
         size=results.provenance.config,
-        try_out="--quick" in results.provenance.command,
         problems=_problems(),
         answers=[
             bounds_answer(studies.bounds),

@@ -1,14 +1,16 @@
-"""Which theorem speaks of an arm of the simulation, and its bound with every constant that goes in."""
+"""Which theorem speaks of an arm of the simulation, its bound, and whether measured averages keep to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from simulate.adagrad.descent import Arm, Descent
+from simulate.adagrad.descent import Arm, Descent, NoiseKind
+from simulate.adagrad.exponent import CONFIDENCE
+from simulate.adagrad.monte_carlo import AdagradRuns
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from theory.adagrad.assumptions import high_noise_alignment
 from theory.adagrad.bounds import (
@@ -45,12 +47,11 @@ class ArmBound:
         return "mean_power" if self.theorem == "4.8" else "mean_square"
 
 
-def arm_bound(descent: Descent, arm: Arm, *, gradient_bound: float | None = None) -> ArmBound:
+def arm_bound(descent: Descent, arm: Arm) -> ArmBound:
     """Return the bound that Section 4.2 proves for an arm.
 
     Theorem 4.5 for p = 1; 4.8 for p < 1 under multiplicative or sparse noise, or under none; 4.11 for p ≠ 1 under other
-    additive noise (its proof holds for p < 1 as well). `gradient_bound` replaces the bound on |g_i| that the problem
-    and the law give.
+    additive noise (its proof holds for p < 1 as well).
 
     >>> from simulate.adagrad.descent import build_descent
     >>> descent = build_descent("plateau", 1.0, 0.1, 1.0, "gaussian", steps=100)
@@ -61,7 +62,7 @@ def arm_bound(descent: Descent, arm: Arm, *, gradient_bound: float | None = None
     chosen, note = _choice(noisy, power, descent.epsilon)
     if chosen == "none":
         return ArmBound(chosen, note)
-    largest = noisy.largest_gradient if gradient_bound is None else gradient_bound
+    largest = noisy.largest_gradient
     if not np.isfinite(largest):
         return ArmBound("none", "outside Assumption 4.4: gradients have no bound")
     enlarged = float(enlarged_gradient_bound(largest, power, descent.epsilon))
@@ -114,13 +115,58 @@ def unbounded_arm_bound(descent: Descent, arm: Arm, largest: Array, steps: Array
     )
 
 
-def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int, confidence: float) -> Array:
-    """One-sided Student bounds below true means; `tests` of them hold together with the confidence (Bonferroni).
+@dataclass(frozen=True)
+class BoundedArm:
+    """One arm: the mean at T with its standard error, and the bound, where a theorem speaks.
 
-    >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1, confidence=0.95).round(4).tolist()
+    `slack` is bound/measured at T, `least_slack` the least over T; `violated` says whether at some T the mean exceeds
+    the bound by more than chance, all comparisons of the study taken together.
+    """
+
+    problem: str
+    noise: NoiseKind
+    law: str
+    noise_to_signal: float
+    power: float
+    learning_rate: float
+    theorem: str
+    note: str
+    steps: int
+    measured: float
+    standard_error: float
+    bound: float | None = None
+    slack: float | None = None
+    least_slack: float | None = None
+    violated: bool = False
+
+
+def compared(
+    descent: Descent, runs: AdagradRuns, place: tuple[int, ...], found: ArmBound, *, tests: int
+) -> BoundedArm:
+    """Compare the average of one arm with its bound; `tests` comparisons share the level."""
+    mean, error = runs.over_seeds(getattr(runs, found.average)[place])
+    where = descent.problem.name, descent.noise, descent.law.name
+    measured = descent.steps, float(mean[-1]), float(error[-1])
+    row = BoundedArm(*where, *descent.arms[place], found.theorem, found.note, *measured)
+    if found.bound is None:
+        return row
+    total = found.bound.total
+    return replace(
+        row,
+        bound=float(total[-1]),
+        slack=float(total[-1] / mean[-1]),
+        least_slack=float(np.min(total / mean)),
+        violated=bool(np.any(least_mean(mean, error, descent.seeds, tests=tests) > total)),
+    )
+
+
+def least_mean(mean: Array, standard_error: Array, runs: int, *, tests: int) -> Array:
+    """One-sided Student bounds below true means; with 95 % confidence `tests` of them hold together (Bonferroni).
+
+    >>> least_mean(np.array([1.0]), np.array([0.1]), 16, tests=1).round(4).tolist()
     [0.8247]
     """
-    return np.asarray(mean - student_t.isf((1 - confidence) / tests, runs - 1) * standard_error)
+    return np.asarray(mean - student_t.isf((1 - CONFIDENCE) / tests, runs - 1) * standard_error)
 
 
 def _choice(noisy: NoisyProblem, power: float, epsilon: float) -> tuple[str, str]:

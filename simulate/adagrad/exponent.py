@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
-from gradpower.tools.errors import require
 from theory.numerics.inputs import Array, positive
 
+CONFIDENCE = 0.95  # of all intervals and comparisons
 _DECADES = 2.0
 
 
-class Exponent(NamedTuple):
-    """The exponent a in `value ∝ T^{−a}`, and half the width of its confidence interval, shape (...)."""
-
-    mean: Array
-    half_width: Array
-
-
-def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 0.95) -> Exponent:
+def fitted_exponent(steps: ArrayLike, values: ArrayLike) -> tuple[Array, Array]:
     """Fit `−d ln value/d ln T` by least squares over the last two decades, seed by seed.
 
     The seeds are independent, the checkpoints of one seed are not: the interval is Student's, from the scatter of the
     seeds' exponents.
 
     `steps` are increasing T, shape (checkpoints,), `values` the curves, shape (..., seeds, checkpoints), at least two
-    seeds. Where one of a seed's values is 0, or only one checkpoint lies in these decades, there is no exponent: NaN.
+    seeds. Returns the mean exponent and half the width of its 95 % interval, shape (...) each; NaN where one of a
+    seed's values is 0, or only one checkpoint lies in these decades.
 
     >>> T = np.array([1, 10, 100, 1000])
-    >>> fit = fitted_exponent(T, [3 * T**-0.5, 5 * T**-0.5])
-    >>> f"{fit.mean:.3f} ± {fit.half_width:.3f}"
+    >>> exponent, half_width = fitted_exponent(T, [3 * T**-0.5, 5 * T**-0.5])
+    >>> f"{exponent:.3f} ± {half_width:.3f}"
     '0.500 ± 0.000'
     """
-    require(0 < confidence < 1, "confidence", confidence, "a number between 0 and 1")
     every = positive("steps", steps)
     late = every >= every[-1] / 10.0**_DECADES * (1 - 1e-9)  # a little room, so that rounding does not decide
     log_steps = np.log(every[late])
@@ -45,4 +36,4 @@ def fitted_exponent(steps: ArrayLike, values: ArrayLike, *, confidence: float = 
     slopes = np.where(np.isfinite(slopes), slopes, np.nan)
     seeds = slopes.shape[-1]
     error = slopes.std(axis=-1, ddof=1) / np.sqrt(seeds)
-    return Exponent(slopes.mean(axis=-1), student_t.ppf((1 + confidence) / 2, seeds - 1) * error)
+    return slopes.mean(axis=-1), student_t.ppf((1 + CONFIDENCE) / 2, seeds - 1) * error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -13,10 +14,10 @@ from gradpower.tools.terminal import Progress
 from simulate.adagrad import kernel
 from simulate.adagrad.descent import Descent
 from simulate.adagrad.kernel import ARMS, LANES, ROWS, RUNS
-from simulate.threads import Counted, run_blocks, thread_count
+from simulate.threads import run_blocks, thread_count
 from theory.numerics.inputs import Array
 
-QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "smallest_square", "value", "largest_gradient")
+QUANTITIES = ("mean_square", "mean_power", "mean_absolute", "value", "largest_gradient")
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,6 @@ class AdagradRuns:
     """`(1/T)·Σ_t ‖∇F(θ_t)‖_{p+1}^{p+1}`."""
     mean_absolute: Array
     """`(1/T)·Σ_t ‖∇F(θ_t)‖_1`."""
-    smallest_square: Array
-    """`min_t ‖∇F(θ_t)‖²`."""
     value: Array
     """F(θ_T)."""
     largest_gradient: Array
@@ -85,8 +84,8 @@ def simulate_adagrad(
     return AdagradRuns(np.array(descent.checkpoints), **named)
 
 
-def _run_part(descent: Descent, counted: Counted[int], part: tuple[int, Array]) -> Array:
-    """Run some tiles of arms, (tiles, ARMS, 3), and one block of runs.
+def _run_part(descent: Descent, part: tuple[int, Array], done: Callable[[], None]) -> Array:
+    """Run some tiles of arms, (tiles, ARMS, 3), and one block of runs; call `done` after every chunk of steps.
 
     Returns QUANTITIES at the checkpoints, (quantities, tiles, ARMS, RUNS, checkpoints).
     """
@@ -96,9 +95,8 @@ def _run_part(descent: Descent, counted: Counted[int], part: tuple[int, Array]) 
     v, work = np.zeros_like(theta), np.zeros((len(arms), ROWS * LANES))
     for k, row in enumerate((kernel.NOISE_TO_SIGNAL, kernel.POWER, kernel.LEARNING_RATE)):
         work[:, row : row + LANES] = arms[..., k].repeat(RUNS, axis=1)
-    work[:, kernel.SMALLEST_SQUARE : kernel.SMALLEST_SQUARE + LANES] = np.inf
     looks, curves = np.array(descent.checkpoints), []
-    for first in counted(range(0, descent.steps, descent.chunk)):
+    for first in range(0, descent.steps, descent.chunk):
         noise = descent.noise_chunk(block, first // descent.chunk)
         step, end = first, min(first + descent.chunk, descent.steps)
         for stop in sorted({*looks[(looks > first) & (looks < end)].tolist(), end}):
@@ -116,6 +114,7 @@ def _run_part(descent: Descent, counted: Counted[int], part: tuple[int, Array]) 
             step = stop
             if step in looks:
                 curves.append(_look(work, problem.value(np.moveaxis(theta, 1, 0)), step))
+        done()
     return np.moveaxis(np.array(curves), 0, -1).reshape(len(QUANTITIES), -1, ARMS, RUNS, len(looks))
 
 
@@ -126,7 +125,7 @@ def _look(work: Array, value: Array, step: int) -> Array:
         return work[:, start : start + LANES]
 
     sums = [(row(total) + row(lost)) / step for total, lost in zip(kernel.SUMS, kernel.LOST, strict=True)]
-    return np.array([*sums, row(kernel.SMALLEST_SQUARE), value, row(kernel.LARGEST_GRADIENT)])
+    return np.array([*sums, value, row(kernel.LARGEST_GRADIENT)])
 
 
 def _require_finite(descent: Descent, curves: dict[str, Array]) -> None:

@@ -1,28 +1,23 @@
-"""Assumptions 4.4, 4.6 and 4.9 on a test problem: their constants, or where they fail; and the command that says so."""
+"""Assumptions 4.4, 4.6 and 4.9 on a test problem: their constants, or where they fail."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from gradpower.tools.terminal import Output, OutputFlags, result_table
 from simulate.adagrad.descent import NoiseKind
-from simulate.problems import Problem, parse_problem
+from simulate.problems import Problem
 from theory.adagrad.assumptions import alignment, high_noise_alignment
-from theory.laws import NoiseLaw, Sparse, parse_law
-from theory.numerics.inputs import nonnegative, power_in_range
-
-_TABLE = Output()
-_SKEWED = "skewed noise turns E φ_p against ∇F"
+from theory.laws import NoiseLaw, Sparse
 
 
 @dataclass(frozen=True)
 class NoisyProblem:
     """A test problem under noise: g_i = ∂_iF + σ_i·ξ, σ_i = r·gradient_scale_i (additive) or r·|∂_iF| (multiplicative).
 
+    >>> from simulate.problems import parse_problem
     >>> from theory.laws import Binary, Uniform
     >>> NoisyProblem(parse_problem("pseudo-huber"), Binary(), "additive", 0.5).largest_gradient
     1.5
@@ -88,73 +83,3 @@ class NoisyProblem:
         """ρ = R^{p−1}/s of Assumption 4.9 (C2); infinite if (C1) fails."""
         s = self.high_noise_constant(power)
         return self.largest_gradient ** (power - 1) / s if s > 0 else math.inf
-
-
-def assumptions(
-    output: OutputFlags = _TABLE,
-    problem: str = "geman-mcclure",
-    power: tuple[float, ...] = (0.25, 0.5, 0.75, 1.2, 1.5, 2.0, 3.0),
-    noise_to_signal: float = 1.0,
-    law: str = "uniform",
-    noise: NoiseKind = "additive",
-) -> None:
-    """Find the constants of Assumptions 4.4, 4.6 and 4.9 on a test problem, over all its points and coordinates.
-
-    Parameters
-    ----------
-    output
-        Where the result goes.
-    problem
-        geman-mcclure, river-valley, plateau, pseudo-huber, separable:D, logistic:D or quadratic:D.
-    power
-        Powers p > 0.
-    noise_to_signal
-        r >= 0: of σ_i to the largest |∂_iF| (additive), or to |∂_iF| (multiplicative).
-    law
-        Law of ξ, as in simulate adam.
-    noise
-        Whether g = ∂F + σξ with fixed σ, or g = ∂F·(1 + rξ).
-    """
-    r = float(nonnegative("noise_to_signal", noise_to_signal))
-    chosen = parse_problem(problem)
-    noisy = NoisyProblem(chosen, parse_law(law), noise, r)
-    bound, known = noisy.largest_gradient, ("dimension", "minimum", "minimum_is_exact", "smoothness")
-    rows = [_row(noisy, float(p)) for p in power_in_range("power", power)]
-    result = {
-        "problem": chosen.name,
-        **{name: getattr(chosen, name) for name in known},
-        "gradient_bound": bound,
-        "assumption_4_4": math.isfinite(bound),
-        "noise_to_signal": r,
-        "law": law,
-        "noise": noise,
-        "rows": rows,
-    }
-    columns = {name: [row[name] for row in rows] for name in ("power", "c", "s", "rho", "holds", "because")}
-    table = result_table(f"{chosen.name}, {noise} {law} noise, r = {r:g}", columns, digits=4)
-    held = f"holds with R = {bound:.4g}" if math.isfinite(bound) else "fails: gradients have no bound"
-    table.caption = f"Assumption 4.4: F >= {chosen.minimum:g}, L = {chosen.smoothness:.4g}; {held}"
-    output.show(result, table)
-
-
-def _row(noisy: NoisyProblem, power: float) -> dict[str, Any]:
-    c = s = rho = None
-    holds, because = "no", ""
-    if power == 1:
-        holds = "4.4" if math.isfinite(noisy.largest_gradient) else "no"
-        because = "p = 1 is Adagrad"
-    elif power < 1:
-        c = noisy.low_noise_constant(power)
-        if c > 0:
-            holds = "4.6"
-        else:
-            because = "noise outweighs small gradients" if c == 0 else _SKEWED
-    else:
-        s, rho = noisy.high_noise_constant(power), noisy.rho(power)
-        if rho <= 1 + 1e-9:  # ρ is 1 in some examples, to the last bits
-            holds = "4.9"
-        elif s > 0:
-            because = "(C1) only: ρ > 1"
-        else:
-            because = "φ_p flattens small gradients" if s == 0 else _SKEWED
-    return {"power": power, "c": c, "s": s, "rho": rho, "holds": holds, "because": because}

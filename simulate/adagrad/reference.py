@@ -26,7 +26,6 @@ def _block_curves(descent: Descent, block: int) -> dict[str, Array]:
     theta = np.zeros((problem.dimension, *descent.shape, RUNS)) + problem.start[:, None, None, None, None]
     v = np.zeros_like(theta)
     squares = powers = absolutes = largest = 0.0
-    smallest = np.inf
     for step in range(descent.steps):
         if step % descent.chunk == 0:
             noise = descent.noise_chunk(block, step // descent.chunk)
@@ -34,11 +33,9 @@ def _block_curves(descent: Descent, block: int) -> dict[str, Array]:
         gradient = problem.gradient(theta)
         g = gradient + sigma * xi if descent.noise == "additive" else gradient * (1 + r * xi)
         size = np.abs(gradient)
-        square = (size**2).sum(axis=0)
-        squares += square
+        squares += (size**2).sum(axis=0)
         powers += (size ** (p + 1)).sum(axis=0)
         absolutes += size.sum(axis=0)
-        smallest = np.minimum(smallest, square)
         largest = np.maximum(largest, np.abs(g).max(axis=0))
         x = np.sign(g) * np.abs(g) ** p
         v += x**2
@@ -46,5 +43,5 @@ def _block_curves(descent: Descent, block: int) -> dict[str, Array]:
         theta -= eta * np.divide(x, root, out=np.zeros_like(x), where=root > 0)
         if step + 1 in descent.checkpoints:
             means = squares / (step + 1), powers / (step + 1), absolutes / (step + 1)
-            checkpoints.append((*means, smallest, problem.value(theta), largest))
+            checkpoints.append((*means, problem.value(theta), largest))
     return dict(zip(QUANTITIES, np.moveaxis(np.array(checkpoints), 0, -1), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -14,7 +14,6 @@ import theory.adam.optimum
 from gradpower.tools.terminal import Output, OutputFlags, progress_bar, result_table
 from simulate.adam.monte_carlo import simulate_adam
 from theory.adam.example import Example, ExampleFlags
-from theory.adam.optimum import OptimalPower
 from theory.laws import Empirical, NoiseLaw
 
 _FIGURE_7 = Example()
@@ -69,10 +68,10 @@ def adam(
         "drift": simulated.drift,
         "standard_error": simulated.standard_error,
         "rms": simulated.rms,
-        "quantiles": dict(zip(_LEVELS, simulated.quantiles(_LEVELS), strict=True)),
-        "trials": simulated.trials,
+        "quantiles": dict(zip(_LEVELS, np.quantile(simulated.updates, _LEVELS, axis=-1), strict=True)),
+        "trials": trials,
         "steps": simulated.steps,
-        "seed": simulated.seed,
+        "seed": seed,
         "antithetic": simulated.antithetic,
         "stationary": steps is None,
         **example.inputs(),
@@ -119,8 +118,7 @@ def optimal_power(
     confidence
         Level of the interval of a monte-carlo power, or of one from samples.
     """
-    best: OptimalPower
-    notes: dict[str, Any] = {}
+    notes: list[str] = []
     if method == "monte-carlo":
         # SciPy's statistics take half a second to import: --help does without.
         from simulate.adam.optimum import monte_carlo_optimal_power
@@ -150,14 +148,16 @@ def optimal_power(
         best = computed(law)
         if isinstance(law, Empirical) and method != "proposition":
             ratio = example.sigma / example.mean
-            notes = _uncertainty(lambda again: computed(again).power, law, ratio, confidence, seed)
-    result = {**asdict(best), **example.inputs(), **notes}
+            ends, notes = _uncertainty(lambda again: computed(again).power, law, ratio, confidence, seed)
+            best = replace(best, power_interval=ends)
+    chance = {"trials": trials, "seed": seed, "confidence": confidence}
+    result = {**asdict(best), **example.inputs(), **chance, "notes": notes}
     output.show(result, _optimum_table(result))
 
 
 def _uncertainty(
     power: Callable[[NoiseLaw], float], law: Empirical, ratio: float, confidence: float, seed: int
-) -> dict[str, Any]:
+) -> tuple[tuple[float, float], list[str]]:
     """Return the bootstrap interval of a power that comes from samples, and what makes it doubtful."""
     generator = np.random.default_rng(seed)
     powers = []
@@ -166,7 +166,7 @@ def _uncertainty(
             powers.append(power(law.resampled(generator)))
             if progress is not None:
                 progress(done + 1, _RESAMPLES)
-    ends = np.quantile(powers, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(powers, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     root = float(np.sqrt(law.samples.size))
     notes = []
     if not law.symmetric and ratio > root / 3:
@@ -174,15 +174,15 @@ def _uncertainty(
             f"σ/μ = {ratio:g} is not small against the root of the number of samples, {root:.3g}: their accidental "
             "skewness decides; use empirical-symmetric:FILE if the noise is symmetric, or more samples"
         ]
-    return {"power_interval": tuple(ends.tolist()), "resamples": _RESAMPLES, "notes": notes}
+    return (low, high), notes
 
 
 def _optimum_table(result: dict[str, Any]) -> Table:
     title = (
         f"Optimal power, {result['law']} noise, σ/μ = {result['noise_to_signal']:g}, by {result['method']}"
     )
-    shown = ("power", "update", "at_edge", "local_maxima", "bounds", "power_interval")
-    rows = {key: result[key] for key in shown if key in result}
+    rows = {key: result[key] for key in ("power", "update", "at_edge", "local_maxima")}
+    rows |= {key: result[key] for key in ("bounds", "power_interval") if result[key]}
     table = result_table(title, {"": [key.replace("_", " ") for key in rows], "value": list(rows.values())})
-    table.caption = "\n".join(result.get("notes", ()))
+    table.caption = "\n".join(result["notes"])
     return table

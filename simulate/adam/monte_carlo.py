@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,7 @@ from gradpower.tools.errors import require
 from gradpower.tools.terminal import Progress
 from simulate.adam.kernel import LANES, POWER_TILE, add_power_sums
 from simulate.adam.setting import CHUNK, Setting
-from simulate.threads import Counted, run_blocks, thread_count
+from simulate.threads import run_blocks, thread_count
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import Array, nonnegative, positive
 
@@ -26,10 +26,8 @@ class AdamTrials:
 
     updates: Array
     """u, shape (..., trials). Antithetic trials are neighbours."""
-    trials: int
     steps: int
     """As given; the window N at stationarity."""
-    seed: int
     antithetic: bool
     """Whether trials ran in pairs of opposite noise."""
 
@@ -56,10 +54,6 @@ class AdamTrials:
         replicates = self.independent
         return np.asarray(replicates.std(axis=-1, ddof=1) / np.sqrt(replicates.shape[-1]))
 
-    def quantiles(self, levels: ArrayLike = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Array:
-        """Quantiles of u at `levels` in [0, 1], shape (levels, ...)."""
-        return np.asarray(np.quantile(self.updates, np.asarray(levels, dtype=np.float64), axis=-1))
-
     def batch_drifts(self, batches: int = 64) -> Array:
         """Drifts of `batches` independent parts of the trials, at most one per replicate: (batches, ...)."""
         replicates = self.independent
@@ -79,7 +73,6 @@ def simulate_adam(
     trials: int = 2048,
     steps: int | None = None,
     seed: int = 0,
-    antithetic: bool | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> AdamTrials:
@@ -89,7 +82,8 @@ def simulate_adam(
     corrections of torch.optim.Adam for literal steps, without at stationarity. Where all gradients were 0 and
     ε = 0, u = 0.
 
-    All powers and noise scales see the same noise. Results depend on the seed, not on the number of threads.
+    All powers and noise scales see the same noise. Under symmetric laws trials run in pairs ξ, −ξ, which removes
+    most of the variance at high noise. Results depend on the seed, not on the number of threads.
     InputError for arguments out of range, before any work; or for noise so wild that |g|^{2p} overflows.
 
     Parameters
@@ -99,13 +93,10 @@ def simulate_adam(
     mean, noise_scale, law
         μ > 0, σ >= 0 (one, or a 1-D array), and the law of ξ.
     trials : int
-        At least 2; even and at least 4 if antithetic. The result takes 8 bytes a trial, power and scale.
+        At least 2; even and at least 4 if the law is symmetric. The result takes 8 bytes a trial, power and scale.
     steps : int, optional
         t >= 1, simulated literally from m = v = 0. If not given, stationarity: the last N steps, before which
         all weighs less than 2^−53 in both averages.
-    antithetic : bool, optional
-        Run trials in pairs ξ, −ξ, which removes most of the variance at high noise; by default if the law is
-        symmetric.
     threads, progress : optional
         All cores by default; progress(done, total) is called now and then, by one working thread at a time.
 
@@ -127,7 +118,6 @@ def simulate_adam(
         trials=trials,
         steps=steps,
         seed=seed,
-        antithetic=law.symmetric if antithetic is None else antithetic,
     )
     run_block, chunks = partial(_run_block, setting), -(-setting.window // CHUNK)
     updates = run_blocks(run_block, setting.sources, chunks, thread_count(threads), progress)
@@ -135,21 +125,21 @@ def simulate_adam(
     allowed = "noise whose |g|^2p stays below 1e308 (smaller powers)"
     require(np.all(np.isfinite(joined)), "law", law.name, allowed)
     shape = np.shape(noise_scale) + np.shape(powers)
-    return AdamTrials(joined.reshape(*shape, trials), trials, setting.window, seed, setting.antithetic)
+    return AdamTrials(joined.reshape(*shape, trials), setting.window, law.symmetric)
 
 
-def _run_block(
-    setting: Setting, counted: Counted[tuple[int, Array]], source: np.random.SeedSequence
-) -> Array:
-    """Simulate a block of trials; the updates (noise scales, powers, LANES)."""
-    m, v = _block_averages(setting, counted(setting.noise_chunks(source)))
+def _run_block(setting: Setting, source: np.random.SeedSequence, done: Callable[[], None]) -> Array:
+    """Simulate a block of trials, and call `done` after every chunk; the updates (noise scales, powers, LANES)."""
+    m, v = _block_averages(setting, source, done)
     m_hat, v_hat = m / setting.correction(setting.beta1), v / setting.correction(setting.beta2)
     denominator = np.sqrt(v_hat) + setting.scaled_epsilon()[..., None]
     with np.errstate(invalid="ignore"):  # ∞/∞ where |g|^2p overflows, which the caller reports
         return np.divide(m_hat, denominator, out=np.zeros_like(m), where=denominator != 0)
 
 
-def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tuple[Array, Array]:
+def _block_averages(
+    setting: Setting, source: np.random.SeedSequence, done: Callable[[], None]
+) -> tuple[Array, Array]:
     """Averages m and v of φ_p(g_t) over one block of trials, (noise scales, powers, LANES), where max(μ, σ) = 1.
 
     Unrolled over a chunk of C steps the moving averages are `m ← β1^C·m + Σ_k (1−β1)β1^k x_k` and likewise v:
@@ -158,7 +148,7 @@ def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tu
     spacing, powers = setting.spacing, setting.powers.size
     rows = -(-powers // POWER_TILE) * POWER_TILE
     m, v = np.zeros((2, setting.noise_scales.size, rows, LANES))
-    for live, noise in chunks:
+    for live, noise in setting.noise_chunks(source):
         weights1, weights2 = _weights(setting.beta1, live), _weights(setting.beta2, live)
         for i, unit in enumerate(setting.units):
             g = setting.mean / unit + setting.noise_scales[i] / unit * noise
@@ -170,6 +160,7 @@ def _block_averages(setting: Setting, chunks: Iterable[tuple[int, Array]]) -> tu
             add_power_sums(x * weights1, ratio, m[i])
             v[i] *= setting.beta2**CHUNK
             add_power_sums(square * weights2, square_ratio, v[i])
+        done()
     return m[:, :powers], v[:, :powers]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t
@@ -20,19 +18,6 @@ _POWERS = 256
 _FLAT = 1e-12  # rounding makes such differences between drifts that are equal
 
 
-@dataclass(frozen=True, kw_only=True)
-class MonteCarloOptimum(OptimalPower):
-    """Estimate of the optimal power; `local_maxima` are those of the estimated curve.
-
-    `power_interval` is the confidence interval of p*; None at an edge, where the derivative has no root.
-    """
-
-    power_interval: tuple[float, float] | None
-    confidence: float
-    trials: int
-    seed: int
-
-
 def monte_carlo_optimal_power(
     mean: float,
     noise_scale: float,
@@ -46,7 +31,7 @@ def monte_carlo_optimal_power(
     seed: int = 0,
     confidence: float = 0.95,
     progress: Progress | None = None,
-) -> MonteCarloOptimum:
+) -> OptimalPower:
     """Estimate p* = argmax E u(p) at stationarity (the starred powers of Figure 7).
 
     All powers see the same noise, so the mean over the trials, ū(p), is as smooth in p as its expectation: a
@@ -83,7 +68,7 @@ def monte_carlo_optimal_power(
 
 def _estimate(
     simulated: AdamTrials, powers: Array, interval: tuple[float, float], confidence: float
-) -> MonteCarloOptimum:
+) -> OptimalPower:
     low, high = interval
     curve = make_interp_spline(powers, simulated.drift, k=5)
     batches = make_interp_spline(powers, simulated.batch_drifts().T, k=5)
@@ -97,7 +82,7 @@ def _estimate(
     else:
         margin = _margin(batches(best, nu=1), confidence) / abs(float(curve(best, nu=2)))
         power_interval = max(best - margin, low), min(best + margin, high)
-    return MonteCarloOptimum(
+    return OptimalPower(
         power=best,
         update=float(curve(best)),
         at_edge=at_edge,
@@ -105,9 +90,6 @@ def _estimate(
         interval=interval,
         method="monte-carlo",
         power_interval=power_interval,
-        confidence=confidence,
-        trials=simulated.trials,
-        seed=simulated.seed,
     )
 
 

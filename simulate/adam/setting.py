@@ -36,7 +36,6 @@ class Setting:
     trials: int
     steps: int | None
     seed: int
-    antithetic: bool
 
     def __post_init__(self) -> None:
         """Check every value, before any work."""
@@ -57,8 +56,7 @@ class Setting:
         most = int(_LARGEST_RESULT / (self.powers.size * self.noise_scales.size))
         allowed = f"at most {most}: every update is kept, 8 bytes each"
         require(self.trials <= most, "trials", self.trials, allowed)
-        if self.antithetic:
-            require(self.law.symmetric, "antithetic", True, f"False for the asymmetric law {self.law.name}")
+        if self.law.symmetric:
             paired = self.trials % 2 == 0 and self.trials >= 4
             require(paired, "trials", self.trials, "an even number >= 4 for antithetic pairs")
         if self.steps is not None:
@@ -66,8 +64,12 @@ class Setting:
 
     @property
     def window(self) -> int:
-        """The number of steps simulated."""
-        return stationary_window(self.beta1, self.beta2) if self.steps is None else int(self.steps)
+        """The number of steps simulated: at stationarity whole chunks, such that `β1^N` and `β2^N` are below 2^−53."""
+        if self.steps is not None:
+            return int(self.steps)
+        largest = max(self.beta1, self.beta2)
+        window = math.log(_VISIBLE) / math.log(largest) if largest > 0 else 1.0
+        return math.ceil(window / CHUNK) * CHUNK
 
     @property
     def spacing(self) -> float:
@@ -83,12 +85,12 @@ class Setting:
     def noise_chunks(self, source: np.random.SeedSequence) -> Iterator[tuple[int, Array]]:
         """Yield ξ of one block in chunks (CHUNK, LANES), each with the number of its last rows that are steps.
 
-        That is CHUNK but in the first chunk. Antithetic lanes come in neighbours ξ, −ξ.
+        That is CHUNK but in the first chunk. Noise of symmetric laws comes in neighbours ξ, −ξ.
         """
         generator = np.random.default_rng(source)
         later_chunks = (self.window - 1) // CHUNK
         for index in range(later_chunks + 1):
-            if self.antithetic:
+            if self.law.symmetric:
                 noise = np.repeat(self.law.sample(generator, (CHUNK, LANES // 2)), 2, axis=1)
                 np.negative(noise[:, 1::2], out=noise[:, 1::2])
             else:
@@ -109,14 +111,3 @@ class Setting:
     def correction(self, beta: float) -> float:
         """Adam's bias correction `1 − β^t`; 1 at stationarity."""
         return 1.0 if self.steps is None or beta == 0 else -math.expm1(self.steps * math.log(beta))
-
-
-def stationary_window(beta1: float, beta2: float) -> int:
-    """Return N, in whole chunks, such that both `β1^N` and `β2^N` are below 2^−53.
-
-    >>> stationary_window(0.9, 0.95), stationary_window(0.9, 0.999), stationary_window(0.0, 0.0)
-    (768, 36736, 128)
-    """
-    largest = max(beta1, beta2)
-    window = math.log(_VISIBLE) / math.log(largest) if largest > 0 else 1.0
-    return math.ceil(window / CHUNK) * CHUNK

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -19,19 +18,14 @@ from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.reading import append_line, read_lines
 from gradpower.tools.terminal import progress_bar, result_table, tell
-from simulate.intervention.study import INTERVENTION, Calibration, Cell, Design, calibrate, run_cell
+from simulate.intervention.study import INTERVENTION, Cell, Design, calibrate, run_cell
 
 DesignFlags = Annotated[Design, tyro.conf.arg(name="")]
 _USUAL = Design()
 _FOLDER = Path("reproduction/intervention")
 
 
-def intervention(
-    design: DesignFlags = _USUAL,
-    workers: int | None = None,
-    output: Path = _FOLDER,
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
-) -> int:
+def intervention(design: DesignFlags = _USUAL, workers: int | None = None, output: Path = _FOLDER) -> None:
     """Set the law of the noise, and see whether a power is worth as much less noise as the theory says.
 
     A small network is trained on its exact gradient plus noise of a chosen law and level, by Adam with ε = 0, at rates
@@ -46,25 +40,22 @@ def intervention(
         Processes; one a core if not given.
     output
         Folder for intervention.json.
-    json
-        Print the result as one JSON object instead of a table.
     """
     count = whole("workers", workers if workers is not None else os.cpu_count() or 1)
     require_folder(output)
     cells = _run(design, count, output)
     origin = provenance("gradpower simulate intervention", asdict(design))
-    text = INTERVENTION.dump(origin, cells=cells)
-    written = write_file(output / INTERVENTION.file, text)
-    if json:
-        print(text, end="")
-    else:
-        Console().print(_table(cells))
-        for strong in (True, False):
-            own = [cell for cell in cells if cell.changes[0].strong == strong]
-            if own:
-                print(_said(calibrate(own), strong=strong))
-    tell([written], file=sys.stderr if json else sys.stdout)
-    return 0
+    written = write_file(output / INTERVENTION.file, INTERVENTION.dump(origin, cells=cells))
+    Console().print(_table(cells))
+    for noise, strong in (("strong noise", True), ("weaker noise", False)):
+        own = [cell for cell in cells if cell.changes[0].strong == strong]
+        if own:
+            found = calibrate(own)
+            slope = f"{found.slope:.3f} [{found.low:.3f}, {found.high:.3f}]"
+            jackknife = "[{:.3f}, {:.3f}]".format(*found.jackknife)
+            signs = f"{found.signs} of {found.count} signs"
+            print(f"{noise}: measured over predicted {slope}, by jackknife {jackknife}, {signs}")
+    tell([written])
 
 
 def _run(design: Design, workers: int, output: Path) -> list[Cell]:
@@ -104,11 +95,3 @@ def _table(cells: list[Cell]) -> Table:
 
 def _pm(value: float, error: float) -> str:
     return f"{1e3 * value:+.2f}±{1e3 * error:.2f}"
-
-
-def _said(found: Calibration, *, strong: bool) -> str:
-    noise = "strong noise" if strong else "weaker noise"
-    slope = f"{found.slope:.3f} [{found.low:.3f}, {found.high:.3f}], by jackknife "
-    slope += "[{:.3f}, {:.3f}]".format(*found.jackknife)
-    signs = f"{found.signs} of {found.count} signs"
-    return f"{noise}: measured over predicted {slope}, {signs}" + (f": {found.label.value}" if strong else "")

@@ -7,8 +7,7 @@ is 0, and no step is sampled. Copies differ in their weights only; the loss and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
@@ -21,48 +20,41 @@ COORDINATES = sum(_SIZES)
 _TEACHER = 3.0  # how much larger the weights are that made the labels
 
 
-@dataclass(frozen=True)
-class Network:
-    """The problem that a seed draws.
+def initial_weights(generator: np.random.Generator, copies: int) -> Array:
+    """Initial weights, shape (copies, 442): of variance 1/fan-in, biases 0."""
+    first = generator.standard_normal((copies, _SIZES[0])) / np.sqrt(_INPUTS)
+    second = generator.standard_normal((copies, _SIZES[2])) / np.sqrt(_HIDDEN)
+    return np.concatenate([first, np.zeros((copies, _HIDDEN)), second, np.zeros((copies, _CLASSES))], axis=1)
 
-    >>> network = Network(0)
-    >>> loss, gradient = network.loss_and_gradient(network.start(np.random.default_rng(1), 3))
+
+@cache
+def _points() -> tuple[Array, Array, float]:
+    """Inputs, labels, and the labels' mean Σ q ln q."""
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((_POINTS, _INPUTS))
+    teacher = _TEACHER * initial_weights(generator, 1)
+    labels = _forward(inputs, teacher)[1][:, 0]
+    return inputs, labels, float((labels * np.log(labels)).sum() / _POINTS)
+
+
+def loss_and_gradient(weights: Array) -> tuple[Array, Array]:
+    """F and ∇F at `weights`, shapes (copies,) and (copies, 442).
+
+    >>> loss, gradient = loss_and_gradient(initial_weights(np.random.default_rng(1), 3))
     >>> loss.shape, gradient.shape
     ((3,), (3, 442))
     """
-
-    seed: int
-
-    def start(self, generator: np.random.Generator, copies: int) -> Array:
-        """Initial weights, shape (copies, 442): of variance 1/fan-in, biases 0."""
-        first = generator.standard_normal((copies, _SIZES[0])) / np.sqrt(_INPUTS)
-        second = generator.standard_normal((copies, _SIZES[2])) / np.sqrt(_HIDDEN)
-        return np.concatenate(
-            [first, np.zeros((copies, _HIDDEN)), second, np.zeros((copies, _CLASSES))], axis=1
-        )
-
-    @cached_property
-    def _points(self) -> tuple[Array, Array, float]:
-        """Inputs, labels, and the labels' mean Σ q ln q."""
-        generator = np.random.default_rng(self.seed)
-        inputs = generator.standard_normal((_POINTS, _INPUTS))
-        teacher = _TEACHER * self.start(generator, 1)
-        labels = _forward(inputs, teacher)[1][:, 0]
-        return inputs, labels, float((labels * np.log(labels)).sum() / _POINTS)
-
-    def loss_and_gradient(self, weights: Array) -> tuple[Array, Array]:
-        """F and ∇F at `weights`, shapes (copies,) and (copies, 442)."""
-        inputs, labels, entropy = self._points
-        hidden, predicted = _forward(inputs, weights)
-        copies = len(weights)
-        loss = entropy - np.einsum("nc,nbc->b", labels, np.log(predicted)) / _POINTS
-        out = (predicted - labels[:, None]) / _POINTS
-        second = np.matmul(hidden.transpose(1, 2, 0), out.transpose(1, 0, 2))
-        back = np.matmul(out.transpose(1, 0, 2), _second(weights).transpose(0, 2, 1)).transpose(1, 0, 2)
-        back = back * (1 - hidden**2)
-        first = (inputs.T @ back.reshape(_POINTS, -1)).reshape(_INPUTS, copies, _HIDDEN).transpose(1, 0, 2)
-        parts = (first.reshape(copies, -1), back.sum(axis=0), second.reshape(copies, -1), out.sum(axis=0))
-        return loss, np.concatenate(parts, axis=1)
+    inputs, labels, entropy = _points()
+    hidden, predicted = _forward(inputs, weights)
+    copies = len(weights)
+    loss = entropy - np.einsum("nc,nbc->b", labels, np.log(predicted)) / _POINTS
+    out = (predicted - labels[:, None]) / _POINTS
+    second = np.matmul(hidden.transpose(1, 2, 0), out.transpose(1, 0, 2))
+    back = np.matmul(out.transpose(1, 0, 2), _second(weights).transpose(0, 2, 1)).transpose(1, 0, 2)
+    back = back * (1 - hidden**2)
+    first = (inputs.T @ back.reshape(_POINTS, -1)).reshape(_INPUTS, copies, _HIDDEN).transpose(1, 0, 2)
+    parts = (first.reshape(copies, -1), back.sum(axis=0), second.reshape(copies, -1), out.sum(axis=0))
+    return loss, np.concatenate(parts, axis=1)
 
 
 def _second(weights: Array) -> Array:

@@ -136,14 +136,14 @@ def run_cell(law: str, level: float, design: Design) -> Cell:
     arms, edges = _tuned(noise, settings, design)
     ours = slice(1 + len(design.powers), None)
     shared = [arm._replace(rate=arms[0].rate) for arm in arms[ours]]
-    found = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
-    predicted, measured, at_shared = np.split(found.loss[1:] - found.loss[0], 3)
+    loss, ratio = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
+    predicted, measured, at_shared = np.split(loss[1:] - loss[0], 3)
     changes = tuple(
         Change(
             law,
             level,
             power,
-            float(found.ratio[0]),
+            float(ratio[0]),
             q,
             *_mean_and_error(m),
             *_mean_and_error(p),
@@ -206,13 +206,13 @@ def _tuned(
     seeds = range(_TUNING_SEED, _TUNING_SEED + design.seeds // 2)
     level = settings[0][1]
     coarse = [Arm(1.0, level, rate) for rate in _COARSE.tolist()]
-    first = descend(law, coarse, seeds, design.steps, **_betas(design)).loss.mean(axis=1)
+    first = descend(law, coarse, seeds, design.steps, **_betas(design))[0].mean(axis=1)
     centre = float(_COARSE[np.nanargmin(first)])
     grids = [centre * _rate_shift(law, power, design) * level / own * _FINE for power, own in settings]
     arms = [
         Arm(*setting, rate) for setting, grid in zip(settings, grids, strict=True) for rate in grid.tolist()
     ]
-    losses = descend(law, arms, seeds, design.steps, **_betas(design)).loss.mean(axis=1)
+    losses = descend(law, arms, seeds, design.steps, **_betas(design))[0].mean(axis=1)
     rows = losses.reshape(len(grids), -1)
     best, edges = zip(*(_best_rate(grid, row) for grid, row in zip(grids, rows, strict=True)), strict=True)
     return [Arm(*setting, rate) for setting, rate in zip(settings, best, strict=True)], list(edges)

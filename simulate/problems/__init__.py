@@ -22,7 +22,7 @@ from simulate.problems.one_dimensional import Plateau, PseudoHuber
 from simulate.problems.river_valley import RiverValley
 from simulate.problems.separable import GemanMcClure, Quadratic, Separable
 
-__all__ = ["PROBLEMS", "Problem", "parse_problem"]
+__all__ = ["Problem", "parse_problem"]
 
 _PLAIN: dict[str, Callable[[], Problem]] = {
     "geman-mcclure": GemanMcClure,
@@ -30,31 +30,30 @@ _PLAIN: dict[str, Callable[[], Problem]] = {
     "plateau": Plateau,
     "pseudo-huber": PseudoHuber,
 }
-# With the default and the largest dimension.
-_SIZED: dict[str, tuple[Callable[[int], Problem], int, int]] = {
-    "separable": (Separable, 64, 10_000),
-    "logistic": (Logistic, 20, 500),
-    "quadratic": (Quadratic, 64, 10_000),
+# With the largest dimension.
+_SIZED: dict[str, tuple[Callable[[int], Problem], int]] = {
+    "separable": (Separable, 10_000),
+    "logistic": (Logistic, 500),
+    "quadratic": (Quadratic, 10_000),
 }
-PROBLEMS = (*_PLAIN, *(f"{kind}:{default}" for kind, (_, default, _) in _SIZED.items()))
-ALLOWED = ", ".join(_PLAIN) + ", " + " or ".join(f"{kind}:D" for kind in _SIZED)
+_ALLOWED = ", ".join(_PLAIN) + ", " + " or ".join(f"{kind}:D" for kind in _SIZED)
 
 
 def parse_problem(name: str | Problem) -> Problem:
-    """Return the problem that `name` spells, of its default dimension where none is given.
+    """Return the problem that `name` spells; a problem is returned as it is.
 
-    A problem is returned as it is. InputError for an unknown name, or a dimension out of range.
+    InputError for an unknown name, or a dimension out of range.
 
-    >>> parse_problem("separable:8").dimension, parse_problem("logistic").name
-    (8, 'logistic:20')
+    >>> parse_problem("separable:8").dimension
+    8
     """
     if isinstance(name, Problem):
         return name
     kind, colon, size = name.partition(":")
     if kind in _PLAIN and not colon:
         return _PLAIN[kind]()
-    require(kind in _SIZED, "problem", name, ALLOWED)
-    build, default, largest = _SIZED[kind]
-    dimension = default if not colon else int(size) if size.isdecimal() and size.isascii() else 0
+    require(kind in _SIZED, "problem", name, _ALLOWED)
+    build, largest = _SIZED[kind]
+    dimension = int(size) if size.isdecimal() and size.isascii() else 0
     require(1 <= dimension <= largest, "problem", name, f"{kind}:D with a whole number D from 1 to {largest}")
     return build(dimension)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import Any
 
 import numpy as np
 from numba import float64, njit, types, void
 
 from theory.numerics.inputs import Array
 
+Gradient = Callable[[Array, Array, Array], None]
 GRADIENT_TYPE = types.FunctionType(void(float64[:, ::1], float64[:, ::1], float64[:, ::1]))
 """Of a compiled gradient: (θ, parameters, result), θ and result of shape (dimension, lanes)."""
 
@@ -25,8 +25,6 @@ class Problem(ABC):
     """θ_0, shape (d,)."""
     minimum: float = 0.0
     """F*, or a lower bound on F."""
-    minimum_is_exact: bool = True
-    """Which of the two it is."""
     smoothness: float
     """L with `‖∇F(x) − ∇F(y)‖_2 <= L·‖x − y‖_2` everywhere; derived in each problem's docstring."""
     largest_gradient: Array
@@ -60,10 +58,9 @@ class Problem(ABC):
         return np.where(np.isfinite(self.largest_gradient), self.largest_gradient, first)
 
     @property
-    def compiled_gradient(self) -> Callable[[Array, Array, Array], None]:
+    def compiled_gradient(self) -> Gradient:
         """`fill_gradient`, compiled."""
-        compiled: Callable[[Array, Array, Array], None] = _compiled(self.fill_gradient)
-        return compiled
+        return _compiled(self.fill_gradient)
 
     def gradient(self, theta: Array) -> Array:
         """∇F(θ) for θ of shape (d, ...), same shape."""
@@ -74,6 +71,7 @@ class Problem(ABC):
 
 
 @cache
-def _compiled(gradient: Callable[[Array, Array, Array], None]) -> Any:
+def _compiled(gradient: Gradient) -> Gradient:
     # One signature and no other, so that the simulation takes all gradients through one type of pointer.
-    return njit(GRADIENT_TYPE.signature, nogil=True, cache=True, error_model="numpy")(gradient)
+    compiled: Gradient = njit(GRADIENT_TYPE.signature, nogil=True, cache=True, error_model="numpy")(gradient)
+    return compiled

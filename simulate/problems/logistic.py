@@ -30,11 +30,9 @@ class Logistic(Problem):
     upper bounds, and F* >= 0 is a lower bound.
 
     >>> problem = Logistic(20)
-    >>> round(problem.start_value, 4), problem.minimum_is_exact
-    (0.6931, False)
+    >>> round(problem.start_value, 4)
+    0.6931
     """
-
-    minimum_is_exact = False
 
     def __init__(self, dimension: int) -> None:
         self.name = f"logistic:{dimension}"

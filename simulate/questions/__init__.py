@@ -7,19 +7,10 @@
 5. `extremes`: in which instance does p ≠ 1 help most, and in which does it hurt most?
 6. `unbounded`: what happens without a bound on the gradients?
 
-Each question is a module with a function `run` of a `Size` and a progress callback, and returns dataclasses of numbers.
+Each question is a module with a function `run` of a `Size`, which returns dataclasses of numbers.
 """
 
-from simulate.questions.planning import FULL, QUICK, Size
-from simulate.questions.studies import CONVERGENCE, QUESTIONS, ConvergenceResults, Studies, run_studies
+from simulate.questions.planning import FULL, Size
+from simulate.questions.studies import CONVERGENCE, ConvergenceResults, Studies, run_studies
 
-__all__ = [
-    "CONVERGENCE",
-    "FULL",
-    "QUESTIONS",
-    "QUICK",
-    "ConvergenceResults",
-    "Size",
-    "Studies",
-    "run_studies",
-]
+__all__ = ["CONVERGENCE", "FULL", "ConvergenceResults", "Size", "Studies", "run_studies"]

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.questions.planning import Ratio, Size, best_rates, learning_rates, paired_ratio, reported
@@ -45,25 +44,19 @@ class Instance(NamedTuple):
     power: float
 
 
-class Comparison(NamedTuple):
-    """Averages of ‖∇F‖² at some powers over Adagrad's, each at its best learning rate; and these."""
-
-    ratios: list[Ratio]
-    rates: list[float]
-    adagrad_rate: float
-
-
 def compare(
     problem: str, law: str, ratio: float, *powers: float, steps: int, seeds: int, seed: int
-) -> Comparison:
-    """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others."""
+) -> tuple[list[Ratio], list[float]]:
+    """Compare powers with Adagrad on `seeds` runs, their learning rates tuned on as many others.
+
+    Returns averages of ‖∇F‖² over Adagrad's, and the learning rates, Adagrad's first.
+    """
     grid, runs = learning_rates(*_RATES, 1), 2 * seeds
     descent = build_descent(
         problem, [1.0, *powers], grid, ratio, law, steps=steps, seeds=runs, seed=seed, checkpoints=steps
     )
     index, judged = best_rates(simulate_adagrad(descent).mean_square[0, :, :, :, -1])
-    adagrad, *others = grid[index].tolist()
-    return Comparison([paired_ratio(row, judged[0]) for row in judged[1:]], others, adagrad)
+    return [paired_ratio(row, judged[0]) for row in judged[1:]], grid[index].tolist()
 
 
 @dataclass(frozen=True)
@@ -89,30 +82,31 @@ class Extreme:
     at_edge: list[str]
 
 
-def run(size: Size, progress: Progress) -> list[Extreme]:
+def run(size: Size) -> list[Extreme]:
     """Search, and judge what is found on fresh runs."""
     search = partial(compare, steps=size.search_steps, seeds=size.seeds // 2, seed=_SEED)
-    goals = list(product(LAWS.items(), {"helps most": 1, "hurts most": -1}.items()))
-    pairs = list(product(PROBLEMS, LAWS["any"]))
+    goals = product(LAWS.items(), {"helps most": 1, "hurts most": -1}.items())
     grid: list[tuple[float, Instance]] = []
-    for problem, law in reported(pairs, progress, more=len(goals)):
+    for problem, law in reported(product(PROBLEMS, LAWS["any"]), "extremes: grid"):
         powers = [p for p in _POWER_GRID if 2 * p < parse_law(law).moment_limit]
         for ratio in _RATIO_GRID:
-            found = search(problem, law, ratio, *powers)
+            ratios, _ = search(problem, law, ratio, *powers)
             instances = [Instance(problem, law, ratio, power) for power in powers]
-            grid += zip((entry.value for entry in found.ratios), instances, strict=True)
+            grid += zip((entry.value for entry in ratios), instances, strict=True)
     rows: list[Extreme] = []
-    for done, ((name, laws), (goal, sign)) in enumerate(goals, start=len(pairs) + 1):
+    for (name, laws), (goal, sign) in reported(goals, "extremes: search"):
         allowed = [(sign * math.log(value), point) for value, point in grid if point.law in laws]
         best = _best(allowed, sign, search, size.search_rounds)
         for steps in (size.search_steps, 10 * size.search_steps):
             rows.append(_judged(name, goal, best, steps, 2 * size.seeds))
-        progress(done, len(pairs) + len(goals))
     return rows
 
 
 def _best(
-    grid: Sequence[tuple[float, Instance]], sign: int, search: Callable[..., Comparison], rounds: int
+    grid: Sequence[tuple[float, Instance]],
+    sign: int,
+    search: Callable[..., tuple[list[Ratio], list[float]]],
+    rounds: int,
 ) -> Instance:
     """The best instance near the best grid points of the best pairs of problem and law; small values are good."""
     starts: dict[tuple[str, str], tuple[float, Instance]] = {}
@@ -125,7 +119,7 @@ def _best(
             return start._replace(noise_to_signal=float(np.exp(point[0])), power=float(point[1]))
 
         refined = minimize(
-            lambda point, of=instance: sign * math.log(search(*of(point)).ratios[0].value),
+            lambda point, of=instance: sign * math.log(search(*of(point))[0][0].value),
             [math.log(start.noise_to_signal), start.power],
             method="Nelder-Mead",
             bounds=[(math.log(RATIOS[0]), math.log(RATIOS[1])), POWERS],
@@ -136,7 +130,7 @@ def _best(
 
 
 def _judged(laws: str, goal: str, best: Instance, steps: int, seeds: int) -> Extreme:
-    (ratio,), (rate,), adagrad_rate = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
+    (ratio,), (adagrad_rate, rate) = compare(*best, steps=steps, seeds=seeds, seed=_FRESH)
     places = {
         "p": (best.power, POWERS),
         "r": (best.noise_to_signal, RATIOS),

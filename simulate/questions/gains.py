@@ -9,7 +9,6 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import Descent, build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
@@ -62,12 +61,12 @@ class Gain:
         return (rho > 1 and self.shared_high < 1) or (rho < 1 and self.shared_low > 1)
 
 
-def run(size: Size, progress: Progress) -> list[Gain]:
+def run(size: Size) -> list[Gain]:
     """Return the gains of every power over Adagrad."""
     settings = product(PROBLEMS.items(), LAWS)
     plans = [(name, law, ratio) for (name, ratios), law in settings for ratio in ratios]
     rows: list[Gain] = []
-    for name, law, ratio in reported(plans, progress):
+    for name, law, ratio in reported(plans, "gains"):
         rates = _grid(float(np.abs(parse_problem(name).start).max()), ratio, size)
         powers = [p for p in POWERS if 2 * p < parse_law(law).moment_limit]
         descent = build_descent(name, powers, rates, ratio, law, steps=size.steps, seeds=2 * size.seeds)

@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from scipy.stats import t as student_t
 
-from gradpower.tools.terminal import Progress
+from gradpower.tools.terminal import progress_bar
+from simulate.adagrad.exponent import CONFIDENCE
 from theory.numerics.inputs import Array
 
-CONFIDENCE = 0.95
 Plan = TypeVar("Plan")
 
 
@@ -29,15 +29,16 @@ class Size:
 
 
 FULL = Size(100_000, 1_000_000, seeds=32, rates_per_octave=2, search_steps=3_000, search_rounds=40)
-QUICK = Size(300, 1_000, seeds=4, rates_per_octave=1, search_steps=100, search_rounds=3)
 
 
-def reported(plans: Iterable[Plan], progress: Progress, more: int = 0) -> Iterator[Plan]:
-    """Yield the plans, and report each when the next is asked for; `more` steps of the work follow."""
+def reported(plans: Iterable[Plan], study: str) -> Iterator[Plan]:
+    """Yield the plans of a study, and show how many are done."""
     todo = list(plans)
-    for done, plan in enumerate(todo, start=1):
-        yield plan
-        progress(done, len(todo) + more)
+    with progress_bar(f"study of {study}") as progress:
+        for done, plan in enumerate(todo, start=1):
+            yield plan
+            if progress is not None:
+                progress(done, len(todo))
 
 
 def learning_rates(low: float, high: float, per_octave: int) -> Array:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.descent import NoiseKind, build_descent
 from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import simulate_adagrad
@@ -69,17 +68,18 @@ class Exponents:
     curve: AverageCurve
 
 
-def run(size: Size, progress: Progress) -> list[Exponents]:
+def run(size: Size) -> list[Exponents]:
     """Return both exponents over the last two decades of T, for every problem, noise and power."""
     rows, steps = [], size.long_steps
-    for (name, rate), kind in reported(product(PROBLEMS.items(), NOISES), progress):
+    for (name, rate), kind in reported(product(PROBLEMS.items(), NOISES), "rates"):
         descent = build_descent(
             name, POWERS, rate, kind.ratio, kind.law, noise=kind.noise, steps=steps, seeds=size.seeds
         )
         runs = simulate_adagrad(descent)
         for j, power in enumerate(POWERS):
             square, powered = runs.mean_square[0, j, 0], runs.mean_power[0, j, 0] ** (2 / (power + 1))
-            of_square, of_power = (fitted_exponent(runs.steps, curve) for curve in (square, powered))
+            exponent, half_width = fitted_exponent(runs.steps, powered)
+            square_exponent, square_half_width = fitted_exponent(runs.steps, square)
             mean, error = runs.over_seeds(powered)
             rows.append(
                 Exponents(
@@ -88,10 +88,10 @@ def run(size: Size, progress: Progress) -> list[Exponents]:
                     power,
                     rate,
                     steps,
-                    float(of_power.mean),
-                    float(of_power.half_width),
-                    float(of_square.mean),
-                    float(of_square.half_width),
+                    float(exponent),
+                    float(half_width),
+                    float(square_exponent),
+                    float(square_half_width),
                     1 / (power + 1),
                     AverageCurve(runs.steps.tolist(), mean.tolist(), error.tolist()),
                 )

@@ -7,13 +7,12 @@ from itertools import product
 
 import numpy as np
 
-from gradpower.tools.terminal import Progress
 from simulate.adagrad.bounds import least_mean, unbounded_arm_bound
-from simulate.adagrad.descent import Descent, build_descent
+from simulate.adagrad.descent import build_descent
 from simulate.adagrad.exponent import fitted_exponent
-from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
+from simulate.adagrad.monte_carlo import simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.planning import CONFIDENCE, Size, reported
+from simulate.questions.planning import Size, reported
 
 LAWS = ("gaussian", "laplace", "student-t:7")
 POWERS = (0.5, 1.0, 1.2, 2.0)
@@ -50,42 +49,38 @@ class UnboundedArm:
     bound_is_proved: bool
 
 
-def run(size: Size, progress: Progress) -> list[UnboundedArm]:
+def run(size: Size) -> list[UnboundedArm]:
     """Return measured averages, the bound without R, and how the largest gradient grows."""
-    rows = []
-    for name, law in reported(product(PROBLEMS, LAWS), progress):
-        steps = max(2, size.steps // parse_problem(name).dimension)
-        descent = build_descent(name, POWERS, RATES, RATIOS, law, steps=steps, seeds=size.seeds)
-        rows += _rows(descent, simulate_adagrad(descent))
-    return rows
-
-
-def _rows(descent: Descent, runs: AdagradRuns) -> list[UnboundedArm]:
-    rows, problem = [], descent.problem
-    for place, arm in descent.arms.items():
-        mean, error = runs.over_seeds(runs.mean_square[place])
-        exponent = fitted_exponent(runs.steps, runs.mean_square[place])
-        absolute, spread = (curve[-1] for curve in runs.over_seeds(runs.mean_absolute[place]))
-        seen = float(runs.largest_gradient[place].max())
-        largest = np.minimum(problem.largest_gradient, seen)
-        total = float(unbounded_arm_bound(descent, arm, largest, descent.steps).total)
-        least = least_mean(absolute, spread, descent.seeds, tests=_TESTS, confidence=CONFIDENCE)
-        rows.append(
-            UnboundedArm(
-                problem.name,
-                descent.law.name,
-                *arm,
-                steps=descent.steps,
-                measured=float(mean[-1]),
-                standard_error=float(error[-1]),
-                exponent=float(exponent.mean),
-                half_width=float(exponent.half_width),
-                largest_gradient=seen,
-                absolute=float(absolute**2 / problem.dimension),
-                bound=total,
-                slack=total * problem.dimension / float(absolute) ** 2,
-                violated=max(float(least), 0.0) ** 2 / problem.dimension > total,
-                bound_is_proved=bool(np.all(np.isfinite(problem.largest_gradient))),
+    rows: list[UnboundedArm] = []
+    for name, law in reported(product(PROBLEMS, LAWS), "unbounded"):
+        problem = parse_problem(name)
+        steps = max(2, size.steps // problem.dimension)
+        descent = build_descent(problem, POWERS, RATES, RATIOS, law, steps=steps, seeds=size.seeds)
+        runs = simulate_adagrad(descent)
+        for place, arm in descent.arms.items():
+            mean, error = runs.over_seeds(runs.mean_square[place])
+            exponent, half_width = fitted_exponent(runs.steps, runs.mean_square[place])
+            absolute, spread = (curve[-1] for curve in runs.over_seeds(runs.mean_absolute[place]))
+            seen = float(runs.largest_gradient[place].max())
+            largest = np.minimum(problem.largest_gradient, seen)
+            total = float(unbounded_arm_bound(descent, arm, largest, steps).total)
+            least = least_mean(absolute, spread, descent.seeds, tests=_TESTS)
+            rows.append(
+                UnboundedArm(
+                    name,
+                    law,
+                    *arm,
+                    steps=steps,
+                    measured=float(mean[-1]),
+                    standard_error=float(error[-1]),
+                    exponent=float(exponent),
+                    half_width=float(half_width),
+                    largest_gradient=seen,
+                    absolute=float(absolute**2 / problem.dimension),
+                    bound=total,
+                    slack=total * problem.dimension / float(absolute) ** 2,
+                    violated=max(float(least), 0.0) ** 2 / problem.dimension > total,
+                    bound_is_proved=bool(np.all(np.isfinite(problem.largest_gradient))),
+                )
             )
-        )
     return rows

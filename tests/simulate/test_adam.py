@@ -37,8 +37,15 @@ def test_fast_path_is_its_readable_twin(law, beta1, beta2, steps):
     scales = np.array([0.0, 3e-7, 1e-5])
     options = {"beta1": beta1, "beta2": beta2, "epsilon": 1e-8, "trials": 70, "steps": steps, "seed": 3}
     fast = simulate_adam(GRID, 1e-6, scales, law, **options)
-    twin = reference_updates(Setting(GRID, 1e-6, scales, law, antithetic=law.symmetric, **options))
+    twin = reference_updates(Setting(GRID, 1e-6, scales, law, **options))
     np.testing.assert_allclose(fast.updates, twin, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("betas", "window"), [((0.9, 0.95), 768), ((0.9, 0.999), 36736), ((0.0, 0.0), 128)])
+def test_the_stationary_window_is_whole_chunks(betas, window):
+    setting = Setting(GRID, 1.0, GRID, UNIFORM, *betas, 0.0, trials=4, steps=None, seed=0)
+    assert setting.window == window
+    assert window == CHUNK or max(betas) ** window < 2**-53 <= max(betas) ** (window - CHUNK)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -59,9 +66,7 @@ def test_powers_and_scales_see_the_same_noise():
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law.symmetric], ids=lambda law: law.name)
 def test_antithetic_noise_comes_in_exact_opposites(law):
-    setting = Setting(
-        GRID, 1.0, GRID, law, 0.9, 0.95, 0.0, trials=4, steps=CHUNK + 5, seed=0, antithetic=True
-    )
+    setting = Setting(GRID, 1.0, GRID, law, 0.9, 0.95, 0.0, trials=4, steps=CHUNK + 5, seed=0)
     chunks = list(setting.noise_chunks(setting.sources[0]))
     assert [live for live, _ in chunks] == [5, CHUNK]
     for _, noise in chunks:
@@ -70,9 +75,10 @@ def test_antithetic_noise_comes_in_exact_opposites(law):
 
 def test_antithetic_pairs_remove_the_noise_that_is_odd():
     paired = simulate_adam(1.2, 1e-9, 1e-5, UNIFORM, epsilon=0.0, trials=4096)
-    plain = simulate_adam(1.2, 1e-9, 1e-5, UNIFORM, epsilon=0.0, trials=4096, antithetic=False)
-    assert paired.standard_error < 1e-3 * plain.standard_error
-    assert abs(paired.drift - plain.drift) < 4 * plain.standard_error
+    plain = paired.updates[0::2]
+    error = plain.std(ddof=1) / np.sqrt(plain.size)
+    assert paired.standard_error < 1e-3 * error
+    assert abs(paired.drift - plain.mean()) < 4 * error
 
 
 def test_statistics_are_those_of_the_updates():
@@ -83,8 +89,6 @@ def test_statistics_are_those_of_the_updates():
     np.testing.assert_allclose(paired.rms**2, (paired.updates**2).mean(axis=-1), rtol=1e-12)
     assert paired.batch_drifts(50).shape == (50, 2, GRID.size)
     np.testing.assert_allclose(paired.batch_drifts(50).mean(axis=0), paired.drift, rtol=1e-12)
-    below = (paired.updates <= paired.quantiles([0.25])[0, ..., None]).mean(axis=-1)
-    np.testing.assert_allclose(below, 0.25, atol=1e-3)
 
 
 @pytest.mark.parametrize("power", [0.01, 1.0, 10.0])
@@ -144,11 +148,10 @@ def test_progress_counts_to_its_total_and_can_stop_the_work():
         ("trials", {"trials": 1}),
         ("trials", {"trials": 2}),
         ("trials", {"trials": 5}),
-        ("trials", {"trials": 1, "antithetic": False}),
+        ("trials", {"trials": 1, "law": SKEWED}),
         ("steps", {"steps": 0}),
         ("seed", {"seed": -1}),
         ("threads", {"threads": 0}),
-        ("antithetic", {"law": SKEWED, "antithetic": True}),
     ],
 )
 def test_bad_input_is_named_before_any_work(argument, changes):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from gradpower.__main__ import main
 from simulate.adagrad.problem_assumptions import NoisyProblem
 from simulate.problems import parse_problem
 from theory.adagrad.distortion import mean_map
@@ -67,22 +64,6 @@ def test_bounds_on_noisy_gradients():
     assert quiet == pytest.approx(np.exp(-0.5))
 
 
-def test_the_command_gives_all_constants(capsys):
-    assert main(["simulate", "assumptions", "--law", "binary", "--noise-to-signal", "100", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    rows = {row["power"]: row for row in result["rows"]}
-    assert rows[3.0]["holds"] == "4.9"
-    assert rows[3.0]["rho"] == pytest.approx(1.01**2 / 3, rel=1e-3)
-    assert rows[0.5]["holds"] == "no"
-    assert result["assumption_4_4"] is True
-
-
-@pytest.mark.parametrize(
-    ("flags", "named"),
-    [("--problem nowhere", "problem"), ("--noise-to-signal -1", "noise_to_signal"), ("--power 0", "power")],
-)
-def test_bad_input_is_one_line(capsys, flags, named):
-    assert main(["simulate", "assumptions", *flags.split()]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert f"{named}: " in error
+def test_strong_binary_noise_is_the_example_of_assumption_4_9():
+    noisy = NoisyProblem(parse_problem("geman-mcclure"), parse_law("binary"), "additive", 100.0)
+    assert noisy.rho(3.0) == pytest.approx(1.01**2 / 3, rel=1e-3)

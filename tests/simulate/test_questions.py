@@ -3,65 +3,66 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import get_type_hints
 
 import msgspec
 import numpy as np
 import pytest
 
+from simulate.adagrad.bounds import arm_bound, compared
 from simulate.adagrad.descent import build_descent
 from simulate.adagrad.monte_carlo import simulate_adagrad
-from simulate.questions import QUESTIONS, QUICK, Studies, bounds, extremes
-from simulate.questions.bounds import compared
+from simulate.questions import Size, Studies, bounds, extremes, gains, rates, unbounded
 from simulate.questions.extremes import LAWS, compare
 from simulate.questions.gains import speed_up
 from simulate.questions.planning import best_rates, paired_ratio
+from theory.adagrad.bounds import Bound
 from theory.adagrad.powered_noise import high_noise_quality
 from theory.laws import parse_law
 
 pytestmark = pytest.mark.slow
 
+QUICK = Size(300, 1_000, seeds=4, rates_per_octave=1, search_steps=100, search_rounds=3)
+QUESTIONS = {
+    "bounds": bounds,
+    "rates": rates,
+    "gains": gains,
+    "extremes": extremes,
+    "unbounded": unbounded,
+}
+
 
 @functools.cache
 def quick(name):
-    """The rows of a study at its smallest size, and what it reported; once for all tests, which only read them."""
-    reports = []
-    rows = QUESTIONS[name](QUICK, lambda done, total: reports.append((done, total)))
-    return rows, reports
+    """The rows of a study at its smallest size; once for all tests, which only read them."""
+    return QUESTIONS[name].run(QUICK)
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_study_gives_rows_that_a_file_can_hold_and_the_same_ones_again(name):
-    first, reports = quick(name)
+    first = quick(name)
     assert msgspec.convert(msgspec.to_builtins(first), get_type_hints(Studies)[name]) == first
-    assert first == QUESTIONS[name](QUICK, lambda done, total: None)
-    assert reports[-1][0] <= reports[-1][1]
-    assert reports == sorted(reports)
+    assert first == QUESTIONS[name].run(QUICK)
 
 
 def test_no_bound_is_violated_even_in_short_runs():
     for name in ("bounds", "unbounded"):
-        rows, _ = quick(name)
+        rows = quick(name)
         assert any(row.bound is not None for row in rows)
         assert not any(row.violated for row in rows)
 
 
-def test_a_bound_too_small_is_violated(monkeypatch):
+def test_a_bound_too_small_is_violated():
     """A million million times less than the theorem says is less than what is measured, beyond chance."""
     descent = build_descent("pseudo-huber", 1.0, 1.0, 0.3, "uniform", steps=200, seeds=8)
     runs = simulate_adagrad(descent)
-    assert not compared(descent, runs, 10)[0].violated
-    right = bounds.arm_bound
-
-    def shrunk(*arguments):
-        arm = right(*arguments)
-        tiny = type(arm.bound)(
-            *(term / 1e12 for term in (arm.bound.start, arm.bound.variance, arm.bound.curvature))
-        )
-        return type(arm)(arm.theorem, arm.note, arm.alignment, arm.gradient_bound, tiny)
-
-    monkeypatch.setattr(bounds, "arm_bound", shrunk)
-    assert compared(descent, runs, 10)[0].violated
+    ((place, arm),) = descent.arms.items()
+    right = arm_bound(descent, arm)
+    assert not compared(descent, runs, place, right, tests=10).violated
+    bound = right.bound
+    tiny = replace(right, bound=Bound(bound.start / 1e12, bound.variance / 1e12, bound.curvature / 1e12))
+    assert compared(descent, runs, place, tiny, tests=10).violated
 
 
 def test_paired_ratio_covers_as_often_as_it_says():
@@ -99,27 +100,27 @@ def test_gain_over_adagrad_is_that_of_drift_over_rms_under_binary_noise():
 
 
 def test_adagrad_against_itself_is_one():
-    rows = [row for row in quick("gains")[0] if row.power == 1.0]
+    rows = [row for row in quick("gains") if row.power == 1.0]
     assert rows
     assert all(row.tuned == row.shared == 1.0 for row in rows)
 
 
 def test_adagrad_compared_with_itself_is_one():
-    found = compare("pseudo-huber", "uniform", 1.0, 1.0, steps=50, seeds=4, seed=0)
-    assert found.ratios[0].value == 1.0
-    assert found.rates == [found.adagrad_rate]
+    (ratio,), (adagrad_rate, rate) = compare("pseudo-huber", "uniform", 1.0, 1.0, steps=50, seeds=4, seed=0)
+    assert ratio.value == 1.0
+    assert rate == adagrad_rate
 
 
 def test_the_larger_set_of_laws_is_at_least_as_extreme():
     """On the runs of the search, for which the extremes are the smallest and largest ratios found."""
-    rows, _ = quick("extremes")
+    rows = quick("extremes")
     found = {(row.laws, row.goal): row for row in rows if row.steps == QUICK.search_steps}
     assert set(found) == {(laws, goal) for laws in LAWS for goal in ("helps most", "hurts most")}
 
     def again(laws, goal):
         row = found[laws, goal]
         runs = {"steps": QUICK.search_steps, "seeds": QUICK.seeds // 2, "seed": extremes._SEED}
-        return compare(row.problem, row.law, row.noise_to_signal, row.power, **runs).ratios[0].value
+        return compare(row.problem, row.law, row.noise_to_signal, row.power, **runs)[0][0].value
 
     assert again("any", "helps most") <= again("symmetric", "helps most")
     assert again("any", "hurts most") >= again("symmetric", "hurts most")

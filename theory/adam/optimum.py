@@ -45,6 +45,8 @@ class OptimalPower:
     """How it was computed."""
     bounds: tuple[float, float] | None = None
     """Proposition 4.3's lower and upper bound on p*, for the method "proposition"."""
+    power_interval: tuple[float, float] | None = None
+    """Confidence interval of p*, where it is estimated and not at an edge."""
 
 
 def optimal_power(

@@ -9,53 +9,41 @@ import pytest
 
 from figures import convergence_commands as commands
 from gradpower.__main__ import main
-from simulate.questions import CONVERGENCE, QUICK
-
-pytestmark = pytest.mark.slow
+from simulate.questions import CONVERGENCE, FULL
 
 COMMITTED = CONVERGENCE.read(Path(__file__).parents[3] / "results").studies
 
 
 @pytest.fixture
 def studies(monkeypatch):
-    """Give the committed studies, at once, and say for which sizes and folders."""
+    """Give the committed studies, at once, and say for which sizes."""
     asked = []
 
-    def run(size, folder):
-        asked.append((size, folder))
+    def run(size):
+        asked.append(size)
         return COMMITTED
 
     monkeypatch.setattr(commands, "run_studies", run)
     return asked
 
 
-def test_convergence_writes_results_report_and_pictures(
-    tmp_path, monkeypatch, capsys, studies, blank_pictures
-):
-    monkeypatch.setattr(commands, "FULL", QUICK)
-    (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "gains.json").touch()
+def test_convergence_writes_the_results_and_prints_the_answers(tmp_path, capsys, studies):
     assert main(["convergence", "--output", str(tmp_path)]) == 0
-    stems = {"bounds", "exponents", "slack", "gain"}
-    names = {f"convergence_{stem}.{kind}" for stem in stems for kind in ("csv", "pdf", "png")}
-    names |= {
-        f"{stem}.{kind}" for stem in ("assumption_regions", "distortion") for kind in ("csv", "pdf", "png")
-    }
-    assert {path.name for path in tmp_path.iterdir()} == {*names, "convergence.json", "paper_repro.md"}
+    assert [path.name for path in tmp_path.iterdir()] == ["convergence.json"]
     content = CONVERGENCE.read(tmp_path)
-    assert content.provenance.config == QUICK
+    assert [content.provenance.config] == studies == [FULL]
     assert content.studies == COMMITTED
     printed = " ".join(capsys.readouterr().out.split())
     assert "1. Do the bounds hold" in printed
     assert "None of the bounds is violated in 480 arms over 6 problems." in printed
 
 
-def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch, blank_pictures):
+def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch):
     row = dataclasses.replace(COMMITTED.bounds[0], violated=True)
     violated = dataclasses.replace(COMMITTED, bounds=[row, *COMMITTED.bounds[1:]])
-    monkeypatch.setattr(commands, "run_studies", lambda size, folder: violated)
-    assert main(["convergence", "--quick", "--output", str(tmp_path)]) == 1
-    assert (tmp_path / "quick" / "convergence.json").is_file()
+    monkeypatch.setattr(commands, "run_studies", lambda size: violated)
+    assert main(["convergence", "--output", str(tmp_path)]) == 1
+    assert (tmp_path / "convergence.json").is_file()
 
 
 def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path, capsys, studies):

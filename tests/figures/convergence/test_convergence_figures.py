@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from figures.convergence import assumptions, exponents, gain, slack
+from figures.convergence import assumptions, exponents, gain
 from figures.convergence import bounds as convergence_bounds
 from simulate import build_descent, simulate_adagrad
 from simulate.problems import parse_problem
-from simulate.questions.bounds import BoundedArm
 from simulate.questions.gains import Gain
 from simulate.questions.rates import AverageCurve, Exponents
 from tests.figures.rows import column, select
@@ -188,51 +185,6 @@ def test_exponents_are_drawn_panel_by_panel():
             if len(dashes.get_offsets()) > 1
         ]
         assert sorted(np.concatenate(drawn)) == sorted(column(own, "last_decade"))
-
-
-# --- slack
-
-
-def bound_rows():
-    rows = []
-    regimes = (("multiplicative", "uniform"), ("additive", "uniform"), ("additive", "binary"))
-    for k, (noise, law) in enumerate(regimes):
-        for problem in ("pseudo-huber", "plateau", "separable:16"):
-            for ratio in (0.1, 1.0):
-                for power in (0.5, 1.0):
-                    row = BoundedArm(problem, noise, law, ratio, power, 1.0, "4.11", "", 300, 1.0, 0.1)
-                    size = 10.0 ** (k + 2 * power) * (8.0 if problem == "plateau" else 1.0)
-                    if (k, ratio, power) != (2, 1.0, 1.0):  # a cell of which no theorem speaks
-                        row = replace(row, bound=size, slack=size, least_slack=size / 2)
-                    rows.append(row)
-    return rows
-
-
-def test_slack_is_a_geometric_mean_with_the_least_beside_it():
-    rows = slack.rows(bound_rows())
-    (cell,) = select(rows, panel="map", noise="additive", law="uniform", noise_to_signal=0.1, power=0.5)
-    assert cell["slack"] == pytest.approx(200.0)
-    assert (cell["least_slack"], cell["arms"], cell["violated"]) == (50.0, 3, 0)
-    assert len(select(rows, panel="map")) == 11
-    assert len(select(rows, panel="strip")) == 33
-
-
-def test_slack_is_drawn_as_it_stands_in_the_rows():
-    data = bound_rows()
-    rows = slack.rows(data)
-    figure = slack.draw(data)
-    regimes = (("multiplicative", "uniform"), ("additive", "uniform"), ("additive", "binary"))
-    for axis, (noise, law) in zip(figure.axes, regimes, strict=False):
-        own = select(rows, panel="map", noise=noise, law=law)
-        values = np.ma.filled(axis.images[0].get_array(), np.nan)
-        assert sorted(values[np.isfinite(values)]) == pytest.approx(sorted(np.log10(column(own, "slack"))))
-        written = {text.get_text() for text in axis.texts}
-        for row in own:
-            assert f"$10^{{{np.log10(row['slack']):.1f}}}$" in written
-            least = f"{row['least_slack']:.1f}" if row["least_slack"] < 99.95 else f"{row['least_slack']:.0f}"
-            assert f"least {least}" in written
-    strips = figure.axes[3]
-    assert {x for x, _ in points(strips, skip=(0.8,))} == set(column(select(rows, panel="strip"), "slack"))
 
 
 # --- speed-up

@@ -203,13 +203,6 @@ def test_there_is_an_answer_to_each_question(found):
     assert "\n|" not in shown
 
 
-def test_a_try_out_is_marked_as_one(found):
-    origin = dataclasses.replace(found.convergence.provenance, command="gradpower convergence --quick")
-    quick = dataclasses.replace(found.convergence, provenance=origin)
-    assert "mean nothing" in convergence_section(quick)
-    assert "mean nothing" not in convergence_section(found.convergence)
-
-
 def test_a_violated_bound_is_the_headline(found):
     text = convergence_section(changed(found.convergence, "bounds", violated=True))
     assert "**1 of the bounds are violated in 480 arms" in text
