@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -52,6 +51,7 @@ def house_style() -> Iterator[None]:
                 "legend.fontsize": 7,
                 "font.family": "DejaVu Sans",
                 "pdf.fonttype": 42,
+                "axes.titlelocation": "left",
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "legend.frameon": False,
@@ -67,25 +67,24 @@ def single(sources: Sequence[Path]) -> Path:
     return sources[0]
 
 
-def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """Return a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes."""
-    width = figsizes.icml2024_full()["figure.figsize"][0]
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
-
-
 @contextmanager
 def panels(
     rows: int, columns: int, *, height: float, lines: bool = True, **shared: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """Yield `new_figure` in the house style; when it is drawn, its panels get letters, and grid lines if wanted."""
+    """Yield a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes.
+
+    When it is drawn, in the house style, its panels get letters before their titles, and grid lines if wanted.
+    """
     with house_style():
-        figure, grid = new_figure(rows, columns, height=height, **shared)
+        width = figsizes.icml2024_full()["figure.figsize"][0]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, **shared)
         yield figure, grid
         shown = [axis for axis in grid.flat if axis.get_visible()]
-        for axis in shown if lines else ():
-            axis.grid(alpha=0.25)
-        letter(shown)
+        for name, axis in zip("abcdefghijklmnopqrstuvwxyz", shown, strict=False):
+            axis.set_title(f"({name}) {axis.get_title(loc='left')}")
+            if lines:
+                axis.grid(alpha=0.25)
 
 
 def select(table: Iterable[Row], **wanted: Any) -> list[Row]:
@@ -121,16 +120,9 @@ def law_style(index: int) -> dict[str, Any]:
     }
 
 
-def letter(axes: Sequence[Axes]) -> None:
-    """Put (a), (b), … before the titles."""
-    for name, axis in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
-        axis.set_title(f"({name}) {axis.get_title(loc='left') or axis.get_title()}", loc="left")
-        axis.set_title("", loc="center")
-
-
 def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]], **options: Any) -> None:
     """Put a row of line and mark samples above ("upper") or below ("lower") the axes, from styles by label."""
-    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    handles = [Line2D([], [], **{**style, "label": label}) for label, style in entries.items()]
     options = {"ncols": len(handles), "columnspacing": 1.2} | options
     loc: Any = f"outside {place} center"
     figure.legend(handles=handles, loc=loc, **options)
