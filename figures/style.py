@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -28,6 +29,7 @@ from gradpower.tools.files import write_file
 from gradpower.tools.provenance import comment
 
 Row = Mapping[str, Any]
+Style = dict[str, Any]  # arguments of matplotlib's
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -105,13 +107,13 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     return groups
 
 
-def ratio_style(index: int, count: int) -> dict[str, Any]:
+def ratio_style(index: int, count: int) -> Style:
     """Colour and marker of the curve of one noise-to-signal ratio among `count`."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.84, max(count, 2)))
     return {"color": shades[index], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def law_style(index: int) -> dict[str, Any]:
+def law_style(index: int) -> Style:
     """Colour, dashes and marker of the curve of one noise law."""
     return {
         "color": _OKABE_ITO[index % len(_OKABE_ITO)],
@@ -128,6 +130,15 @@ def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]],
     figure.legend(handles=handles, loc=loc, **options)
 
 
+def legend_of(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
+    """Put above the axes what is labelled on some of them, each label once."""
+    found: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(found.values()), list(found), loc="outside upper center", columnspacing=1.2, **options)
+
+
 def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
     """Set the ticks of a logarithmic axis, and write them as plain numbers."""
     axis.set_major_locator(FixedLocator(ticks))
@@ -137,7 +148,7 @@ def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
 
 def save(
     figure: Figure, data: Sequence[Row], origin: Mapping[str, Any], folder: Path, name: str
-) -> tuple[Path, ...]:
+) -> list[Path]:
     """Write `name`.pdf, .png and .csv into `folder`, each whole or not at all.
 
     Without dates and the like: the same data make the same bytes, but for the provenance in the CSV, whose first lines
@@ -153,7 +164,7 @@ def save(
             figure.savefig(picture, format=suffix, dpi=_DPI, metadata=metadata)
         written.append(write_file(folder / f"{name}.{suffix}", picture.getvalue()))
     written.append(write_file(folder / f"{name}.csv", comment(origin) + "\n" + _csv(data)))
-    return tuple(written)
+    return written
 
 
 def _csv(data: Sequence[Row]) -> str:

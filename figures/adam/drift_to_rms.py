@@ -8,14 +8,13 @@ Figure 7's best power is one of size. All curves are exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from figures.adam.example import INTERVAL, Point, Setting
-from figures.adam.panels import Curve, Series, draw_by_law, tabulated
-from figures.style import Row
+from figures.adam.panels import EDGE, MARK, Curve, Series, draw_by_law, tabulated
+from figures.style import Row, Style
 from theory.numerics.inputs import Array
 
 FILE = "drift_to_rms"
@@ -47,13 +46,11 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return tabulated(curves, "drift_to_rms")
 
 
-_MARK: dict[str, Any] = {"linestyle": "", "clip_on": False, "zorder": 4}
-_EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}
-_STYLES = {
+_STYLES: dict[str, Style] = {
     "exact": {"markersize": 2.6, "markevery": 21, "label": "exact"},
-    "optimum of drift/RMS": _MARK | _EDGE | {"marker": "*", "markersize": 8, "label": "optimum of drift/RMS"},
-    "still rising": _MARK | _EDGE | {"marker": ">", "markersize": 6, "label": "still rising"},
-    "optimum of u": _MARK
+    "optimum of drift/RMS": MARK | EDGE | {"marker": "*", "markersize": 8, "label": "optimum of drift/RMS"},
+    "still rising": MARK | EDGE | {"marker": ">", "markersize": 6, "label": "still rising"},
+    "optimum of u": MARK
     | {"marker": "D", "markersize": 4, "markerfacecolor": "white", "label": "optimum of $u$ (Figure 7)"},
 }
 

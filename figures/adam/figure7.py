@@ -1,23 +1,23 @@
 """Figure 7: Adam's mean update u against the power p, one curve a noise-to-signal ratio r = σ/μ (Example 4.1).
 
 Solid lines are exact at finite β, thin dashed ones the limit β → 1, markers with 95% error bars a Monte Carlo in which
-all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best and the
-second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
-p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves of uniform noise with σ > μ.
+all powers see the same noise. The broad pale curve is the one without noise, on which that of little noise lies. A
+filled star is the exact optimal power p*. As in the paper, the best and the second-best power of each curve carry stars
+too (hollow): the paper does not name its grid of powers, here it is p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition
+4.3's p* on the curves of uniform noise with σ > μ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from figures.adam.example import Point, Setting
-from figures.adam.panels import Curve, Series, draw_by_law, tabulated
-from figures.style import Row
+from figures.adam.panels import EDGE, MARK, Curve, Series, draw_by_law, tabulated
+from figures.style import Row, Style
 from simulate import simulate_adam
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
@@ -81,27 +81,21 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return tabulated(curves, "update")
 
 
-_MARK: dict[str, Any] = {
-    "linestyle": "",
-    "clip_on": False,
-    "zorder": 4,
-}  # a maximum at p → 0 lies on the axis itself
-_STAR: dict[str, Any] = _MARK | {"marker": "*"}
+_STAR: Style = MARK | {"marker": "*"}
 _SECOND = _STAR | {
     "markersize": 5.5,
     "markerfacecolor": "white",
     "markeredgewidth": 0.8,
     "label": "best two of $p$ = 0.1, 0.2, …",
 }
-_EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}
-_STYLES = {
+_STYLES: dict[str, Style] = {
     "exact": {"marker": "", "label": "exact"},
     "limit": {"marker": "", "linestyle": "--", "linewidth": 0.7, "label": "limit β → 1"},
     "monte-carlo": {"markersize": 2.3, "linestyle": "", "label": "Monte Carlo"},
-    "optimum": _STAR | _EDGE | {"zorder": 5, "markersize": 8, "label": "exact $p$*"},
+    "optimum": _STAR | EDGE | {"zorder": 5, "markersize": 8, "label": "exact $p$*"},
     "best on grid": _SECOND,
     "second best on grid": _SECOND,
-    "proposition": _MARK | _EDGE | {"marker": "|", "markersize": 11, "label": "Proposition 4.3"},
+    "proposition": MARK | EDGE | {"marker": "|", "markersize": 11, "label": "Proposition 4.3"},
 }
 
 

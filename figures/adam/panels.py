@@ -10,12 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Point
-from figures.style import MARKERS, Row, legend, panels, ratio_style
+from figures.style import MARKERS, Row, Style, legend, panels, ratio_style
 from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
 _TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
 _NOISELESS = {"linewidth": 4, "alpha": 0.35}  # under the curve of little noise, which covers it otherwise
+# A marked power; a maximum at p → 0 lies on the axis itself.
+MARK: Style = {"linestyle": "", "clip_on": False, "zorder": 4}
+EDGE: Style = {"markeredgecolor": "black", "markeredgewidth": 0.6}
 
 Series = dict[str, tuple[Array, ...]]
 
@@ -55,7 +58,7 @@ def draw_by_law(
     labels: tuple[str, str],
     last_power: float,
     lowest: tuple[float, float | None],
-    styles: Mapping[str, Mapping[str, Any]],
+    styles: Mapping[str, Style],
 ) -> Figure:
     """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
@@ -97,8 +100,8 @@ def draw_by_law(
 def _draw_curve(
     axis: Axes,
     curve: Curve,
-    ratio: Mapping[str, Any],
-    styles: Mapping[str, Mapping[str, Any]],
+    ratio: Style,
+    styles: Mapping[str, Style],
     over: float = 1.0,
 ) -> None:
     for name, (powers, values, *margins) in curve.series.items():
