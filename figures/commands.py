@@ -125,8 +125,7 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     --------
     $ gradpower report --update
     """
-    allowed = "an existing folder"
-    require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, allowed)
+    require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, "an existing folder")
     require_folder(folder)
     if update:
         tell(_update(folder, checkout_to_refresh()))

@@ -89,7 +89,8 @@ def _draw_laws(axis: Axes, optima: Sequence[Optimum]) -> None:
     for index, (law, own) in enumerate(grouped(optima, lambda optimum: optimum.point.law).items()):
         style = law_style(index)
         axis.plot(*_line(own, "limit"), label=law, **style | {"marker": ""})
-        axis.plot(*_line(own, "exact"), **style | marks)
+        if law in _EXACT_LAWS:
+            axis.plot(*_line(own, "exact"), **style | marks)
     axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
     axis.set_ylim(bottom=0.0)
     axis.set_title("by noise law (lines: limit, markers: exact)")
