@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 
+from experiments.training.step_cost import STEP_COST
 from figures import registry
 from figures.adam.example import Setting
 from figures.adam.optima import LAWS, optimal_powers
-from figures.report import page, read_findings
 from figures.report.adam import power_columns
 from figures.report.choosing_p import choosing_p
-from figures.results import THEORY, OptimalPowers
+from figures.report.page import page, read_findings
+from figures.results import THEORY
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import checkout, provenance
 from gradpower.tools.terminal import jsonable, result_table, tell
-
-if TYPE_CHECKING:
-    from theory.claims.claim import CheckedClaim
+from simulate.questions import CONVERGENCE
 
 SettingFlags = Annotated[Setting, tyro.conf.arg(name="")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 _FIGURE_7 = Setting()
 _REPRODUCTION = Path("reproduction")
-# The pictures in docs, by figure.
-_DOCS = {
-    "7": "figure7",
-    "exponents": "convergence_exponents",
-    "gain": "convergence_gain",
-    "step-time": "step_time",
-    "intervention": "intervention",
-    "sweep-losses": "batch_size",
-    "memory": "memory",
-    "where": "where",
-    "gradient-noise": "gradient_noise",
-}
+_IN_DOCS = (
+    "7", "exponents", "gain", "step-time", "intervention", "sweep-losses", "memory", "where", "gradient-noise"
+)  # fmt: skip
 
 
 def figure(
@@ -74,30 +62,17 @@ def figure(
     $ gradpower figure 7 --law uniform gaussian laplace
     """
     if not name:
-        _list_figures(json)
+        for each, entry in registry.FIGURES.items():
+            print(f"{each:20}{entry.help}" + f"; reads {entry.sources}" * bool(entry.sources))
         return
     require_folder(output)
-    file = registry.module(name)
-    registry.check_flags(name, setting)
-    laws = setting.law or getattr(file, "LAWS", ())
-    with _status() as say:
-        say(f"drawing figure {name}")
-        data = registry.figure_data(name, setting, sources, output)
-        config = {"sources": [path.name for path in sources]} if sources else setting.config(laws)
-        origin = provenance(_command(f"gradpower figure {name}", setting), config)
-        written = registry.save_figure(name, data, origin, output, laws)
+    registry.check(name, setting)
+    with Console(stderr=True).status(f"drawing figure {name}"):
+        command = _command(f"gradpower figure {name}", setting)
+        written, content = registry.draw_figure(command, name, output, setting, sources)
     if json:
-        table = {"rows": file.rows(data), **origin}
-        print(dumps(jsonable(table), ensure_ascii=False, allow_nan=False))
+        print(dumps(jsonable(content), ensure_ascii=False, allow_nan=False))
     tell(written, file=sys.stderr if json else sys.stdout)
-
-
-def _list_figures(as_json: bool) -> None:
-    if as_json:
-        print(dumps({name: entry.help for name, entry in registry.FIGURES.items()}, ensure_ascii=False))
-        return
-    for name, entry in registry.FIGURES.items():
-        print(f"{name:20}{entry.help}" + f"; reads {entry.sources}" * bool(entry.sources))
 
 
 def reproduce(output: Path = _REPRODUCTION) -> int:
@@ -116,43 +91,30 @@ def reproduce(output: Path = _REPRODUCTION) -> int:
     $ gradpower reproduce
     """
     # The claims bring sympy, half a second that the figures do without.
+    from figures.checked_claims import checked_claims
     from theory.claims.commands import as_record, claims_table
 
     require_folder(output)
+    console, command = Console(), "gradpower reproduce"
     beside = replace(_FIGURE_7, law=LAWS)
-    written, powers, checked = _compute(beside, output)
-    origin = provenance("gradpower reproduce", beside.config(LAWS))
+    plan = (("7", _FIGURE_7), ("7", beside), ("drift-to-rms", beside), ("phase-diagram", _FIGURE_7))
+    written, checked = [], []
+    with Console(stderr=True).status("starting") as status, checked_claims() as claims:
+        for name, setting in plan:
+            status.update(f"drawing figure {name}")
+            written += registry.draw_figure(command, name, output, setting)[0]
+        status.update("simulating the optimal powers")
+        powers = optimal_powers(beside)
+        for item in claims:
+            checked.append(item)
+            status.update(f"checking claims ({len(checked)} done)")
     records = [as_record(item) for item in checked]
-    text = THEORY.dump(origin, optimal_powers=powers, claims=records)
-    written.append(write_file(output / THEORY.file, text))
-    written.append(write_page(output))
-    console = Console()
+    text = THEORY.dump(provenance(command, asdict(beside)), optimal_powers=powers, claims=records)
+    written += [write_file(output / THEORY.file, text), write_page(output)]
     console.print(claims_table(checked))
     console.print(result_table("Optimal powers", power_columns(powers)))
     tell(written)
     return 0 if all(item.as_expected for item in checked) else 1
-
-
-def _compute(beside: Setting, output: Path) -> tuple[list[Path], list[OptimalPowers], list[CheckedClaim]]:
-    """Draw and write every figure, and compute the optimal powers, while another process checks the claims."""
-    from figures.checked_claims import checked_claims
-
-    written: list[Path] = []
-    plan = (("7", _FIGURE_7), ("7", beside), ("drift-to-rms", beside), ("phase-diagram", _FIGURE_7))
-    with _status() as say, checked_claims() as claims:
-        for name, setting in plan:
-            say(f"drawing figure {name}")
-            laws = setting.law or registry.module(name).LAWS
-            data = registry.figure_data(name, setting)
-            origin = provenance("gradpower reproduce", setting.config(laws))
-            written += registry.save_figure(name, data, origin, output, laws)
-        say("simulating the optimal powers")
-        powers = optimal_powers(beside)
-        checked = []
-        for item in claims:
-            checked.append(item)
-            say(f"checking claims ({len(checked)} done)")
-    return written, powers, checked
 
 
 def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
@@ -170,8 +132,7 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     --------
     $ gradpower report --update
     """
-    allowed = "an existing folder"
-    require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, allowed)
+    require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, "an existing folder")
     require_folder(folder)
     if update:
         tell(_update(folder, checkout_to_refresh()))
@@ -181,30 +142,21 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
 
 def write_page(folder: Path) -> Path:
     """Write the report into a folder, from the results there and the committed ones."""
-    found = read_findings(folder)
-    if found is None:
-        raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
-    return write_file(folder / "paper_repro.md", page(found))
+    return write_file(folder / "paper_repro.md", page(read_findings(folder)))
 
 
 def _update(folder: Path, root: Path) -> list[Path]:
     """Take the results of a folder into the checkout, and write what is made of them."""
-    from experiments.training.step_cost import STEP_COST
-    from simulate.questions import CONVERGENCE
-
     new = [kind.file for kind in (THEORY, CONVERGENCE, STEP_COST) if (folder / kind.file).is_file()]
     read_findings(folder)  # what is damaged is refused before anything is written
     written = [write_file(root / "results" / name, (folder / name).read_bytes()) for name in new]
     found = read_findings(root / "results")
-    if found is None:
-        raise InputError("folder", folder, "one with theory.json, as the checkout has none")
     written.append(write_file(root / "paper_repro.md", page(found)))
     written.append(write_file(root / "docs/guide/choosing_p.md", choosing_p(found.theory.optimal_powers)))
-    for name, picture in _DOCS.items():
-        data = registry.figure_data(name, folder=root / "results")
-        drawn = registry.save_figure(name, data, provenance("gradpower report --update", {}), folder)
+    for name in _IN_DOCS:
+        drawn, _ = registry.draw_figure("gradpower report --update", name, folder, results=root / "results")
         (png,) = (path for path in drawn if path.suffix == ".png")
-        written.append(write_file(root / "docs" / f"{picture}.png", png.read_bytes()))
+        written.append(write_file(root / "docs" / png.name, png.read_bytes()))
     return written
 
 
@@ -228,10 +180,3 @@ def checkout_to_refresh() -> Path:
     for folder in (root, root / "results", root / "docs" / "guide"):
         require_folder(folder)
     return root
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """Yield a function that says on a terminal what is being done."""
-    with Console(stderr=True).status("starting") as status:
-        yield lambda doing: status.update(doing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,9 +20,9 @@ def convergence(output: Path = Path("reproduction")) -> int:
     """Answer six questions about the convergence theorems of Section 4.2 by simulation.
 
     Bounds against measurements, rates at low noise, gains at high noise, each power at its own best learning rate, a
-    search for the extremes, and gradients without a bound. A few minutes on two cores. The exit code is 1 if a bound
-    is violated. `gradpower figure exponents` and `gradpower figure gain` draw the answers, `gradpower report` writes
-    them out.
+    search for the extremes, and gradients without a bound. A few minutes on two cores; an interrupted call keeps the
+    questions that are done, and the same command goes on. The exit code is 1 if a bound is violated.
+    `gradpower figure exponents` and `gradpower figure gain` draw the answers, `gradpower report` writes them out.
 
     Parameters
     ----------
@@ -29,9 +30,11 @@ def convergence(output: Path = Path("reproduction")) -> int:
         Folder for convergence.json; made if need be.
     """
     require_folder(output)
-    studies = run_studies(FULL)
+    unfinished = output / "convergence-unfinished"
+    studies = run_studies(FULL, unfinished)
     origin = provenance("gradpower convergence", asdict(FULL))
     file = write_file(output / CONVERGENCE.file, CONVERGENCE.dump(origin, studies=studies))
+    shutil.rmtree(unfinished)
     Console().print(Markdown(headlines(convergence_section(CONVERGENCE.read(file)))))
     tell([file])
     for name in ("exponents", "gain"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,76 +16,67 @@ from typing import Any
 from figures.adam.example import Setting
 from figures.style import save
 from gradpower.tools.errors import require
+from gradpower.tools.provenance import provenance
 from gradpower.tools.results import find_result
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure: its file, what it shows, and what it takes."""
+    """A figure: its file within `figures`, what it shows, and what it takes."""
 
-    module: str
+    file: str
     help: str  # one line for the list of figures
-    flags: tuple[str, ...] = ()  # of the noise example that it is computed from
-    sources: str = ""  # what it reads instead
+    sources: str = ""  # what it reads
     default: str = ""  # where that lies in results if none is named
+    flags: tuple[str, ...] = ()  # of the noise example that it is computed from instead
 
 
 _EXAMPLE = ("law", "noise_to_signal", "mean", "beta1", "beta2", "epsilon")
-
-
-def _adam(file: str, shows: str, *more: str) -> Entry:
-    return Entry(f"figures.adam.{file}", shows, flags=(*_EXAMPLE, *more))
-
-
-def _answer(file: str, shows: str) -> Entry:
-    return Entry(
-        f"figures.convergence.{file}", shows, sources="a convergence.json", default="convergence.json"
-    )
-
-
-def _training(file: str, shows: str, sources: str, default: str = "") -> Entry:
-    return Entry(f"figures.training.{file}", shows, sources=sources, default=default)
-
-
+_ANSWERS = ("a convergence.json", "convergence.json")
 _DEFAULT = Setting()
-_STUDY = "a study's name, its .toml file, its folder, or its summary.json"
 FIGURES = {
-    "7": _adam("figure7", "Figure 7: the mean update against the power", "trials", "seed"),
-    "drift-to-rms": _adam("drift_to_rms", "Figure 7 with drift/RMS, which leaves size aside"),
-    "phase-diagram": _adam("phase_diagram", "the best power by noise ratio, noise law and ε"),
-    "intervention": Entry(
-        "figures.adam.intervention",
-        "what a power changes against what the theory predicts, by the law of the noise",
-        sources="an intervention.json",
-        default="intervention/intervention.json",
+    "7": Entry(
+        "adam.figure7", "Figure 7: the mean update against the power", flags=(*_EXAMPLE, "trials", "seed")
     ),
-    "distortion": Entry("figures.convergence.distortion", "what the power does to a problem", flags=("law",)),
-    "assumptions": Entry("figures.convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
-    "convergence-bounds": Entry("figures.convergence.bounds", "Section 4.2's bounds against averages"),
-    "exponents": _answer("exponents", "how fast averages fall at low noise"),
-    "gain": _answer("gain", "the gain over Adagrad at high noise"),
-    "step-time": _training("step_time", "what the power costs", "a step_time.json", "step_time.json"),
-    "curves": _training("curves", "losses of training runs", "folders of runs"),
-    "sweep-losses": _training(
-        "sweep_losses",
+    "drift-to-rms": Entry(
+        "adam.drift_to_rms", "Figure 7 with drift/RMS, which leaves size aside", flags=_EXAMPLE
+    ),
+    "phase-diagram": Entry(
+        "adam.phase_diagram", "the best power by noise ratio, noise law and ε", flags=_EXAMPLE
+    ),
+    "intervention": Entry(
+        "adam.intervention",
+        "what a power changes against what the theory predicts, by the law of the noise",
+        "an intervention.json",
+        "intervention/intervention.json",
+    ),
+    "distortion": Entry("convergence.distortion", "what the power does to a problem", flags=("law",)),
+    "assumptions": Entry("convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
+    "convergence-bounds": Entry("convergence.bounds", "Section 4.2's bounds against averages"),
+    "exponents": Entry("convergence.exponents", "how fast averages fall at low noise", *_ANSWERS),
+    "gain": Entry("convergence.gain", "the gain over Adagrad at high noise", *_ANSWERS),
+    "step-time": Entry("training.step_time", "what the power costs", "a step_time.json", "step_time.json"),
+    "curves": Entry("training.curves", "losses of training runs", "folders of runs"),
+    "sweep-losses": Entry(
+        "training.sweep_losses",
         "Figures 2 and 6 at our size, or any study's losses, judged by its rule",
-        _STUDY,
+        "a study's name, its .toml file, its folder, or its summary.json",
         "batch_size/pocket/main.json",
     ),
-    "gradient-noise": _training(
-        "gradient_noise",
+    "gradient-noise": Entry(
+        "training.gradient_noise",
         "gradient noise, and the powers it predicts",
         "a noise.json, or its folder",
         "causes/noise.json",
     ),
-    "where": _training(
-        "where",
+    "where": Entry(
+        "training.where",
         "where p = 1.2 gains: in which modules, on which tokens",
         "the folder of modules.json and tokens.json",
         "causes",
     ),
-    "memory": _training(
-        "memory",
+    "memory": Entry(
+        "training.memory",
         "what p = 1.2 and a longer memory of v do, alone and together",
         "a summary.json of that study",
         "causes/memory.json",
@@ -94,13 +85,13 @@ FIGURES = {
 
 
 def module(name: str) -> Any:
-    """Return a figure's file, or raise InputError for a name that no figure has."""
+    """Return a figure's file."""
+    return import_module(f"figures.{FIGURES[name].file}")
+
+
+def check(name: str, setting: Setting) -> None:
+    """Raise InputError for a name that no figure has, or a flag that the figure does not take."""
     require(name in FIGURES, "name", name, f"one of {', '.join(FIGURES)}")
-    return import_module(FIGURES[name].module)
-
-
-def check_flags(name: str, setting: Setting) -> None:
-    """Raise InputError for a flag that a figure does not take."""
     takes = FIGURES[name].flags
     for flag in fields(setting):
         value = getattr(setting, flag.name)
@@ -130,7 +121,26 @@ def save_figure(
 ) -> list[Path]:
     """Draw a figure and write it with its rows; laws other than its own are part of the files' names."""
     file = module(name)
-    words = (
-        [] if tuple(laws) in ((), getattr(file, "LAWS", ())) else [re.sub(r"\W+", "-", law) for law in laws]
-    )
-    return [*save(file.draw(data), file.rows(data), origin, folder, "_".join([file.FILE, *words]))]
+    words = [] if tuple(laws) == getattr(file, "LAWS", ()) else [re.sub(r"\W+", "-", law) for law in laws]
+    return save(file.draw(data), file.rows(data), origin, folder, "_".join([file.FILE, *words]))
+
+
+def draw_figure(
+    command: str,
+    name: str,
+    output: Path,
+    setting: Setting = _DEFAULT,
+    sources: Sequence[Path] = (),
+    results: Path | None = None,
+) -> tuple[list[Path], dict[str, Any]]:
+    """Draw a figure from its data, see `figure_data`, and write it; results lie in the output folder by default.
+
+    Return the files, and the rows with their provenance.
+    """
+    data = figure_data(name, setting, sources, results or output)
+    laws = setting.law or getattr(module(name), "LAWS", ())
+    config: dict[str, Any] = {"sources": [path.name for path in sources]}
+    if not FIGURES[name].sources:
+        config = asdict(setting) | {"law": list(laws)}
+    origin = provenance(command, config)
+    return save_figure(name, data, origin, output, laws), {"rows": module(name).rows(data), **origin}

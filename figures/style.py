@@ -29,6 +29,7 @@ from gradpower.tools.files import write_file
 from gradpower.tools.provenance import comment
 
 Row = Mapping[str, Any]
+Style = dict[str, Any]  # arguments of matplotlib's
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -52,6 +53,7 @@ def house_style() -> Iterator[None]:
                 "legend.fontsize": 7,
                 "font.family": "DejaVu Sans",
                 "pdf.fonttype": 42,
+                "axes.titlelocation": "left",
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "legend.frameon": False,
@@ -67,25 +69,24 @@ def single(sources: Sequence[Path]) -> Path:
     return sources[0]
 
 
-def new_figure(rows: int, columns: int, *, height: float, **shared: Any) -> tuple[Figure, Any]:
-    """Return a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes."""
-    width = figsizes.icml2024_full()["figure.figsize"][0]
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
-
-
 @contextmanager
 def panels(
     rows: int, columns: int, *, height: float, lines: bool = True, **shared: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """Yield `new_figure` in the house style; when it is drawn, its panels get letters, and grid lines if wanted."""
+    """Yield a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes.
+
+    When it is drawn, in the house style, its panels get letters before their titles, and grid lines if wanted.
+    """
     with house_style():
-        figure, grid = new_figure(rows, columns, height=height, **shared)
+        width = figsizes.icml2024_full()["figure.figsize"][0]
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, **shared)
         yield figure, grid
         shown = [axis for axis in grid.flat if axis.get_visible()]
-        for axis in shown if lines else ():
-            axis.grid(alpha=0.25)
-        letter(shown)
+        for name, axis in zip("abcdefghijklmnopqrstuvwxyz", shown, strict=False):
+            axis.set_title(f"({name}) {axis.get_title(loc='left')}")
+            if lines:
+                axis.grid(alpha=0.25)
 
 
 def select(table: Iterable[Row], **wanted: Any) -> list[Row]:
@@ -106,13 +107,13 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     return groups
 
 
-def ratio_style(index: int, count: int) -> dict[str, Any]:
+def ratio_style(index: int, count: int) -> Style:
     """Colour and marker of the curve of one noise-to-signal ratio among `count`."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.84, max(count, 2)))
     return {"color": shades[index], "marker": MARKERS[index % len(MARKERS)]}
 
 
-def law_style(index: int) -> dict[str, Any]:
+def law_style(index: int) -> Style:
     """Colour, dashes and marker of the curve of one noise law."""
     return {
         "color": _OKABE_ITO[index % len(_OKABE_ITO)],
@@ -121,19 +122,21 @@ def law_style(index: int) -> dict[str, Any]:
     }
 
 
-def letter(axes: Sequence[Axes]) -> None:
-    """Put (a), (b), … before the titles."""
-    for name, axis in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
-        axis.set_title(f"({name}) {axis.get_title(loc='left') or axis.get_title()}", loc="left")
-        axis.set_title("", loc="center")
-
-
 def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]], **options: Any) -> None:
     """Put a row of line and mark samples above ("upper") or below ("lower") the axes, from styles by label."""
-    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    handles = [Line2D([], [], **{**style, "label": label}) for label, style in entries.items()]
     options = {"ncols": len(handles), "columnspacing": 1.2} | options
     loc: Any = f"outside {place} center"
     figure.legend(handles=handles, loc=loc, **options)
+
+
+def legend_of(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
+    """Put above the axes what is labelled on some of them, each label once."""
+    found: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(found.values()), list(found), loc="outside upper center", columnspacing=1.2, **options)
 
 
 def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
@@ -145,7 +148,7 @@ def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:
 
 def save(
     figure: Figure, data: Sequence[Row], origin: Mapping[str, Any], folder: Path, name: str
-) -> tuple[Path, ...]:
+) -> list[Path]:
     """Write `name`.pdf, .png and .csv into `folder`, each whole or not at all.
 
     Without dates and the like: the same data make the same bytes, but for the provenance in the CSV, whose first lines
@@ -161,7 +164,7 @@ def save(
             figure.savefig(picture, format=suffix, dpi=_DPI, metadata=metadata)
         written.append(write_file(folder / f"{name}.{suffix}", picture.getvalue()))
     written.append(write_file(folder / f"{name}.csv", comment(origin) + "\n" + _csv(data)))
-    return tuple(written)
+    return written
 
 
 def _csv(data: Sequence[Row]) -> str:

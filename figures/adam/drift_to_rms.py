@@ -8,15 +8,13 @@ Figure 7's best power is one of size. All curves are exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import INTERVAL, Point, Setting
-from figures.adam.panels import Curve, Series, draw_by_law, tabulated
-from figures.style import MARKERS, Row
+from figures.adam.panels import EDGE, MARK, Curve, Series, draw_by_law, tabulated
+from figures.style import Row, Style
 from theory.numerics.inputs import Array
 
 FILE = "drift_to_rms"
@@ -48,29 +46,17 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return tabulated(curves, "drift_to_rms")
 
 
-_EDGE = {"markeredgecolor": "black", "markeredgewidth": 0.6}
-_MARKS: dict[str, dict[str, Any]] = {
-    "optimum of drift/RMS": {"marker": "*", "markersize": 8, **_EDGE},
-    "still rising": {"marker": ">", "markersize": 6, **_EDGE},
-    "optimum of u": {"marker": "D", "markersize": 4, "markerfacecolor": "white"},
+_STYLES: dict[str, Style] = {
+    "exact": {"markersize": 2.6, "markevery": 21, "label": "exact"},
+    "optimum of drift/RMS": MARK | EDGE | {"marker": "*", "markersize": 8, "label": "optimum of drift/RMS"},
+    "still rising": MARK | EDGE | {"marker": ">", "markersize": 6, "label": "still rising"},
+    "optimum of u": MARK
+    | {"marker": "D", "markersize": 4, "markerfacecolor": "white", "label": "optimum of $u$ (Figure 7)"},
 }
 
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw drift/RMS against p, and each curve over its maximum, in columns by law."""
-    marks = {name: {"linestyle": ""} | style for name, style in _MARKS.items()}
-    marks["optimum of $u$ (Figure 7)"] = marks.pop("optimum of u")
     lowest = min(0.5, *(float(curve.series["exact"][1].min()) for curve in curves))
     labels = ("drift/RMS", "drift/RMS over its maximum")
-    return draw_by_law(curves, labels, INTERVAL[1], (lowest, None), {"exact": {}, **marks}, _draw_curve)
-
-
-def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
-    scale = curve.optimum.update if relative else 1.0
-    every = (3 * MARKERS.index(style["marker"]), 21)  # marks of different ratios at different p
-    for name, (powers, values) in curve.series.items():
-        if name == "exact":
-            axis.plot(powers, values / scale, **style, markersize=2.6, markevery=every)
-        else:
-            mark = {"color": style["color"], **_MARKS[name]}
-            axis.plot(powers, values / scale, clip_on=False, zorder=4, **mark)
+    return draw_by_law(curves, labels, INTERVAL[1], (lowest, None), _STYLES)

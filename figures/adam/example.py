@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -60,10 +58,6 @@ class Setting:
         even = whole("trials", self.trials, minimum=4) % 2 == 0
         require(even, "trials", self.trials, "an even number: trials run in pairs of opposite noise")
         whole("seed", self.seed, minimum=0)
-
-    def config(self, laws: Sequence[str]) -> dict[str, Any]:
-        """Return all settings, with the laws that were drawn."""
-        return asdict(self) | {"law": list(laws)}
 
     def points(self, law: str) -> list[Point]:
         """Return the examples of one law, one for each ratio."""

@@ -1,24 +1,23 @@
 """Figure 7: Adam's mean update u against the power p, one curve a noise-to-signal ratio r = σ/μ (Example 4.1).
 
 Solid lines are exact at finite β, thin dashed ones the limit β → 1, markers with 95% error bars a Monte Carlo in which
-all powers see the same noise. A filled star is the exact optimal power p*. As in the paper, the best and the
-second-best power of each curve carry stars too (hollow): the paper does not name its grid of powers, here it is
-p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition 4.3's p* on the curves of uniform noise with σ > μ.
+all powers see the same noise. The broad pale curve is the one without noise, on which that of little noise lies. A
+filled star is the exact optimal power p*. As in the paper, the best and the second-best power of each curve carry stars
+too (hollow): the paper does not name its grid of powers, here it is p = 0.1, 0.2, …, 3. Vertical ticks mark Proposition
+4.3's p* on the curves of uniform noise with σ > μ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from figures.adam.example import Point, Setting
-from figures.adam.panels import Curve, Series, draw_by_law, tabulated
-from figures.style import Row
+from figures.adam.panels import EDGE, MARK, Curve, Series, draw_by_law, tabulated
+from figures.style import Row, Style
 from simulate import simulate_adam
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
@@ -82,40 +81,25 @@ def rows(curves: Sequence[Curve]) -> list[Row]:
     return tabulated(curves, "update")
 
 
-_STAR: dict[str, Any] = {"marker": "*", "linestyle": ""}
-_SECOND = _STAR | {"markersize": 5.5, "markerfacecolor": "white", "markeredgewidth": 0.8}
-_TICK = {"marker": "|", "markersize": 11, "linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.9}
-_MARKS: dict[str, dict[str, Any]] = {
-    "optimum": _STAR | {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.6},
+_STAR: Style = MARK | {"marker": "*"}
+_SECOND = _STAR | {
+    "markersize": 5.5,
+    "markerfacecolor": "white",
+    "markeredgewidth": 0.8,
+    "label": "best two of $p$ = 0.1, 0.2, …",
+}
+_STYLES: dict[str, Style] = {
+    "exact": {"marker": "", "label": "exact"},
+    "limit": {"marker": "", "linestyle": "--", "linewidth": 0.7, "label": "limit β → 1"},
+    "monte-carlo": {"markersize": 2.3, "linestyle": "", "label": "Monte Carlo"},
+    "optimum": _STAR | EDGE | {"zorder": 5, "markersize": 8, "label": "exact $p$*"},
     "best on grid": _SECOND,
     "second best on grid": _SECOND,
-    "proposition": _TICK,
-}
-_LINES: dict[str, dict[str, Any]] = {"exact": {}, "limit": {"linestyle": "--", "linewidth": 0.7}}
-_LEGEND = {
-    "exact": _LINES["exact"],
-    "limit β → 1": _LINES["limit"],
-    "Monte Carlo": {"marker": "o", "markersize": 3, "linestyle": ""},
-    "exact $p$*": _MARKS["optimum"],
-    "best two of $p$ = 0.1, 0.2, …": _SECOND,
-    "Proposition 4.3": _TICK,
+    "proposition": MARK | EDGE | {"marker": "|", "markersize": 11, "label": "Proposition 4.3"},
 }
 
 
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw u against p, and each curve over its maximum, in columns by law."""
     labels = ("mean update $u$", "$u\\,/\\,u(p$*)")
-    return draw_by_law(curves, labels, _LAST, (_LOWEST, 1.5), _LEGEND, _draw_curve)
-
-
-def _draw_curve(axis: Axes, curve: Curve, style: dict[str, Any], relative: bool) -> None:
-    color, scale = style["color"], curve.optimum.update if relative else 1.0
-    for name, (powers, updates, *margins) in curve.series.items():
-        if margins:
-            values = (powers, updates / scale, margins[0] / scale)
-            axis.errorbar(*values, **style, markersize=2.3, linestyle="", elinewidth=0.7, capsize=1.5)
-        elif name in _LINES:
-            axis.plot(powers, updates / scale, color=color, **_LINES[name])
-        elif relative or "grid" not in name:
-            # The star of a maximum at p → 0 sits on the axis itself.
-            axis.plot(powers, updates / scale, color=color, clip_on=False, zorder=4, **_MARKS[name])
+    return draw_by_law(curves, labels, _LAST, (_LOWEST, 1.5), _STYLES)

@@ -10,53 +10,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.style import Row, law_style, legend, panels, single
-from simulate.intervention.study import INTERVENTION, STRONG, Change, InterventionResults
+from figures.style import Row, Style, law_style, legend, panels, plain_ticks, single
+from simulate.intervention.study import INTERVENTION, STRONG, Change
 
 FILE = "intervention"
 _UNIT = 1e3  # losses are drawn in 1e-3 nats
+_TICKS = (-500, -100, -20, -5, -2, 0, 2, 5, 20, 100, 500)
 
 
-def read(sources: Sequence[Path]) -> InterventionResults:
-    """Return the content of an intervention.json, or of the one in a folder."""
-    return INTERVENTION.read(single(sources))
+def read(sources: Sequence[Path]) -> list[Change]:
+    """Return the changes of an intervention.json, or of the one in a folder."""
+    return [change for cell in INTERVENTION.read(single(sources)).cells for change in cell.changes]
 
 
-def rows(results: InterventionResults) -> list[Row]:
+def rows(changes: Sequence[Change]) -> list[Row]:
     """Return a row for every mark."""
-    return [asdict(change) | {"strong": change.strong} for change in _changes(results)]
+    return [asdict(change) | {"strong": change.strong} for change in changes]
 
 
-def _changes(results: InterventionResults) -> list[Change]:
-    return [change for cell in results.cells for change in cell.changes]
-
-
-def draw(results: InterventionResults) -> Figure:
+def draw(changes: Sequence[Change]) -> Figure:
     """Draw strong noise and weaker noise side by side."""
-    laws = list(dict.fromkeys(change.law for change in _changes(results)))
+    laws = list(dict.fromkeys(change.law for change in changes))
     styles = {
         law: law_style(index) | {"linestyle": "none", "markersize": 4} for index, law in enumerate(laws)
     }
     with panels(1, 2, height=3.3, lines=False) as (figure, grid):
         for axis, strong in zip(grid.flat, (True, False), strict=True):
-            own = [change for change in _changes(results) if change.strong == strong]
+            own = [change for change in changes if change.strong == strong]
             _draw_changes(axis, own, styles)
             sign = "≥" if strong else "<"
             axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}")
         grid[0, 0].set_ylabel("measured ΔL (1e-3 nats)")
-        grey: dict[str, Any] = {"color": "0.4", "marker": "o", "linestyle": "none", "markersize": 4}
+        grey: Style = {"color": "0.4", "marker": "o", "linestyle": "none", "markersize": 4}
         powers = {"$p$ > 1": grey, "$p$ < 1": grey | {"markerfacecolor": "white"}}
         legend(figure, "upper", styles | powers)
     return figure
 
 
-def _draw_changes(axis: Axes, changes: Sequence[Change], styles: dict[str, dict[str, Any]]) -> None:
+def _draw_changes(axis: Axes, changes: Sequence[Change], styles: dict[str, Style]) -> None:
     for change in changes:
         axis.errorbar(
             _UNIT * change.predicted,
@@ -68,15 +64,13 @@ def _draw_changes(axis: Axes, changes: Sequence[Change], styles: dict[str, dict[
         )
     ends = [_UNIT * value for change in changes for value in (change.measured, change.predicted)]
     reach = 1.15 * max(map(abs, ends), default=1.0)
-    # linear about 0, so that small effects are seen beside large ones
-    axis.set_xscale("symlog", linthresh=5)
-    axis.set_yscale("symlog", linthresh=5)
     line = np.linspace(-reach, reach, 401)
     axis.plot(line, line, color="black", linewidth=0.8, zorder=0)
     axis.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     axis.axvline(0, color="0.7", linewidth=0.6, zorder=0)
-    ticks = [sign * tick for sign in (-1, 1) for tick in (2, 5, 20, 100, 500) if tick < reach]
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_ticks(sorted([0, *ticks]), labels=[f"{tick:g}" for tick in sorted([0, *ticks])])
-        side.set_ticks([], minor=True)
+    # linear about 0, so that small effects are seen beside large ones
+    axis.set_xscale("symlog", linthresh=5)
+    axis.set_yscale("symlog", linthresh=5)
+    plain_ticks(axis.xaxis, _TICKS)
+    plain_ticks(axis.yaxis, _TICKS)
     axis.set(xlabel="predicted ΔL (1e-3 nats)", xlim=(-reach, reach), ylim=(-reach, reach))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.adam.example import Point
-from figures.style import Row, legend, panels, ratio_style
+from figures.style import MARKERS, Row, Style, legend, panels, ratio_style
 from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
 _TITLES = {law.lower(): f"{law} noise" for law in ("uniform", "binary", "Gaussian", "Laplace")}
-
+_NOISELESS = {"linewidth": 4, "alpha": 0.35}  # under the curve of little noise, which covers it otherwise
+# A marked power; a maximum at p → 0 lies on the axis itself.
+MARK: Style = {"linestyle": "", "clip_on": False, "zorder": 4}
+EDGE: Style = {"markeredgecolor": "black", "markeredgewidth": 0.6}
 
 Series = dict[str, tuple[Array, ...]]
 
@@ -55,16 +58,18 @@ def draw_by_law(
     labels: tuple[str, str],
     last_power: float,
     lowest: tuple[float, float | None],
-    marks: Mapping[str, Mapping[str, Any]],
-    draw_curve: Callable[[Axes, Curve, dict[str, Any], bool], None],
+    styles: Mapping[str, Style],
 ) -> Figure:
     """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
     `curves` come law by law, with the same ratios; `labels` are those of the two vertical axes, `lowest` the limits of
-    the first; `marks` are styles by their meaning; `draw_curve` draws a curve on an axis in the style of its ratio,
-    over its maximum if the last argument says so.
+    the first; `styles` are matplotlib's by series, with the label in the legend.
     """
     laws = list(dict.fromkeys(curve.point.law for curve in curves))
+    ratios = list(dict.fromkeys(curve.point.noise_to_signal for curve in curves))
+    by_ratio = {ratio: ratio_style(index, len(ratios)) for index, ratio in enumerate(ratios)}
+    if 0.0 in by_ratio:
+        by_ratio[0.0] |= _NOISELESS
     alone = len(laws) == 1
     shape: dict[str, Any] = {"height": 3.3} if alone else {"height": 4.8, "sharey": "row"}
     with panels(*((1, 2) if alone else (2, len(laws))), sharex=True, **shape) as (figure, grid):
@@ -74,26 +79,34 @@ def draw_by_law(
             bottom.set_title("each over its maximum")
             top.set_yscale("log")
             top.set_xlim(0, last_power)
-            own = [curve for curve in curves if curve.point.law == law]
-            for index, curve in enumerate(own):
-                style = ratio_style(index, len(own))
-                draw_curve(top, curve, style, False)
-                draw_curve(bottom, curve, style, True)
+            for curve in curves:
+                if curve.point.law == law:
+                    ratio = by_ratio[curve.point.noise_to_signal]
+                    _draw_curve(top, curve, ratio, styles)
+                    _draw_curve(bottom, curve, ratio, styles, over=curve.optimum.update)
             top.set_ylim(*lowest)
             bottom.set_ylim(0.55, 1.06)
         for axis in grid[-1]:
             axis.set_xlabel("power $p$")
         for axis, label in zip(columns[0], labels, strict=True):
             axis.set_ylabel(label)
-        _legends(figure, [curve.point.noise_to_signal for curve in own], marks)
+        colours = {f"σ/μ = {ratio:g}": {"markersize": 4, **style} for ratio, style in by_ratio.items()}
+        legend(figure, "upper", colours)
+        series = {style["label"]: {"color": "0.25", "marker": "o", **style} for style in styles.values()}
+        legend(figure, "lower", series)
     return figure
 
 
-def _legends(figure: Figure, ratios: Sequence[float], marks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put above the axes what the colours (ratios), and below them what the marks mean."""
-    curves = {
-        f"{'σ/μ = ' if index == 0 else ''}{ratio:g}": {"markersize": 4, **ratio_style(index, len(ratios))}
-        for index, ratio in enumerate(ratios)
-    }
-    legend(figure, "upper", curves, columnspacing=1.6)
-    legend(figure, "lower", {label: {"color": "0.25", **style} for label, style in marks.items()})
+def _draw_curve(
+    axis: Axes,
+    curve: Curve,
+    ratio: Style,
+    styles: Mapping[str, Style],
+    over: float = 1.0,
+) -> None:
+    for name, (powers, values, *margins) in curve.series.items():
+        style = {**ratio, **styles[name]}
+        if "markevery" in style:  # marks of different ratios at different p
+            style["markevery"] = (3 * MARKERS.index(style["marker"]), style["markevery"])
+        margin = margins[0] / over if margins else None
+        axis.errorbar(powers, values / over, margin, elinewidth=0.7, capsize=1.5, **style)

@@ -1,22 +1,20 @@
 """The phase diagram: the power p* that maximises u, against noise ratio and noise law, and against ratio and ε.
 
 Lines and map are the limit β → 1, which takes a millisecond a point; markers are exact at finite β. Where the supremum
-of u sits at p → 0 there is no best power: the lines lie on 0 there, and the map is hatched.
+of u sits at p → 0 there is no best power: the lines lie on 0 there, and the map is grey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from figures.adam.example import Point, Setting
-from figures.style import Row, grouped, law_style, panels
+from figures.style import Row, Style, grouped, law_style, panels
 from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
@@ -41,11 +39,6 @@ class Optimum:
     point: Point
     method: str
     best: OptimalPower
-
-    @property
-    def at_zero(self) -> bool:
-        """Whether the supremum sits at p → 0, or so near that float64 could not tell."""
-        return self.best.at_edge == "low" or self.best.power < 1e-6
 
 
 def compute(setting: Setting, *, ratios: Array = RATIOS, epsilons: Array = EPSILONS) -> list[Optimum]:
@@ -92,21 +85,17 @@ def draw(optima: Sequence[Optimum]) -> Figure:
 
 
 def _draw_laws(axis: Axes, optima: Sequence[Optimum]) -> None:
-    legend = []
-    marks = {"markersize": 4, "markerfacecolor": "white", "clip_on": False}
+    marks: Style = {"linestyle": "", "markersize": 4, "markerfacecolor": "white", "clip_on": False}
     for index, (law, own) in enumerate(grouped(optima, lambda optimum: optimum.point.law).items()):
         style = law_style(index)
-        marker = {"marker": style.pop("marker"), **marks}
-        exact = _line(own, "exact")
-        axis.plot(*_line(own, "limit"), **style)
-        if exact[0]:
-            axis.plot(*exact, color=style["color"], linestyle="", **marker)
-        legend.append(Line2D([], [], label=law, **style, **(marker if exact[0] else {})))
+        axis.plot(*_line(own, "limit"), label=law, **style | {"marker": ""})
+        if law in _EXACT_LAWS:
+            axis.plot(*_line(own, "exact"), **style | marks)
     axis.axhline(1.0, color="0.4", linewidth=0.6, zorder=0)
     axis.set_ylim(bottom=0.0)
     axis.set_title("by noise law (lines: limit, markers: exact)")
     axis.set_ylabel("optimal power $p$*")
-    axis.legend(handles=legend, loc="upper left", handlelength=3.2)
+    axis.legend(loc="upper left", handlelength=3.2)
     axis.text(1, 0.045, "at 0: supremum at $p \\to 0$", transform=axis.transAxes, ha="right", fontsize=7)
     axis.grid(alpha=0.25)
 
@@ -121,10 +110,11 @@ def _draw_map(figure: Figure, axis: Axes, optima: Sequence[Optimum]) -> None:
     epsilons = list(dict.fromkeys(optimum.point.epsilon for optimum in optima))
     shape = len(ratios), len(epsilons)
     power = np.reshape([optimum.best.power for optimum in optima], shape).T
-    edge = np.reshape([optimum.at_zero for optimum in optima], shape).T
+    # The supremum sits at p → 0, or so near that float64 could not tell.
+    edge = np.reshape([o.best.at_edge == "low" or o.best.power < 1e-6 for o in optima], shape).T
     axis.set_yscale("log")  # before the contours: their labels are placed on the screen
     axis.set_facecolor("0.85")
-    style: dict[str, Any] = {"cmap": "cividis", "shading": "nearest", "rasterized": True, "vmin": 0}
+    style: Style = {"cmap": "cividis", "shading": "nearest", "rasterized": True, "vmin": 0}
     mesh = axis.pcolormesh(ratios, epsilons, np.ma.masked_array(power, edge), **style)
     for levels, width in (([0.5, 1.5, 2, 3, 4], 0.7), ([1.0], 1.8)):
         lines = axis.contour(ratios, epsilons, power, levels=levels, colors="white", linewidths=width)

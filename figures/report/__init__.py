@@ -2,7 +2,3 @@
 
 Prose is written by people, in templates/; a module a section computes the numbers that are filled in.
 """
-
-from figures.report.page import Findings, page, read_findings
-
-__all__ = ["Findings", "page", "read_findings"]

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from figures.report.render import render
+from figures.style import grouped
 from gradpower.tools.labels import Label
-from simulate.intervention.study import Calibration, Cell, InterventionResults, calibrate
-
-
-@dataclass(frozen=True)
-class CalibrationRow:
-    """A set of changes, and their calibration."""
-
-    name: str
-    found: Calibration
+from simulate.intervention.study import InterventionResults, calibrate
 
 
 def intervention_section(results: InterventionResults | None) -> str:
@@ -22,20 +13,18 @@ def intervention_section(results: InterventionResults | None) -> str:
     strong = [cell for cell in results.cells if cell.changes[0].strong] if results else []
     if results is None or not strong:
         return render("intervention", label=Label.NOT_ATTEMPTED)
-    weak = [cell for cell in results.cells if not cell.changes[0].strong]
-    by_law: dict[str, list[Cell]] = {}
-    for cell in strong:
-        by_law.setdefault(cell.changes[0].law, []).append(cell)
-    others = [cell for law, cells in by_law.items() if law != "binary" for cell in cells]
-    rows = [CalibrationRow("strong, all but binary (post hoc)", calibrate(others))] if others else []
-    rows += [CalibrationRow(f"strong, {law}", calibrate(cells)) for law, cells in by_law.items()]
-    rows += [CalibrationRow("weaker, all laws", calibrate(weak))] if weak else []
+    by_law = grouped(strong, lambda cell: cell.changes[0].law)
+    sets = {
+        "strong, all but binary (post hoc)": [cell for cell in strong if cell.changes[0].law != "binary"],
+        **{f"strong, {law}": cells for law, cells in by_law.items()},
+        "weaker, all laws": [cell for cell in results.cells if not cell.changes[0].strong],
+    }
     declared = calibrate(strong)
     return render(
         "intervention",
         label=declared.label,
         declared=declared,
         design=results.provenance.config,
-        rows=rows,
+        calibrations={name: calibrate(cells) for name, cells in sets.items() if cells},
         laws=list(by_law),
     )

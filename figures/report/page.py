@@ -17,8 +17,9 @@ from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
-from figures.report.studies import batch_size_section, memory_section, noise_section, where_section
+from figures.report.studies import batch_size_section, noise_section
 from figures.results import THEORY, TheoryResults
+from gradpower.tools.errors import InputError
 from gradpower.tools.results import find_result
 from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
@@ -42,13 +43,13 @@ class Findings:
     intervention: InterventionResults | None = None
 
 
-def read_findings(folder: Path) -> Findings | None:
-    """Return what lies in a folder or else in the checkout's results; None without the theory's."""
+def read_findings(folder: Path) -> Findings:
+    """Return what lies in a folder or else in the checkout's results; InputError without the theory's."""
     theory = THEORY.find(folder)
     names = (PARTS, MEASURED_NOISE, MEMORY, MODULES, TOKENS, CHOSEN_NOISE)
     parts, noise, memory, modules, tokens, chosen_noise = (find_result(name, folder) for name in names)
     if theory is None:
-        return None
+        raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
     return Findings(
         theory,
         CONVERGENCE.find(folder),
@@ -74,8 +75,8 @@ def page(found: Findings) -> str:
         batch_size_section(found.batch_size),
         render("causes", memory=found.memory, modules=found.modules, tokens=found.tokens),
         noise_section(found.noise),
-        memory_section(found.memory),
-        where_section(found.modules, found.tokens),
+        render("memory", study=found.memory),
+        render("where", modules=found.modules, tokens=found.tokens),
         intervention_section(found.intervention),
         render("claims", claims=theory.claims, failing=failing),
         models_section(),

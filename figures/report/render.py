@@ -8,6 +8,8 @@ from statistics import median
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from experiments.noise.tables import power_text
+from experiments.recipes.model_size import model_size
 from experiments.statistics import SeedMean
 from figures.results import CheckRecord
 
@@ -104,7 +106,9 @@ _ENVIRONMENT.filters |= {
     "median": median,
     "millions": millions,
     "percent": lambda share, digits=0: f"{share:.{digits}%}",
+    "power": power_text,
     "range": lambda numbers: f"{min(numbers):.2f} to {max(numbers):.2f}",
     "results": lambda gains: ", ".join(f"{gain.law} {gain.shared:.3f}" for gain in gains) or "none",
     "signed": signed,
+    "size": model_size,
 }

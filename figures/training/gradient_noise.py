@@ -16,12 +16,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from experiments.noise.measurement import NOISE, Measurement
-from experiments.noise.replay import POWERS, PredictedPower
+from experiments.noise.replay import POWERS
 from experiments.noise.statistics import ModuleRow
-from figures.style import Row, house_style, law_style, letter, new_figure, single
+from figures.style import Row, Style, law_style, legend_of, panels, plain_ticks, single
 from theory.measured.noise_to_signal import QUANTILES
 
 FILE = "gradient_noise"
@@ -50,114 +49,91 @@ def rows(measurement: Measurement) -> list[Row]:
         }
         for row in measurement.modules
     ]
-    powers = [asdict(row) for row in measurement.predictions if row.resolved]
-    return [
-        *modules,
-        *({"panel": "power"} | {k: v for k, v in row.items() if k != "equivalent"} for row in powers),
-    ]
+    powers = [{"panel": "power", **asdict(row)} for row in measurement.predictions if row.resolved]
+    for power in powers:
+        del power["equivalent"]  # of all powers, not drawn
+    return [*modules, *powers]
 
 
 def draw(measurement: Measurement) -> Figure:
     """Draw the marks of a measurement."""
-    with house_style():
-        figure, grid = new_figure(1, 3, height=3.0)
+    names = [row.module for row in measurement.modules]
+    with panels(1, 3, height=3.0) as (figure, grid):
         ratios, shapes, powers = grid.flat
         _draw_ratios(ratios, measurement.modules)
         _draw_shapes(shapes, measurement.modules)
-        _draw_powers(powers, measurement)
+        _draw_powers(powers, measurement, ["all", *names])
         sequences = measurement.settings.micro_batch_size
-        ratios.set(xlabel=f"σ/|μ|, micro-batches of {sequences} sequences", xscale="log")
-        shapes.set(xlabel="generalized-normal shape b", xscale="log")
-        ratios.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        shapes.set_xticks([0.25, 0.5, 1, 2, 4, 8])
-        for axis in (ratios, shapes):
-            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
-        for axis in grid.flat:
-            axis.grid(alpha=0.25)
-        letter(list(grid.flat))
-        found: dict[str, Any] = {}
-        for axis in (ratios, powers):
-            handles, labels = axis.get_legend_handles_labels()
-            found |= dict(zip(labels, handles, strict=True))
-        figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=4)
+        ratios.set(title="noise-to-signal ratio", xscale="log", xlabel=f"σ/|μ|, batches of {sequences}")
+        shapes.set(title="shape of the noise", xscale="log", xlabel="generalized-normal shape b")
+        plain_ticks(ratios.xaxis, [factor * 10.0**k for k in range(-3, 7) for factor in (1, 2, 5)])
+        plain_ticks(shapes.xaxis, [0.25, 0.5, 1, 2, 4, 8])
+        for axis, places in ((ratios, names), (shapes, names), (powers, ["all", *names])):
+            axis.set_yticks(range(len(places)), places)
+            axis.set_ylim(len(places) - 0.4, -0.6)
+        legend_of(figure, (ratios, powers), ncols=4)
     return figure
 
 
 def _draw_ratios(axis: Axes, modules: Sequence[ModuleRow]) -> None:
-    colour = law_style(0)["color"]
+    blue, red = law_style(0)["color"], law_style(1)["color"]
     for place, row in enumerate(modules):
         if row.ratios:
-            ends = [row.ratios[0], row.ratios[-1]]
-            axis.plot(
-                ends, [place] * 2, color=colour, linewidth=1.0, label="(a): half and 80 % of the coordinates"
-            )
-            axis.plot([row.ratios[1], row.ratios[3]], [place] * 2, color=colour, linewidth=4.0, alpha=0.45)
+            low, lower, median, upper, high = row.ratios
+            label = "(a): half and 80 % of the coordinates"
+            axis.plot([low, high], [place] * 2, color=blue, linewidth=1.0, label=label)
+            axis.plot([lower, upper], [place] * 2, color=blue, linewidth=4.0, alpha=0.45)
             margin = _Z * row.ratio_errors[2]
-            low = min(margin, 0.99 * row.ratios[2])
-            axis.errorbar(
-                row.ratios[2], place, xerr=[[low], [margin]], color="black", marker="o", markersize=4,
-                capsize=2, elinewidth=0.9, label="median, free of the means' noise",
-            )  # fmt: skip
-            axis.plot(
-                row.naive_ratios[2], place, "o", color="black", markersize=4, markerfacecolor="white",
-                label="naive median",
-            )  # fmt: skip
+            label = "median, free of the means' noise"
+            ends = (max(median - margin, 0.01 * median), median + margin)  # of which a logarithm exists
+            _draw_interval(axis, place, median, *ends, color="black", label=label)
+            naive: Style = {
+                "color": "black",
+                "markersize": 4,
+                "markerfacecolor": "white",
+                "label": "naive median",
+            }
+            axis.plot(row.naive_ratios[2], place, "o", **naive)
         if row.noise_to_signal is not None:
-            colour_of_sums = law_style(1)["color"]
-            axis.plot(row.noise_to_signal, place, "x", color=colour_of_sums, markersize=5, label="√(Σσ²/Σμ²)")
-    _name_modules(axis, modules, "noise-to-signal ratio")
+            axis.plot(row.noise_to_signal, place, "x", color=red, markersize=5, label="√(Σσ²/Σμ²)")
 
 
 def _draw_shapes(axis: Axes, modules: Sequence[ModuleRow]) -> None:
     for place, row in enumerate(modules):
         if row.shape is not None:
             margin = _Z * (row.shape_error or 0.0)
-            if row.shape_at_edge:
-                beyond = "<" if row.shape < 1 else ">"
-                axis.plot(row.shape, place, beyond, color=law_style(0)["color"], markerfacecolor="white")
-                continue
-            axis.errorbar(
-                row.shape, place, xerr=margin, color=law_style(0)["color"], marker="o", markersize=4,
-                capsize=2, elinewidth=0.9,
-            )  # fmt: skip
+            ends = (row.shape - margin, row.shape + margin)
+            _draw_interval(axis, place, row.shape, *ends, row.shape_at_edge, color=law_style(0)["color"])
     for shape, name in ((1, "Laplace"), (2, "Gauss")):
         axis.axvline(shape, color="0.35", linewidth=0.8, linestyle=(0, (4, 2)), zorder=0)
-        axis.annotate(
-            name, (shape, 0.02), xycoords=("data", "axes fraction"), xytext=(2, 0),
-            textcoords="offset points", fontsize=6, color="0.25", rotation=90, va="bottom",
-        )  # fmt: skip
-    _name_modules(axis, modules, "shape of the noise")
+        text: Style = {"fontsize": 6, "color": "0.25", "rotation": 90, "va": "bottom"}
+        axis.text(1.05 * shape, 0.02, name, transform=axis.get_xaxis_transform(), **text)
 
 
-def _name_modules(axis: Axes, modules: Sequence[ModuleRow], title: str) -> None:
-    axis.set_yticks(range(len(modules)), [row.module for row in modules])
-    axis.set_ylim(len(modules) - 0.4, -0.6)
-    axis.set_title(title)
-
-
-def _draw_powers(axis: Axes, measurement: Measurement) -> None:
-    names = ["all", *(row.module for row in measurement.modules)]
+def _draw_powers(axis: Axes, measurement: Measurement, names: Sequence[str]) -> None:
     sizes = measurement.settings.batch_sizes
+    resolved = [row for row in measurement.predictions if row.resolved]
     for index, size in enumerate(sizes):
-        style = law_style(index) | {"linestyle": "none", "markersize": 4}
+        style = law_style(index) | {"label": f"batch size {size}"}
         # side by side, so that intervals of equal modules do not cover each other
         shift = 0.6 * ((index + 0.5) / len(sizes) - 0.5)
-        own = [row for row in measurement.predictions if row.batch_size == size and row.resolved]
-        for row in own:
-            _draw_power(axis, row, names.index(row.module) + shift, style | {"label": f"batch size {size}"})
+        for row in resolved:
+            if row.batch_size == size:
+                place = names.index(row.module) + shift
+                _draw_interval(axis, place, row.power, row.low, row.high, row.at_edge, **style)
     axis.axvline(1.0, color="black", linewidth=0.8, zorder=0)
     axis.set(xlabel="best power p", xlim=(POWERS[0] - 0.1, POWERS[-1] + 0.1), title="power called for")
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.4, -0.6)
-    if not any(row.resolved for row in measurement.predictions):
+    if not resolved:
         axis.annotate("no signal resolved", (0.5, 0.5), xycoords="axes fraction", ha="center")
 
 
-def _draw_power(axis: Axes, row: PredictedPower, place: float, style: dict[str, Any]) -> None:
-    if row.at_edge:
-        mark = "<" if row.power < 1 else ">"
-        axis.plot(row.power, place, **style | {"marker": mark, "markerfacecolor": "white", "markersize": 5})
-        return
-    errors = [[row.power - row.low], [row.high - row.power]]
-    axis.errorbar(row.power, place, xerr=errors, capsize=2, elinewidth=0.9, **style)
+def _draw_interval(
+    axis: Axes, place: float, value: float, low: float, high: float, at_edge: bool = False, **style: Any
+) -> None:
+    """Draw a value with its interval, or a triangle that points beyond the range if it lies at an end."""
+    marks: Style = {"marker": "o", "markersize": 4, **style, "linestyle": "none"}
+    if at_edge:
+        marks |= {"marker": "<" if value < 1 else ">", "markerfacecolor": "white", "markersize": 5}
+        axis.plot(value, place, **marks)
+    else:
+        axis.errorbar(value, place, xerr=[[value - low], [high - value]], capsize=2, elinewidth=0.9, **marks)

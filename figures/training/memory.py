@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from matplotlib.axes import Axes
+import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.statistics import SeedMean
 from experiments.studies.memory import POWER, SMALLEST_EFFECT, USUAL, MemoryStudy, read_memory
 from figures.style import Row, law_style, panels, plain_ticks, single
-from figures.training.sweep_losses import draw_mean
+from figures.training.means import draw_means, interval_of
 
 FILE = "memory"
-_SERIES = {"memory": "$p$ = 1", "both": f"$p$ = {POWER:g}", "power": ""}
 
 
 def read(sources: Sequence[Path]) -> MemoryStudy:
@@ -30,43 +27,34 @@ def read(sources: Sequence[Path]) -> MemoryStudy:
 def rows(study: MemoryStudy) -> list[Row]:
     """Return a row for every mark."""
     return [
-        {"series": name, "beta2": row.beta2, "mean": mean.mean, "low": mean.low, "high": mean.high}
-        for name in _SERIES
+        {"series": series, "beta2": row.beta2, **interval_of(getattr(row, series))}
+        for series in ("memory", "both", "power")
         for row in study.rows
-        for mean in [_mean(row, name)]
     ]
-
-
-def _mean(row: Any, name: str) -> SeedMean:
-    mean: SeedMean = getattr(row, name)
-    return mean
 
 
 def draw(study: MemoryStudy) -> Figure:
     """Draw the losses, and what the power changes of them."""
+    lengths = 1 / (1 - np.array([row.beta2 for row in study.rows]))
+    plain, powered = law_style(0), law_style(1)
     with panels(1, 2, height=2.7) as (figure, grid):
-        for index, name in enumerate(("memory", "both")):
-            _draw(grid[0, 0], study, name, index, shift=(0.96, 1.04)[index])
-        _draw(grid[0, 1], study, "power", 1)
-        grid[0, 0].legend()
-        grid[0, 0].set(
+        losses, change = grid[0]
+        # side by side, so that intervals do not cover each other
+        draw_means(losses, 0.96 * lengths, [row.memory for row in study.rows], label="$p$ = 1", **plain)
+        draw_means(
+            losses, 1.04 * lengths, [row.both for row in study.rows], label=f"$p$ = {POWER:g}", **powered
+        )
+        draw_means(change, lengths, [row.power for row in study.rows], **powered)
+        losses.legend(loc="lower left")
+        losses.set(
             title=f"loss less that of $p$ = 1, β2 = {USUAL:g}", ylabel="difference of the loss (nats a token)"
         )
-        grid[0, 1].set_title(f"$p$ = {POWER:g} less $p$ = 1 at the same β2")
-        grid[0, 1].axhspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color="0.9", linewidth=0, zorder=0)
-        note: dict[str, Any] = {"ha": "right", "fontsize": 6.5, "transform": grid[0, 1].transAxes}
-        grid[0, 1].text(0.97, 0.04, f"below 0: $p$ = 1.2 helps\nband: ±{SMALLEST_EFFECT:g} nats", **note)
+        change.set_title(f"$p$ = {POWER:g} less $p$ = 1 at the same β2")
+        change.axhspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color="0.9", linewidth=0, zorder=0)
+        note = f"below 0: $p$ = {POWER:g} helps\nband: ±{SMALLEST_EFFECT:g} nats"
+        change.text(0.97, 0.04, note, ha="right", fontsize=6.5, transform=change.transAxes)
         for axis in grid[0]:
             axis.axhline(0, color="black", linewidth=0.6, zorder=0)
             axis.set(xscale="log", xlabel="memory of $v$: 1/(1 − β2) steps")
-            plain_ticks(axis.xaxis, [round(1 / (1 - row.beta2)) for row in study.rows])
+            plain_ticks(axis.xaxis, lengths.round().tolist())
     return figure
-
-
-def _draw(axis: Axes, study: MemoryStudy, name: str, index: int, *, shift: float = 1.0) -> None:
-    places = [shift / (1 - row.beta2) for row in study.rows]
-    means = [_mean(row, name) for row in study.rows]
-    style = law_style(index) | {"markersize": 4, "linewidth": 1.1}
-    axis.plot(places, [mean.mean for mean in means], label=_SERIES[name], **style)
-    for place, mean in zip(places, means, strict=True):
-        draw_mean(axis, place, mean, {"color": style["color"]})

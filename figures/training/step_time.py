@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.training.step_cost import STEP_COST, StepTime
-from figures.style import Row, law_style, legend, panels, plain_ticks, single
+from figures.style import Row, Style, law_style, legend, panels, plain_ticks, single
 
 FILE = "step_time"
 
@@ -30,50 +28,35 @@ def rows(data: Sequence[StepTime]) -> list[Row]:
     return [asdict(row) for row in data]
 
 
+_COPY: Style = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2))}
+_POWERED: Style = {"linewidth": 1.1, "markersize": 4}
+_BASE = _POWERED | {"markerfacecolor": "white", "linestyle": (0, (1, 1))}
+
+
 def draw(data: Sequence[StepTime]) -> Figure:
     """Draw the ratio of the times and the bandwidths against the number of parameters."""
     implementations = list(dict.fromkeys(row.implementation for row in data))
     with panels(1, 2, height=2.7) as (figure, grid):
+        ratios, bandwidths = grid[0]
         for index, name in enumerate(implementations):
             own = [row for row in data if row.implementation == name]
-            _draw_ratios(grid[0, 0], own, index)
-            _draw_bandwidths(grid[0, 1], own, index)
+            sizes = [row.parameters for row in own]
+            style = law_style(index)
+            margins = [row.ratio_margin for row in own]
+            values = [row.ratio for row in own]
+            ratios.errorbar(sizes, values, margins, elinewidth=0.9, capsize=2, **style | _POWERED)
+            bandwidths.plot(sizes, [row.powered_gb_per_second for row in own], **style | _POWERED)
+            bandwidths.plot(sizes, [row.base_gb_per_second for row in own], **style | _BASE)
         copies = {row.parameters: row.copy_gb_per_second for row in data}
-        grid[0, 1].plot(
-            list(copies), list(copies.values()), color="black", linewidth=0.8, linestyle=(0, (4, 2))
-        )
-        grid[0, 0].axhline(1.0, color="black", linewidth=0.8, zorder=0)
-        grid[0, 0].set(ylabel="AdamWPower's time over AdamW's")
-        grid[0, 0].set_ylim(bottom=0)
-        grid[0, 1].set(ylabel="28 bytes × parameters / time (GB/s)", yscale="log")
-        plain_ticks(grid[0, 1].yaxis, [5, 10, 20, 50, 100, 200, 500, 1000, 2000])
+        bandwidths.plot(list(copies), list(copies.values()), **_COPY)
+        ratios.axhline(1.0, color="black", linewidth=0.8, zorder=0)
+        ratios.set(title="AdamWPower's time over AdamW's", ylabel="ratio", ylim=(0, None))
+        bandwidths.set(title="28 bytes × parameters / time", ylabel="GB/s", yscale="log")
+        plain_ticks(bandwidths.yaxis, [5, 10, 20, 50, 100, 200, 500, 1000, 2000])
         for axis in grid[0]:
             axis.set(xscale="log", xlabel="parameters")
-        _legend(figure, implementations)
+        entries = {name: law_style(index) | _POWERED for index, name in enumerate(implementations)}
+        grey = {"color": "0.25", "marker": "o"}
+        entries |= {"(b) AdamWPower": grey | _POWERED, "(b) AdamW": grey | _BASE, "(b) plain copy": _COPY}
+        legend(figure, "upper", entries)
     return figure
-
-
-def _draw_ratios(axis: Axes, own: Sequence[StepTime], index: int) -> None:
-    x = [row.parameters for row in own]
-    margins = [row.ratio_margin for row in own]
-    axis.errorbar(x, [row.ratio for row in own], margins, **_marks(index), elinewidth=0.9, capsize=2)
-
-
-def _draw_bandwidths(axis: Axes, own: Sequence[StepTime], index: int) -> None:
-    x = [row.parameters for row in own]
-    axis.plot(x, [row.powered_gb_per_second for row in own], **_marks(index))
-    face = _marks(index) | {"markerfacecolor": "white", "linestyle": (0, (1, 1))}
-    axis.plot(x, [row.base_gb_per_second for row in own], **face)
-
-
-def _marks(index: int) -> dict[str, Any]:
-    return law_style(index) | {"markersize": 4, "linewidth": 1.1}
-
-
-def _legend(figure: Figure, implementations: Sequence[str]) -> None:
-    entries = {name: _marks(index) for index, name in enumerate(implementations)}
-    grey: dict[str, Any] = {"color": "0.25", "linewidth": 1.1, "markersize": 4, "marker": "o"}
-    entries["(b) AdamWPower"] = grey
-    entries["(b) AdamW"] = grey | {"markerfacecolor": "white", "linestyle": (0, (1, 1))}
-    entries["(b) plain copy"] = {"color": "black", "linewidth": 0.8, "linestyle": (0, (4, 2))}
-    legend(figure, "upper", entries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,12 @@ _USUAL = Design()
 _FOLDER = Path("reproduction/intervention")
 
 
-def intervention(design: DesignFlags = _USUAL, workers: int | None = None, output: Path = _FOLDER) -> None:
+def intervention(
+    design: DesignFlags = _USUAL,
+    workers: int | None = None,
+    output: Path = _FOLDER,
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
     """Set the law of the noise, and see whether a power is worth as much less noise as the theory says.
 
     A small network is trained on its exact gradient plus noise of a chosen law and level, by Adam with ε = 0, at rates
@@ -40,12 +46,19 @@ def intervention(design: DesignFlags = _USUAL, workers: int | None = None, outpu
         Processes; one a core if not given.
     output
         Folder for intervention.json.
+    json
+        Print the content of that file instead of a table.
     """
     count = whole("workers", workers if workers is not None else os.cpu_count() or 1)
     require_folder(output)
     cells = _run(design, count, output)
     origin = provenance("gradpower simulate intervention", asdict(design))
-    written = write_file(output / INTERVENTION.file, INTERVENTION.dump(origin, cells=cells))
+    text = INTERVENTION.dump(origin, cells=cells)
+    written = write_file(output / INTERVENTION.file, text)
+    if json:
+        print(text, end="")
+        tell([written], file=sys.stderr)
+        return
     Console().print(_table(cells))
     for noise, strong in (("strong noise", True), ("weaker noise", False)):
         own = [cell for cell in cells if cell.changes[0].strong == strong]

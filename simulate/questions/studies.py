@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
 
+import msgspec
+
+from gradpower.tools.files import write_file
 from gradpower.tools.results import Kind, Provenance
 from simulate.adagrad.bounds import BoundedArm
 from simulate.questions import bounds, extremes, gains, rates, unbounded
@@ -37,8 +45,33 @@ class ConvergenceResults:
 CONVERGENCE = Kind("convergence", ConvergenceResults, digits=6)
 
 
-def run_studies(size: Size) -> Studies:
-    """Run the studies, one after the other."""
-    return Studies(
-        bounds.run(size), rates.run(size), gains.run(size), extremes.run(size), unbounded.run(size)
-    )
+QUESTIONS: dict[str, Callable[[Size], list[Any]]] = {
+    "bounds": bounds.run,
+    "rates": rates.run,
+    "gains": gains.run,
+    "extremes": extremes.run,
+    "unbounded": unbounded.run,
+}
+
+
+def run_studies(size: Size, folder: Path) -> Studies:
+    """Run the studies, but for those that an interrupted run of the same code and size has left in `folder`."""
+    rows: dict[str, Any] = {}
+    for name, study in QUESTIONS.items():
+        path = folder / f"{name}-{_mark(size)}.json"
+        kind = get_type_hints(Studies)[name]
+        try:
+            rows[name] = msgspec.convert(json.loads(path.read_text(encoding="utf-8")), kind)
+        except (OSError, ValueError):  # there is none, or it is damaged
+            rows[name] = study(size)
+            write_file(path, json.dumps(msgspec.to_builtins(rows[name])))
+    return Studies(**rows)
+
+
+def _mark(size: Size) -> str:
+    """Fingerprint of the size, and of the packages that the studies run in."""
+    digest = hashlib.sha256(repr(size).encode())
+    root = Path(__file__).resolve().parents[2]
+    for path in sorted((*(root / "simulate").rglob("*.py"), *(root / "theory").rglob("*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

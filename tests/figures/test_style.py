@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures.style import house_style, law_style, new_figure, ratio_style, save
+from figures.style import law_style, panels, ratio_style, save
 from gradpower.tools import provenance as provenance_module
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import require_folder, write_file
@@ -20,8 +20,7 @@ ORIGIN = {"command": "gradpower figure 7", "config": {"law": ["uniform"], "seed"
 
 
 def picture():
-    with house_style():
-        figure, axes = new_figure(1, 2, height=2.0)
+    with panels(1, 2, height=2.0) as (figure, axes):
         axes[0, 0].plot([0, 1], [0, 1], **ratio_style(2, 7))
         axes[0, 0].set_title("$p^*$ against σ/μ")
     return figure

@@ -21,7 +21,7 @@ def results(slope):
 
 
 def test_a_mark_for_every_change():
-    found = results(1.0)
+    found = [change for cell in results(1.0).cells for change in cell.changes]
     strong, weak = draw(found).axes
     assert len(strong.containers) == len(rows(found)) == 6
     assert len(weak.containers) == 0

@@ -19,7 +19,8 @@ def studies(monkeypatch):
     """Give the committed studies, at once, and say for which sizes."""
     asked = []
 
-    def run(size):
+    def run(size, folder):
+        folder.mkdir()
         asked.append(size)
         return COMMITTED
 
@@ -41,7 +42,7 @@ def test_convergence_writes_the_results_and_prints_the_answers(tmp_path, capsys,
 def test_a_violated_bound_is_exit_code_1(tmp_path, monkeypatch):
     row = dataclasses.replace(COMMITTED.bounds[0], violated=True)
     violated = dataclasses.replace(COMMITTED, bounds=[row, *COMMITTED.bounds[1:]])
-    monkeypatch.setattr(commands, "run_studies", lambda size: violated)
+    monkeypatch.setattr(commands, "run_studies", lambda size, folder: folder.mkdir() or violated)
     assert main(["convergence", "--output", str(tmp_path)]) == 1
     assert (tmp_path / "convergence.json").is_file()
 

@@ -12,9 +12,9 @@ from jinja2 import UndefinedError
 
 from experiments.training.step_cost import STEP_COST
 from figures.adam.example import Point
-from figures.report import page, read_findings
 from figures.report.adam import adam_section, power_columns
 from figures.report.convergence import convergence_section, headlines
+from figures.report.page import page, read_findings
 from figures.report.render import render
 from figures.report.step_time import step_time_section
 from figures.results import THEORY, BestPower, CheckRecord, ClaimRecord, OptimalPowers

@@ -7,7 +7,7 @@ import pytest
 from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.studies import example
-from figures.training.sweep_losses import draw, rows_of
+from figures.training.sweep_losses import draw, rows
 from gradpower.__main__ import main
 from tests.experiments.sweep_helpers import write_summary
 from tests.experiments.sweeps.test_study_analysis import changed, run_folder
@@ -24,7 +24,7 @@ def analysed():
 
 
 def test_every_mark_is_a_row(analysed):
-    data = rows_of(analysed.groups)
+    data = rows(analysed)
     means = [row for row in data if row["mark"] == "mean"]
     assert len(means) == len(BATCHES) * (len(POWERS) - 1)
     assert [row["decision"] for row in means].count("unstable") == 1
