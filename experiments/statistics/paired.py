@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -114,44 +113,3 @@ def one_sided(mean: SeedMean, sign: Literal[-1, 1]) -> float:
     if mean.p_value is None:
         return 1.0
     return mean.p_value / 2 if mean.mean * sign > 0 else 1 - mean.p_value / 2
-
-
-@lru_cache
-def detectable_difference(seeds: int, alpha: float, probability: float = 0.8) -> float:
-    """Return the difference, in standard deviations, that a two-sided t test of n differences finds so often.
-
-    The δ with P(|T| > t_{n−1,1−α/2}) = probability, T = (Z + δ√n)/√(V/(n−1)), Z normal and V chi-squared with n−1
-    degrees of freedom: the noncentral t law. It is integrated over the quantiles of V, where every n and α is well
-    behaved: ∫₀¹ Φ(δ√n − t√(V_q/(n−1))) + Φ(−δ√n − t√(V_q/(n−1))) dq.
-
-    Parameters
-    ----------
-    seeds : int
-        n >= 2.
-    alpha, probability : float
-        In (0, 1), alpha < probability.
-
-    Examples
-    --------
-    >>> [round(detectable_difference(n, 0.05), 2) for n in (2, 3, 5, 10)]
-    [11.55, 3.26, 1.68, 1.0]
-    """
-    from scipy.integrate import quad
-    from scipy.optimize import brentq
-    from scipy.special import gammaincinv, ndtr
-    from scipy.stats import t
-
-    free = seeds - 1
-    critical = float(t.isf(alpha / 2, free))
-
-    def found(shift: float) -> float:
-        def given(quantile: float) -> float:
-            # Half of V is gamma-distributed.
-            threshold = critical * math.sqrt(2 * gammaincinv(free / 2, quantile) / free)
-            return float(ndtr(shift - threshold) + ndtr(-shift - threshold))
-
-        return float(quad(given, 0, 1, epsabs=1e-9, epsrel=1e-9, limit=200)[0])
-
-    # At twice the threshold that V seldom exceeds, the test finds nearly every difference.
-    most = 2 * critical * math.sqrt(2 * gammaincinv(free / 2, 0.999) / free) + 10
-    return float(brentq(lambda shift: found(shift) - probability, 0, most, xtol=1e-8)) / math.sqrt(seeds)

@@ -17,8 +17,6 @@ class Tuned:
 
     Attributes
     ----------
-    tried : tuple of float
-        All rates of the grid: only values with the same ones can be tested against each other.
     rate : float
         The rate best in the mean of all seeds; of those with the fewest diverged seeds if none has all.
     at_edge : bool
@@ -30,7 +28,6 @@ class Tuned:
         there, or every rate did for another seed. With one seed, or one rate, the losses themselves.
     """
 
-    tried: tuple[float, ...]
     rate: float
     at_edge: bool
     losses: tuple[float, ...]
@@ -86,7 +83,6 @@ def tune(rates: ArrayLike, losses: ArrayLike) -> Tuned:
         raise InputError("losses", y.tolist(), f"numbers or +inf, shape (seeds, {x.size})")
     chosen = best_column(y)
     return Tuned(
-        tuple(x.tolist()),
         float(x[chosen]),
         chosen in (0, x.size - 1),
         tuple(y[:, chosen].tolist()),

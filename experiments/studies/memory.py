@@ -92,7 +92,7 @@ def read_memory(path: Path) -> MemoryStudy:
     )
     interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)
-    equal = equivalence_p_value(left.mean, left.sd, left.seeds, SMALLEST_EFFECT)
+    equal = equivalence_p_value(left, SMALLEST_EFFECT)
     return MemoryStudy(
         summary.study,
         tuple(rates),

@@ -30,8 +30,6 @@ class Comparison:
     diverged: int
     """In how many of the seeds the run diverged: if in any, nothing is tested."""
     baseline_diverged: int
-    same_rates: bool
-    """Whether both were tuned or averaged over the same rates; if not, nothing is tested."""
     differences: tuple[float, ...] = ()
     """Loss less the baseline's by seed, if tested …"""
     difference: SeedMean | None = None
@@ -40,8 +38,6 @@ class Comparison:
     """p-value of a difference, adjusted for the study's family …"""
     equivalence: float | None = None
     """… and of a difference below the smallest effect."""
-    detectable: float | None = None
-    """The difference that would be found with probability 0.8 at the level that the correction leaves to one."""
     decision: Decision = "undecided"
     """What the rule says; "unstable" with a diverged run."""
 

@@ -25,7 +25,7 @@ def verdict_line(analysis: Analysis) -> str:
     parts = [
         f"{analysis.label}: {len(analysis.comparisons)} comparisons with {short(rule.compared)} {rule.baseline:g}",
         numbers,
-        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, correction {rule.correction}",
+        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, Holm's correction",
         f"learning rate {rule.learning_rate}",
         f"{analysis.planned} arms, {analysis.missing} missing, {analysis.diverged} diverged",
         *(f"added late: {words}" for words in analysis.added_late),
@@ -36,8 +36,8 @@ def verdict_line(analysis: Analysis) -> str:
 def tables(analysis: Analysis) -> list[Table]:
     """Return the tables of an analysis: comparisons, groups, and, where there are some, trends and tuned rates.
 
-    "Detectable" is the difference that would be found with probability 0.8; "slope" is dL/d ln of the compared value at
-    the baseline; "p" are adjusted for the study's family; "held out" is the loss at rates that other seeds chose.
+    "Slope" is dL/d ln of the compared value at the baseline; "p" are adjusted for the study's family; "held out" is the
+    loss at rates that other seeds chose.
     """
     compared, within = short(analysis.rule.compared), short(analysis.rule.within or "")
     made = [
@@ -82,7 +82,7 @@ def _place(analysis: Analysis, group: Group) -> Cells:
 
 
 def _comparison_rows(analysis: Analysis) -> list[Cells]:
-    # On a narrow terminal the last columns are cut: the number of seeds where it differs, what could have been seen.
+    # On a narrow terminal the last column is cut: the number of seeds, where it differs.
     differ = len({len(found.seeds) for found in analysis.comparisons}) > 1
     return [
         {
@@ -92,7 +92,6 @@ def _comparison_rows(analysis: Analysis) -> list[Cells]:
             "t interval": _interval(found.difference),
             "decision": found.decision,
             "p": _number(found.adjusted),
-            "detectable": _number(found.detectable),
             **({"seeds": str(len(found.seeds))} if differ else {}),
         }
         for group in analysis.groups

@@ -16,7 +16,6 @@ from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
-Correction = Literal["holm", "bonferroni", "none"]
 Rates = Literal["equal", "tuned", "averaged"]
 
 
@@ -46,8 +45,8 @@ class Rule:
     within: str | None = None
     """Field at each of whose values the comparison is made separately."""
     alpha: float = 0.05
-    """Probability of at least one false effect (of one for each comparison, without correction)."""
-    correction: Correction = "holm"
+    """Probability of at least one false effect."""
+    correction: Literal["holm"] = "holm"
     """Correction for the number of comparisons."""
     smallest_effect: float = 0.0
     """Smallest difference of losses, in nats a token, that is called an effect."""
@@ -65,8 +64,9 @@ class Rule:
         real("rule.baseline", self.baseline)
         real("rule.alpha", self.alpha, gt=0, lt=0.5)
         real("rule.smallest_effect", self.smallest_effect, "a number >= 0, in nats a token", ge=0)
-        for name, known in (("correction", get_args(Correction)), ("learning_rate", get_args(Rates))):
-            require(getattr(self, name) in known, f"rule.{name}", getattr(self, name), " or ".join(known))
+        require(self.correction == "holm", "rule.correction", self.correction, "holm")
+        known = get_args(Rates)
+        require(self.learning_rate in known, "rule.learning_rate", self.learning_rate, " or ".join(known))
 
 
 @dataclass(frozen=True)
@@ -171,17 +171,16 @@ class Study:
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
         allowed = f"equal, as no axis varies {RATE} apart from rule.compared and rule.within"
-        held = self.rule.learning_rate == "equal" or self._rates_vary(axis_of)
+        held = self.rule.learning_rate == "equal" or self._rates_cross(axis_of)
         require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
 
-    def _rates_vary(self, axis_of: Mapping[str, int]) -> bool:
-        """Return whether the learning rate varies at one value of what is compared, and of `within`."""
-        if RATE not in axis_of:
+    def _rates_cross(self, axis_of: Mapping[str, int]) -> bool:
+        """Return whether every compared value has the same learning rates, several at one value of `within`."""
+        if RATE not in axis_of or axis_of[RATE] == axis_of[self.rule.compared]:
             return False
         axis = self.axes[axis_of[RATE]]
-        named = [axis[name] for name in (self.rule.compared, self.rule.within) if name and name in axis]
-        points = set(zip(*named, axis[RATE], strict=True))
-        return len(points) > len({point[:-1] for point in points})
+        within = axis.get(self.rule.within or "", [None] * len(axis[RATE]))
+        return len(set(zip(within, axis[RATE], strict=True))) > len(set(within))
 
     def arms(self) -> list[Arm]:
         """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done."""

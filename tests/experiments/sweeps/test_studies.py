@@ -31,7 +31,7 @@ seeds = [0, 1, 2]
 compared = "optimizer.power"
 baseline = 1.0
 within = "training.batch_size"
-correction = "bonferroni"
+correction = "holm"
 smallest_effect = 0.01
 """
 
@@ -45,9 +45,7 @@ def file(tmp_path):
 
 def test_a_file_is_read(file):
     study = chosen_study(str(file))
-    assert study.rule == Rule(
-        "optimizer.power", 1.0, within="training.batch_size", correction="bonferroni", smallest_effect=0.01
-    )
+    assert study.rule == Rule("optimizer.power", 1.0, within="training.batch_size", smallest_effect=0.01)
     arms = study.arms()
     assert len(arms) == 2 * 2 * 3
     assert len({arm.fingerprint for arm in arms}) == 12
@@ -109,7 +107,7 @@ def test_the_recipe_may_lie_beside_the_file(file):
         ),
         ("baseline = 1.0", "baseline = 1.0\nalpha = 1.0", r"rule\.alpha: 1\.0"),
         ("baseline = 1.0", "baseline = true", r"got `bool` - at `\$\.rule\.baseline`"),
-        ('"bonferroni"', '"fdr"', r"'fdr'; expected holm or bonferroni or none - at `\$\.rule\.correction`"),
+        ('"holm"', '"fdr"', r"'fdr'; expected holm - at `\$\.rule\.correction`"),
         ("smallest_effect = 0.01", "smallest_effect = -1", "rule.smallest_effect: -1"),
         ('within = "training.batch_size"', 'within = "training.steps"', "rule.within: training.steps"),
         ('within = "training.batch_size"', 'within = "optimizer.power"', "rule.within: optimizer.power"),
@@ -123,7 +121,7 @@ def test_the_recipe_may_lie_beside_the_file(file):
         ('compared = "optimizer.power"', "compared = []", r"got `array` - at `\$\.rule\.compared`"),
         ('compared = "optimizer.power"', "compared = optimizer.power", "names in quotes"),
         ('within = "training.batch_size"', "within = 3", r"got `int` - at `\$\.rule\.within`"),
-        ('"bonferroni"', '["holm"]', r"got `array` - at `\$\.rule\.correction`"),
+        ('"holm"', '["holm"]', r"got `array` - at `\$\.rule\.correction`"),
         ("baseline = 1.0", "baseline = 1.0\nalpha = 0.5", r"rule\.alpha: 0\.5"),
         (
             "baseline = 1.0",
@@ -302,6 +300,7 @@ POWERS = {"optimizer.power": (1.0, 1.2)}
     [
         ((POWERS,), None),
         ((POWERS | RATES,), None),
+        (({"optimizer.power": (1.0, 1.2, 1.2)} | dict.fromkeys(RATES, (0.001, 0.001, 0.002)),), None),
         ((POWERS, {"training.batch_size": (8, 16)} | RATES), "training.batch_size"),
     ],
 )
