@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from experiments.statistics import SeedMean, Tuned
 from experiments.sweeps.groups import Setting, Settings
 from experiments.sweeps.study import Rule
-from gradpower.tools.files import write_file
-from gradpower.tools.terminal import jsonable
+from gradpower.tools.reading import Schema
 
-SCHEMA = {"name": "gradpower/analysis", "version": 2}
-ANALYSIS = "analysis.json"
+SCHEMA = Schema("gradpower/analysis", 3)
 Label = Literal["incomplete", "difference shown", "equal", "undecided"]
 Decision = Literal["lower", "higher", "equal", "undecided", "unstable"]
 Movement = Literal["falls", "rises", "not shown", "not tested"]
@@ -121,12 +116,3 @@ class Analysis:
     def missing(self) -> int:
         """How many arms have no result."""
         return self.planned - self.completed - self.diverged
-
-
-def write_analysis(
-    folder: Path | None, analysis: Analysis, origin: Mapping[str, Any]
-) -> tuple[list[Path], str]:
-    """Write analysis.json, an analysis and its provenance, if there is a folder; return the files and the text."""
-    content = {"schema": SCHEMA, **asdict(analysis), "provenance": origin}
-    text = json.dumps(jsonable(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return [write_file(folder / ANALYSIS, text)] if folder else [], text

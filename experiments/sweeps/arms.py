@@ -6,10 +6,11 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, get_args
 
 from experiments.sweeps.leases import LIMIT, newest
@@ -46,8 +47,8 @@ class ArmState:
     """Machine and process of the worker that has it; a suspended one has no heartbeat."""
     heartbeat: float | None = None
     """Time since the worker's last sign of life, by this machine's clock."""
-    eta: float | None = None
-    """Time that it will need at this speed, if it runs."""
+    seconds_left: float | None = None
+    """Time that it still needs, see `with_seconds_left`; None if not known."""
     failures: int = 0
     error: str | None = None
     """What the last failed attempt said, or what is wrong with result.json."""
@@ -116,13 +117,33 @@ def _unfinished(run: Path, arm: Arm, start: ArmState, retries: int) -> ArmState:
         # For people only: the times of files are not to be compared between machines, and `Watch` does not.
         age = max(0.0, time.time() - lease.path.stat().st_mtime)
         if lease.is_local or age < LIMIT:
-            left, speed = (state.steps - state.step) * arm.recipe.tokens_per_step, state.tokens_per_second
             holder = f"{lease.holder.host} {lease.holder.pid}"
-            eta = left / speed if speed else None
-            return replace(state, state="running", holder=holder, heartbeat=age, eta=eta)
+            return replace(state, state="running", holder=holder, heartbeat=age)
     if state.failures > retries:
         return replace(state, state="failed")
     return replace(state, state="paused") if state.step or (run / "checkpoints").exists() else state
+
+
+def with_seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[ArmState]:
+    """Return the states with the time that each arm needs: at its own speed, or at the median of finished arms like it.
+
+    Alike are arms of the same model, sequence length and precision. Arms and states are in the same order.
+    """
+    kinds = [
+        (arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision) for arm in arms
+    ]
+    speeds: dict[Any, list[float]] = {}
+    for kind, state in zip(kinds, states, strict=True):
+        if state.state in DONE and state.tokens_per_second:
+            speeds.setdefault(kind, []).append(state.tokens_per_second)
+    timed = []
+    for kind, arm, state in zip(kinds, arms, states, strict=True):
+        steps = 0 if state.state in ENDED else state.steps - state.step
+        speed = state.tokens_per_second if state.state == "running" else None
+        speed = speed or (median(speeds[kind]) if kind in speeds else None)
+        left = steps * arm.recipe.tokens_per_step / speed if speed else None
+        timed.append(replace(state, seconds_left=left if steps else 0.0))
+    return timed
 
 
 def read_failures(run: Path) -> list[Attempt]:

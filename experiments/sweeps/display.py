@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from statistics import median
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweeps.arms import DONE, ENDED, STATES, ArmState
+from experiments.sweeps.arms import ENDED, STATES, ArmState
 from experiments.sweeps.leases import LIMIT
 from experiments.sweeps.study import Arm, Study
 from experiments.training.reporting import LiveReporter
@@ -45,13 +44,8 @@ def counted(states: Sequence[ArmState]) -> str:
     return f"{len(states)} arms: {', '.join(parts)}"
 
 
-def arms_view(
-    study: Study, states: Sequence[ArmState], left: Mapping[str, float | None] | None = None
-) -> Group:
-    """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known.
-
-    `left` are the seconds that each arm still needs, see `seconds_left`.
-    """
+def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
+    """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known."""
     points = _points(states)
     table: dict[str, list[Any]] = _columns(study, [values for values, _ in points]) | {
         f"seed {seed}": [_cell(arms.get(seed)) for _, arms in points] for seed in study.seeds
@@ -60,11 +54,11 @@ def arms_view(
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
     ]
-    if left is not None:
-        needed = [sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) for _, arms in points]
-        table["time left"] = [duration(each or None) for each in needed]
-        if None not in left.values():
-            lines.append(f"{duration(sum(needed))} one by one, at the speed of finished arms")
+    needed = [sum(state.seconds_left or 0.0 for state in arms.values()) for _, arms in points]
+    if any(needed):
+        table["time left"] = [duration(seconds or None) for seconds in needed]
+        if all(state.seconds_left is not None for state in states):
+            lines.append(f"{duration(sum(needed))} one by one")
     tables = [result_table(f"Study {study.name}", table)]
     running = [state for state in states if state.state == "running"]
     if running:
@@ -122,35 +116,13 @@ def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
         "loss": [_number(state.loss, ".3f") for state in states],
         "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
         "beat": [f"{state.heartbeat:.0f} s" for state in states],
-        "left": [duration(state.eta) for state in states],
+        "left": [duration(state.seconds_left) for state in states],
     }
     return result_table("Running", _columns(study, [state.values for state in states]) | columns)
 
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> dict[str, float | None]:
-    """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
-
-    Arms and states are in the same order.
-    """
-    speeds: dict[Any, list[float]] = {}
-    kinds = [
-        (arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision) for arm in arms
-    ]
-    for kind, state in zip(kinds, states, strict=True):
-        if state.state in DONE and state.tokens_per_second:
-            speeds.setdefault(kind, []).append(state.tokens_per_second)
-    return {
-        arm.fingerprint: 0.0
-        if state.state in DONE
-        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[kind])
-        if kind in speeds
-        else None
-        for kind, arm, state in zip(kinds, arms, states, strict=True)
-    }
 
 
 class Display(LiveReporter):

@@ -19,7 +19,7 @@ SUMMARY_SCHEMA = Schema("gradpower/sweep")
 
 
 class Addition(TypedDict):
-    """What was added to a study after it was declared, in words such as "seeds 3, 4"; and how many arms were done."""
+    """What was added to a declared study, such as "seeds: [0, 1] → [0, 1, 2]", and how many arms were done."""
 
     date: str
     added: str

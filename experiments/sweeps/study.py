@@ -211,32 +211,6 @@ class Study:
         return digest(content)
 
 
-def additions(old: Study, new: Study) -> str:
-    """Return in words which seeds and values of axes a study has that the old one had not.
-
-    >>> from dataclasses import replace
-    >>> from experiments.sweeps.studies import example
-    >>> additions(example(), replace(example(), seeds=(0, 1, 2, 3)))
-    'seeds 2, 3'
-    """
-    added = {"seeds": [str(seed) for seed in new.seeds if seed not in old.seeds]}
-    for axis in new.axes:
-        same = next((each for each in old.axes if set(each) == set(axis)), dict.fromkeys(axis, ()))
-        known = list(zip(*(same[name] for name in axis), strict=True))
-        firsts = [point[0] for point in known]
-        first, *others = axis
-        # What varies together with a first value that was there already is named, too.
-        added[first] = [
-            str(point[0])
-            + "".join(
-                f" with {n} = {v}" for n, v in zip(others, point[1:], strict=True) if point[0] in firsts
-            )
-            for point in zip(*axis.values(), strict=True)
-            if point not in known
-        ]
-    return "; ".join(f"{name} {', '.join(values)}" for name, values in added.items() if values)
-
-
 def changes(old: Study, new: Study) -> list[str]:
     """Return what differs between two studies, as `name: old → new`."""
     before, after = _flat(old), _flat(new)

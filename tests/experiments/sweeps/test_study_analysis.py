@@ -11,7 +11,7 @@ from rich.console import Console
 
 from experiments.recipes.named import recipe
 from experiments.statistics import adjusted_p_values, crossing_test, paired_difference
-from experiments.sweeps.analysis import write_analysis
+from experiments.sweeps.analysis import SCHEMA
 from experiments.sweeps.analysis_tables import tables, verdict_line
 from experiments.sweeps.groups import free_fields
 from experiments.sweeps.judge import analyse, judged
@@ -20,6 +20,7 @@ from experiments.sweeps.store import Store, read_outcome
 from experiments.sweeps.study import Rule, Study
 from experiments.training.records import Final, RunResult, write_result
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import write_json
 from tests.experiments.synthetic_study import BATCHES, POWERS, best_power, synthetic_results, synthetic_study
 
 POWER, BATCH, RATE = "optimizer.power", "training.batch_size", "optimizer.learning_rate"
@@ -283,10 +284,8 @@ def test_an_analysis_is_written_as_plain_data(tmp_path):
     results = changed(synthetic_results(study), 1.2, 8, 1, status="diverged", loss=None)
     analysis = analyse(study, results)
     assert analysis == analyse(study, results)
-    (path,), text = write_analysis(tmp_path, analysis, {"command": "test"})
-    content = json.loads(path.read_text())
-    assert content == json.loads(text)
-    assert content["schema"] == {"name": "gradpower/analysis", "version": 2}
+    content = json.loads(write_json(tmp_path / "analysis.json", analysis, SCHEMA).read_text())
+    assert content["schema"] == {"name": "gradpower/analysis", "version": 3}
     group = content["groups"][0]
     assert group["slope"]["mean"] == analysis.groups[0].slope.mean
     assert group["values"][POWERS.index(1.2)]["losses"][1] is None
