@@ -15,10 +15,8 @@ from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 
 MEMORY = "causes/memory.json"  # in results
-USUAL, BEST = (
-    0.95,
-    0.99,
-)  # β2: what language models are trained with, and the best one of step 1 at this batch size
+# β2: what language models are trained with, and the best one of step 1 at this batch size
+USUAL, BEST = 0.95, 0.99
 POWER = 1.2
 SMALLEST_EFFECT = 0.01  # nats a token
 _ALPHA = 0.05

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from experiments.statistics import SeedMean, Tuned
-from experiments.sweeps.groups import Setting, Settings
+from experiments.statistics import SeedMean
+from experiments.sweeps.groups import Setting, Settings, TunedRate
 from experiments.sweeps.study import Rule
 from gradpower.tools.reading import Schema
 
@@ -39,14 +39,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Value:
-    """The losses at one value: by seed, None where missing or diverged; their mean if none is; how it was tuned."""
+    """The losses at one value: by seed, None where missing or diverged; their mean if none is; its rate, if tuned."""
 
     value: float
     losses: tuple[float | None, ...]
     diverged: int
     missing: int
     mean: float | None
-    tuned: Tuned | None
+    tuned: TunedRate | None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 from typing import get_args
 
 from rich.table import Table
@@ -36,8 +35,7 @@ def verdict_line(analysis: Analysis) -> str:
 def tables(analysis: Analysis) -> list[Table]:
     """Return the tables of an analysis: comparisons, groups, and, where there are some, trends and tuned rates.
 
-    "Slope" is dL/d ln of the compared value at the baseline; "p" are adjusted for the study's family; "held out" is the
-    loss at rates that other seeds chose.
+    "Slope" is dL/d ln of the compared value at the baseline; "p" are adjusted for the study's family.
     """
     compared, within = short(analysis.rule.compared), short(analysis.rule.within or "")
     made = [
@@ -130,7 +128,6 @@ def _tuning_rows(analysis: Analysis) -> list[Cells]:
             short(analysis.rule.compared): f"{value.value:g}",
             "rate": f"{value.tuned.rate:.4g}" + (" (edge)" if value.tuned.at_edge else ""),
             "loss": _number(value.mean, ".4f"),
-            "held out": f"{fmean(value.tuned.held_out):.4f}",
         }
         for group in analysis.groups
         for value in group.values

@@ -8,13 +8,22 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from experiments.statistics import Tuned, tune
+from experiments.statistics import best_column
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.study import RATE, Rule
 from theory.numerics.inputs import Array
 
 Setting = str | float | int | bool | None
 Settings = Mapping[str, Setting]
+
+
+@dataclass(frozen=True)
+class TunedRate:
+    """The learning rate with the lowest mean loss over seeds, which flatters it."""
+
+    rate: float
+    at_edge: bool
+    """It is the first or last of those tried: a better one may lie beyond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +39,8 @@ class LossTable:
     seeds: tuple[int, ...]
     losses: Array
     """Shape (seeds, values): +inf where a run diverged, NaN where there is no result."""
-    tuning: Mapping[float, Tuned] = field(default_factory=dict)
-    """By value, how the learning rate was tuned; empty where it was not."""
+    tuned: Mapping[float, TunedRate] = field(default_factory=dict)
+    """By value, the learning rate of its losses; empty where the rates are equal or averaged over."""
 
     def column(self, value: float) -> Array:
         """Return the losses at a value, shape (seeds,); NaN if it has none."""
@@ -117,11 +126,12 @@ def _loss_table(
         every[place] = (
             np.inf if result.status == "diverged" else np.nan if result.loss is None else result.loss
         )
-    losses, tuning = every.mean(axis=2), {}
+    losses, tuned = every.mean(axis=2), {}
     if rule.learning_rate == "tuned":
         for column, value in enumerate(values):
             whole = ~np.isnan(losses[:, column])
             if whole.any():
-                tuning[value] = tune(rates, every[whole, column])
-                losses[whole, column] = tuning[value].losses
-    return LossTable(within, others, tuple(values), seeds, losses, tuning)
+                best = best_column(every[whole, column])
+                losses[whole, column] = every[whole, column, best]
+                tuned[value] = TunedRate(rates[best], best in (0, len(rates) - 1))
+    return LossTable(within, others, tuple(values), seeds, losses, tuned)

@@ -156,7 +156,7 @@ def _value(table: LossTable, value: float) -> Value:
         int(np.isinf(losses).sum()),
         int(np.isnan(losses).sum()),
         float(losses.mean()) if np.isfinite(losses).all() else None,
-        table.tuning.get(value),
+        table.tuned.get(value),
     )
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.recipes.fields import FIELDS, require_field
+from experiments.recipes.fields import FIELDS, nearest, require_field
 from experiments.recipes.named import recipe
 from experiments.sweeps.study import RATE, Rule, Study
 from experiments.training.records import read_recipe
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError
 from gradpower.tools.reading import DAMAGED, convert, one_line
 
 
@@ -66,9 +65,8 @@ def chosen_study(word: str) -> Study:
     elif word in STUDIES:
         study = STUDIES[word]()
     else:
-        near = get_close_matches(word, STUDIES, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError("study", word, f"one of {', '.join(STUDIES)}, or a .toml file{hint}")
+        allowed = f"one of {', '.join(STUDIES)}, or a .toml file"
+        raise InputError("study", word, allowed + nearest(word, STUDIES))
     # A learning rate is chosen, for other runs, and not tested.
     if study.rule.compared != RATE and len(study.seeds) < 2:
         allowed = "two seeds or more: the rule's t test needs their spread"
@@ -77,25 +75,20 @@ def chosen_study(word: str) -> Study:
 
 
 def study_folder(word: str) -> Path:
-    """Return the folder of a study, or its summary.json, that a word names: as a path, or as `chosen_study` does.
+    """Return the folder of a study, or its summary.json: named by its path, the study's name or its .toml file.
 
     InputError if there is none.
     """
     path = Path(word)
-    if path.is_file() and path.suffix != ".toml":
+    if path.suffix == ".toml":
+        path = RUNS / read_study(path).name
+    elif path.is_file():
         return path
-    for near in (path, RUNS / word):
-        if any((near / name).exists() for name in ("study.json", "summary.json")):
-            return near
-    try:
-        folder = RUNS / chosen_study(word).name
-    except InputError as error:
-        if path.suffix == ".toml":
-            raise
-        allowed = f"{error.allowed}, or a folder with study.json, or a summary.json"
-        raise InputError("study", word, allowed) from None
-    require(folder.is_dir(), "study", word, f"one with a folder: there is no {folder} yet")
-    return folder
+    for folder in (path, RUNS / path):
+        if any((folder / name).exists() for name in ("study.json", "summary.json")):
+            return folder
+    allowed = f"a study with a folder in {RUNS}, a folder with study.json, or a summary.json"
+    raise InputError("study", word, allowed + nearest(word, STUDIES))
 
 
 @dataclass(frozen=True)
