@@ -10,7 +10,7 @@
 
 from experiments.statistics.crossing import Crossing, crossing_test, slopes
 from experiments.statistics.decisions import adjusted_p_values, decide, equivalence_p_value
-from experiments.statistics.paired import SeedMean, mean_over_seeds, one_sided, paired_difference
+from experiments.statistics.paired import SeedMean, mean_over_seeds, one_sided
 from experiments.statistics.tuning import best_column
 
 __all__ = [
@@ -23,6 +23,5 @@ __all__ = [
     "equivalence_p_value",
     "mean_over_seeds",
     "one_sided",
-    "paired_difference",
     "slopes",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gradpower.tools.errors import InputError
 
 _ROUNDING = 1e-12
-"""A spread below this share of the losses is rounding."""
+"""A spread below this, in nats a token, is rounding."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +39,15 @@ class SeedMean:
     p_value: float | None = None
 
 
-def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05, scale: float = 1.0) -> SeedMean:
-    """Return the mean of one number a seed, with its interval.
+def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05) -> SeedMean:
+    """Return the mean of one number a seed, such as a difference of paired losses, with its interval.
 
     Parameters
     ----------
     numbers : array_like
-        Finite, shape (seeds,).
+        Finite, shape (seeds,); else InputError.
     alpha : float
         Level of the test, in (0, 1); the interval has 1−α.
-    scale : float
-        Size of what the numbers were computed from: a spread far below it is rounding, and no spread.
-
-    Raises
-    ------
-    InputError
-        If there is no number, or one is not finite.
 
     Examples
     --------
@@ -71,37 +64,11 @@ def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05, scale: float = 1
     if seeds == 1:
         return SeedMean(1, mean)
     sd = float(values.std(ddof=1))
-    if sd <= _ROUNDING * scale:
+    if sd <= _ROUNDING:
         return SeedMean(seeds, mean, 0.0)
     error = sd / math.sqrt(seeds)
     half = float(t.isf(alpha / 2, seeds - 1)) * error
     return SeedMean(seeds, mean, sd, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, seeds - 1)))
-
-
-def paired_difference(losses: ArrayLike, baseline: ArrayLike, *, alpha: float = 0.05) -> SeedMean:
-    """Compare losses with the baseline's of the same seeds.
-
-    Parameters
-    ----------
-    losses, baseline : array_like
-        Finite, shape (seeds,), in the same order.
-    alpha : float
-        Level of the test; the interval has 1−α.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ or are empty, or a loss is not finite.
-
-    Examples
-    --------
-    >>> round(paired_difference([2.9, 3.0, 3.2], [3.0, 3.2, 3.3]).p_value, 3)
-    0.057
-    """
-    a, b = (np.asarray(values, dtype=np.float64) for values in (losses, baseline))
-    if a.ndim != 1 or a.shape != b.shape or not a.size or not np.all(np.isfinite([a, b])):
-        raise InputError("losses", a.tolist(), f"finite numbers, one for each of {b.size} >= 1 seeds")
-    return mean_over_seeds(a - b, alpha=alpha, scale=float(np.abs([a, b]).max()))
 
 
 def one_sided(mean: SeedMean, sign: Literal[-1, 1]) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, one_sided, slopes
 from experiments.studies.completed import arms_at, read_completed
 from experiments.sweeps.analysis import Analysis, Group
-from experiments.sweeps.judge import analyse
+from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
@@ -91,9 +91,9 @@ def read_batch_size(folder: Path) -> BatchSizeStudy:
     averaged = replace(tuned.study, rule=replace(tuned.study.rule, learning_rate="averaged"))
     return BatchSizeStudy(
         main.study,
-        read_study_of_batches(analyse(main.study, main.arms)),
-        read_study_of_batches(analyse(one_rate.study, one_rate.arms)),
-        read_study_of_batches(analyse(averaged, tuned.arms)),
+        read_study_of_batches(judged(main)),
+        read_study_of_batches(judged(one_rate)),
+        read_study_of_batches(judged(replace(tuned, study=averaged))),
         _cells(tuned),
     )
 

@@ -97,13 +97,13 @@ def _conclude(store: Store, ended: str, json: bool) -> int:
     written = store.write_summary(summary)
     if ended == "stopped":
         if json:
-            _print_json(store, states, ended=ended)
+            _show(store, states, json, ended=ended)
         tell([written], file=sys.stderr)
         print("stopped, and saved: the same command goes on", file=sys.stderr)
         return STOPPED
     analysis, paths = _judge(summary, store.folder, "sweep", json)
     if json:
-        _print_json(store, states, ended=ended, analysis=analysis)
+        _show(store, states, json, ended=ended, analysis=analysis)
     tell([written, *paths], file=sys.stderr if json else sys.stdout)
     return _lost(states)
 
@@ -153,15 +153,12 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
     _show(store, states, json)
 
 
-def _show(store: Store, states: Sequence[ArmState], json: bool) -> None:
-    if json:
-        _print_json(store, states)
-    else:
-        Console().print(arms_view(store.study, states))
-
-
-def _print_json(store: Store, states: Sequence[ArmState], **more: Any) -> None:
+def _show(store: Store, states: Sequence[ArmState], json: bool, **more: Any) -> None:
+    """Print where the arms are: as tables, or as JSON with whatever `more` there is to tell."""
     study = store.study
+    if not json:
+        Console().print(arms_view(study, states))
+        return
     content = {
         "study": study.name,
         "fingerprint": study.fingerprint,

@@ -16,72 +16,49 @@ from experiments.statistics import (
     decide,
     equivalence_p_value,
     mean_over_seeds,
-    paired_difference,
     slopes,
 )
 from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Movement, Trend, Value
 from experiments.sweeps.groups import LossTable, is_number, loss_tables
-from experiments.sweeps.results import ArmResult, Summary
-from experiments.sweeps.study import Rule, Study
+from experiments.sweeps.results import Summary
+from experiments.sweeps.study import Rule
 
 
 def judged(summary: Summary) -> Analysis:
-    """Judge a study by what came of its arms."""
-    late = [row["added"] for row in summary.history if row["finished"]]
-    return analyse(summary.study, summary.arms, added_late=late)
-
-
-def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[str] = ()) -> Analysis:
-    """Judge a study.
-
-    Planned arms without a result are missing; `added_late` says in words what was added once arms had finished.
+    """Judge a study by what came of its arms.
 
     Examples
     --------
+    >>> from experiments.sweeps.results import ArmResult
     >>> from experiments.sweeps.studies import example
     >>> study, losses = example(), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
-    >>> results = [
-    ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, "")
+    >>> arms = [
+    ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, a.fingerprint)
     ...     for a in study.arms()
     ... ]
-    >>> found = analyse(study, results)
-    >>> found.label, [comparison.decision for comparison in found.comparisons]
+    >>> analysis = judged(Summary(study, [], {}, arms))
+    >>> analysis.label, [comparison.decision for comparison in analysis.comparisons]
     ('difference shown', ['lower', 'lower'])
     """
-    rule, planned = study.rule, _planned(study, results)
-    tables = loss_tables(rule, planned)
+    study, rule = summary.study, summary.study.rule
+    tables = loss_tables(rule, summary.arms)
     family = [_comparison(table, value, rule) for table in tables for value in _compared(table, rule)]
     decided = iter(_decided(family, rule))
     groups = tuple(_group(table, [next(decided) for _ in _compared(table, rule)], rule) for table in tables)
-    status = Counter(result.status for result in planned)
+    status = Counter(arm.status for arm in summary.arms)
     return Analysis(
         study.name,
         study.fingerprint,
         rule,
         _label(groups, complete=not status["missing"]),
         tuple(study.seeds),
-        len(planned),
+        len(summary.arms),
         status["completed"],
         status["diverged"],
-        tuple(added_late),
+        tuple(row["added"] for row in summary.history if row["finished"]),
         groups,
         _trends(tables, rule),
     )
-
-
-def _planned(study: Study, results: Sequence[ArmResult]) -> list[ArmResult]:
-    """Return a result for every arm, missing ones included.
-
-    Arms are known by their values: the fingerprints in an old summary are not those of a recipe with later fields.
-    """
-    given = {(result.seed, *sorted(result.values.items())): result for result in results}
-    return [
-        given.get(
-            (arm.seed, *sorted(arm.values.items())),
-            ArmResult(arm.values, arm.seed, "missing", None, None, arm.fingerprint),
-        )
-        for arm in study.arms()
-    ]
 
 
 def _compared(table: LossTable, rule: Rule) -> list[float]:
@@ -99,7 +76,7 @@ def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
         return replace(compared, decision="unstable")
     if not seeds:
         return compared
-    difference = paired_difference(a, b, alpha=rule.alpha)
+    difference = mean_over_seeds(a - b, alpha=rule.alpha)
     return replace(compared, differences=tuple((a - b).tolist()), difference=difference)
 
 
@@ -177,8 +154,7 @@ def _trends(tables: Sequence[LossTable], rule: Rule) -> tuple[Trend, ...]:
             rows.setdefault(repr(dict(table.others)), []).append(table)
     ends = [(row[0], row[-1]) for row in rows.values() if len(row) > 1]
     tests = [_crossing(*pair) for pair in ends]
-    flat = [p for _, test in tests for p in ((None, None) if test is None else (test.falls, test.rises))]
-    adjusted = adjusted_p_values(flat)
+    adjusted = adjusted_p_values([p for _, test in tests for p in test or (None, None)])
     trends = []
     for place, ((small, large), (values, _)) in enumerate(zip(ends, tests, strict=True)):
         falls, rises = adjusted[2 * place : 2 * place + 2]

@@ -48,13 +48,8 @@ STUDIES: dict[str, Callable[[], Study]] = {"example": example}
 def chosen_study(word: str) -> Study:
     """Return the study of this name, or the one in this TOML file.
 
-    Raises
-    ------
-    InputError
-        If there is none (the nearest name is suggested), or its rule cannot decide anything with its seeds.
+    InputError if there is none (the nearest name is suggested), or its rule cannot decide anything with its seeds.
 
-    Examples
-    --------
     >>> chosen_study("exampel")
     Traceback (most recent call last):
     ...
@@ -107,12 +102,8 @@ def read_study(path: Path) -> Study:
     """Return the study that a TOML file describes.
 
     Its `recipe` is the name of a recipe, or the path of a run's recipe.json beside the file. TOML has no empty value:
-    the text "none" stands for it where a field may be none.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a key is unknown, missing or of another kind, or the study is none that can be.
+    the text "none" stands for it where a field may be none. InputError if the file cannot be read, a key is unknown,
+    missing or of another kind, or the study is none that can be.
     """
     try:
         content = convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)

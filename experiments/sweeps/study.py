@@ -23,10 +23,7 @@ Rates = Literal["equal", "tuned", "averaged"]
 class Rule:
     """Which arms are compared with which, and what difference of the final validation losses counts as an effect.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown or a value not allowed.
+    InputError if a field is unknown or a value not allowed.
 
     Examples
     --------
@@ -90,11 +87,8 @@ class Arm:
 class Study:
     """Arms = every combination of the axes × every seed, judged by a rule declared before they run.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms are the
-        same run, or the rule is about fields that no axis varies.
+    InputError if a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms are
+    the same run, or the rule is about fields that no axis varies.
 
     Examples
     --------
@@ -156,12 +150,10 @@ class Study:
 
     def _check_rule(self) -> None:
         axis_of = {name: index for index, axis in enumerate(self.axes) for name in axis}
-        for key, name in (("compared", self.rule.compared), ("within", self.rule.within)):
-            varied = ", ".join(axis_of)
-            require(
-                name is None or name in axis_of, f"rule.{key}", name, f"a field that an axis varies: {varied}"
-            )
         compared, within = self.rule.compared, self.rule.within
+        for key, name in (("compared", compared), ("within", within)):
+            allowed = f"a field that an axis varies: {', '.join(axis_of)}"
+            require(name is None or name in axis_of, f"rule.{key}", name, allowed)
         values = list(self.axes[axis_of[compared]][compared])
         allowed = f"one of the values of {compared}: {', '.join(map(str, values))}"
         require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, allowed)

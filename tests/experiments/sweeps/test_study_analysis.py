@@ -10,18 +10,25 @@ import pytest
 from rich.console import Console
 
 from experiments.recipes.named import recipe
-from experiments.statistics import adjusted_p_values, crossing_test, paired_difference
+from experiments.statistics import adjusted_p_values, crossing_test, mean_over_seeds
 from experiments.sweeps.analysis import SCHEMA
 from experiments.sweeps.analysis_tables import tables, verdict_line
 from experiments.sweeps.groups import free_fields
-from experiments.sweeps.judge import analyse, judged
-from experiments.sweeps.results import SUMMARY_SCHEMA
+from experiments.sweeps.judge import judged
+from experiments.sweeps.results import SUMMARY_SCHEMA, Summary
 from experiments.sweeps.store import Store, read_outcome
 from experiments.sweeps.study import Rule, Study
 from experiments.training.records import Final, RunResult, write_result
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import write_json
-from tests.experiments.synthetic_study import BATCHES, POWERS, best_power, synthetic_results, synthetic_study
+from tests.experiments.synthetic_study import (
+    BATCHES,
+    POWERS,
+    analyse,
+    best_power,
+    synthetic_results,
+    synthetic_study,
+)
 
 POWER, BATCH, RATE = "optimizer.power", "training.batch_size", "optimizer.learning_rate"
 
@@ -74,7 +81,7 @@ def test_every_comparison_is_the_paired_one_corrected_over_the_family():
     expected = {}
     for batch, power in found:
         ours, base = ([by_arm[p, batch, s] for s in (0, 1, 2)] for p in (power, 1.0))
-        expected[batch, power] = paired_difference(ours, base)
+        expected[batch, power] = mean_over_seeds(np.subtract(ours, base))
         assert found[batch, power].differences == pytest.approx(np.subtract(ours, base))
     assert {key: c.difference for key, c in found.items()} == expected
     adjusted = adjusted_p_values([difference.p_value for difference in expected.values()])
@@ -133,12 +140,9 @@ def test_divergence_is_never_dropped():
     assert {c.decision for (batch, _), c in comparisons(baseline).items() if batch == 8} == {"unstable"}
 
 
-@pytest.mark.parametrize("how", ["absent", "missing"])
-def test_missing_arms_mark_the_analysis_and_cost_a_pair_its_seed(how):
+def test_missing_arms_mark_the_analysis_and_cost_a_pair_its_seed():
     study = synthetic_study()
     results = changed(synthetic_results(study), 1.2, 8, 1, status="missing", loss=None)
-    if how == "absent":
-        results = [r for r in results if r.status != "missing"]
     analysis = analyse(study, results)
     assert (analysis.label, analysis.missing) == ("incomplete", 1)
     found = comparisons(analysis)
@@ -242,8 +246,11 @@ def test_a_value_without_all_of_its_rates_is_not_compared():
 
 def test_additions_after_outcomes_are_in_the_verdict():
     study = synthetic_study()
-    analysis = analyse(study, synthetic_results(study), added_late=["seeds 2, 3"])
-    assert verdict_line(analysis).endswith("added late: seeds 2, 3")
+    history = [
+        {"date": "", "added": part, "finished": done} for done, part in enumerate(["seeds 2", "seeds 3"])
+    ]
+    analysis = judged(Summary(study, history, {}, synthetic_results(study)))
+    assert verdict_line(analysis).endswith("added late: seeds 3")
 
 
 def test_a_trend_compares_over_the_same_values_only():

@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult
 from experiments.sweeps.studies import example
 from figures.training.sweep_losses import draw, rows_of
 from gradpower.__main__ import main
 from tests.experiments.sweep_helpers import write_summary
 from tests.experiments.sweeps.test_study_analysis import changed, run_folder
-from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
+from tests.experiments.synthetic_study import BATCHES, POWERS, analyse, synthetic_results, synthetic_study
 
 pytestmark = pytest.mark.slow
 
