@@ -125,7 +125,7 @@ def _unfinished(run: Path, arm: Arm, start: ArmState, retries: int) -> ArmState:
 
 
 def with_seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[ArmState]:
-    """Return the states with the time that each arm needs: at its own speed, or at the median of finished arms like it.
+    """Return the states with the time that each arm needs: at its own speed, or else the median of arms like it.
 
     Alike are arms of the same model, sequence length and precision. Arms and states are in the same order.
     """
@@ -134,15 +134,15 @@ def with_seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[A
     ]
     speeds: dict[Any, list[float]] = {}
     for kind, state in zip(kinds, states, strict=True):
-        if state.state in DONE and state.tokens_per_second:
+        if state.tokens_per_second:
             speeds.setdefault(kind, []).append(state.tokens_per_second)
+    usual = {kind: median(known) for kind, known in speeds.items()}
     timed = []
     for kind, arm, state in zip(kinds, arms, states, strict=True):
-        steps = 0 if state.state in ENDED else state.steps - state.step
-        speed = state.tokens_per_second if state.state == "running" else None
-        speed = speed or (median(speeds[kind]) if kind in speeds else None)
-        left = steps * arm.recipe.tokens_per_step / speed if speed else None
-        timed.append(replace(state, seconds_left=left if steps else 0.0))
+        speed = state.tokens_per_second or usual.get(kind)
+        tokens = (state.steps - state.step) * arm.recipe.tokens_per_step
+        left = 0.0 if state.state in ENDED else tokens / speed if speed else None
+        timed.append(replace(state, seconds_left=left))
     return timed
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from experiments.sweeps.arms import ENDED, STATES, ArmState
 from experiments.sweeps.leases import LIMIT
-from experiments.sweeps.study import Arm, Study
+from experiments.sweeps.study import Study
 from experiments.training.reporting import LiveReporter
 from gradpower.tools.terminal import result_table
 
@@ -132,20 +132,19 @@ class Display(LiveReporter):
         super().__init__()
         self._ended: set[str] | None = None
 
-    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
+    def arms(self, states: Sequence[ArmState]) -> None:
         """Show each arm that has ended since the last call, and where all of them are."""
         ended = {state.fingerprint: state for state in states if state.state in ENDED}
         for name, state in ended.items():
             if self._ended is not None and name not in self._ended:
                 self.note(_ending(state))
         self._ended = set(ended)
-        speed = sum(state.tokens_per_second or 0.0 for state in states if state.state == "running")
-        left = [0 if state.state in ENDED else state.steps - state.step for state in states]
-        pairs = zip(arms, left, strict=True)
-        tokens = sum(steps * arm.recipe.tokens_per_step for arm, steps in pairs)
-        time_left = f", {duration(tokens / speed)} left" if speed else ""
-        total = sum(state.steps for state in states)
-        self.progress("step", total - sum(left), total, counted(states) + time_left)
+        running = sum(state.state == "running" for state in states)
+        seconds = [state.seconds_left for state in states if state.seconds_left is not None]
+        known = running and len(seconds) == len(states)
+        time_left = f", {duration(sum(seconds) / running)} left" if known else ""
+        done = sum(state.steps if state.state in ENDED else state.step for state in states)
+        self.progress("step", done, sum(state.steps for state in states), counted(states) + time_left)
 
 
 def _ending(state: ArmState) -> str:

@@ -180,7 +180,7 @@ class _Sweep:
         # A file server that is away: if it stays away, the workers fail.
         with suppress(OSError):
             self.states = self.store.states()
-        self.display.arms(self.store.arms, self.states)
+        self.display.arms(self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
 

@@ -121,7 +121,10 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
             result.final.standard_error,
             arm.fingerprint,
             result.timing.tokens_per_second,
-            tuple(Evaluation(tokens=each["step"] * tokens, **_losses(each)) for each in result.evaluations),
+            tuple(
+                cast(Evaluation, {"tokens": each["step"] * tokens, **_losses(each)})
+                for each in result.evaluations
+            ),
             result.evaluations[-1].get("loss_by_frequency") if result.evaluations else None,
             origins.index(origin),
         )
@@ -129,7 +132,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
     return Summary(study, history, {}, rows, origins)
 
 
-def _losses(row: Mapping[str, object]) -> Any:
+def _losses(row: Metric | Evaluation) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key in ("validation_loss", "update_rms")}
 
 

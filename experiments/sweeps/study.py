@@ -87,8 +87,8 @@ class Arm:
 class Study:
     """Arms = every combination of the axes × every seed, judged by a rule declared before they run.
 
-    InputError if a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms are
-    the same run, or the rule is about fields that no axis varies.
+    InputError if a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms
+    are the same run, or the rule is about fields that no axis varies.
 
     Examples
     --------
