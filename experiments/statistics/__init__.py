@@ -5,19 +5,16 @@
 | paired | the mean over seeds of a difference or a slope, its interval and test |
 | decisions | correction for many comparisons, equivalence, and the declared rule's verdict |
 | crossing | slopes of the loss in the logarithm of the power, and whether the best power moves |
-| tuning | the learning rate tuned for each value |
 """
 
 from experiments.statistics.crossing import Crossing, crossing_test, slopes
 from experiments.statistics.decisions import adjusted_p_values, decide, equivalence_p_value
 from experiments.statistics.paired import SeedMean, mean_over_seeds, one_sided
-from experiments.statistics.tuning import best_column
 
 __all__ = [
     "Crossing",
     "SeedMean",
     "adjusted_p_values",
-    "best_column",
     "crossing_test",
     "decide",
     "equivalence_p_value",

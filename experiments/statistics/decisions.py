@@ -55,25 +55,14 @@ def equivalence_p_value(difference: SeedMean, smallest_effect: float) -> float |
 def decide(
     mean: float, adjusted: float | None, equivalence: float | None, alpha: float, smallest_effect: float
 ) -> Decision:
-    """Return the verdict on one comparison from its adjusted p-values.
+    """Return the verdict on one comparison from its mean difference d̄ and its adjusted p-values; None: not tested.
 
-    "lower" or "higher" if a difference is shown and its mean is an effect, |d̄| >= Δ. "equal" if equivalence is shown:
-    |E d| < Δ. Else "undecided", for a difference that is not shown is no equality. Both at once cannot be, as
-    equivalence needs |d̄| < Δ. Each kind of error, a difference of the wrong sign or where there is none, and an
-    equality that does not hold, has a probability of at most α over its whole family. That holds for Gaussian
-    differences of independent seeds whose number was fixed before any outcome was seen; for losses at tuned rates see
-    `tuning.tune`. Diverged runs have no difference and are no matter of this rule.
-
-    Parameters
-    ----------
-    mean : float
-        Mean difference d̄.
-    adjusted, equivalence : float or None
-        Adjusted p-values of the difference and of the equivalence; None: not tested.
-    alpha : float
-        Level.
-    smallest_effect : float
-        Δ >= 0.
+    "lower" or "higher" if a difference is shown and its mean is an effect, |d̄| >= Δ, with Δ >= 0 the smallest effect.
+    "equal" if equivalence is shown: |E d| < Δ. Else "undecided", for a difference that is not shown is no equality.
+    Both at once cannot be, as equivalence needs |d̄| < Δ. Each kind of error, a difference of the wrong sign or where
+    there is none, and an equality that does not hold, has a probability of at most α over its whole family. That holds
+    for Gaussian differences of independent seeds whose number was fixed before any outcome was seen; for losses at
+    tuned rates see `sweeps.groups.best_column`. Diverged runs have no difference and are no matter of this rule.
 
     Examples
     --------

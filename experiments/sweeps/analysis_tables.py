@@ -10,7 +10,7 @@ from rich.table import Table
 
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Decision, Group
-from experiments.sweeps.display import short
+from experiments.sweeps.display import number, short
 from experiments.sweeps.groups import Settings
 from gradpower.tools.terminal import result_table
 
@@ -56,10 +56,6 @@ def _table(title: str, rows: Sequence[Cells]) -> Table:
     return table
 
 
-def _number(value: float | None, form: str = ".3g") -> str:
-    return "–" if value is None else format(value, form)
-
-
 def _mean(mean: SeedMean | None) -> str:
     return "–" if mean is None else f"{mean.mean:+.4f}"
 
@@ -89,7 +85,7 @@ def _comparison_rows(analysis: Analysis) -> list[Cells]:
             "difference": _mean(found.difference),
             "t interval": _interval(found.difference),
             "decision": found.decision,
-            "p": _number(found.adjusted),
+            "p": number(found.adjusted),
             **({"seeds": str(len(found.seeds))} if differ else {}),
         }
         for group in analysis.groups
@@ -100,10 +96,10 @@ def _comparison_rows(analysis: Analysis) -> list[Cells]:
 def _group_row(analysis: Analysis, group: Group) -> Cells:
     return {
         **_place(analysis, group),
-        "best": _number(group.best, "g") + (" (edge)" if group.best_at_edge else ""),
+        "best": number(group.best, "g") + (" (edge)" if group.best_at_edge else ""),
         "slope": _mean(group.slope),
         "t interval": _interval(group.slope),
-        "baseline sd": _number(group.baseline_spread),
+        "baseline sd": number(group.baseline_spread),
     }
 
 
@@ -113,8 +109,8 @@ def _trend_rows(analysis: Analysis) -> list[Cells]:
             **_settings(trend.others),
             "from": f"{trend.smallest:g}",
             "to": f"{trend.largest:g}",
-            "p of falling": _number(trend.falls),
-            "p of rising": _number(trend.rises),
+            "p of falling": number(trend.falls),
+            "p of rising": number(trend.rises),
             "movement": trend.movement,
         }
         for trend in analysis.trends
@@ -127,7 +123,7 @@ def _tuning_rows(analysis: Analysis) -> list[Cells]:
             **_place(analysis, group),
             short(analysis.rule.compared): f"{value.value:g}",
             "rate": f"{value.tuned.rate:.4g}" + (" (edge)" if value.tuned.at_edge else ""),
-            "loss": _number(value.mean, ".4f"),
+            "loss": number(value.mean, ".4f"),
         }
         for group in analysis.groups
         for value in group.values

@@ -37,6 +37,11 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
+def number(value: float | None, form: str = ".3g") -> str:
+    """Return a number as text; a dash if there is none."""
+    return "–" if value is None else format(value, form)
+
+
 def counted(states: Sequence[ArmState]) -> str:
     """Return how many arms are in which state, in one line."""
     names = [state.state for state in states]
@@ -104,7 +109,7 @@ def _cell(state: ArmState | None) -> str:
     if state.state in ("diverged", "failed", "damaged"):
         return state.state
     if state.state == "completed":
-        return _number(state.validation_loss, ".4f")
+        return number(state.validation_loss, ".4f")
     share = f"{state.step / state.steps:.0%}"
     return f"({share})" if state.state == "paused" else share
 
@@ -113,16 +118,12 @@ def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
     columns: dict[str, list[Any]] = {
         "seed": [state.seed for state in states],
         "step": [f"{state.step}/{state.steps}" for state in states],
-        "loss": [_number(state.loss, ".3f") for state in states],
-        "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+        "loss": [number(state.loss, ".3f") for state in states],
+        "tok/s": [number(state.tokens_per_second, ".0f") for state in states],
         "beat": [f"{state.heartbeat:.0f} s" for state in states],
         "left": [duration(state.seconds_left) for state in states],
     }
     return result_table("Running", _columns(study, [state.values for state in states]) | columns)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 class Display(LiveReporter):

@@ -30,8 +30,8 @@ def judged(summary: Summary) -> Analysis:
     Examples
     --------
     >>> from experiments.sweeps.results import ArmResult
-    >>> from experiments.sweeps.studies import example
-    >>> study, losses = example(), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
+    >>> from experiments.sweeps.studies import chosen_study
+    >>> study, losses = chosen_study("example"), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
     >>> arms = [
     ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, a.fingerprint)
     ...     for a in study.arms()

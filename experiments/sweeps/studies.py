@@ -1,9 +1,9 @@
-"""The studies that can be named: those known by name, functions that return a whole `Study`, and TOML files."""
+"""The studies that can be named: TOML files, one of them known by its name."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -15,34 +15,8 @@ from experiments.training.records import read_recipe
 from gradpower.tools.errors import InputError
 from gradpower.tools.reading import DAMAGED, convert, one_line
 
-
-def example() -> Study:
-    """Two powers at two batch sizes, the same tokens at each, learning rate ∝ √(batch size), two seeds: 15 minutes.
-
-    It shows how a study works; two seeds are too few to decide anything but large effects.
-
-    Examples
-    --------
-    >>> len(example().arms())
-    8
-    """
-    batches = {
-        "training.batch_size": (8, 16),
-        "training.steps": (800, 400),
-        "optimizer.warmup_steps": (60, 30),
-        "optimizer.learning_rate": (4.2e-3, 6e-3),
-    }
-    return Study(
-        "example",
-        recipe("pocket"),
-        axes=({"optimizer.power": (1.0, 1.2)}, batches),
-        rule=Rule("optimizer.power", 1.0, within="training.batch_size"),
-        seeds=(0, 1),
-    )
-
-
 RUNS = Path("runs")
-STUDIES: dict[str, Callable[[], Study]] = {"example": example}
+STUDIES = {"example": Path(__file__).with_name("example.toml")}
 
 
 def chosen_study(word: str) -> Study:
@@ -55,13 +29,11 @@ def chosen_study(word: str) -> Study:
     ...
     gradpower.tools.errors.InputError: study: exampel is not allowed; expected one of ... (did you mean example?)
     """
-    if word.endswith(".toml"):
-        study = read_study(Path(word))
-    elif word in STUDIES:
-        study = STUDIES[word]()
-    else:
+    path = Path(word) if word.endswith(".toml") else STUDIES.get(word)
+    if path is None:
         allowed = f"one of {', '.join(STUDIES)}, or a .toml file"
         raise InputError("study", word, allowed + nearest(word, STUDIES))
+    study = read_study(path)
     # A learning rate is chosen, for other runs, and not tested.
     if study.rule.compared != RATE and len(study.seeds) < 2:
         allowed = "two seeds or more: the rule's t test needs their spread"

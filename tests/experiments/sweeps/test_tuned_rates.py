@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.statistics import best_column
+from experiments.sweeps.groups import best_column
 
 
 def test_rates_that_diverge_in_more_seeds_are_not_chosen():
