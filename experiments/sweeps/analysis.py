@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from experiments.statistics import SeedMean
-from experiments.sweeps.groups import Setting, Settings, TunedRate
-from experiments.sweeps.study import Rule
+from experiments.sweeps.groups import TunedRate
+from experiments.sweeps.study import Rule, Setting, Settings
 from gradpower.tools.reading import Schema
 
 SCHEMA = Schema("gradpower/analysis", 3)

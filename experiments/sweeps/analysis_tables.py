@@ -11,7 +11,7 @@ from rich.table import Table
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Decision, Group
 from experiments.sweeps.display import number, short
-from experiments.sweeps.groups import Settings
+from experiments.sweeps.study import Settings
 from gradpower.tools.terminal import result_table
 
 Cells = dict[str, str]

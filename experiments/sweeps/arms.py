@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any, Literal, get_args
 
 from experiments.sweeps.leases import LIMIT, newest
-from experiments.sweeps.study import Arm
+from experiments.sweeps.study import Arm, Settings
 from experiments.training.records import RunResult, read_metrics, read_result
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
@@ -31,7 +31,7 @@ class ArmState:
     """Where an arm is: losses in nats a token, times in seconds."""
 
     fingerprint: str
-    values: Mapping[str, Any]
+    values: Settings
     seed: int
     state: State
     """Damaged is one whose result.json cannot be read."""

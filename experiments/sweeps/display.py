@@ -12,11 +12,11 @@ from rich.text import Text
 
 from experiments.sweeps.arms import ENDED, STATES, ArmState
 from experiments.sweeps.leases import LIMIT
-from experiments.sweeps.study import Study
+from experiments.sweeps.study import Settings, Study
 from experiments.training.reporting import LiveReporter
 from gradpower.tools.terminal import result_table
 
-Point = tuple[Mapping[str, Any], dict[int, ArmState]]
+Point = tuple[Settings, dict[int, ArmState]]
 
 
 def short(name: str) -> str:
@@ -80,7 +80,7 @@ def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
     return Group(*tables, *map(Text, lines))
 
 
-def _columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(study: Study, rows: Sequence[Settings]) -> dict[str, list[Any]]:
     """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
     names = [name for axis in study.axes for name in _telling(axis)]
     return {short(name): [values[name] for values in rows] for name in names}
@@ -96,10 +96,9 @@ def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
 
 def _points(states: Sequence[ArmState]) -> list[Point]:
     """Return the combinations of values, each with its arms by seed, in the study's order."""
-    points: dict[tuple[Any, ...], Point] = {}
+    points: dict[Any, Point] = {}
     for state in states:
-        key = tuple(sorted(state.values.items()))
-        points.setdefault(key, (state.values, {}))[1][state.seed] = state
+        points.setdefault(frozenset(state.values.items()), (state.values, {}))[1][state.seed] = state
     return list(points.values())
 
 

@@ -9,11 +9,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.study import RATE, Rule
+from experiments.sweeps.study import RATE, Rule, Setting, Settings
 from theory.numerics.inputs import Array
-
-Setting = str | float | int | bool | None
-Settings = Mapping[str, Setting]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
+Setting = str | float | int | bool | None
+Settings = Mapping[str, Setting]
+"""Values of a recipe's fields, by dotted name."""
 Rates = Literal["equal", "tuned", "averaged"]
 
 
@@ -116,7 +119,7 @@ class Study:
     """The significance rule."""
     seeds: Sequence[int] = (0, 1, 2)
     """Seeds, each of which every combination gets."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Settings = field(default_factory=dict)
     """Changes of the base recipe that hold in every arm."""
 
     def __post_init__(self) -> None:

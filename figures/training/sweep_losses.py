@@ -21,10 +21,11 @@ from matplotlib.patches import Patch
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.display import short
-from experiments.sweeps.groups import Settings, is_number
+from experiments.sweeps.groups import is_number
 from experiments.sweeps.judge import judged
 from experiments.sweeps.store import read_outcome
 from experiments.sweeps.studies import study_folder
+from experiments.sweeps.study import Settings
 from figures.style import Row, law_style, panels, plain_ticks, single
 
 FILE = "sweep_losses"
