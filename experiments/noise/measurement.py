@@ -119,8 +119,7 @@ def measure(
     `execution` has the device, threads and cache of the text. Raises InputError if the text is too little, or the
     gradients are not finite or do not vary.
     """
-    from experiments.noise.gradients import measure_gradients, sampled_coordinates
-    from experiments.noise.modules import noise_modules
+    from experiments.noise.gradients import measure_gradients, noise_modules, sampled_coordinates
     from experiments.training.devices import Devices
     from experiments.training.loop import PACKAGES
     from theory.measured.shape_fit import fit_shape
@@ -210,8 +209,7 @@ def _open(recipe: Recipe, settings: Settings, cache: Path | None, progress: Prog
 
 def write_measurement(folder: Path, measurement: Measurement, samples: Samples | None) -> list[Path]:
     """Write noise.json and, if given, the sampled gradients: one array a module, (N, coordinates), float32."""
-    parts: dict[str, Any] = {f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement)}
-    written = [write_file(folder / NOISE.file, NOISE.dump(**parts))]
+    written = [write_file(folder / NOISE.file, NOISE.dump(**vars(measurement)))]
     if samples is not None:
         packed = io.BytesIO()
         arrays: dict[str, Any] = dict(samples)

@@ -2,37 +2,23 @@
 
 | module | what |
 |---|---|
-| paired | the mean over seeds of a difference or a slope, its interval and test, and what could have been seen |
+| paired | the mean over seeds of a difference or a slope, its interval and test |
 | decisions | correction for many comparisons, equivalence, and the declared rule's verdict |
 | crossing | slopes of the loss in the logarithm of the power, and whether the best power moves |
-| tuning | losses at the learning rate tuned for each value, and an estimate without the choice's bias |
 """
 
 from experiments.statistics.crossing import Crossing, crossing_test, slopes
-from experiments.statistics.decisions import Correction, adjusted_p_values, decide, equivalence_p_value
-from experiments.statistics.paired import (
-    SeedMean,
-    detectable_difference,
-    mean_over_seeds,
-    one_sided,
-    paired_difference,
-)
-from experiments.statistics.tuning import Tuned, best_column, tune
+from experiments.statistics.decisions import adjusted_p_values, decide, equivalence_p_value
+from experiments.statistics.paired import SeedMean, mean_over_seeds, one_sided
 
 __all__ = [
-    "Correction",
     "Crossing",
     "SeedMean",
-    "Tuned",
     "adjusted_p_values",
-    "best_column",
     "crossing_test",
     "decide",
-    "detectable_difference",
     "equivalence_p_value",
     "mean_over_seeds",
     "one_sided",
-    "paired_difference",
     "slopes",
-    "tune",
 ]

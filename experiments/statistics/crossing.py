@@ -6,7 +6,7 @@ p, the best of a noisy grid drifts to the grid's middle. Slopes at a common powe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,15 +20,8 @@ _PLACES = 401
 """How many θ the crossing test looks at."""
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """Does the best value move from one setting to another? A p-value for either direction.
-
-    Attributes
-    ----------
-    falls, rises : float
-        Probability, at most, of such slopes if the best value is the same in both settings.
-    """
+class Crossing(NamedTuple):
+    """p-values, either way: the probability, at most, of such slopes if the best value is the same in both settings."""
 
     falls: float
     rises: float
@@ -36,6 +29,8 @@ class Crossing:
 
 def slopes(values: ArrayLike, losses: ArrayLike, at: ArrayLike) -> Array:
     """Return dL/d ln x at x = θ of the parabola in ln x that least squares fit to each seed's losses.
+
+    InputError if there are too few values, one is not > 0, or the losses do not fit them.
 
     Parameters
     ----------
@@ -50,11 +45,6 @@ def slopes(values: ArrayLike, losses: ArrayLike, at: ArrayLike) -> Array:
     -------
     ndarray
         Shape (seeds,), or (seeds, places).
-
-    Raises
-    ------
-    InputError
-        If there are too few values, one is not > 0, or the losses do not fit them.
 
     Examples
     --------
@@ -89,12 +79,7 @@ def crossing_test(values: ArrayLike, small: ArrayLike, large: ArrayLike) -> Cros
     values : array_like
         As of `slopes`.
     small, large : array_like
-        Losses of the first and of the second setting, shape (seeds >= 2, values).
-
-    Raises
-    ------
-    InputError
-        As of `slopes`, or if there are fewer than two seeds.
+        Losses of the first and of the second setting, shape (seeds >= 2, values); InputError if it is another.
 
     Examples
     --------

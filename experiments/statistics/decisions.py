@@ -8,92 +8,61 @@ from typing import Literal
 
 import numpy as np
 
-from gradpower.tools.errors import InputError
+from experiments.statistics.paired import SeedMean
 
-Correction = Literal["holm", "bonferroni", "none"]
 Decision = Literal["lower", "higher", "equal", "undecided"]
 
 
-def adjusted_p_values(p_values: Sequence[float | None], correction: Correction) -> list[float | None]:
-    """Return p-values adjusted for all comparisons of the family, to be held against α.
+def adjusted_p_values(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values adjusted by Holm's correction for all comparisons of the family, to be held against α.
 
-    "bonferroni": min(1, m·p). "holm": for p_(1) <= … <= p_(m), the running maximum of min(1, (m−k+1)·p_(k)); both keep
-    the probability of any false discovery below α, whatever the dependence. A planned comparison without a p-value
-    (a single seed, a diverged or missing arm) stays in the family as p = 1, so that losing arms never helps the others.
-
-    Parameters
-    ----------
-    p_values : sequence
-        One for each planned comparison; None where there is none.
-    correction : str
-        "holm", "bonferroni" or "none".
+    For p_(1) <= … <= p_(m), the running maximum of min(1, (m−k+1)·p_(k)): the probability of any false discovery stays
+    below α, whatever the dependence. A planned comparison without a p-value (a single seed, a diverged or missing arm),
+    given as None, stays in the family as p = 1, so that losing arms never helps the others.
 
     Examples
     --------
-    >>> adjusted_p_values([0.01, 0.04, 0.03, None], "holm")
+    >>> adjusted_p_values([0.01, 0.04, 0.03, None])
     [0.04, 0.09, 0.09, None]
     """
     p = np.array([1.0 if value is None else value for value in p_values])
-    if correction == "bonferroni":
-        p = np.minimum(1.0, p.size * p)
-    elif correction == "holm":
-        order = np.argsort(p, kind="stable")
-        steps = np.minimum(1.0, (p.size - np.arange(p.size)) * p[order])
-        p[order] = np.maximum.accumulate(steps)
-    elif correction != "none":
-        raise InputError("correction", correction, "holm, bonferroni or none")
+    order = np.argsort(p, kind="stable")
+    steps = np.minimum(1.0, (p.size - np.arange(p.size)) * p[order])
+    p[order] = np.maximum.accumulate(steps)
     return [None if given is None else float(value) for given, value in zip(p_values, p, strict=True)]
 
 
-def equivalence_p_value(mean: float, sd: float | None, seeds: int, smallest_effect: float) -> float | None:
+def equivalence_p_value(difference: SeedMean, smallest_effect: float) -> float | None:
     """Return the p-value of two one-sided t tests (TOST) of |E d| >= smallest effect.
 
-    The larger of P(T_{n−1} >= (Δ + d̄)/(s/√n)) and P(T_{n−1} >= (Δ − d̄)/(s/√n)): at most α exactly if the 1−2α
-    interval of E d lies within ±Δ. None without a spread, or for Δ = 0, within which nothing is shown to lie.
-
-    Parameters
-    ----------
-    mean, sd : float
-        d̄ and s of the differences; sd None or 0 if unknown.
-    seeds : int
-        n.
-    smallest_effect : float
-        Δ >= 0: smaller differences do not matter.
+    The larger of P(T_{n−1} >= (Δ + d̄)/(s/√n)) and P(T_{n−1} >= (Δ − d̄)/(s/√n)), with Δ >= 0 the smallest effect: at
+    most α exactly if the 1−2α interval of E d lies within ±Δ. None without a spread, or for Δ = 0, within which nothing
+    is shown to lie.
 
     Examples
     --------
-    >>> round(equivalence_p_value(0.0, 0.001, 3, 0.005), 4)
+    >>> round(equivalence_p_value(SeedMean(3, 0.0, 0.001), 0.005), 4)
     0.0065
     """
     from scipy.stats import t
 
-    if not sd or seeds < 2 or smallest_effect == 0:
+    if not difference.sd or smallest_effect == 0:
         return None
-    return float(t.sf((smallest_effect - abs(mean)) / (sd / math.sqrt(seeds)), seeds - 1))
+    error = difference.sd / math.sqrt(difference.seeds)
+    return float(t.sf((smallest_effect - abs(difference.mean)) / error, difference.seeds - 1))
 
 
 def decide(
     mean: float, adjusted: float | None, equivalence: float | None, alpha: float, smallest_effect: float
 ) -> Decision:
-    """Return the verdict on one comparison from its adjusted p-values.
+    """Return the verdict on one comparison from its mean difference d̄ and its adjusted p-values; None: not tested.
 
-    "lower" or "higher" if a difference is shown and its mean is an effect, |d̄| >= Δ. "equal" if equivalence is shown:
-    |E d| < Δ. Else "undecided", for a difference that is not shown is no equality. Both at once cannot be, as
-    equivalence needs |d̄| < Δ. Each kind of error, a difference of the wrong sign or where there is none, and an
-    equality that does not hold, has a probability of at most α over its whole family. That holds for Gaussian
-    differences of independent seeds whose number was fixed before any outcome was seen; for losses at tuned rates see
-    `tuning.tune`. Diverged runs have no difference and are no matter of this rule.
-
-    Parameters
-    ----------
-    mean : float
-        Mean difference d̄.
-    adjusted, equivalence : float or None
-        Adjusted p-values of the difference and of the equivalence; None: not tested.
-    alpha : float
-        Level.
-    smallest_effect : float
-        Δ >= 0.
+    "lower" or "higher" if a difference is shown and its mean is an effect, |d̄| >= Δ, with Δ >= 0 the smallest effect.
+    "equal" if equivalence is shown: |E d| < Δ. Else "undecided", for a difference that is not shown is no equality.
+    Both at once cannot be, as equivalence needs |d̄| < Δ. Each kind of error, a difference of the wrong sign or where
+    there is none, and an equality that does not hold, has a probability of at most α over its whole family. That holds
+    for Gaussian differences of independent seeds whose number was fixed before any outcome was seen; for losses at
+    tuned rates see `sweeps.groups.best_column`. Diverged runs have no difference and are no matter of this rule.
 
     Examples
     --------

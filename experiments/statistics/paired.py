@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from gradpower.tools.errors import InputError
 
 _ROUNDING = 1e-12
-"""A spread below this share of the losses is rounding."""
+"""A spread below this, in nats a token, is rounding."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +39,15 @@ class SeedMean:
     p_value: float | None = None
 
 
-def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05, scale: float = 1.0) -> SeedMean:
-    """Return the mean of one number a seed, with its interval.
+def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05) -> SeedMean:
+    """Return the mean of one number a seed, such as a difference of paired losses, with its interval.
 
     Parameters
     ----------
     numbers : array_like
-        Finite, shape (seeds,).
+        Finite, shape (seeds,); else InputError.
     alpha : float
         Level of the test, in (0, 1); the interval has 1−α.
-    scale : float
-        Size of what the numbers were computed from: a spread far below it is rounding, and no spread.
-
-    Raises
-    ------
-    InputError
-        If there is no number, or one is not finite.
 
     Examples
     --------
@@ -72,37 +64,11 @@ def mean_over_seeds(numbers: ArrayLike, *, alpha: float = 0.05, scale: float = 1
     if seeds == 1:
         return SeedMean(1, mean)
     sd = float(values.std(ddof=1))
-    if sd <= _ROUNDING * scale:
+    if sd <= _ROUNDING:
         return SeedMean(seeds, mean, 0.0)
     error = sd / math.sqrt(seeds)
     half = float(t.isf(alpha / 2, seeds - 1)) * error
     return SeedMean(seeds, mean, sd, mean - half, mean + half, float(2 * t.sf(abs(mean) / error, seeds - 1)))
-
-
-def paired_difference(losses: ArrayLike, baseline: ArrayLike, *, alpha: float = 0.05) -> SeedMean:
-    """Compare losses with the baseline's of the same seeds.
-
-    Parameters
-    ----------
-    losses, baseline : array_like
-        Finite, shape (seeds,), in the same order.
-    alpha : float
-        Level of the test; the interval has 1−α.
-
-    Raises
-    ------
-    InputError
-        If the shapes differ or are empty, or a loss is not finite.
-
-    Examples
-    --------
-    >>> round(paired_difference([2.9, 3.0, 3.2], [3.0, 3.2, 3.3]).p_value, 3)
-    0.057
-    """
-    a, b = (np.asarray(values, dtype=np.float64) for values in (losses, baseline))
-    if a.ndim != 1 or a.shape != b.shape or not a.size or not np.all(np.isfinite([a, b])):
-        raise InputError("losses", a.tolist(), f"finite numbers, one for each of {b.size} >= 1 seeds")
-    return mean_over_seeds(a - b, alpha=alpha, scale=float(np.abs([a, b]).max()))
 
 
 def one_sided(mean: SeedMean, sign: Literal[-1, 1]) -> float:
@@ -114,44 +80,3 @@ def one_sided(mean: SeedMean, sign: Literal[-1, 1]) -> float:
     if mean.p_value is None:
         return 1.0
     return mean.p_value / 2 if mean.mean * sign > 0 else 1 - mean.p_value / 2
-
-
-@lru_cache
-def detectable_difference(seeds: int, alpha: float, probability: float = 0.8) -> float:
-    """Return the difference, in standard deviations, that a two-sided t test of n differences finds so often.
-
-    The δ with P(|T| > t_{n−1,1−α/2}) = probability, T = (Z + δ√n)/√(V/(n−1)), Z normal and V chi-squared with n−1
-    degrees of freedom: the noncentral t law. It is integrated over the quantiles of V, where every n and α is well
-    behaved: ∫₀¹ Φ(δ√n − t√(V_q/(n−1))) + Φ(−δ√n − t√(V_q/(n−1))) dq.
-
-    Parameters
-    ----------
-    seeds : int
-        n >= 2.
-    alpha, probability : float
-        In (0, 1), alpha < probability.
-
-    Examples
-    --------
-    >>> [round(detectable_difference(n, 0.05), 2) for n in (2, 3, 5, 10)]
-    [11.55, 3.26, 1.68, 1.0]
-    """
-    from scipy.integrate import quad
-    from scipy.optimize import brentq
-    from scipy.special import gammaincinv, ndtr
-    from scipy.stats import t
-
-    free = seeds - 1
-    critical = float(t.isf(alpha / 2, free))
-
-    def found(shift: float) -> float:
-        def given(quantile: float) -> float:
-            # Half of V is gamma-distributed.
-            threshold = critical * math.sqrt(2 * gammaincinv(free / 2, quantile) / free)
-            return float(ndtr(shift - threshold) + ndtr(-shift - threshold))
-
-        return float(quad(given, 0, 1, epsabs=1e-9, epsrel=1e-9, limit=200)[0])
-
-    # At twice the threshold that V seldom exceeds, the test finds nearly every difference.
-    most = 2 * critical * math.sqrt(2 * gammaincinv(free / 2, 0.999) / free) + 10
-    return float(brentq(lambda shift: found(shift) - probability, 0, most, xtol=1e-8)) / math.sqrt(seeds)

@@ -7,15 +7,15 @@ results/batch_size, is read by it at three choices of the learning rate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, one_sided, slopes
-from experiments.studies.completed import judged_over, read_completed
+from experiments.studies.completed import arms_at, read_completed
 from experiments.sweeps.analysis import Analysis, Group
-from experiments.sweeps.judge import analyse
+from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
@@ -88,11 +88,12 @@ def read_batch_size(folder: Path) -> BatchSizeStudy:
     one_rate, tuned = (
         read_completed(folder / f"{part}.json", f"batch-size-{part}-pocket") for part in ("one-rate", "tuned")
     )
+    averaged = replace(tuned.study, rule=replace(tuned.study.rule, learning_rate="averaged"))
     return BatchSizeStudy(
         main.study,
-        read_study_of_batches(analyse(main.study, main.arms)),
-        read_study_of_batches(analyse(one_rate.study, one_rate.arms)),
-        read_study_of_batches(judged_over("averaged", tuned.study, tuned.arms)),
+        read_study_of_batches(judged(main)),
+        read_study_of_batches(judged(one_rate)),
+        read_study_of_batches(judged(replace(tuned, study=averaged))),
         _cells(tuned),
     )
 
@@ -103,13 +104,8 @@ def _losses(group: Group) -> Array:
 
 def _cells(tuned: Summary) -> tuple[int, int]:
     """Count the rates × seeds of the smallest batch at which p = 1.2 has the lower loss."""
-    groups = judged_over("equal", tuned.study, tuned.arms).groups
-    differences = [
-        difference
-        for group in groups
-        if group.within == groups[0].within
-        for found in group.comparisons
-        if found.value == 1.2
-        for difference in found.differences
-    ]
-    return sum(difference < 0 for difference in differences), len(differences)
+    smallest = min(arm.values[BATCH] for arm in tuned.arms)
+    powered, plain = (
+        np.array([arm.loss for arm in arms_at(tuned, power=p, batch_size=smallest)]) for p in (1.2, 1.0)
+    )
+    return int((powered < plain).sum()), len(plain)

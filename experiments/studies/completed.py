@@ -1,17 +1,12 @@
-"""What the studies share: a summary all of whose arms are completed, judged with losses averaged over rates."""
+"""What the studies share: a summary all of whose arms are completed, and losses averaged over its arms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from experiments.sweeps.analysis import Analysis
-from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult, Summary, read_summary
-from experiments.sweeps.study import Rates, Study
 from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
 
@@ -25,11 +20,6 @@ def read_completed(path: Path, name: str) -> Summary:
     done = f"{path}, {completed} of {len(summary.arms)} arms completed,"
     require(completed == len(summary.arms), "study", done, "one with all of them")
     return summary
-
-
-def judged_over(rates: Rates, study: Study, results: Sequence[ArmResult]) -> Analysis:
-    """Judge a study by its rule, but at equal, tuned or averaged rates."""
-    return analyse(replace(study, rule=replace(study.rule, learning_rate=rates)), results)
 
 
 def arms_at(summary: Summary, **values: float) -> list[ArmResult]:

@@ -15,10 +15,8 @@ from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 
 MEMORY = "causes/memory.json"  # in results
-USUAL, BEST = (
-    0.95,
-    0.99,
-)  # β2: what language models are trained with, and the best one of step 1 at this batch size
+# β2: what language models are trained with, and the best one of step 1 at this batch size
+USUAL, BEST = 0.95, 0.99
 POWER = 1.2
 SMALLEST_EFFECT = 0.01  # nats a token
 _ALPHA = 0.05
@@ -92,7 +90,7 @@ def read_memory(path: Path) -> MemoryStudy:
     )
     interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)
-    equal = equivalence_p_value(left.mean, left.sd, left.seeds, SMALLEST_EFFECT)
+    equal = equivalence_p_value(left, SMALLEST_EFFECT)
     return MemoryStudy(
         summary.study,
         tuple(rates),

@@ -71,5 +71,5 @@ def read_modules(path: Path) -> ModulesStudy:
         )
         for name, (rest, embedding, head) in _CELLS.items()
     }
-    adjusted = adjusted_p_values([changes[name].p_value for name in ENDPOINTS], "holm")
+    adjusted = adjusted_p_values([changes[name].p_value for name in ENDPOINTS])
     return ModulesStudy(changes, dict(zip(ENDPOINTS, adjusted, strict=True)))

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from experiments.statistics import SeedMean, Tuned
-from experiments.sweeps.groups import Setting, Settings
-from experiments.sweeps.study import Rule
-from gradpower.tools.files import write_file
-from gradpower.tools.terminal import jsonable
+from experiments.statistics import SeedMean
+from experiments.sweeps.groups import TunedRate
+from experiments.sweeps.study import Rule, Setting, Settings
+from gradpower.tools.reading import Schema
 
-SCHEMA = {"name": "gradpower/analysis", "version": 2}
-ANALYSIS = "analysis.json"
+SCHEMA = Schema("gradpower/analysis", 3)
 Label = Literal["incomplete", "difference shown", "equal", "undecided"]
 Decision = Literal["lower", "higher", "equal", "undecided", "unstable"]
 Movement = Literal["falls", "rises", "not shown", "not tested"]
@@ -30,8 +25,6 @@ class Comparison:
     diverged: int
     """In how many of the seeds the run diverged: if in any, nothing is tested."""
     baseline_diverged: int
-    same_rates: bool
-    """Whether both were tuned or averaged over the same rates; if not, nothing is tested."""
     differences: tuple[float, ...] = ()
     """Loss less the baseline's by seed, if tested …"""
     difference: SeedMean | None = None
@@ -40,22 +33,20 @@ class Comparison:
     """p-value of a difference, adjusted for the study's family …"""
     equivalence: float | None = None
     """… and of a difference below the smallest effect."""
-    detectable: float | None = None
-    """The difference that would be found with probability 0.8 at the level that the correction leaves to one."""
     decision: Decision = "undecided"
     """What the rule says; "unstable" with a diverged run."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """The losses at one value: by seed, None where missing or diverged; their mean if none is; how it was tuned."""
+    """The losses at one value: by seed, None where missing or diverged; their mean if none is; its rate, if tuned."""
 
     value: float
     losses: tuple[float | None, ...]
     diverged: int
     missing: int
     mean: float | None
-    tuned: Tuned | None
+    tuned: TunedRate | None
 
 
 @dataclass(frozen=True)
@@ -125,12 +116,3 @@ class Analysis:
     def missing(self) -> int:
         """How many arms have no result."""
         return self.planned - self.completed - self.diverged
-
-
-def write_analysis(
-    folder: Path | None, analysis: Analysis, origin: Mapping[str, Any]
-) -> tuple[list[Path], str]:
-    """Write analysis.json, an analysis and its provenance, if there is a folder; return the files and the text."""
-    content = {"schema": SCHEMA, **asdict(analysis), "provenance": origin}
-    text = json.dumps(jsonable(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    return [write_file(folder / ANALYSIS, text)] if folder else [], text

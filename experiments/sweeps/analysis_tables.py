@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 from typing import get_args
 
 from rich.table import Table
 
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Decision, Group
-from experiments.sweeps.display import short
-from experiments.sweeps.groups import Settings
+from experiments.sweeps.display import number, short
+from experiments.sweeps.study import Settings
 from gradpower.tools.terminal import result_table
 
 Cells = dict[str, str]
@@ -25,7 +24,7 @@ def verdict_line(analysis: Analysis) -> str:
     parts = [
         f"{analysis.label}: {len(analysis.comparisons)} comparisons with {short(rule.compared)} {rule.baseline:g}",
         numbers,
-        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, correction {rule.correction}",
+        f"{len(analysis.seeds)} seeds, α = {rule.alpha:g}, Holm's correction",
         f"learning rate {rule.learning_rate}",
         f"{analysis.planned} arms, {analysis.missing} missing, {analysis.diverged} diverged",
         *(f"added late: {words}" for words in analysis.added_late),
@@ -36,8 +35,7 @@ def verdict_line(analysis: Analysis) -> str:
 def tables(analysis: Analysis) -> list[Table]:
     """Return the tables of an analysis: comparisons, groups, and, where there are some, trends and tuned rates.
 
-    "Detectable" is the difference that would be found with probability 0.8; "slope" is dL/d ln of the compared value at
-    the baseline; "p" are adjusted for the study's family; "held out" is the loss at rates that other seeds chose.
+    "Slope" is dL/d ln of the compared value at the baseline; "p" are adjusted for the study's family.
     """
     compared, within = short(analysis.rule.compared), short(analysis.rule.within or "")
     made = [
@@ -56,10 +54,6 @@ def _table(title: str, rows: Sequence[Cells]) -> Table:
         # No word is cut: a narrow terminal breaks lines between words.
         column.min_width = max(len(word) for cell in (heading, *cells) for word in cell.split() or [""])
     return table
-
-
-def _number(value: float | None, form: str = ".3g") -> str:
-    return "–" if value is None else format(value, form)
 
 
 def _mean(mean: SeedMean | None) -> str:
@@ -82,7 +76,7 @@ def _place(analysis: Analysis, group: Group) -> Cells:
 
 
 def _comparison_rows(analysis: Analysis) -> list[Cells]:
-    # On a narrow terminal the last columns are cut: the number of seeds where it differs, what could have been seen.
+    # On a narrow terminal the last column is cut: the number of seeds, where it differs.
     differ = len({len(found.seeds) for found in analysis.comparisons}) > 1
     return [
         {
@@ -91,8 +85,7 @@ def _comparison_rows(analysis: Analysis) -> list[Cells]:
             "difference": _mean(found.difference),
             "t interval": _interval(found.difference),
             "decision": found.decision,
-            "p": _number(found.adjusted),
-            "detectable": _number(found.detectable),
+            "p": number(found.adjusted),
             **({"seeds": str(len(found.seeds))} if differ else {}),
         }
         for group in analysis.groups
@@ -103,10 +96,10 @@ def _comparison_rows(analysis: Analysis) -> list[Cells]:
 def _group_row(analysis: Analysis, group: Group) -> Cells:
     return {
         **_place(analysis, group),
-        "best": _number(group.best, "g") + (" (edge)" if group.best_at_edge else ""),
+        "best": number(group.best, "g") + (" (edge)" if group.best_at_edge else ""),
         "slope": _mean(group.slope),
         "t interval": _interval(group.slope),
-        "baseline sd": _number(group.baseline_spread),
+        "baseline sd": number(group.baseline_spread),
     }
 
 
@@ -116,8 +109,8 @@ def _trend_rows(analysis: Analysis) -> list[Cells]:
             **_settings(trend.others),
             "from": f"{trend.smallest:g}",
             "to": f"{trend.largest:g}",
-            "p of falling": _number(trend.falls),
-            "p of rising": _number(trend.rises),
+            "p of falling": number(trend.falls),
+            "p of rising": number(trend.rises),
             "movement": trend.movement,
         }
         for trend in analysis.trends
@@ -130,8 +123,7 @@ def _tuning_rows(analysis: Analysis) -> list[Cells]:
             **_place(analysis, group),
             short(analysis.rule.compared): f"{value.value:g}",
             "rate": f"{value.tuned.rate:.4g}" + (" (edge)" if value.tuned.at_edge else ""),
-            "loss": _number(value.mean, ".4f"),
-            "held out": f"{fmean(value.tuned.held_out):.4f}",
+            "loss": number(value.mean, ".4f"),
         }
         for group in analysis.groups
         for value in group.values

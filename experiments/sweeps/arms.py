@@ -6,14 +6,15 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, get_args
 
 from experiments.sweeps.leases import LIMIT, newest
-from experiments.sweeps.study import Arm
+from experiments.sweeps.study import Arm, Settings
 from experiments.training.records import RunResult, read_metrics, read_result
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
@@ -30,7 +31,7 @@ class ArmState:
     """Where an arm is: losses in nats a token, times in seconds."""
 
     fingerprint: str
-    values: Mapping[str, Any]
+    values: Settings
     seed: int
     state: State
     """Damaged is one whose result.json cannot be read."""
@@ -46,8 +47,8 @@ class ArmState:
     """Machine and process of the worker that has it; a suspended one has no heartbeat."""
     heartbeat: float | None = None
     """Time since the worker's last sign of life, by this machine's clock."""
-    eta: float | None = None
-    """Time that it will need at this speed, if it runs."""
+    seconds_left: float | None = None
+    """Time that it still needs, see `with_seconds_left`; None if not known."""
     failures: int = 0
     error: str | None = None
     """What the last failed attempt said, or what is wrong with result.json."""
@@ -116,13 +117,33 @@ def _unfinished(run: Path, arm: Arm, start: ArmState, retries: int) -> ArmState:
         # For people only: the times of files are not to be compared between machines, and `Watch` does not.
         age = max(0.0, time.time() - lease.path.stat().st_mtime)
         if lease.is_local or age < LIMIT:
-            left, speed = (state.steps - state.step) * arm.recipe.tokens_per_step, state.tokens_per_second
             holder = f"{lease.holder.host} {lease.holder.pid}"
-            eta = left / speed if speed else None
-            return replace(state, state="running", holder=holder, heartbeat=age, eta=eta)
+            return replace(state, state="running", holder=holder, heartbeat=age)
     if state.failures > retries:
         return replace(state, state="failed")
     return replace(state, state="paused") if state.step or (run / "checkpoints").exists() else state
+
+
+def with_seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> list[ArmState]:
+    """Return the states with the time that each arm needs: at its own speed, or else the median of arms like it.
+
+    Alike are arms of the same model, sequence length and precision. Arms and states are in the same order.
+    """
+    kinds = [
+        (arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision) for arm in arms
+    ]
+    speeds: dict[Any, list[float]] = {}
+    for kind, state in zip(kinds, states, strict=True):
+        if state.tokens_per_second:
+            speeds.setdefault(kind, []).append(state.tokens_per_second)
+    usual = {kind: median(known) for kind, known in speeds.items()}
+    timed = []
+    for kind, arm, state in zip(kinds, arms, states, strict=True):
+        speed = state.tokens_per_second or usual.get(kind)
+        tokens = (state.steps - state.step) * arm.recipe.tokens_per_step
+        left = 0.0 if state.state in ENDED else tokens / speed if speed else None
+        timed.append(replace(state, seconds_left=left))
+    return timed
 
 
 def read_failures(run: Path) -> list[Attempt]:

@@ -7,14 +7,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 
+from experiments.sweeps.analysis import SCHEMA
+from experiments.sweeps.analysis_tables import tables, verdict_line
 from experiments.sweeps.arms import ArmState
-from experiments.sweeps.display import Display, arms_view, counted, seconds_left
+from experiments.sweeps.display import Display, arms_view, counted
 from experiments.sweeps.engine import Options, run_sweep
+from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Known, Summary, read_known
 from experiments.sweeps.store import Store, read_outcome
 from experiments.sweeps.studies import RUNS, chosen_study, study_folder
@@ -23,10 +26,8 @@ from experiments.training.execution import Execution
 from gradpower.tools.errors import require, whole
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
+from gradpower.tools.reading import json_content, write_json
 from gradpower.tools.terminal import jsonable, tell
-
-if TYPE_CHECKING:
-    from experiments.sweeps.analysis import Analysis
 
 STOPPED = 130
 OptionsFlags = Annotated[Options, tyro.conf.arg(name="")]
@@ -96,13 +97,13 @@ def _conclude(store: Store, ended: str, json: bool) -> int:
     written = store.write_summary(summary)
     if ended == "stopped":
         if json:
-            _print_json(store, [asdict(state) for state in states], ended=ended)
+            _show(store, states, json, ended=ended)
         tell([written], file=sys.stderr)
         print("stopped, and saved: the same command goes on", file=sys.stderr)
         return STOPPED
-    analysis, paths, _ = _judge(summary, store.folder, "sweep", json)
+    analysis, paths = _judge(summary, store.folder, "sweep", json)
     if json:
-        _print_json(store, [asdict(state) for state in states], ended=ended, analysis=asdict(analysis))
+        _show(store, states, json, ended=ended, analysis=analysis)
     tell([written, *paths], file=sys.stderr if json else sys.stdout)
     return _lost(states)
 
@@ -121,20 +122,17 @@ def _lost(states: Sequence[ArmState]) -> int:
 
 def _judge(
     summary: Summary, folder: Path | None, command: str, json: bool
-) -> tuple[Analysis, list[Path], str]:
-    """Judge a study, write analysis.json if there is a folder, and print its tables; return it, its path and text."""
-    from experiments.sweeps.analysis import write_analysis
-    from experiments.sweeps.analysis_tables import tables, verdict_line
-    from experiments.sweeps.judge import judged
-
+) -> tuple[dict[str, Any], list[Path]]:
+    """Judge a study, write analysis.json if there is a folder, and print its tables; return its content and path."""
     analysis, study = judged(summary), summary.study
     config = {"study": study.name, "fingerprint": study.fingerprint}
-    written, text = write_analysis(folder, analysis, provenance(f"gradpower {command} {study.name}", config))
+    content = {**asdict(analysis), "provenance": provenance(f"gradpower {command} {study.name}", config)}
+    written = [write_json(folder / "analysis.json", content, SCHEMA)] if folder else []
     if not json:
         print(verdict_line(analysis))
         for table in tables(analysis):
             Console().print(table)
-    return analysis, written, text
+    return content, written
 
 
 def _dry_run(store: Store, known: Known | None, json: bool) -> None:
@@ -146,26 +144,26 @@ def _dry_run(store: Store, known: Known | None, json: bool) -> None:
     if known is not None:
         done = {arm.fingerprint: result.final.validation_loss for arm, result in known.results}
         states = [
-            replace(state, state="completed", validation_loss=done[state.fingerprint])
+            replace(state, state="completed", validation_loss=done[state.fingerprint], seconds_left=0.0)
             if state.state == "open" and state.fingerprint in done
             else state
             for state in states
         ]
         print(f"{len(done)} of these arms are in {known.path}, if their text is the same", file=sys.stderr)
-    left = seconds_left(store.arms, states)
-    if json:
-        _print_json(store, [asdict(state) | {"seconds_left": left[state.fingerprint]} for state in states])
-    else:
-        Console().print(arms_view(store.study, states, left))
+    _show(store, states, json)
 
 
-def _print_json(store: Store, arms: Sequence[dict[str, Any]], **more: Any) -> None:
+def _show(store: Store, states: Sequence[ArmState], json: bool, **more: Any) -> None:
+    """Print where the arms are: as tables, or as JSON with whatever `more` there is to tell."""
     study = store.study
+    if not json:
+        Console().print(arms_view(study, states))
+        return
     content = {
         "study": study.name,
         "fingerprint": study.fingerprint,
         "folder": str(store.folder),
-        "arms": arms,
+        "arms": states,
     }
     print(json_module.dumps(jsonable(content | more), allow_nan=False))
 
@@ -190,11 +188,7 @@ def status(study: StudyWord, output: Path | None = None, retries: int = 2, json:
     """
     whole("retries", retries, minimum=0)
     store = Store(output or study_folder(study), retries=retries)
-    states = store.states()
-    if json:
-        _print_json(store, [asdict(state) for state in states])
-    else:
-        Console().print(arms_view(store.study, states))
+    _show(store, store.states(), json)
     return 0
 
 
@@ -221,9 +215,9 @@ def analyse(study: StudyWord, output: Path | None = None, json: Flag = False) ->
     folder = output or (source if source.is_dir() else None)
     if folder is not None:
         require_folder(folder)
-    _, written, text = _judge(read_outcome(source), folder, "analyse", json)
+    analysis, written = _judge(read_outcome(source), folder, "analyse", json)
     if json:
-        print(text, end="")
+        print(json_module.dumps(json_content(analysis, SCHEMA), allow_nan=False))
     out = sys.stderr if json else sys.stdout
     tell(written, file=out)
     print(f"to draw it: gradpower figure sweep-losses {source}", file=out)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from statistics import median
 from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from experiments.sweeps.arms import DONE, ENDED, STATES, ArmState
+from experiments.sweeps.arms import ENDED, STATES, ArmState
 from experiments.sweeps.leases import LIMIT
-from experiments.sweeps.study import Arm, Study
+from experiments.sweeps.study import Settings, Study
 from experiments.training.reporting import LiveReporter
 from gradpower.tools.terminal import result_table
 
-Point = tuple[Mapping[str, Any], dict[int, ArmState]]
+Point = tuple[Settings, dict[int, ArmState]]
 
 
 def short(name: str) -> str:
@@ -38,6 +37,11 @@ def duration(seconds: float | None) -> str:
     return "" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
+def number(value: float | None, form: str = ".3g") -> str:
+    """Return a number as text; a dash if there is none."""
+    return "–" if value is None else format(value, form)
+
+
 def counted(states: Sequence[ArmState]) -> str:
     """Return how many arms are in which state, in one line."""
     names = [state.state for state in states]
@@ -45,13 +49,8 @@ def counted(states: Sequence[ArmState]) -> str:
     return f"{len(states)} arms: {', '.join(parts)}"
 
 
-def arms_view(
-    study: Study, states: Sequence[ArmState], left: Mapping[str, float | None] | None = None
-) -> Group:
-    """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known.
-
-    `left` are the seconds that each arm still needs, see `seconds_left`.
-    """
+def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
+    """Return a table of every arm, a column a seed, one of those that run now, and what else is to be known."""
     points = _points(states)
     table: dict[str, list[Any]] = _columns(study, [values for values, _ in points]) | {
         f"seed {seed}": [_cell(arms.get(seed)) for _, arms in points] for seed in study.seeds
@@ -60,11 +59,11 @@ def arms_view(
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
     ]
-    if left is not None:
-        needed = [sum(left[arm.fingerprint] or 0.0 for arm in arms.values()) for _, arms in points]
-        table["time left"] = [duration(each or None) for each in needed]
-        if None not in left.values():
-            lines.append(f"{duration(sum(needed))} one by one, at the speed of finished arms")
+    needed = [sum(state.seconds_left or 0.0 for state in arms.values()) for _, arms in points]
+    if any(needed):
+        table["time left"] = [duration(seconds or None) for seconds in needed]
+        if all(state.seconds_left is not None for state in states):
+            lines.append(f"{duration(sum(needed))} one by one")
     tables = [result_table(f"Study {study.name}", table)]
     running = [state for state in states if state.state == "running"]
     if running:
@@ -81,7 +80,7 @@ def arms_view(
     return Group(*tables, *map(Text, lines))
 
 
-def _columns(study: Study, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(study: Study, rows: Sequence[Settings]) -> dict[str, list[Any]]:
     """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
     names = [name for axis in study.axes for name in _telling(axis)]
     return {short(name): [values[name] for values in rows] for name in names}
@@ -97,10 +96,9 @@ def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
 
 def _points(states: Sequence[ArmState]) -> list[Point]:
     """Return the combinations of values, each with its arms by seed, in the study's order."""
-    points: dict[tuple[Any, ...], Point] = {}
+    points: dict[Any, Point] = {}
     for state in states:
-        key = tuple(sorted(state.values.items()))
-        points.setdefault(key, (state.values, {}))[1][state.seed] = state
+        points.setdefault(frozenset(state.values.items()), (state.values, {}))[1][state.seed] = state
     return list(points.values())
 
 
@@ -110,7 +108,7 @@ def _cell(state: ArmState | None) -> str:
     if state.state in ("diverged", "failed", "damaged"):
         return state.state
     if state.state == "completed":
-        return _number(state.validation_loss, ".4f")
+        return number(state.validation_loss, ".4f")
     share = f"{state.step / state.steps:.0%}"
     return f"({share})" if state.state == "paused" else share
 
@@ -119,38 +117,12 @@ def _running_table(study: Study, states: Sequence[ArmState]) -> Table:
     columns: dict[str, list[Any]] = {
         "seed": [state.seed for state in states],
         "step": [f"{state.step}/{state.steps}" for state in states],
-        "loss": [_number(state.loss, ".3f") for state in states],
-        "tok/s": [_number(state.tokens_per_second, ".0f") for state in states],
+        "loss": [number(state.loss, ".3f") for state in states],
+        "tok/s": [number(state.tokens_per_second, ".0f") for state in states],
         "beat": [f"{state.heartbeat:.0f} s" for state in states],
-        "left": [duration(state.eta) for state in states],
+        "left": [duration(state.seconds_left) for state in states],
     }
     return result_table("Running", _columns(study, [state.values for state in states]) | columns)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def seconds_left(arms: Sequence[Arm], states: Sequence[ArmState]) -> dict[str, float | None]:
-    """Return the seconds that each arm needs at the median speed of finished arms of its model; None if none is known.
-
-    Arms and states are in the same order.
-    """
-    speeds: dict[Any, list[float]] = {}
-    kinds = [
-        (arm.recipe.model, arm.recipe.data.sequence_length, arm.recipe.training.precision) for arm in arms
-    ]
-    for kind, state in zip(kinds, states, strict=True):
-        if state.state in DONE and state.tokens_per_second:
-            speeds.setdefault(kind, []).append(state.tokens_per_second)
-    return {
-        arm.fingerprint: 0.0
-        if state.state in DONE
-        else (state.steps - state.step) * arm.recipe.tokens_per_step / median(speeds[kind])
-        if kind in speeds
-        else None
-        for kind, arm, state in zip(kinds, arms, states, strict=True)
-    }
 
 
 class Display(LiveReporter):
@@ -160,20 +132,19 @@ class Display(LiveReporter):
         super().__init__()
         self._ended: set[str] | None = None
 
-    def arms(self, arms: Sequence[Arm], states: Sequence[ArmState]) -> None:
+    def arms(self, states: Sequence[ArmState]) -> None:
         """Show each arm that has ended since the last call, and where all of them are."""
         ended = {state.fingerprint: state for state in states if state.state in ENDED}
         for name, state in ended.items():
             if self._ended is not None and name not in self._ended:
                 self.note(_ending(state))
         self._ended = set(ended)
-        speed = sum(state.tokens_per_second or 0.0 for state in states if state.state == "running")
-        left = [0 if state.state in ENDED else state.steps - state.step for state in states]
-        pairs = zip(arms, left, strict=True)
-        tokens = sum(steps * arm.recipe.tokens_per_step for arm, steps in pairs)
-        time_left = f", {duration(tokens / speed)} left" if speed else ""
-        total = sum(state.steps for state in states)
-        self.progress("step", total - sum(left), total, counted(states) + time_left)
+        running = sum(state.state == "running" for state in states)
+        seconds = [state.seconds_left for state in states if state.seconds_left is not None]
+        known = running and len(seconds) == len(states)
+        time_left = f", {duration(sum(seconds) / running)} left" if known else ""
+        done = sum(state.steps if state.state in ENDED else state.step for state in states)
+        self.progress("step", done, sum(state.steps for state in states), counted(states) + time_left)
 
 
 def _ending(state: ArmState) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.recipes.settings import DataSettings
+from experiments.recipes.settings import DataSettings, Recipe
 from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
 from experiments.sweeps.display import Display
 from experiments.sweeps.leases import LIMIT, Watch, leases
@@ -70,22 +70,20 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> d
     from experiments.corpora import open_data
 
     require(not execution.shard, "shard", True, "false in a sweep: every arm has one device")
-    needed: dict[DataSettings, tuple[int, int]] = {}
+    recipes: dict[DataSettings, list[Recipe]] = {}
     for arm in arms:
-        training, model = arm.recipe.training, arm.recipe.model
-        execution.rows_at_a_time(training.batch_size, ranks=1)
-        most, rows = needed.get(arm.recipe.data, (0, model.vocabulary))
-        needed[arm.recipe.data] = max(most, training.steps * training.batch_size), min(rows, model.vocabulary)
+        execution.rows_at_a_time(arm.recipe.training.batch_size, ranks=1)
+        recipes.setdefault(arm.recipe.data, []).append(arm.recipe)
     return {
         data: open_data(
             data,
             seed=0,
-            sequences=sequences,
-            vocabulary=vocabulary,
+            sequences=max(recipe.training.steps * recipe.training.batch_size for recipe in own),
+            vocabulary=min(recipe.model.vocabulary for recipe in own),
             cache=execution.cache,
             progress=display.prepare,
         ).fingerprint
-        for data, (sequences, vocabulary) in needed.items()
+        for data, own in recipes.items()
     }
 
 
@@ -180,7 +178,7 @@ class _Sweep:
         # A file server that is away: if it stays away, the workers fail.
         with suppress(OSError):
             self.states = self.store.states()
-        self.display.arms(self.store.arms, self.states)
+        self.display.arms(self.states)
         pairs = zip(self.store.arms, self.states, strict=True)
         return [arm for arm, state in pairs if state.state not in ENDED]
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from experiments.statistics import Tuned, tune
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.study import RATE, Rule
+from experiments.sweeps.study import RATE, Rule, Setting, Settings
 from theory.numerics.inputs import Array
 
-Setting = str | float | int | bool | None
-Settings = Mapping[str, Setting]
+
+@dataclass(frozen=True)
+class TunedRate:
+    """The learning rate with the lowest mean loss over seeds, which flatters it."""
+
+    rate: float
+    at_edge: bool
+    """It is the first or last of those tried: a better one may lie beyond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,20 +35,14 @@ class LossTable:
     seeds: tuple[int, ...]
     losses: Array
     """Shape (seeds, values): +inf where a run diverged, NaN where there is no result."""
-    rates: Mapping[float, tuple[float, ...]] = field(default_factory=dict)
-    """By value, the learning rates that its losses were tuned or averaged over; empty at equal rates."""
-    tuning: Mapping[float, Tuned] = field(default_factory=dict)
-    """By value, how the learning rate was tuned; empty where it was not."""
+    tuned: Mapping[float, TunedRate] = field(default_factory=dict)
+    """By value, the learning rate of its losses; empty where the rates are equal or averaged over."""
 
     def column(self, value: float) -> Array:
         """Return the losses at a value, shape (seeds,); NaN if it has none."""
         if value not in self.values:
             return np.full(len(self.seeds), np.nan)
         return self.losses[:, self.values.index(value)]
-
-    def same_rates(self, values: Sequence[float]) -> bool:
-        """Whether some values were tuned or averaged over the same rates; so they are at equal rates."""
-        return len({self.rates[v] for v in values if v in self.rates}) <= 1
 
     def finite(self) -> tuple[float, ...]:
         """Return the values with results of which none diverged."""
@@ -66,9 +65,10 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def free_fields(rule: Rule, arms: Sequence[Settings]) -> list[str]:
-    """Return the varied fields that the compared and the `within` field do not decide.
+    """Return the varied fields that are chosen freely: the rule names them not, nor do its fields decide them.
 
-    A learning rate that is tied to the batch size is no free field, one that crosses the powers is.
+    A learning rate that is tied to the batch size is no free field, one that crosses the powers is, unless the rule
+    tunes it or averages over it. Fields that it decides then, such as a warm-up, go with it.
 
     Examples
     --------
@@ -77,7 +77,8 @@ def free_fields(rule: Rule, arms: Sequence[Settings]) -> list[str]:
     >>> free_fields(rule, arms)
     ['optimizer.beta2']
     """
-    decided = [rule.compared, *([rule.within] if rule.within else [])]
+    rate = None if rule.learning_rate == "equal" else RATE
+    decided = [name for name in (rule.compared, rule.within, rate) if name is not None]
     return [name for name in arms[0] if name not in decided and not _decides(decided, name, arms)]
 
 
@@ -87,75 +88,67 @@ def _decides(names: Sequence[str], name: str, arms: Sequence[Settings]) -> bool:
 
 
 def loss_tables(rule: Rule, results: Sequence[ArmResult]) -> list[LossTable]:
-    """Return a table for each `within` value and each setting of the free fields, by the rule over learning rates.
+    """Return a table for each setting of the free fields and each `within` value, by the rule over learning rates.
 
     There is a result for every planned arm.
     """
-    arms = [result.values for result in results]
-    free = free_fields(rule, arms)
-    equal = _equal_tables(rule, results, free)
-    if rule.learning_rate == "equal" or RATE not in free:
-        return equal
-    # Fields that the rate decides, such as a warm-up tied to it, go with it.
-    decided = [rule.compared, *([rule.within] if rule.within else []), RATE]
-    kept = [name for name in free if name != RATE and not _decides(decided, name, arms)]
-    merged: dict[tuple[Setting, ...], list[LossTable]] = {}
-    for table in equal:
-        merged.setdefault((table.within, *(table.others[name] for name in kept)), []).append(table)
-    return [_over_rates(tables, kept, rule) for tables in merged.values()]
-
-
-def _equal_tables(rule: Rule, results: Sequence[ArmResult], free: Sequence[str]) -> list[LossTable]:
+    free = free_fields(rule, [result.values for result in results])
     seeds = tuple(dict.fromkeys(result.seed for result in results))
     found: dict[tuple[Setting, ...], list[ArmResult]] = {}
     for result in results:
         within = result.values[rule.within] if rule.within else None
-        found.setdefault((within, *(result.values[name] for name in free)), []).append(result)
-    order = sorted(
-        found, key=lambda key: [(0, v, "") if is_number(v) else (1, 0, str(v)) for v in (*key[1:], key[0])]
-    )
-    tables = []
-    for within, *others in order:
-        own = found[within, *others]
-        values = tuple(sorted({result.values[rule.compared] for result in own}))
-        losses = np.full((len(seeds), len(values)), np.nan)
-        for result in own:
-            place = seeds.index(result.seed), values.index(result.values[rule.compared])
-            losses[place] = _loss(result)
-        tables.append(LossTable(within, dict(zip(free, others, strict=True)), values, seeds, losses))
-    return tables
+        found.setdefault((*(result.values[name] for name in free), within), []).append(result)
+    order = sorted(found, key=lambda key: [(0, v, "") if is_number(v) else (1, 0, str(v)) for v in key])
+    return [
+        _loss_table(rule, within, dict(zip(free, others, strict=True)), seeds, found[*others, within])
+        for *others, within in order
+    ]
 
 
-def _loss(result: ArmResult) -> float:
-    if result.status == "diverged":
-        return np.inf
-    return np.nan if result.status == "missing" or result.loss is None else result.loss
-
-
-def _over_rates(tables: Sequence[LossTable], kept: Sequence[str], rule: Rule) -> LossTable:
-    """Return the table of each value's mean loss over its rates, or of its loss at that best in the mean of all seeds.
+def _loss_table(
+    rule: Rule, within: Setting, others: Settings, seeds: tuple[int, ...], results: Sequence[ArmResult]
+) -> LossTable:
+    """Return the table of each value's losses, of their means over its rates, or at the rate best for all seeds.
 
     A seed that lacks one of the rates has no loss.
     """
-    first = tables[0]
-    values = tuple(sorted({value for table in tables for value in table.values}))
-    losses = np.full((len(first.seeds), len(values)), np.nan)
-    tried: dict[float, tuple[float, ...]] = {}
-    tuning: dict[float, Tuned] = {}
-    for place, value in enumerate(values):
-        columns = {float(str(table.others[RATE])): table.column(value) for table in tables}
-        rates = sorted(rate for rate, column in columns.items() if not np.isnan(column).all())
-        if not rates:
-            continue
-        curve = np.stack([columns[rate] for rate in rates], axis=1)
-        whole = ~np.isnan(curve).any(axis=1)
-        if not whole.any():
-            continue
-        tried[value] = tuple(rates)
-        if rule.learning_rate == "averaged":
-            losses[whole, place] = curve[whole].mean(axis=1)
-        else:
-            tuning[value] = tune(rates, curve[whole])
-            losses[whole, place] = tuning[value].losses
-    others = {name: first.others[name] for name in kept}
-    return LossTable(first.within, others, values, first.seeds, losses, tried, tuning)
+    over_rates = rule.learning_rate != "equal"
+    values = sorted({result.values[rule.compared] for result in results})
+    rates: list[Any] = sorted({result.values[RATE] for result in results}) if over_rates else [None]
+    every = np.full((len(seeds), len(values), len(rates)), np.nan)
+    for result in results:
+        rate = result.values[RATE] if over_rates else None
+        place = seeds.index(result.seed), values.index(result.values[rule.compared]), rates.index(rate)
+        every[place] = (
+            np.inf if result.status == "diverged" else np.nan if result.loss is None else result.loss
+        )
+    losses, tuned = every.mean(axis=2), {}
+    if rule.learning_rate == "tuned":
+        for column, value in enumerate(values):
+            whole = ~np.isnan(losses[:, column])
+            if whole.any():
+                best = best_column(every[whole, column])
+                losses[whole, column] = every[whole, column, best]
+                tuned[value] = TunedRate(rates[best], best in (0, len(rates) - 1))
+    return LossTable(within, others, tuple(values), seeds, losses, tuned)
+
+
+def best_column(losses: Array) -> int:
+    """Return the column with the lowest mean, of those with the fewest rows at +inf; the first of several.
+
+    So the rate of each value is tuned: rows are seeds, columns rates, +inf is a run that diverged. The lowest of
+    several noisy means is lower than what the chosen rate is worth, the more so the more rates were tried. Between two
+    values with the same rates this cancels where there is no difference: the paired t test of their losses, each at the
+    rate best in the mean of all seeds, rejects at level 0.05 in 0.02 to 0.05 of simulated studies of 3 or 5 seeds, for
+    flat and curved losses. Between different rates it has no level.
+
+    Examples
+    --------
+    >>> best_column(np.array([[3.0, 2.9, 1.0], [3.0, 3.0, np.inf]]))
+    1
+    """
+    diverged = np.isinf(losses)
+    fewest = diverged.sum(0) == diverged.sum(0).min()
+    # Where a column without any finite loss is left, all columns left are such.
+    sums = np.where(diverged, 0.0, losses).sum(0)
+    return int(np.argmin(np.where(fewest, sums, np.inf)))

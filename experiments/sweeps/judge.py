@@ -14,91 +14,106 @@ from experiments.statistics import (
     adjusted_p_values,
     crossing_test,
     decide,
-    detectable_difference,
     equivalence_p_value,
     mean_over_seeds,
-    paired_difference,
     slopes,
 )
 from experiments.sweeps.analysis import Analysis, Comparison, Group, Label, Movement, Trend, Value
 from experiments.sweeps.groups import LossTable, is_number, loss_tables
-from experiments.sweeps.results import ArmResult, Summary
-from experiments.sweeps.study import Rule, Study
+from experiments.sweeps.results import Summary
+from experiments.sweeps.study import Rule
 
 
 def judged(summary: Summary) -> Analysis:
-    """Judge a study by what came of its arms."""
-    late = [row["added"] for row in summary.history if row["finished"]]
-    return analyse(summary.study, summary.arms, added_late=late)
-
-
-def analyse(study: Study, results: Sequence[ArmResult], *, added_late: Sequence[str] = ()) -> Analysis:
-    """Judge a study.
-
-    Planned arms without a result are missing; `added_late` says in words what was added once arms had finished.
+    """Judge a study by what came of its arms.
 
     Examples
     --------
-    >>> from experiments.sweeps.studies import example
-    >>> study, losses = example(), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
-    >>> results = [
-    ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, "")
+    >>> from experiments.sweeps.results import ArmResult
+    >>> from experiments.sweeps.studies import chosen_study
+    >>> study, losses = chosen_study("example"), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
+    >>> arms = [
+    ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, a.fingerprint)
     ...     for a in study.arms()
     ... ]
-    >>> found = analyse(study, results)
-    >>> found.label, [comparison.decision for comparison in found.comparisons]
+    >>> analysis = judged(Summary(study, [], {}, arms))
+    >>> analysis.label, [comparison.decision for comparison in analysis.comparisons]
     ('difference shown', ['lower', 'lower'])
     """
-    rule, planned = study.rule, _planned(study, results)
-    tables = loss_tables(rule, planned)
-    groups = _tested([_group(table, rule) for table in tables], rule)
-    status = Counter(result.status for result in planned)
+    study, rule = summary.study, summary.study.rule
+    tables = loss_tables(rule, summary.arms)
+    family = [_comparison(table, value, rule) for table in tables for value in _compared(table, rule)]
+    decided = iter(_decided(family, rule))
+    groups = tuple(_group(table, [next(decided) for _ in _compared(table, rule)], rule) for table in tables)
+    status = Counter(arm.status for arm in summary.arms)
     return Analysis(
         study.name,
         study.fingerprint,
         rule,
         _label(groups, complete=not status["missing"]),
         tuple(study.seeds),
-        len(planned),
+        len(summary.arms),
         status["completed"],
         status["diverged"],
-        tuple(added_late),
+        tuple(row["added"] for row in summary.history if row["finished"]),
         groups,
         _trends(tables, rule),
     )
 
 
-def _planned(study: Study, results: Sequence[ArmResult]) -> list[ArmResult]:
-    """Return a result for every arm, missing ones included.
+def _compared(table: LossTable, rule: Rule) -> list[float]:
+    """Return the values that are compared with the baseline: none where the group has no baseline."""
+    return [v for v in table.values if v != rule.baseline and rule.baseline in table.values]
 
-    Arms are known by their values: the fingerprints in an old summary are not those of a recipe with later fields.
-    """
-    given = {(result.seed, *sorted(result.values.items())): result for result in results}
+
+def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
+    ours, theirs = table.column(value), table.column(rule.baseline)
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    a, b = ours[both], theirs[both]
+    seeds = tuple(seed for seed, kept in zip(table.seeds, both, strict=True) if kept)
+    compared = Comparison(value, seeds, int(np.isinf(a).sum()), int(np.isinf(b).sum()))
+    if compared.diverged or compared.baseline_diverged:
+        return replace(compared, decision="unstable")
+    if not seeds:
+        return compared
+    difference = mean_over_seeds(a - b, alpha=rule.alpha)
+    return replace(compared, differences=tuple((a - b).tolist()), difference=difference)
+
+
+def _decided(family: Sequence[Comparison], rule: Rule) -> list[Comparison]:
+    """Adjust the p-values of all comparisons, which are one family, and decide each that was tested."""
+    differences = [comparison.difference for comparison in family]
+    adjusted = adjusted_p_values([d.p_value if d else None for d in differences])
+    equivalent = adjusted_p_values(
+        [equivalence_p_value(d, rule.smallest_effect) if d else None for d in differences]
+    )
     return [
-        given.get(
-            (arm.seed, *sorted(arm.values.items())),
-            ArmResult(arm.values, arm.seed, "missing", None, None, arm.fingerprint),
+        replace(
+            comparison,
+            adjusted=p,
+            equivalence=equal,
+            decision=decide(difference.mean, p, equal, rule.alpha, rule.smallest_effect),
         )
-        for arm in study.arms()
+        if difference
+        else comparison
+        for comparison, difference, p, equal in zip(family, differences, adjusted, equivalent, strict=True)
     ]
 
 
-def _group(table: LossTable, rule: Rule) -> Group:
+def _group(table: LossTable, comparisons: Sequence[Comparison], rule: Rule) -> Group:
     finite = table.finite()
-    # Over unequal grids of rates the best values are best by choice.
-    losses = table.complete(finite) if finite and table.same_rates(finite) else np.empty((0, 0))
+    losses = table.complete(finite) if finite else np.empty((0, 0))
     best = finite[int(losses.mean(axis=0).argmin())] if len(losses) else None
     slope = None
     if len(losses) and _has_slope(finite) and rule.baseline > 0:
         slope = mean_over_seeds(slopes(finite, losses, rule.baseline), alpha=rule.alpha)
     baseline = table.column(rule.baseline)
     known = baseline[np.isfinite(baseline)]
-    others = [v for v in table.values if v != rule.baseline and rule.baseline in table.values]
     return Group(
         table.within,
         table.others,
         tuple(_value(table, value) for value in table.values),
-        tuple(_comparison(table, value, rule) for value in others),
+        tuple(comparisons),
         best,
         best in (table.values[0], table.values[-1]),
         float(known.std(ddof=1)) if known.size > 1 else None,
@@ -118,62 +133,7 @@ def _value(table: LossTable, value: float) -> Value:
         int(np.isinf(losses).sum()),
         int(np.isnan(losses).sum()),
         float(losses.mean()) if np.isfinite(losses).all() else None,
-        table.tuning.get(value),
-    )
-
-
-def _comparison(table: LossTable, value: float, rule: Rule) -> Comparison:
-    ours, theirs = table.column(value), table.column(rule.baseline)
-    both = ~np.isnan(ours) & ~np.isnan(theirs)
-    a, b = ours[both], theirs[both]
-    found = Comparison(
-        value,
-        tuple(seed for seed, kept in zip(table.seeds, both, strict=True) if kept),
-        int(np.isinf(a).sum()),
-        int(np.isinf(b).sum()),
-        table.same_rates((value, rule.baseline)),
-    )
-    if found.diverged or found.baseline_diverged:
-        return replace(found, decision="unstable")
-    if not a.size or not found.same_rates:
-        return found
-    difference = paired_difference(a, b, alpha=rule.alpha)
-    return replace(found, differences=tuple((a - b).tolist()), difference=difference)
-
-
-def _tested(groups: Sequence[Group], rule: Rule) -> tuple[Group, ...]:
-    """Adjust the p-values of all comparisons, which are one family, and decide each."""
-    family = [comparison for group in groups for comparison in group.comparisons]
-    adjusted = adjusted_p_values(
-        [c.difference.p_value if c.difference else None for c in family], rule.correction
-    )
-    equivalent = adjusted_p_values(
-        [
-            equivalence_p_value(d.mean, d.sd, d.seeds, rule.smallest_effect) if d else None
-            for d in (comparison.difference for comparison in family)
-        ],
-        rule.correction,
-    )
-    # Bonferroni's level, which is that of Holm's first step.
-    level = rule.alpha if rule.correction == "none" else rule.alpha / max(1, len(family))
-    decided = iter(
-        _decided(c, p, equal, level, rule) for c, p, equal in zip(family, adjusted, equivalent, strict=True)
-    )
-    return tuple(replace(g, comparisons=tuple(next(decided) for _ in g.comparisons)) for g in groups)
-
-
-def _decided(
-    comparison: Comparison, adjusted: float | None, equivalence: float | None, level: float, rule: Rule
-) -> Comparison:
-    found = comparison.difference
-    if found is None:
-        return comparison
-    return replace(
-        comparison,
-        adjusted=adjusted,
-        equivalence=equivalence,
-        detectable=detectable_difference(found.seeds, level) * found.sd if found.sd else None,
-        decision=decide(found.mean, adjusted, equivalence, rule.alpha, rule.smallest_effect),
+        table.tuned.get(value),
     )
 
 
@@ -194,8 +154,7 @@ def _trends(tables: Sequence[LossTable], rule: Rule) -> tuple[Trend, ...]:
             rows.setdefault(repr(dict(table.others)), []).append(table)
     ends = [(row[0], row[-1]) for row in rows.values() if len(row) > 1]
     tests = [_crossing(*pair) for pair in ends]
-    flat = [p for _, test in tests for p in ((None, None) if test is None else (test.falls, test.rises))]
-    adjusted = adjusted_p_values(flat, rule.correction)
+    adjusted = adjusted_p_values([p for _, test in tests for p in test or (None, None)])
     trends = []
     for place, ((small, large), (values, _)) in enumerate(zip(ends, tests, strict=True)):
         falls, rises = adjusted[2 * place : 2 * place + 2]
@@ -210,8 +169,7 @@ def _trends(tables: Sequence[LossTable], rule: Rule) -> tuple[Trend, ...]:
 def _crossing(small: LossTable, large: LossTable) -> tuple[tuple[float, ...], Crossing | None]:
     """Return the values that both have without divergence, and the test over them."""
     values = tuple(value for value in small.finite() if value in large.finite())
-    alike = all(table.same_rates(values) for table in (small, large))
-    if not _has_slope(values) or not alike:
+    if not _has_slope(values):
         return values, None
     first, second = small.complete(values), large.complete(values)
     return values, crossing_test(values, first, second) if min(len(first), len(second)) > 1 else None

@@ -13,13 +13,13 @@ from experiments.recipes.settings import Recipe
 from experiments.sweeps.study import Arm, Study
 from experiments.training.records import Final, Metric, RunResult, Timing
 from gradpower.tools.errors import require
-from gradpower.tools.reading import Schema, convert, read_json
+from gradpower.tools.reading import Schema, read_json
 
 SUMMARY_SCHEMA = Schema("gradpower/sweep")
 
 
 class Addition(TypedDict):
-    """What was added to a study after it was declared, in words such as "seeds 3, 4"; and how many arms were done."""
+    """What was added to a declared study, such as "seeds: [0, 1] → [0, 1, 2]", and how many arms were done."""
 
     date: str
     added: str
@@ -29,7 +29,7 @@ class Addition(TypedDict):
 class Evaluation(TypedDict, total=False):
     """A loss on the validation set along the training, and the RMS of the update."""
 
-    tokens: Required[float]
+    tokens: Required[int | float]
     validation_loss: float | None
     update_rms: float | None
 
@@ -50,8 +50,8 @@ class ArmResult:
     fingerprint: str
     tokens_per_second: float | None = None
     """Median speed of training."""
-    evaluations: Sequence[Mapping[str, Any]] = ()
-    """See `Evaluation`; from the first to the last."""
+    evaluations: Sequence[Evaluation] = ()
+    """From the first to the last."""
     loss_by_frequency: Sequence[float | None] | None = None
     """Final loss of the targets in each tenth, from the rarest tokens to the most frequent; None if not known."""
     origin: int | None = None
@@ -60,12 +60,10 @@ class ArmResult:
     """In summaries of older versions: where the result was copied from."""
 
     def __post_init__(self) -> None:
-        """Check the loss and the evaluations."""
+        """Check the loss."""
         known = self.loss is not None and math.isfinite(self.loss)
         allowed = "a number if the arm is completed, else null"
         require(known == (self.status == "completed"), "loss", self.loss, allowed)
-        for row in self.evaluations:
-            convert(row, Evaluation)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,13 @@ class Summary:
     origins: list[Origin] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Check that every origin is one of the list."""
+        """Check that the rows are those of the study's arms, and every origin one of the list."""
+        arms = self.study.arms()
+        planned = [(arm.fingerprint, arm.seed, arm.values) for arm in arms]
+        same = [(row.fingerprint, row.seed, row.values) for row in self.arms] == planned
+        require(
+            same, "arms", f"{len(self.arms)} rows", f"those of the study's {len(arms)} arms, in their order"
+        )
         for row in self.arms:
             known = row.origin is None or 0 <= row.origin < len(self.origins)
             require(known, "origin", row.origin, f"none, or less than {len(self.origins)}")
@@ -117,7 +121,10 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
             result.final.standard_error,
             arm.fingerprint,
             result.timing.tokens_per_second,
-            tuple({"tokens": each["step"] * tokens, **_losses(each)} for each in result.evaluations),
+            tuple(
+                cast(Evaluation, {"tokens": each["step"] * tokens, **_losses(each)})
+                for each in result.evaluations
+            ),
             result.evaluations[-1].get("loss_by_frequency") if result.evaluations else None,
             origins.index(origin),
         )
@@ -125,7 +132,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
     return Summary(study, history, {}, rows, origins)
 
 
-def _losses(row: Mapping[str, Any]) -> dict[str, Any]:
+def _losses(row: Metric | Evaluation) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key in ("validation_loss", "update_rms")}
 
 
@@ -149,13 +156,8 @@ def read_known(study: Study, path: Path) -> Known:
     results = []
     for arm in study.arms():
         row = completed.get(arm.fingerprint)
-        if row is None or row.origin is None:
-            continue
-        shared = row.values.keys() & arm.values.keys()
-        same = row.seed == arm.seed and all(row.values[name] == arm.values[name] for name in shared)
-        allowed = f"a summary whose rows are those of their fingerprints, as {arm.fingerprint}'s is not"
-        require(same, "known", path, allowed)
-        results.append((arm, _run_result(arm.recipe, row, summary.origins[row.origin])))
+        if row is not None and row.origin is not None:
+            results.append((arm, _run_result(arm.recipe, row, summary.origins[row.origin])))
     changed = "; ".join(differences(study.recipe, summary.study.recipe)) or "no such arm is completed"
     require(results, "known", path, f"a summary with completed arms of {study.name}; in this one {changed}")
     return Known(path, results)

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TypedDict
 
 from experiments.recipes.settings import DataSettings
-from experiments.sweeps.arms import ENDED, ArmState, arm_result, arm_state
+from experiments.sweeps.arms import ENDED, ArmState, arm_result, arm_state, with_seconds_left
 from experiments.sweeps.results import SUMMARY_SCHEMA, Addition, Known, Summary, read_summary, summary_of
-from experiments.sweeps.study import Arm, Study, additions, changes
+from experiments.sweeps.study import Arm, Study, changes
 from experiments.training.records import read_metrics, write_recipe, write_result
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder
@@ -29,7 +29,7 @@ from gradpower.tools.reading import Schema, read_json, write_json
 SCHEMA = Schema("gradpower/study")
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "joblib")
 
-# An entry of the history in study.json: the fingerprint before, what changed, and what of it was added.
+# An entry of the history in study.json: the fingerprint before, what changed, and what of it is about the arms.
 Change = TypedDict("Change", {"time": str, "from": str, "changes": list[str], "added": str, "finished": int})
 
 
@@ -86,7 +86,7 @@ class Store:
             if state.state in ENDED and state.state != "damaged":
                 self._ended[arm.fingerprint] = state
             states.append(state)
-        return states
+        return with_seconds_left(self.arms, states)
 
     def outcome(self) -> Summary:
         """Return what came of all arms; a damaged result counts as missing, and `states` says what is wrong with it."""
@@ -163,11 +163,12 @@ class Store:
             elif before.study.fingerprint == self.study.fingerprint:
                 return
             else:
+                changed = self._changes(before.study)
                 change: Change = {
                     "time": now,
                     "from": before.study.fingerprint,
-                    "changes": self._changes(before.study),
-                    "added": additions(before.study, self.study),
+                    "changes": changed,
+                    "added": "; ".join(part for part in changed if not part.startswith("rule.")),
                     "finished": sum(1 for _ in self.folder.glob("arms/*/result.json")),
                 }
                 history = (*before.history, change)

@@ -1,74 +1,39 @@
-"""The studies that can be named: those known by name, functions that return a whole `Study`, and TOML files."""
+"""The studies that can be named: TOML files, one of them known by its name."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.recipes.fields import FIELDS, require_field
+from experiments.recipes.fields import FIELDS, nearest, require_field
 from experiments.recipes.named import recipe
 from experiments.sweeps.study import RATE, Rule, Study
 from experiments.training.records import read_recipe
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError
 from gradpower.tools.reading import DAMAGED, convert, one_line
 
-
-def example() -> Study:
-    """Two powers at two batch sizes, the same tokens at each, learning rate ∝ √(batch size), two seeds: 15 minutes.
-
-    It shows how a study works; two seeds are too few to decide anything but large effects.
-
-    Examples
-    --------
-    >>> len(example().arms())
-    8
-    """
-    batches = {
-        "training.batch_size": (8, 16),
-        "training.steps": (800, 400),
-        "optimizer.warmup_steps": (60, 30),
-        "optimizer.learning_rate": (4.2e-3, 6e-3),
-    }
-    return Study(
-        "example",
-        recipe("pocket"),
-        axes=({"optimizer.power": (1.0, 1.2)}, batches),
-        rule=Rule("optimizer.power", 1.0, within="training.batch_size"),
-        seeds=(0, 1),
-    )
-
-
 RUNS = Path("runs")
-STUDIES: dict[str, Callable[[], Study]] = {"example": example}
+STUDIES = {"example": Path(__file__).with_name("example.toml")}
 
 
 def chosen_study(word: str) -> Study:
     """Return the study of this name, or the one in this TOML file.
 
-    Raises
-    ------
-    InputError
-        If there is none (the nearest name is suggested), or its rule cannot decide anything with its seeds.
+    InputError if there is none (the nearest name is suggested), or its rule cannot decide anything with its seeds.
 
-    Examples
-    --------
     >>> chosen_study("exampel")
     Traceback (most recent call last):
     ...
     gradpower.tools.errors.InputError: study: exampel is not allowed; expected one of ... (did you mean example?)
     """
-    if word.endswith(".toml"):
-        study = read_study(Path(word))
-    elif word in STUDIES:
-        study = STUDIES[word]()
-    else:
-        near = get_close_matches(word, STUDIES, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise InputError("study", word, f"one of {', '.join(STUDIES)}, or a .toml file{hint}")
+    path = Path(word) if word.endswith(".toml") else STUDIES.get(word)
+    if path is None:
+        allowed = f"one of {', '.join(STUDIES)}, or a .toml file"
+        raise InputError("study", word, allowed + nearest(word, STUDIES))
+    study = read_study(path)
     # A learning rate is chosen, for other runs, and not tested.
     if study.rule.compared != RATE and len(study.seeds) < 2:
         allowed = "two seeds or more: the rule's t test needs their spread"
@@ -77,25 +42,20 @@ def chosen_study(word: str) -> Study:
 
 
 def study_folder(word: str) -> Path:
-    """Return the folder of a study, or its summary.json, that a word names: as a path, or as `chosen_study` does.
+    """Return the folder of a study, or its summary.json: named by its path, the study's name or its .toml file.
 
     InputError if there is none.
     """
     path = Path(word)
-    if path.is_file() and path.suffix != ".toml":
+    if path.suffix == ".toml":
+        path = RUNS / read_study(path).name
+    elif path.is_file():
         return path
-    for near in (path, RUNS / word):
-        if any((near / name).exists() for name in ("study.json", "summary.json")):
-            return near
-    try:
-        folder = RUNS / chosen_study(word).name
-    except InputError as error:
-        if path.suffix == ".toml":
-            raise
-        allowed = f"{error.allowed}, or a folder with study.json, or a summary.json"
-        raise InputError("study", word, allowed) from None
-    require(folder.is_dir(), "study", word, f"one with a folder: there is no {folder} yet")
-    return folder
+    for folder in (path, RUNS / path):
+        if any((folder / name).exists() for name in ("study.json", "summary.json")):
+            return folder
+    allowed = f"a study with a folder in {RUNS}, a folder with study.json, or a summary.json"
+    raise InputError("study", word, allowed + nearest(word, STUDIES))
 
 
 @dataclass(frozen=True)
@@ -114,12 +74,8 @@ def read_study(path: Path) -> Study:
     """Return the study that a TOML file describes.
 
     Its `recipe` is the name of a recipe, or the path of a run's recipe.json beside the file. TOML has no empty value:
-    the text "none" stands for it where a field may be none.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, a key is unknown, missing or of another kind, or the study is none that can be.
+    the text "none" stands for it where a field may be none. InputError if the file cannot be read, a key is unknown,
+    missing or of another kind, or the study is none that can be.
     """
     try:
         content = convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)

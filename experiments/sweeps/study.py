@@ -16,7 +16,9 @@ from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
-Correction = Literal["holm", "bonferroni", "none"]
+Setting = str | float | int | bool | None
+Settings = Mapping[str, Setting]
+"""Values of a recipe's fields, by dotted name."""
 Rates = Literal["equal", "tuned", "averaged"]
 
 
@@ -24,10 +26,7 @@ Rates = Literal["equal", "tuned", "averaged"]
 class Rule:
     """Which arms are compared with which, and what difference of the final validation losses counts as an effect.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown or a value not allowed.
+    InputError if a field is unknown or a value not allowed.
 
     Examples
     --------
@@ -46,8 +45,8 @@ class Rule:
     within: str | None = None
     """Field at each of whose values the comparison is made separately."""
     alpha: float = 0.05
-    """Probability of at least one false effect (of one for each comparison, without correction)."""
-    correction: Correction = "holm"
+    """Probability of at least one false effect."""
+    correction: Literal["holm"] = "holm"
     """Correction for the number of comparisons."""
     smallest_effect: float = 0.0
     """Smallest difference of losses, in nats a token, that is called an effect."""
@@ -65,8 +64,9 @@ class Rule:
         real("rule.baseline", self.baseline)
         real("rule.alpha", self.alpha, gt=0, lt=0.5)
         real("rule.smallest_effect", self.smallest_effect, "a number >= 0, in nats a token", ge=0)
-        for name, known in (("correction", get_args(Correction)), ("learning_rate", get_args(Rates))):
-            require(getattr(self, name) in known, f"rule.{name}", getattr(self, name), " or ".join(known))
+        require(self.correction == "holm", "rule.correction", self.correction, "holm")
+        known = get_args(Rates)
+        require(self.learning_rate in known, "rule.learning_rate", self.learning_rate, " or ".join(known))
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,8 @@ class Arm:
 class Study:
     """Arms = every combination of the axes × every seed, judged by a rule declared before they run.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms are the
-        same run, or the rule is about fields that no axis varies.
+    InputError if a field is unknown, given twice or of another type, the lists of an axis differ in length, two arms
+    are the same run, or the rule is about fields that no axis varies.
 
     Examples
     --------
@@ -122,7 +119,7 @@ class Study:
     """The significance rule."""
     seeds: Sequence[int] = (0, 1, 2)
     """Seeds, each of which every combination gets."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: Settings = field(default_factory=dict)
     """Changes of the base recipe that hold in every arm."""
 
     def __post_init__(self) -> None:
@@ -156,12 +153,10 @@ class Study:
 
     def _check_rule(self) -> None:
         axis_of = {name: index for index, axis in enumerate(self.axes) for name in axis}
-        for key, name in (("compared", self.rule.compared), ("within", self.rule.within)):
-            varied = ", ".join(axis_of)
-            require(
-                name is None or name in axis_of, f"rule.{key}", name, f"a field that an axis varies: {varied}"
-            )
         compared, within = self.rule.compared, self.rule.within
+        for key, name in (("compared", compared), ("within", within)):
+            allowed = f"a field that an axis varies: {', '.join(axis_of)}"
+            require(name is None or name in axis_of, f"rule.{key}", name, allowed)
         values = list(self.axes[axis_of[compared]][compared])
         allowed = f"one of the values of {compared}: {', '.join(map(str, values))}"
         require(self.rule.baseline in values, "rule.baseline", self.rule.baseline, allowed)
@@ -171,17 +166,16 @@ class Study:
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
         allowed = f"equal, as no axis varies {RATE} apart from rule.compared and rule.within"
-        held = self.rule.learning_rate == "equal" or self._rates_vary(axis_of)
+        held = self.rule.learning_rate == "equal" or self._rates_cross(axis_of)
         require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
 
-    def _rates_vary(self, axis_of: Mapping[str, int]) -> bool:
-        """Return whether the learning rate varies at one value of what is compared, and of `within`."""
-        if RATE not in axis_of:
+    def _rates_cross(self, axis_of: Mapping[str, int]) -> bool:
+        """Return whether every compared value has the same learning rates, several at one value of `within`."""
+        if RATE not in axis_of or axis_of[RATE] == axis_of[self.rule.compared]:
             return False
         axis = self.axes[axis_of[RATE]]
-        named = [axis[name] for name in (self.rule.compared, self.rule.within) if name and name in axis]
-        points = set(zip(*named, axis[RATE], strict=True))
-        return len(points) > len({point[:-1] for point in points})
+        within = axis.get(self.rule.within or "", [None] * len(axis[RATE]))
+        return len(set(zip(within, axis[RATE], strict=True))) > len(set(within))
 
     def arms(self) -> list[Arm]:
         """Return all arms, seed by seed, so that the first seeds can be compared before the last ones are done."""
@@ -210,32 +204,6 @@ class Study:
         content = dataclasses.asdict(self)
         without_later(content["recipe"], known=("stretch_warmup",))  # there when studies were first declared
         return digest(content)
-
-
-def additions(old: Study, new: Study) -> str:
-    """Return in words which seeds and values of axes a study has that the old one had not.
-
-    >>> from dataclasses import replace
-    >>> from experiments.sweeps.studies import example
-    >>> additions(example(), replace(example(), seeds=(0, 1, 2, 3)))
-    'seeds 2, 3'
-    """
-    added = {"seeds": [str(seed) for seed in new.seeds if seed not in old.seeds]}
-    for axis in new.axes:
-        same = next((each for each in old.axes if set(each) == set(axis)), dict.fromkeys(axis, ()))
-        known = list(zip(*(same[name] for name in axis), strict=True))
-        firsts = [point[0] for point in known]
-        first, *others = axis
-        # What varies together with a first value that was there already is named, too.
-        added[first] = [
-            str(point[0])
-            + "".join(
-                f" with {n} = {v}" for n, v in zip(others, point[1:], strict=True) if point[0] in firsts
-            )
-            for point in zip(*axis.values(), strict=True)
-            if point not in known
-        ]
-    return "; ".join(f"{name} {', '.join(values)}" for name, values in added.items() if values)
 
 
 def changes(old: Study, new: Study) -> list[str]:

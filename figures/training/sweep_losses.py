@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from experiments.statistics import SeedMean
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.display import short
-from experiments.sweeps.groups import Settings, is_number
+from experiments.sweeps.groups import is_number
 from experiments.sweeps.judge import judged
 from experiments.sweeps.store import read_outcome
 from experiments.sweeps.studies import study_folder
+from experiments.sweeps.study import Settings
 from figures.style import Row, Style, law_style, legend_of, panels, plain_ticks, single
 from figures.training.means import draw_means, interval_of
 

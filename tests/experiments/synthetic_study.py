@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from experiments.recipes.named import recipe
-from experiments.sweeps.results import ArmResult
+from experiments.sweeps.analysis import Analysis
+from experiments.sweeps.judge import judged
+from experiments.sweeps.results import ArmResult, Summary
 from experiments.sweeps.study import Rule, Study
 
 POWERS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
@@ -46,3 +49,14 @@ def synthetic_results(study: Study, *, noise: float = 1e-3, seed: int = 0) -> li
             loss += 0.1 * np.log(rate / (2e-3 * p**0.5)) ** 2
         results.append(ArmResult(arm.values, arm.seed, "completed", float(loss), 0.02, arm.fingerprint))
     return results
+
+
+def analyse(study: Study, results: Sequence[ArmResult]) -> Analysis:
+    """Judge a study by some results of its arms; the others are missing."""
+    given = {(result.seed, *sorted(result.values.items())): result for result in results}
+    rows = []
+    for arm in study.arms():
+        missing = ArmResult(arm.values, arm.seed, "missing", None, None, "")
+        row = given.get((arm.seed, *sorted(arm.values.items())), missing)
+        rows.append(replace(row, fingerprint=arm.fingerprint))
+    return judged(Summary(study, [], {}, rows))

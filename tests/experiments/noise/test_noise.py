@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.noise.gradients import noise_modules
 from experiments.noise.measurement import NOISE, Settings, measure, write_measurement
-from experiments.noise.modules import noise_modules
 from experiments.noise.replay import Optimizer, predict
 from experiments.noise.source import Source, find_source
 from experiments.recipes.fields import with_fields

@@ -9,10 +9,9 @@ import pytest
 
 from experiments.statistics import mean_over_seeds, one_sided, slopes
 from experiments.studies.batch_size import Reading, read_batch_size, read_study_of_batches
-from experiments.sweeps.judge import analyse
 from gradpower.tools.labels import Label
 from tests.experiments.studies.test_batch_size_parts import FOLDER
-from tests.experiments.synthetic_study import synthetic_results, synthetic_study
+from tests.experiments.synthetic_study import analyse, synthetic_results, synthetic_study
 
 POWERS = np.array([0.8, 1.0, 1.25])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ CAUSES = Path(__file__).parents[3] / "results" / "causes"
 TENTHS = np.arange(1, 11)
 
 
-def made(folder, name, loss, tenths=lambda values: np.zeros(10), *, noise=0.002):
-    """Write the summary of a declared study with losses of one's own, and return its path."""
-    study, rng = read_study(CAUSES / f"{name}.toml"), np.random.default_rng(0)
+def made(folder, name, loss, tenths=lambda values: np.zeros(10), *, noise=0.002, **changes):
+    """Write the summary of a declared study, changed or not, with losses of one's own, and return its path."""
+    study, rng = replace(read_study(CAUSES / f"{name}.toml"), **changes), np.random.default_rng(0)
     arms = [
         ArmResult(
             arm.values,
@@ -86,9 +87,8 @@ def test_gains_by_the_frequency_of_the_target(tmp_path):
 
 
 def test_other_seeds_are_rejected(tmp_path):
-    modules, tokens = (made(tmp_path, name, lambda values: 0.0) for name in ("modules", "tokens"))
-    text = tokens.read_text()
-    tokens.write_text(text.replace('"seeds": [\n   11,', '"seeds": [\n   21,'))
+    modules = made(tmp_path, "modules", lambda values: 0.0)
+    tokens = made(tmp_path, "tokens", lambda values: 0.0, seeds=tuple(range(21, 29)))
     with pytest.raises(InputError, match="one of the seeds of"):
         read_rare_tokens(modules, tokens)
 

@@ -16,7 +16,7 @@ from experiments.sweeps.arms import Attempt, read_failures
 from experiments.sweeps.leases import Watch, acquire, newest
 from experiments.sweeps.results import read_known, read_summary
 from experiments.sweeps.store import Store, read_declared
-from experiments.sweeps.studies import example, read_study
+from experiments.sweeps.studies import chosen_study, read_study
 from experiments.training.records import (
     RECIPE_SCHEMA,
     Final,
@@ -86,7 +86,7 @@ def test_a_committed_study_is_the_one_of_its_file(path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[str, bytes]:
     """A whole file of each kind."""
-    folder, made, study = tmp_path_factory.mktemp("whole"), recipe("pocket"), example()
+    folder, made, study = tmp_path_factory.mktemp("whole"), recipe("pocket"), chosen_study("example")
     write_recipe(folder, made)
     result = RunResult(
         "completed",

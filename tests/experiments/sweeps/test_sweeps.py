@@ -388,8 +388,11 @@ def test_a_changed_study_is_refused_and_loses_nothing(command, text, capsys):
     assert main(words) == 0
     assert "6 arms: 6 completed" in capsys.readouterr().err
     (addition,) = json.loads((folder / "summary.json").read_text())["history"]
-    assert (addition["added"], addition["finished"]) == ("optimizer.power 0.9", 4)
-    assert json.loads((folder / "analysis.json").read_text())["added_late"] == ["optimizer.power 0.9"]
+    assert (addition["added"], addition["finished"]) == (
+        "optimizer.power: [1.0, 1.2] → [1.0, 1.2, 0.9]",
+        4,
+    )
+    assert json.loads((folder / "analysis.json").read_text())["added_late"] == [addition["added"]]
     assert read_outcome(folder).history == read_summary(folder).history == [addition]
     results = {p: t for p, t in before.items() if p.name == "result.json"}
     assert len(results) == 4
@@ -482,7 +485,7 @@ def test_status(command, text, cache, capsys):
         rows = json.loads(capsys.readouterr().out)["arms"]
         assert [row["state"] for row in rows] == ["completed", "running", "failed", "completed"]
         assert rows[1]["heartbeat"] < 10
-        assert (rows[1]["step"], rows[1]["steps"], rows[1]["eta"]) == (24, 24, 0)
+        assert (rows[1]["step"], rows[1]["steps"], rows[1]["seconds_left"]) == (24, 24, 0)
         assert (rows[2]["failures"], rows[2]["error"]) == (3, "no")
         assert rows[0]["validation_loss"] == read_result(first).final.validation_loss
     assert main(["status", str(folder)]) == 0

@@ -4,14 +4,13 @@ import json
 
 import pytest
 
-from experiments.sweeps.judge import analyse
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.studies import example
+from experiments.sweeps.studies import chosen_study
 from figures.training.sweep_losses import draw, rows
 from gradpower.__main__ import main
 from tests.experiments.sweep_helpers import write_summary
 from tests.experiments.sweeps.test_study_analysis import changed, run_folder
-from tests.experiments.synthetic_study import BATCHES, POWERS, synthetic_results, synthetic_study
+from tests.experiments.synthetic_study import BATCHES, POWERS, analyse, synthetic_results, synthetic_study
 
 pytestmark = pytest.mark.slow
 
@@ -86,12 +85,12 @@ def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatc
     monkeypatch.chdir(tmp_path)
     results = [
         ArmResult(arm.values, arm.seed, "completed", 3 + 0.01 * place, 0.01, arm.fingerprint)
-        for place, arm in enumerate(example().arms())
+        for place, arm in enumerate(chosen_study("example").arms())
     ]
-    run_folder(tmp_path / "runs" / "example", example(), results)
+    run_folder(tmp_path / "runs" / "example", chosen_study("example"), results)
     assert main(["analyse", "example"]) == 0
     assert (tmp_path / "runs" / "example" / "analysis.json").exists()
-    summary = write_summary(tmp_path / "runs" / "example", example())
+    summary = write_summary(tmp_path / "runs" / "example", chosen_study("example"))
     (tmp_path / "kept").mkdir()
     kept = summary.rename(tmp_path / "kept" / "summary.json")
     assert main(["analyse", str(kept)]) == 0
