@@ -15,7 +15,7 @@ from torch.optim import LBFGS, Optimizer
 from gradpower.clipping import Clip
 from gradpower.optimizers.base import PoweredOptimizer, base_of
 from gradpower.optimizers.group_settings import SETTINGS
-from gradpower.optimizers.named import POWERED
+from gradpower.optimizers.power_optimizers import POWERED
 from gradpower.optimizers.stand_in import step_of
 from gradpower.tools.errors import InputError, require
 

@@ -16,7 +16,7 @@ from torch.optim import Muon, Optimizer
 
 from gradpower.optimizers.base import PoweredOptimizer
 from gradpower.optimizers.combined import CombinedOptimizer
-from gradpower.optimizers.named import POWERED, AdamWPower
+from gradpower.optimizers.power_optimizers import POWERED, AdamWPower
 from gradpower.optimizers.shards import is_dtensor, reduce_and_localize
 from gradpower.optimizers.stand_in import COLLECTORS, Group
 from gradpower.tools.errors import InputError, require

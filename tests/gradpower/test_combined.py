@@ -11,7 +11,7 @@ from gradpower.clipping import clip_then_power
 from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon
 from gradpower.optimizers.muon_groups import muon_groups
-from gradpower.optimizers.named import MuonPower
+from gradpower.optimizers.power_optimizers import MuonPower
 from gradpower.tools.errors import InputError
 from tests.gradpower.models import Net, equal, powered_optimizer, train, weights
 

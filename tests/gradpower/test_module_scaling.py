@@ -11,7 +11,7 @@ from gradpower.groups import modules_by_pattern, modules_of
 from gradpower.learning_rates.module_scaling import apply_module_scales, module_scales
 from gradpower.meters.adam_snr import snr_from_adam
 from gradpower.meters.module_snr import ModuleSNR, SNRMeter
-from gradpower.optimizers.named import AdamWPower
+from gradpower.optimizers.power_optimizers import AdamWPower
 from gradpower.tools.errors import InputError
 
 pytestmark = pytest.mark.slow

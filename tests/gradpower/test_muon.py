@@ -12,7 +12,7 @@ from gradpower.optimizers.classes import powered
 from gradpower.optimizers.combined import CombinedOptimizer
 from gradpower.optimizers.muon import MuonAdamWPower, StackedMuon, StackedMuonPower
 from gradpower.optimizers.muon_groups import muon_groups
-from gradpower.optimizers.named import AdamWPower
+from gradpower.optimizers.power_optimizers import AdamWPower
 from gradpower.tools.errors import InputError
 from tests.gradpower.models import (
     Net,

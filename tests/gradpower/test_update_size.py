@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, Adafactor, Adam, AdamW, Muon, Optimizer
 
 from gradpower.meters.update_meter import UpdateMeter
-from gradpower.optimizers.named import AdamWPower, SGDPower
+from gradpower.optimizers.power_optimizers import AdamWPower, SGDPower
 from gradpower.tools.errors import InputError
 from theory import exact_update
 from theory.laws import Gaussian

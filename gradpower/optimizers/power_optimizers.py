@@ -1,4 +1,4 @@
-"""The named powered optimizers: torch's own with `power`.
+"""AdamPower, AdamWPower, AdagradPower, SGDPower, RMSpropPower and MuonPower: torch's own optimizers with `power`.
 
 Parameters and errors are those of the base, torch.optim's class of the name without "Power", and of
 `PoweredOptimizer`: `power`, `offset` and `clip`, by keyword. The signatures here are for editors and type checkers; at
