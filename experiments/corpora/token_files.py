@@ -33,6 +33,7 @@ from experiments.corpora.tokenization import Tokenizer, first_bytes, from_file, 
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
+from gradpower.tools.reading import DAMAGED, one_line, read_npy
 
 VERSION = 1
 _DOCUMENTS_AT_ONCE = 512
@@ -106,7 +107,7 @@ def _made(settings: DataSettings, cache: Path, progress: Progress) -> Path:
     work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=cache))
     try:
         tokenizer = _tokenizer(settings, train, work / "tokenizer.json")
-        final = cache / "tokens" / _digest([content, tokenizer.digest, str(VERSION)])[:24]
+        final = cache / "tokens" / _folder_name(content, tokenizer)
         if (final / "about.json").exists():  # the same text at another place or time
             return final
         kind = np.uint16 if tokenizer.size <= 2**16 else np.uint32
@@ -194,16 +195,23 @@ def _opened(folder: Path) -> TokenFiles:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         digests = about.get("files", {})  # none in folders of older versions
         whole = all(_file_digest(folder / name) == digest for name, digest in digests.items())
+        tokenizer = from_file(folder / "tokenizer.json")
+        whole &= folder.name == _folder_name(about["text_sha256"], tokenizer)
+        whole &= about["dtype"] in ("uint16", "uint32")
         parts = {}
         for part in ("train", "validation"):
             values = np.memmap(folder / f"{part}.bin", dtype=about["dtype"], mode="r")
-            starts = np.load(folder / f"{part}.starts.npy", allow_pickle=False)
+            starts = read_npy(folder / f"{part}.starts.npy")
             whole &= len(values) == about[f"{part}_tokens"] and len(starts) == about[f"{part}_documents"] + 1
             parts[part] = Tokens(values, starts)
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError("cache", folder, f"{allowed} ({type(error).__name__}: {error})") from None
+    except (OSError, EOFError, LookupError, AttributeError, *DAMAGED) as error:
+        raise InputError("cache", folder, f"{allowed} ({type(error).__name__}: {one_line(error)})") from None
     require(whole, "cache", folder, allowed)
-    return TokenFiles(parts["train"], parts["validation"], from_file(folder / "tokenizer.json"), about)
+    return TokenFiles(parts["train"], parts["validation"], tokenizer, about)
+
+
+def _folder_name(text: str, tokenizer: Tokenizer) -> str:
+    return _digest([text, tokenizer.digest, str(VERSION)])[:24]
 
 
 def _file_digest(path: Path) -> str:

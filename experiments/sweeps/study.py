@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from gradpower.tools.errors import InputError, real, require
 
 SEED = "training.seed"
 RATE = "optimizer.learning_rate"
+MOST_ARMS = 10_000
 Setting = str | float | int | bool | None
 Settings = Mapping[str, Setting]
 """Values of a recipe's fields, by dotted name."""
@@ -129,6 +131,8 @@ class Study:
         self._check_seeds()
         self._check_axes()
         self._check_rule()
+        count = len(self.seeds) * math.prod(len(next(iter(axis.values()))) for axis in self.axes)
+        require(count <= MOST_ARMS, "axes", f"{count} arms", f"at most {MOST_ARMS}, all seeds counted")
         self._arms  # noqa: B018  (makes every recipe)
 
     def _check_seeds(self) -> None:

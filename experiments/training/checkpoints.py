@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from gradpower.tools.files import write_file
+from gradpower.tools.reading import DAMAGED, one_line
 
 SCHEMA = {"name": "gradpower/checkpoint", "version": 1}
+FILES = ("model.safetensors", "state.safetensors", "state.json")
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8,})")
 
@@ -70,8 +72,7 @@ def save_checkpoint(
         _save_tensors(unfinished / "model.safetensors", model)
         _save_tensors(unfinished / "state.safetensors", tensors)
         write_file(unfinished / "state.json", json.dumps(plain))
-        names = ("model.safetensors", "state.safetensors", "state.json")
-        manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in names}}
+        manifest = {"schema": SCHEMA, "step": step, "files": {n: _identity(unfinished / n) for n in FILES}}
         write_file(unfinished / "manifest.json", json.dumps(manifest, indent=1))
         _sync(unfinished)
         replaced = folder / f".{checkpoint_name(step)}.replaced"
@@ -94,20 +95,21 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
     """Return the step, the weights and the state of one checkpoint; CorruptCheckpoint if it is not as written."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["schema"] != SCHEMA:
-            raise CorruptCheckpoint(f"{path}: of schema {manifest['schema']}, not {SCHEMA}")
-        for name, identity in manifest["files"].items():
-            if _identity(path / name) != identity:
+        if manifest["schema"] != SCHEMA or manifest["step"] != step_of(path):
+            raise CorruptCheckpoint(f"{path}: not the manifest of this step, in the schema {SCHEMA}")
+        for name in FILES:
+            if _identity(path / name) != manifest["files"][name]:
                 raise CorruptCheckpoint(f"{path / name} is not what was written")
         plain = json.loads((path / "state.json").read_text(encoding="utf-8"))
         state = _decode(plain, load_file(path / "state.safetensors"))
-        return int(manifest["step"]), load_file(path / "model.safetensors"), state
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptCheckpoint(f"{path}: {error}") from None
+        return step_of(path), load_file(path / "model.safetensors"), state
+    except (OSError, LookupError, AttributeError, SafetensorError, *DAMAGED) as error:
+        raise CorruptCheckpoint(f"{path}: {one_line(error)}") from None
 
 
 def load_latest(folder: Path) -> tuple[tuple[int, dict[str, Tensor], dict[str, Any]] | None, list[str]]:

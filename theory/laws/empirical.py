@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError, require
+from gradpower.tools.reading import one_line, read_npy
 from theory.laws.base import NoiseLaw
 from theory.numerics.inputs import Array
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
@@ -41,14 +42,16 @@ class Empirical(NoiseLaw):
     def from_file(cls, path: str) -> Empirical:
         """Read samples from a .npy file or from text (numbers separated by white space)."""
         name = f"empirical:{path}"
+        require(Path(path).is_file(), "law", name, "a .npy or text file of numbers that exists")
         try:
             if Path(path).suffix == ".npy":
-                return cls(np.load(path, allow_pickle=False), name)
+                return cls(read_npy(Path(path)), name)
             return cls(np.array(Path(path).read_text(encoding="utf-8").split(), dtype=np.float64), name)
         except InputError:
             raise
-        except (OSError, ValueError, TypeError, EOFError) as error:
-            raise InputError("law", name, f"a readable .npy or text file of numbers ({error})") from None
+        except (OSError, ValueError) as error:
+            allowed = f"a readable .npy or text file of numbers ({one_line(error)})"
+            raise InputError("law", name, allowed) from None
 
     def symmetrised(self) -> Empirical:
         """The law of the samples and their negatives: for noise whose skewness is an accident of few samples."""

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradpower.tools.errors import InputError, require
+from gradpower.tools.reading import DAMAGED, one_line, read_npy
 from theory.numerics.inputs import Array
 
 FEWEST = 2  # one sample has no variance
@@ -120,22 +122,30 @@ def _full_gradient(gradient: NDArray[Any], coordinates: int) -> Array:
 
 def _read(argument: str, path: Path, array: str | None = None) -> NDArray[Any]:
     suffix = path.suffix.lower()
-    require(suffix in _BINARY + _TEXT, argument, path, _READABLE)
+    # A pipe or a device might never end; what is not there says so itself.
+    plain = path.is_file() or not path.exists()
+    require(plain and suffix in _BINARY + _TEXT, argument, path, _READABLE)
     if array is not None and suffix != ".npz":
         raise InputError("array", array, "given for an .npz file only")
     try:
         return _read_binary(path, array) if suffix in _BINARY else _read_text(path)
     except InputError:
         raise
-    except OSError as error:
-        raise InputError(argument, path, f"{_READABLE} ({error.strerror or 'cannot be read'})") from None
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(argument, path, f"{_READABLE} ({error})") from None
+    except (
+        *DAMAGED,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+        TokenError,
+    ) as error:
+        raise InputError(argument, path, f"{_READABLE} ({one_line(error)})") from None
 
 
 def _read_binary(path: Path, array: str | None) -> NDArray[Any]:
     if path.suffix.lower() == ".npy":
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        return read_npy(path)
     # Opened here: numpy leaves a file open that turns out to be no archive.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
         names = loaded.files

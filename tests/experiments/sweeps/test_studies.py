@@ -81,6 +81,7 @@ def test_the_recipe_may_lie_beside_the_file(file):
         ('recipe = "pocket"', "recipe = 3", r"Expected `str`, got `int` - at `\$\.recipe`"),
         ("[0, 1, 2]", "[0, 1, 1]", "seeds: .*different"),
         ("[0, 1, 2]", "[]", "seeds: .*one seed or more"),
+        ("[0, 1, 2]", str([*range(10**5)]), "axes: .* arms is not allowed; expected at most 10000"),
         ("[0, 1, 2]", "[0.5]", r"Expected `int`, got `float` - at `\$\.seeds\[0\]`"),
         ("[0, 1, 2]", "3", r"Expected `array`, got `int` - at `\$\.seeds`"),
         ('"training.steps" = 400', '"training.stps" = 400', r"did you mean training\.steps\?"),
