@@ -96,7 +96,8 @@ def write_stream(place: Path) -> None:
 def start(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own, which can be killed whole."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", *command, "--output", str(folder)]
+    # The arms of a study lie beside its folder.
+    words = [sys.executable, "-m", *command, "--output", str(folder / "run")]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(words, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
 

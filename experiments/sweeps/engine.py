@@ -128,7 +128,8 @@ class _Sweep:
                     with suppress(OSError):
                         self.stop_file.touch()
                     # Whatever it is, an end of stderr as in `2>&1 | head` too: the workers save first.
-                    if not isinstance(error, KeyboardInterrupt):
+                    # Jobs of a cluster that is gone never end.
+                    if not isinstance(error, KeyboardInterrupt | InputError):
                         wait(self.running)
                     raise
         finally:
@@ -159,6 +160,8 @@ class _Sweep:
             open_arms = self._open_arms()
             if interruption.name or time.monotonic() > self.deadline:
                 self._stop(interruption.name or "out of time")
+            for worker in self.workers:
+                worker.check()
             if not self.stopping:
                 self._submit(open_arms)
             if not self.running:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,11 +110,11 @@ class Worker:
     """A place for one job at a time: in a process of this machine, started with its first, or on a `cluster`.
 
     An executor a process: in a common one, a crash would end all processes, and nobody could say whose it was. A
-    cluster starts its processes itself.
+    cluster starts its processes itself, and `check` raises InputError once it is gone.
     """
 
-    def __init__(self, cluster: Executor | None = None) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Executor | None = None, check: Callable[[], None] = lambda: None) -> None:
+        self._cluster, self.check = cluster, check
         self._own: Any = None
 
     def submit(self, job: Job) -> Future[Ending]:
@@ -123,7 +123,11 @@ class Worker:
             from joblib.externals.loky import ProcessPoolExecutor
 
             self._own = ProcessPoolExecutor(max_workers=1, initializer=_prepare)
-        future: Future[Ending] = (self._cluster or self._own).submit(run_job, job)
+        try:
+            future: Future[Ending] = (self._cluster or self._own).submit(run_job, job)
+        except Exception:
+            self.check()
+            raise
         return future
 
     def kill(self) -> None:
@@ -167,7 +171,7 @@ def cluster_workers(
 
     The store must be on a file system that all nodes share, and the code installed on each. Where workers of the
     cluster offer a resource GPU, a job takes one, unless it is to run `on_cpu`. Raises InputError if there is no
-    cluster at the address, it has no room for so many, or its workers have several threads.
+    cluster at the address, it has no room for so many, its workers have several threads, or its scheduler is lost.
     """
     client = _client(address)
     with client:
@@ -181,7 +185,12 @@ def cluster_workers(
         require((count or 1) <= room, "workers", count, f"at most {room}, for which the cluster has room")
         resources = {"GPU": 1} if offered else None
         executor = client.get_executor(pure=False, retries=retries, resources=resources)
-        yield [Worker(executor) for _ in range(count or room)]
+
+        def check() -> None:
+            allowed = "a scheduler that stays: it is gone; with another one the same command goes on"
+            require(client.status != "closed", "cluster", address, allowed)
+
+        yield [Worker(executor, check) for _ in range(count or room)]
 
 
 def _client(address: str) -> Any:

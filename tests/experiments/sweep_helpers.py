@@ -101,6 +101,8 @@ class ThreadWorker:
     def kill(self) -> None:
         pass
 
+    check = kill
+
 
 def _stale(job: Job) -> None:
     raise STALE

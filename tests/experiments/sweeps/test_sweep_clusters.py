@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,80 @@ def test_a_cluster_brings_the_same_numbers_although_its_worker_is_killed(long_st
     assert "4 arms: 4 completed" in capsys.readouterr().err
     assert outcomes(folder, read_study(file)) == expected
     assert sorted(len(leases(run)) for run in (tmp_path / "arms").iterdir()) == [1, 1, 1, 2]
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """Start Python in a process group of its own, which can be killed whole."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def killed(process: subprocess.Popen[str]) -> str:
+    """Kill a process group if it is there, and return what it said on stderr; nothing the second time."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return "" if process.stderr.closed else process.communicate()[1]
+
+
+@pytest.mark.parametrize("death", ["worker", "scheduler", "sweep"])
+def test_a_death_in_a_cluster_costs_nothing(long_study, cache, tmp_path, death):
+    """The worker with the process that watches over it, the scheduler, or the sweep, somewhere in an arm."""
+    file, expected = long_study
+    port = 49152 + os.getpid() % 16000
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = ("--no-dashboard", "--host", "127.0.0.1")
+    words = words_of(file, tmp_path / "out", cache, "--checkpoint-steps", "7", "--cluster", address)
+    start = {
+        "scheduler": ("distributed.cli.dask_scheduler", "--port", str(port), *quiet),
+        "worker": ("distributed.cli.dask_worker", address, "--nthreads", "1", *quiet),
+        "sweep": ("gradpower", *words),
+    }
+    running = {}
+    try:
+        for name in ("scheduler", "worker"):
+            running[name] = started(*start[name])
+        end = time.monotonic() + 60
+        while not has_worker(address) and time.monotonic() < end:
+            time.sleep(0.2)
+        running["sweep"] = started(*start["sweep"])
+        while time.monotonic() < end + 60 and not any(
+            metrics.read_bytes().count(b"\n") > 17 for metrics in (tmp_path / "arms").glob("*/metrics.jsonl")
+        ):
+            time.sleep(0.005)
+        killed(running[death])
+        if death == "scheduler":
+            assert running["sweep"].wait(120) == 2
+            message = killed(running["sweep"])
+            assert "Traceback" not in message
+            assert "the same command goes on" in message
+            killed(running["worker"])
+        for name in ("scheduler", "worker", "sweep"):
+            if death in (name, "scheduler"):
+                running[name] = started(*start[name])
+        code = running["sweep"].wait(120)
+        assert code == 0, killed(running["sweep"])
+        assert outcomes(tmp_path / "out", read_study(file)) == expected
+    finally:
+        for process in running.values():
+            killed(process)
+
+
+def has_worker(address: str) -> bool:
+    from distributed import Client
+
+    try:
+        with Client(address, timeout=5) as client:
+            return bool(client.scheduler_info()["workers"])
+    except (OSError, TimeoutError):
+        return False
 
 
 @pytest.mark.filterwarnings("ignore")
