@@ -72,6 +72,10 @@ def figure(
         written, content = registry.draw_figure(command, name, output, setting, sources)
     if json:
         print(dumps(jsonable(content), ensure_ascii=False, allow_nan=False))
+    else:
+        for row in content["rows"]:
+            if row.get("series") == "optimum":
+                print(f"p* = {row['power']:.3f} for {row['law']} noise, σ/μ = {row['noise_to_signal']:g}")
     tell(written, file=sys.stderr if json else sys.stdout)
 
 
@@ -111,8 +115,8 @@ def reproduce(output: Path = _REPRODUCTION) -> int:
     records = [as_record(item) for item in checked]
     text = THEORY.dump(provenance(command, asdict(beside)), optimal_powers=powers, claims=records)
     written += [write_file(output / THEORY.file, text), write_page(output)]
-    console.print(claims_table(checked))
     console.print(result_table("Optimal powers", power_columns(powers)))
+    console.print(claims_table(checked))
     tell(written)
     return 0 if all(item.as_expected for item in checked) else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -92,6 +93,9 @@ class Run:
                 total += self._backward(part, targets, load)
         self._add_noise()
         norm = clip_gradients(self.model, self.optimization.clip_norm)
+        group = self.optimization.optimizer.param_groups[0]
+        # Both are moved on by the step that they are for.
+        self._window_rate, self._window_power = float(group["lr"]), float(group["power"])
         self.optimization.step()
         self.optimization.optimizer.zero_grad()
         self.step += 1
@@ -125,19 +129,18 @@ class Run:
         return (out.losses.sum() / targets).detach()
 
     def window(self) -> dict[str, Any]:
-        """Return the line of metrics of the steps since the last one: the mean loss, and the last gradient's norm."""
+        """Return the line of metrics of the steps since the last one: mean loss; norm, rate, power of the last."""
         loss = self.devices.total(float(self._window_loss)) / self._window_steps
         now = time.monotonic()
         timed = self._window_steps - self._window_untimed
         speed = timed * self.recipe.tokens_per_step / (now - self._window_start)
-        group = self.optimization.optimizer.param_groups[0]
         row = {
             "step": self.step,
             "tokens": self.step * self.recipe.tokens_per_step,
             "loss": loss,
             "gradient_norm": float(self._window_norm),
-            "learning_rate": float(group["lr"]),
-            "power": float(group["power"]),
+            "learning_rate": self._window_rate,
+            "power": self._window_power,
             "tokens_per_second": speed,
             "mfu": self.mfu(speed),
         }
@@ -147,6 +150,7 @@ class Run:
     def _new_window(self) -> None:
         self._window_loss = torch.zeros((), device=self.devices.device)
         self._window_norm = torch.zeros(())
+        self._window_rate = self._window_power = math.nan
         self._window_steps, self._window_untimed, self._window_start = 0, 0, time.monotonic()
 
     @torch.no_grad()

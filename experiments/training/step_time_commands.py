@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.terminal import progress_bar, result_table, tell
 
+_BUSY = 0.5  # cores, on average over the last minute
 Name = Literal["1M", "10M", "66M", "200M"]
 # Sequences of 256 tokens in a training step: what a minute allows, and what the logits leave of a GPU's memory.
 SEQUENCES: dict[Device, int] = {"cpu": 8, "cuda": 64}
@@ -67,6 +69,11 @@ def step_time(
     for count in tensors:
         whole("tensors", count)
     config = CostConfig(size, model, tensors, device, _hardware(device), power, rounds, seed=0)
+    others = os.getloadavg()[0]
+    if device == "cpu" and others > _BUSY:
+        print(
+            f"other work takes {others:.1f} of {os.cpu_count()} cores: idle ones tell more", file=sys.stderr
+        )
     text = _measured(config)
     path = write_file(output / STEP_COST.file, text)
     if json:

@@ -390,3 +390,15 @@ def test_under_nohup_a_closed_terminal_changes_nothing():
         assert interruption.name is None
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_line_of_metrics_has_the_rate_and_power_of_its_step(text, here, tmp_path):
+    """The first step of a warm-up has rate 0, and the power moves from 1 by equal parts."""
+    made = small_recipe(text, optimizer__power_schedule="linear", optimizer__final_power=1.24)
+    train(made, tmp_path, execution=here)
+    rows = [row for row in read_metrics(tmp_path) if "loss" in row]
+    rate, floor = made.optimizer.learning_rate, 0.1 * made.optimizer.learning_rate
+    assert [row["power"] for row in rows] == pytest.approx([1 + 0.01 * step for step in range(24)])
+    expected = [rate * min(1, step / 4) for step in range(20)]
+    expected += [floor + (rate - floor) * share for share in (0.8, 0.6, 0.4, 0.2)]
+    assert [row["learning_rate"] for row in rows] == pytest.approx(expected)
