@@ -34,6 +34,7 @@ def open_data(
     sequences: int,
     vocabulary: int,
     cache: Path | None = None,
+    tokens: str | None = None,
     rank: int = 0,
     ranks: int = 1,
     progress: Progress = lambda what, done, total: None,
@@ -50,6 +51,8 @@ def open_data(
         Rows of the model's embedding.
     cache : Path, optional
         Folder of tokenized text; $GRADPOWER_CACHE or ~/.cache/gradpower if not given.
+    tokens : str, optional
+        Those with which the run began: python-source is other text once a package is installed.
 
     Raises
     ------
@@ -66,7 +69,8 @@ def open_data(
         from experiments.corpora.token_files import token_files
 
         cache = cache or Path(os.environ.get("GRADPOWER_CACHE") or Path("~/.cache/gradpower").expanduser())
-        files = token_files(settings, cache, progress)
+        known = tokens if settings.source == "python-source" else None
+        files = token_files(settings, cache, progress, known)
         data = SequenceData(settings, files, seed=seed, sequences=sequences, rank=rank, ranks=ranks)
     there = data.description["vocabulary"]
     allowed = f"at least {there}, the tokens of data.tokenizer = {settings.tokenizer}"

@@ -32,6 +32,7 @@ class SequenceData:
         self, settings: DataSettings, files: TokenFiles, *, seed: int, sequences: int, rank: int, ranks: int
     ) -> None:
         self.settings, self.files, self.seed = settings, files, seed
+        self.tokens = files.name
         self.rank, self.ranks, self.position = rank, ranks, 0
         self.available = self._count(files.train)
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)

@@ -29,8 +29,11 @@ _AT_ONCE = 64  # documents tokenized at a time
 class StreamData:
     """The data of a run on a stream, with all that `experiments.corpora.sequences.SequenceData` has.
 
-    C4 has a validation split. Of OpenWebText, documents are held out by the hash of their text, and not trained on.
+    `tokens`, the name of tokens in the cache, is none. C4 has a validation split. Of OpenWebText, documents are held
+    out by the hash of their text, and not trained on.
     """
+
+    tokens = None
 
     def __init__(
         self, settings: DataSettings, *, seed: int, rank: int = 0, ranks: int = 1, progress: Progress

@@ -61,15 +61,22 @@ class TokenFiles:
     validation: Tokens
     tokenizer: Tokenizer
     about: dict[str, Any]
+    name: str
+    """Of its folder."""
 
 
-def token_files(settings: DataSettings, cache: Path, progress: Progress) -> TokenFiles:
+def token_files(
+    settings: DataSettings, cache: Path, progress: Progress, tokens: str | None = None
+) -> TokenFiles:
     """Return the tokenized text of local files, from the cache or made now; other processes wait meanwhile.
 
-    The text counts as unchanged while names, sizes and times of its files are; else its content decides.
+    The text counts as unchanged while names, sizes and times of its files are; else its content decides. Where `tokens`
+    names a folder that is in the cache, it is that one's, whatever has become of the files.
     """
     from filelock import FileLock
 
+    if tokens and (cache / "tokens" / tokens / "about.json").exists():
+        return _opened(cache / "tokens" / tokens)
     cache.mkdir(parents=True, exist_ok=True)
     key = _key(settings)
     known = cache / "texts" / f"{key}.json"
@@ -207,7 +214,7 @@ def _opened(folder: Path) -> TokenFiles:
     except (OSError, EOFError, LookupError, AttributeError, *DAMAGED) as error:
         raise InputError("cache", folder, f"{allowed} ({type(error).__name__}: {one_line(error)})") from None
     require(whole, "cache", folder, allowed)
-    return TokenFiles(parts["train"], parts["validation"], tokenizer, about)
+    return TokenFiles(parts["train"], parts["validation"], tokenizer, about, folder.name)
 
 
 def _folder_name(text: str, tokenizer: Tokenizer) -> str:

@@ -95,7 +95,7 @@ def train(
         # Signals are caught only from here on: what came before has nothing to save.
         with Run(recipe, folder, execution, reporter) as run, Interruption() as interruption:
             if run.is_main:
-                write_recipe(folder, recipe)
+                write_recipe(folder, recipe, run.data.tokens)
 
             def reason() -> str | None:
                 return interruption.name or ("asked to stop" if stop() else None)

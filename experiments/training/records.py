@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,8 +105,12 @@ class RunResult:
 class _RecipeFile:
     recipe: Recipe
     fingerprint: str | None = None
+    tokens: str | None = None
+    """Name of the folder of its tokens in the cache."""
 
     def __post_init__(self) -> None:
+        named = self.tokens is None or re.fullmatch("[0-9a-f]{24}", self.tokens)
+        require(named, "tokens", self.tokens, "24 hexadecimal digits")
         if self.fingerprint is not None:
             _require_fingerprint(self.fingerprint, self.recipe)
 
@@ -140,11 +145,17 @@ def require_same(folder: Path, recipe: Recipe) -> None:
     require(not changed, "output", folder, allowed)
 
 
-def write_recipe(folder: Path, recipe: Recipe) -> None:
+def read_tokens(folder: Path) -> str | None:
+    """Return the name of the tokens of the run in a folder, if there is one that is known."""
+    path = folder / "recipe.json"
+    return read_json(path, _RecipeFile, RECIPE_SCHEMA, "recipe").tokens if path.exists() else None
+
+
+def write_recipe(folder: Path, recipe: Recipe, tokens: str | None = None) -> None:
     """Write recipe.json, unless it is there."""
     path = folder / "recipe.json"
     if not path.exists():
-        write_json(path, _RecipeFile(recipe, recipe.fingerprint), RECIPE_SCHEMA)
+        write_json(path, _RecipeFile(recipe, recipe.fingerprint, tokens), RECIPE_SCHEMA)
 
 
 def read_result(folder: Path) -> RunResult | None:

@@ -23,7 +23,7 @@ from experiments.training.frequency import Tenths
 from experiments.training.losses import batch_loss, summarise
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
-from experiments.training.records import append_metric
+from experiments.training.records import append_metric, read_tokens
 from experiments.training.reporting import Reporter
 from gradpower.tools.errors import require
 from theory.laws import parse_law
@@ -47,6 +47,7 @@ class Run:
             sequences=training.steps * training.batch_size,
             vocabulary=recipe.model.vocabulary,
             cache=execution.cache,
+            tokens=read_tokens(folder),
             rank=self.devices.rank,
             ranks=self.devices.ranks,
             progress=reporter.prepare,

@@ -402,3 +402,23 @@ def test_a_line_of_metrics_has_the_rate_and_power_of_its_step(text, here, tmp_pa
     expected = [rate * min(1, step / 4) for step in range(20)]
     expected += [floor + (rate - floor) * share for share in (0.8, 0.6, 0.4, 0.2)]
     assert [row["learning_rate"] for row in rows] == pytest.approx(expected)
+
+
+def test_a_package_installed_meanwhile_does_not_stop_a_run_on_python_source(here, tmp_path, monkeypatch):
+    library = tmp_path / "lib"
+    paths = dict.fromkeys(("stdlib", "purelib", "platlib"), str(library))
+    monkeypatch.setattr("experiments.corpora.documents.sysconfig", Mock(get_paths=lambda: paths))
+    words = write_text(tmp_path / "text").read_text().split("\n\n")
+    library.mkdir()
+    for number, content in enumerate(words):
+        (library / f"module_{number}.py").write_text(content)
+    made = small_recipe(tmp_path, data__source="python-source")
+    own = replace(here, cache=tmp_path / "cache")
+    train(made, tmp_path / "whole", execution=own)
+    assert train(made, tmp_path / "run", execution=own, stop=after(9)).status == "paused"
+    (library / "installed.py").write_text("print(1)\n" * 100)
+    assert train(made, tmp_path / "run", execution=own).status == "completed"
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    # A run that begins now is on the new text.
+    fresh = train(made, tmp_path / "fresh", execution=own).result
+    assert fresh.data["text_sha256"] != read_result(tmp_path / "run").data["text_sha256"]
