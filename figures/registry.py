@@ -50,7 +50,6 @@ FIGURES = {
         "an intervention.json",
         "intervention/intervention.json",
     ),
-    "distortion": Entry("convergence.distortion", "what the power does to a problem", flags=("law",)),
     "assumptions": Entry("convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
     "convergence-bounds": Entry("convergence.bounds", "Section 4.2's bounds against averages"),
     "exponents": Entry("convergence.exponents", "how fast averages fall at low noise", *_ANSWERS),

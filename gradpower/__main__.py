@@ -80,13 +80,13 @@ def _overview(group: str) -> str:
 
 
 def _unknown(words: list[str]) -> str:
-    from difflib import get_close_matches
     from itertools import takewhile
+
+    from gradpower.tools.errors import nearest
 
     typed = " ".join(takewhile(lambda word: not word.startswith("-"), words[:2])) or words[0]
     names = [*COMMANDS, *(name.split()[0] for name in COMMANDS)]
-    nearest = get_close_matches(typed, names, n=1) or get_close_matches(words[0], names, n=1)
-    hint = f" (did you mean '{nearest[0]}'?)" if nearest else ""
+    hint = nearest(typed, names) or nearest(words[0], names)
     return f"unknown command '{typed}'{hint}; allowed: {', '.join(COMMANDS)}"
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.recipes.fields import nearest
 from experiments.recipes.named import RECIPES, recipe
 from experiments.recipes.settings import Recipe
 from experiments.training.records import read_recipe
-from gradpower.tools.errors import InputError, require
+from gradpower.tools.errors import InputError, nearest, require
 
 if TYPE_CHECKING:
     from torch import nn

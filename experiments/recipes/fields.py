@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -90,12 +90,6 @@ def require_effect(old: Recipe, new: Recipe) -> None:
         if value != get_field(old, name) and get_field(new, other) not in values:
             needed = " or ".join(str(each or "none").lower() for each in values)
             raise InputError(name, value, f"{other} {needed}: it has no effect otherwise")
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """Return what an error adds to help: " (did you mean NAME?)", or nothing if no name is like the word."""
-    near = get_close_matches(word, names, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def require_field(name: str) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from experiments.recipes.fields import FIELDS, get_field, nearest
+from experiments.recipes.fields import FIELDS, get_field
 from experiments.recipes.optimizer_settings import OptimizerSettings
 from experiments.recipes.settings import DataSettings, ModelSettings, Recipe, TrainingSettings
-from gradpower.tools.errors import require
+from gradpower.tools.errors import nearest, require
 
 TOKENS_PER_PARAMETER = 20
 # About a million tokens of validation: differences of 0.02 are to be seen.

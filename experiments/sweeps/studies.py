@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.recipes.fields import FIELDS, nearest, require_field
+from experiments.recipes.fields import FIELDS, require_field
 from experiments.recipes.named import recipe
 from experiments.sweeps.study import RATE, Rule, Study
 from experiments.training.records import read_recipe
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, nearest
 from gradpower.tools.reading import DAMAGED, convert, one_line
 
 RUNS = Path("runs")

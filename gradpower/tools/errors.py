@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from numbers import Real
 from typing import SupportsFloat, SupportsInt, cast
@@ -34,6 +35,14 @@ def require(holds: object, argument: str, value: object, allowed: str) -> None:
     """Raise InputError(argument, value, allowed) unless it `holds`."""
     if not holds:
         raise InputError(argument, value, allowed)
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """Return what an error adds to help: " (did you mean NAME?)", or nothing if no name is like the word."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, list(names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def real(

@@ -1,35 +1,12 @@
-"""Size, drift and correlation of powered noise (beyond the paper)."""
+"""Size and drift of powered noise (beyond the paper)."""
 
 import numpy as np
-from flint import arb
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import require
 from theory.adagrad.distortion import mean_map_slope
 from theory.laws import NoiseLaw
-from theory.numerics.balls import certified
-from theory.numerics.inputs import Array, checked, entrywise, power_in_range
-
-
-def powered_correlation(power: ArrayLike, correlation: ArrayLike) -> Array:
-    """Correlation of φ_p(X) and φ_p(Y) for jointly Gaussian X, Y of mean 0 and correlation κ.
-
-    `2Γ(1+p/2)²/(√π·Γ(p+½))·κ·₂F₁((1−p)/2, (1−p)/2; 3/2; κ²)`: κ at p = 1, (2/π)·asin κ as p → 0, and smaller in
-    magnitude than κ at every p ≠ 1, because its expansion in odd powers of κ has positive coefficients that sum to 1.
-
-    >>> powered_correlation([1e-9, 0.5, 1.0, 3.0], 0.5).round(4).tolist()
-    [0.3333, 0.4688, 0.5, 0.35]
-    """
-
-    def formula(p: arb, kappa: arb) -> arb:
-        front = 2 * (1 + p / 2).gamma() ** 2 / (arb.pi().sqrt() * (p + arb(1) / 2).gamma())
-        return front * kappa * (kappa * kappa).hypgeom_2f1((1 - p) / 2, (1 - p) / 2, arb(3) / 2)
-
-    return entrywise(
-        lambda p, k: k if k in (-1.0, 0.0, 1.0) else certified(lambda: formula(arb(p), arb(k))),
-        power_in_range("power", power),
-        checked("correlation", correlation, "a number in [-1, 1]", lambda a: np.abs(a) <= 1),
-    )
+from theory.numerics.inputs import Array, entrywise, power_in_range
 
 
 def normalised_size(power: float, law: NoiseLaw) -> float:

@@ -19,9 +19,8 @@ What all have in common is in `base.py`; a law of one's own is two functions, `Q
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, nearest
 from theory.laws.base import NoiseLaw
 from theory.laws.bounded import Binary, Uniform
 from theory.laws.empirical import Empirical
@@ -90,7 +89,5 @@ def parse_law(name: str | NoiseLaw) -> NoiseLaw:
     if kind in _SHAPED or kind.startswith("empirical"):
         allowed = f"{kind}:NUMBER" if kind in _SHAPED else f"{kind}:FILE"
         raise InputError("law", name, allowed)
-    near = get_close_matches(kind, (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric", "normal"), n=1)
-    meant = ["gaussian" if word == "normal" else word for word in near]
-    hint = f" (did you mean {meant[0]}?)" if meant else ""
-    raise InputError("law", name, f"{ALLOWED}{hint}")
+    hint = nearest(kind, (*_PLAIN, *_SHAPED, "empirical", "empirical-symmetric", "normal"))
+    raise InputError("law", name, ALLOWED + hint.replace("mean normal?", "mean gaussian?"))

@@ -16,7 +16,7 @@ from theory.adagrad.distortion import (
     mean_map_slope,
     stalling_gradient,
 )
-from theory.adagrad.powered_noise import high_noise_quality, powered_correlation
+from theory.adagrad.powered_noise import high_noise_quality
 from theory.adam.moments import power_moments
 from theory.claims.beyond.mean_map import skewed_samples
 from theory.claims.beyond.noise_shape import quality
@@ -164,26 +164,6 @@ def test_descent_stalls_there(power):
     np.testing.assert_allclose(rest, stalling_gradient(power, 1.0, law), atol=0.02)
 
 
-@pytest.mark.parametrize(("power", "kappa"), [(0.3, 0.7), (1.6, -0.4), (3.0, 0.95)])
-def test_powered_correlation_against_monte_carlo(power, kappa):
-    one, other = np.random.default_rng(4).standard_normal((2, 400_000))
-    x, y = phi(one, power), phi(kappa * one + math.sqrt(1 - kappa**2) * other, power)
-    product = x * y / np.mean(x**2)
-    assert abs(product.mean() - powered_correlation(power, kappa)) < 4 * product.std() / 400_000**0.5
-    assert abs(powered_correlation(power, kappa)) < abs(kappa)
-
-
-def test_powered_correlation_at_its_ends():
-    assert powered_correlation([0.3, 2.0], [[-1.0], [0.0], [1.0]]).tolist() == [
-        [-1.0] * 2,
-        [0.0] * 2,
-        [1.0] * 2,
-    ]
-    kappa = np.linspace(-0.99, 0.99, 9)
-    np.testing.assert_allclose(powered_correlation(1.0, kappa), kappa, rtol=1e-14)
-    np.testing.assert_allclose(powered_correlation(1e-10, kappa), 2 / np.pi * np.arcsin(kappa), rtol=1e-8)
-
-
 def test_quality_is_the_transforms_quality():
     for name in ("gaussian", "laplace", "student-t:5"):
         law = parse_law(name)
@@ -201,7 +181,6 @@ def test_quality_is_the_transforms_quality():
         ("gradient", lambda law: mean_map(1.0, math.nan, 1.0, law)),
         ("noise_scale", lambda law: mean_map_slope(1.0, 1.0, -1.0, law)),
         ("largest_gradient", lambda law: effective_smoothness(1.0, 1.0, -1.0, law)),
-        ("correlation", lambda law: powered_correlation(1.0, 1.1)),
         ("law", lambda law: mean_map(3.5, 1.0, 1.0, law)),
         ("law", lambda law: high_noise_quality(1.6, law)),
         ("law", lambda law: high_noise_quality(1.0, parse_law("two-point:0.1"))),
