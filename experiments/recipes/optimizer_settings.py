@@ -48,6 +48,8 @@ class OptimizerSettings:
     """The power of the head, if it is not to be `power`."""
     power_schedule: Literal["constant", "linear", "cosine", "wsd"] = "constant"
     """How p moves to `final_power`: over the whole run, or (wsd) while the learning rate decays."""
+    power_start: float = 0.0
+    """Share of the steps that is trained at p = 1 first: runs of one seed branch there; constant schedule only."""
     final_power: float = 1.0
     """The power at the end, unless the schedule is constant."""
     offset: float = 0.0
@@ -103,6 +105,7 @@ class OptimizerSettings:
         check_whole("optimizer", self, warmup_steps=0)
         for name in ("beta1", "beta2", "momentum"):
             real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
+        real("optimizer.power_start", self.power_start, ge=0, lt=1)
         for name in ("decay_fraction", "mols_share", "final_ratio"):
             value = getattr(self, name)
             holds = 0 < value <= 1 or (name == "final_ratio" and value == 0)
@@ -131,6 +134,9 @@ class OptimizerSettings:
             require(value is None or plain, f"optimizer.{name}", value, allowed)
         constant = self.power_schedule == "constant" or not self.match_epsilon
         require(constant, "optimizer.match_epsilon", True, "false with a power schedule: it would fix ε")
+        fixed = self.power_start == 0 or (self.power_schedule == "constant" and not self.match_epsilon)
+        allowed = "0, but with a constant power and match_epsilon false"
+        require(fixed, "optimizer.power_start", self.power_start, allowed)
         # Below float32's normal numbers ε would be lost, and entries without a gradient be divided by zero.
         holds = self.effective_epsilon >= 2.0**-126
         require(holds, "optimizer.epsilon", self.epsilon, "one that, raised to p if matched, is >= 2^-126")

@@ -24,6 +24,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "head_power"): None,
     ("optimizer", "added_noise"): None,
     ("optimizer", "noise_level"): 1.0,
+    ("optimizer", "power_start"): 0.0,
 }
 
 

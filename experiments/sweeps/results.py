@@ -45,7 +45,7 @@ class ArmResult:
     status: Literal["completed", "diverged", "missing"]
     """Missing is one that is open, paused, failed or damaged: there is no result."""
     loss: float | None
-    """Final validation loss in nats a token and its standard error over sequences; None unless completed."""
+    """Final validation loss in nats a token and its standard error over documents; None unless completed."""
     standard_error: float | None
     fingerprint: str
     tokens_per_second: float | None = None

@@ -131,8 +131,9 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
         stretch=stretched,
         min_lr=settings.final_ratio * settings.learning_rate,
     )
+    branch = round(settings.power_start * steps)
     schedules: dict[str, Callable[..., PowerSchedule]] = {
-        "constant": lambda *_: PowerSchedule(optimizer, 1.0, lambda step: 1.0),
+        "constant": lambda *_: PowerSchedule(optimizer, 1.0, lambda step: float(step >= branch)),
         "linear": linear_power,
         "cosine": cosine_power,
         "wsd": partial(wsd_power, decay_fraction=settings.decay_fraction),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.studies.branching import POWER, read_branching
 from experiments.studies.head_batch import read_head_batch
 from experiments.studies.modules import read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
@@ -122,3 +123,42 @@ def test_the_heads_gain_by_batch_size(tmp_path, gains, noise, label):
     for size, gain in by_batch.items():
         assert found.changes[size].mean == pytest.approx(-gain, abs=2 * noise)
     assert found.fades.mean == pytest.approx(gains[0] - gains[2], abs=3 * noise)
+
+
+@pytest.mark.parametrize(("begins", "noise"), [(400, 0.001), (0, 0.001), (1700, 0.001), (400, 0.05)])
+def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
+    """The gain grows from a step after the branch on; before the branch both arms of a seed are the same."""
+    study, rng, arms = read_study(CAUSES / "branching.toml"), np.random.default_rng(1), []
+    for arm in study.arms():
+        shared, steps = np.random.default_rng(arm.seed), np.arange(50, 2001, 50)
+        powered_since = np.maximum(0, steps - 300 - begins) * (arm.values["optimizer.power"] == POWER)
+        losses = 5 - steps / 1000 + 0.05 * shared.normal(size=40) - 1e-4 * powered_since
+        losses += noise * rng.normal(size=40) * (steps > 300)
+        rows = [
+            {"tokens": 256 * step, "validation_loss": loss}
+            for step, loss in zip(steps.tolist(), losses.tolist(), strict=True)
+        ]
+        arms.append(
+            ArmResult(
+                arm.values,
+                arm.seed,
+                "completed",
+                rows[-1]["validation_loss"],
+                0.01,
+                arm.fingerprint,
+                evaluations=rows,
+            )
+        )
+    path = write_json(tmp_path / "branching.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+    found = read_branching(path, CAUSES / "memory.json")
+    assert list(found.changes) == list(range(50, 1701, 50))
+    gain = -1e-4 * max(0, 1700 - begins)
+    assert found.changes[1700].mean == pytest.approx(gain, abs=2 * noise)
+    if begins == 1700:
+        assert found.gains_from is None or found.gains_from > 1500
+    elif noise < 0.01:
+        assert begins < found.gains_from <= begins + 100
+    else:
+        assert found.gains_from > begins
+    assert found.label is (Label.REPRODUCED if noise < 0.01 else Label.INCONCLUSIVE)
+    assert found.spread == pytest.approx(noise * 2**0.5 / 0.0417, rel=0.6)

@@ -13,6 +13,7 @@ from experiments.training.execution import Execution
 from experiments.training.loop import train
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization
+from experiments.training.records import read_metrics
 from gradpower.tools.errors import InputError
 from tests.experiments.texts import small_recipe, write_text
 from tests.experiments.training.test_training import assert_same_run, final_weights
@@ -94,3 +95,16 @@ def test_noise_has_its_law_and_the_scale_of_each_tensor(name):
 def test_settings_that_cannot_be(fields, message):
     with pytest.raises(InputError, match=message):
         OptimizerSettings(**fields)
+
+
+def test_runs_of_a_seed_branch_where_the_power_starts(text, here, tmp_path):
+    runs = {}
+    for power in (1.0, 1.3):
+        made = small_recipe(text, optimizer__power=power, optimizer__power_start=0.5)
+        train(made, tmp_path / str(power), execution=here)
+        runs[power] = [row for row in read_metrics(tmp_path / str(power)) if "loss" in row]
+    assert [row["power"] for row in runs[1.3]] == pytest.approx([1.0] * 12 + [1.3] * 12)
+    losses = [[row["loss"] for row in rows] for rows in runs.values()]
+    # The loss of a step is that before its update.
+    assert losses[0][:13] == losses[1][:13]
+    assert losses[0][13] != losses[1][13]
