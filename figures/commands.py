@@ -61,6 +61,9 @@ def figure(
     --------
     $ gradpower figure 7 --law uniform gaussian laplace
     """
+    if not name and json:
+        print(dumps({each: entry.help for each, entry in registry.FIGURES.items()}, ensure_ascii=False))
+        return
     if not name:
         for each, entry in registry.FIGURES.items():
             print(f"{each:20}{entry.help}" + f"; reads {entry.sources}" * bool(entry.sources))
@@ -75,7 +78,8 @@ def figure(
     else:
         for row in content["rows"]:
             if row.get("series") == "optimum":
-                print(f"p* = {row['power']:.3f} for {row['law']} noise, σ/μ = {row['noise_to_signal']:g}")
+                edge = "→ 0" if row["power"] < 5e-4 else f"= {row['power']:.3f}"
+                print(f"p* {edge} for {row['law']} noise, σ/μ = {row['noise_to_signal']:g}")
     tell(written, file=sys.stderr if json else sys.stdout)
 
 

@@ -94,8 +94,9 @@ def check(name: str, setting: Setting) -> None:
     takes = FIGURES[name].flags
     for flag in fields(setting):
         value = getattr(setting, flag.name)
-        allowed = f"no such flag: figure {name} takes {', '.join(takes) or 'none'}"
-        require(flag.name in takes or value == flag.default, flag.name, value, allowed)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        allowed = f"one of {', '.join(takes)}" if takes else "no flag of the noise example"
+        require(flag.name in takes or value == flag.default, flag.name, shown, f"{allowed} for figure {name}")
 
 
 def figure_data(

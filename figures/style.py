@@ -132,11 +132,13 @@ def legend(figure: Figure, place: str, entries: Mapping[str, Mapping[str, Any]],
 
 def legend_of(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     """Put above the axes what is labelled on some of them, each label once."""
-    found: dict[str, Any] = {}
+    handle_of: dict[str, Any] = {}
     for axis in axes:
         handles, labels = axis.get_legend_handles_labels()
-        found |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(found.values()), list(found), loc="outside upper center", columnspacing=1.2, **options)
+        handle_of |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        list(handle_of.values()), list(handle_of), loc="outside upper center", columnspacing=1.2, **options
+    )
 
 
 def plain_ticks(axis: Axis, ticks: Sequence[float]) -> None:

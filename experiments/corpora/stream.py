@@ -58,12 +58,13 @@ class StreamData:
         kept = {
             "source": settings.source,
             "files": self.reader.files,
-            "files_sha256": ends_digest(local_files(settings.source, "train")),
             "tokenizer_sha256": self.tokenizer.digest,
             "sequence_length": settings.sequence_length,
             "packed": settings.packed,
             "validation_sha256": held,
         }
+        local = local_files(settings.source, "train")
+        kept |= {"files_sha256": ends_digest(local)} if local else {}
         self.fingerprint = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
         self.description: dict[str, Any] = {
             "tokenizer": settings.tokenizer,

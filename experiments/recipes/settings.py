@@ -173,7 +173,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what concerns several sections."""
         warmup, steps = self.optimizer.warmup_steps, self.training.steps
-        allowed = f"less than training.steps = {steps} (set both)"
+        allowed = f"less than training.steps = {steps}: a shorter run sets both"
         require(warmup < steps, "optimizer.warmup_steps", warmup, allowed)
         self._check_warmup()
         require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")

@@ -8,11 +8,11 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments.recipes.settings import DataSettings, Recipe
 from experiments.sweeps.arms import DONE, ENDED, ArmState, read_failures, record_failure
@@ -26,6 +26,9 @@ from experiments.training.execution import Execution
 from experiments.training.signals import Interruption
 from gradpower.tools.errors import InputError, require, whole
 from gradpower.tools.reading import one_line
+
+if TYPE_CHECKING:
+    from experiments.corpora import Data
 
 POLL = 0.5
 STARTS = 3
@@ -65,10 +68,11 @@ def run_sweep(
     return _Sweep(store, execution, options, display).run(known)
 
 
-def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> dict[DataSettings, str]:
-    """Return the fingerprint of each text, tokenized; find before the first arm what would stop one of them."""
+def check_arms(store: Store, execution: Execution, display: Display) -> dict[DataSettings, Data]:
+    """Return each text, tokenized; find before the first arm what would stop one of them."""
     from experiments.corpora import open_data
 
+    arms, begun = store.arms, store.tokens()
     require(not execution.shard, "shard", True, "false in a sweep: every arm has one device")
     recipes: dict[DataSettings, list[Recipe]] = {}
     for arm in arms:
@@ -81,8 +85,9 @@ def check_arms(arms: Sequence[Arm], execution: Execution, display: Display) -> d
             sequences=max(recipe.training.steps * recipe.training.batch_size for recipe in own),
             vocabulary=min(recipe.model.vocabulary for recipe in own),
             cache=execution.cache,
+            tokens=begun.get(data),
             progress=display.prepare,
-        ).fingerprint
+        )
         for data, own in recipes.items()
     }
 
@@ -106,10 +111,13 @@ class _Sweep:
         self.reason = ""
         self.full: Path | None = None
         self.not_before: dict[str, float] = {}
+        self.tokens: dict[DataSettings, str | None] = {}
 
     def run(self, known: Known | None) -> Literal["done", "stopped"]:
         """Declare the study, and hand out jobs until there is a reason to end."""
-        reused = self.store.begin(check_arms(self.store.arms, self.execution, self.display), known)
+        texts = check_arms(self.store, self.execution, self.display)
+        self.tokens = {settings: text.tokens for settings, text in texts.items()}
+        reused = self.store.begin({settings: text.fingerprint for settings, text in texts.items()}, known)
         if known is not None:
             self.display.note(f"{reused} arms are reused from {known.path}")
         self.states = self.store.states()
@@ -211,7 +219,8 @@ class _Sweep:
             if after is None or (run / "result.json").exists():
                 continue
             slot = self.idle.pop(0)
-            job = Job(arm.recipe, run, after, self.name, self.stop_file, self.execution, slot)
+            tokens = self.tokens[arm.recipe.data]
+            job = Job(arm.recipe, run, after, self.name, self.stop_file, self.execution, slot, tokens)
             self.running[self.workers[slot].submit(job)] = slot, arm
 
     def _collect(self, future: Future[Ending]) -> None:
@@ -219,6 +228,8 @@ class _Sweep:
         slot, arm = self.running.pop(future)
         try:
             ending = future.result()
+        except CancelledError:  # the scheduler of a cluster is lost: no arm is at fault
+            ending = "paused"
         except Exception as error:  # the process has crashed, or met a file server that is away
             ending, self.reason = "failed", one_line(error)
             self.starts[slot] = 0 if self._charge(arm, self.reason) else self.starts[slot] + 1

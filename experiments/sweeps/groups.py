@@ -94,13 +94,13 @@ def loss_tables(rule: Rule, results: Sequence[ArmResult]) -> list[LossTable]:
     """
     free = free_fields(rule, [result.values for result in results])
     seeds = tuple(dict.fromkeys(result.seed for result in results))
-    found: dict[tuple[Setting, ...], list[ArmResult]] = {}
+    by_setting: dict[tuple[Setting, ...], list[ArmResult]] = {}
     for result in results:
         within = result.values[rule.within] if rule.within else None
-        found.setdefault((*(result.values[name] for name in free), within), []).append(result)
-    order = sorted(found, key=lambda key: [(0, v, "") if is_number(v) else (1, 0, str(v)) for v in key])
+        by_setting.setdefault((*(result.values[name] for name in free), within), []).append(result)
+    order = sorted(by_setting, key=lambda key: [(0, v, "") if is_number(v) else (1, 0, str(v)) for v in key])
     return [
-        _loss_table(rule, within, dict(zip(free, others, strict=True)), seeds, found[*others, within])
+        _loss_table(rule, within, dict(zip(free, others, strict=True)), seeds, by_setting[*others, within])
         for *others, within in order
     ]
 

@@ -20,7 +20,7 @@ from experiments.recipes.settings import DataSettings
 from experiments.sweeps.arms import ENDED, ArmState, arm_result, arm_state, with_seconds_left
 from experiments.sweeps.results import SUMMARY_SCHEMA, Addition, Known, Summary, read_summary, summary_of
 from experiments.sweeps.study import Arm, Study, changes
-from experiments.training.records import read_metrics, write_recipe, write_result
+from experiments.training.records import read_metrics, read_tokens, write_recipe, write_result
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder
 from gradpower.tools.provenance import provenance
@@ -77,6 +77,15 @@ class Store:
     def run(self, arm: Arm) -> Path:
         """Return the folder of an arm's run as this folder names it."""
         return self.folder / "arms" / arm.fingerprint
+
+    def tokens(self) -> dict[DataSettings, str]:
+        """Return the names of the tokens with which arms have begun, by the settings of their text."""
+        names: dict[DataSettings, str] = {}
+        for arm in self.arms:
+            with suppress(InputError):  # a damaged one stops its own arm only
+                name = read_tokens(self.run(arm))
+                names |= {arm.recipe.data: name} if name else {}
+        return names
 
     def states(self) -> list[ArmState]:
         """Return where every arm is, in the study's order; read anew at each call, of finished ones once."""

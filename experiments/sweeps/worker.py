@@ -18,7 +18,7 @@ from experiments.recipes.settings import Recipe
 from experiments.sweeps.arms import record_failure
 from experiments.sweeps.leases import HeldLease, LeaseLost, acquire
 from experiments.training.execution import Execution
-from experiments.training.records import FolderInUse
+from experiments.training.records import FolderInUse, write_recipe
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.reading import one_line
 
@@ -49,6 +49,8 @@ class Job:
     execution: Execution
     slot: int = 0
     """Number of the worker: of several GPUs, it takes that number's."""
+    tokens: str | None = None
+    """Name of the tokens in the cache with which the study began."""
 
 
 def run_job(job: Job) -> Ending:
@@ -80,6 +82,7 @@ def _train(job: Job, lease: HeldLease) -> Ending:
 
     try:
         execution = on_gpu(job.execution, job.slot)
+        write_recipe(job.folder, job.recipe, job.tokens)
         # A run that is another's by now is left without a last line or checkpoint: the folder is that worker's.
         outcome = train(job.recipe, job.folder, execution=execution, stop=stop, before_writing=lease.require)
         return outcome.status

@@ -21,7 +21,7 @@ from experiments.recipes.named import recipe as recipe_named
 from experiments.recipes.settings import Recipe
 from experiments.training.execution import Execution
 from experiments.training.records import RUN_SCHEMA, read_recipe
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 from gradpower.tools.reading import json_content
 from gradpower.tools.terminal import jsonable, result_table
 
@@ -140,7 +140,10 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
         folder = output or Path("runs") / f"{recipe.name}-{recipe.fingerprint}"
         return _train(recipe, execution, folder, json)
 
-    return train, ["--help"] if asks_help else [_as_typed(word) for word in words[1:]]
+    typed = [_as_typed(word) for word in words[1:]]
+    twice = sum(word.partition("=")[0] == "--optimizer.power" for word in typed) > 1
+    require(not twice, "power", "given twice", "--power or --optimizer.power, once")
+    return train, ["--help"] if asks_help else typed
 
 
 def _as_typed(word: str) -> str:
@@ -167,7 +170,8 @@ def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> in
         loss, error = result.final.validation_loss, result.final.standard_error
         ending = "the loss is no longer finite"
         if result.status == "completed":
-            ending = f"validation loss {loss:.4f} ± {error:.4f} nats a token"
+            margin = "" if error is None else f" ± {error:.4f}"  # a single document tells no error
+            ending = f"validation loss {loss:.4f}{margin} nats a token"
         print(f"{result.status} after step {outcome.step}: {ending}", file=out)
         if result.status == "completed" and result.diverged is not None:
             guess = math.log(recipe.model.vocabulary)

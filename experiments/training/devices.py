@@ -64,15 +64,15 @@ class Devices:
     def require_memory(self, recipe: Recipe, rows: int) -> None:
         """Raise InputError if a step with so many sequences at a time cannot fit, before anything is allocated."""
         if self.device.type == "cuda":
-            there = torch.cuda.get_device_properties(self.device).total_memory
+            memory = torch.cuda.get_device_properties(self.device).total_memory
         else:
-            there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         sharing = self.ranks if self.sharded else 1
         needed = least_bytes(recipe.model, rows * recipe.data.sequence_length, sharing)
         allowed = (
-            f"at most {there / 1e9:.3g} GB, the memory of {self.device}: a smaller model or micro_batch_size"
+            f"at most {memory / 1e9:.3g} GB, the memory of {self.device}: a smaller model or micro_batch_size"
         )
-        require(needed <= there, "model", f"a step of at least {needed / 1e9:.3g} GB", allowed)
+        require(needed <= memory, "model", f"a step of at least {needed / 1e9:.3g} GB", allowed)
 
     def description(self, precision: str) -> dict[str, str | int]:
         """Return what the result says of the machine."""

@@ -115,7 +115,8 @@ class Run:
     @torch.no_grad()
     def _expert_load(self, batches: list[Batch]) -> Tensor | None:
         """Return the expert load of the whole batch, where it is a mixture's and no micro-batch sees all of it."""
-        if not self.recipe.model.experts or len(batches) * self.devices.ranks == 1:
+        needed = self.recipe.model.experts and self.recipe.model.balance_loss
+        if not needed or len(batches) * self.devices.ranks == 1:
             return None
         with self.devices.accelerator.autocast():
             loads = [batch_loss(self.model, batch).expert_load for batch in batches]

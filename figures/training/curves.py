@@ -43,7 +43,7 @@ def read(sources: Sequence[Path]) -> list[Row]:
         {
             "run": label,
             "tokens": row["step"] * recipe.tokens_per_step,
-            **{key: row[key] for key in _LOSSES if key in row},
+            **{key: row[key] for key in _LOSSES if row.get(key) is not None},
         }
         for run, recipe, label in zip(runs, recipes, names, strict=True)
         for row in read_metrics(run)

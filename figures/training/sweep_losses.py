@@ -69,6 +69,9 @@ def draw(analysis: Analysis) -> Figure:
             title = "\n".join(filter(None, (_label(within), _label(group.others))))
             name = "power $p$" if rule.compared == "optimizer.power" else short(rule.compared)
             axis.set(title=title, xlabel=name)
+        low, high = zip(*(axis.get_ylim() for axis in axes[: len(groups)]), strict=True)
+        for axis in axes[: len(groups)]:
+            axis.set_ylim(min(low), max(high))
         for row in grid:
             row[0].set_ylabel("loss − baseline's (nats a token)")
         if lines:

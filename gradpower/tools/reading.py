@@ -127,9 +127,13 @@ def read_npy(path: Path) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of headers by Python 2
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except (TokenError, SyntaxError, EOFError, MemoryError, *DAMAGED) as error:
         raise ValueError(one_line(error)) from None
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise ValueError("an archive of arrays")
+    return loaded
 
 
 def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:

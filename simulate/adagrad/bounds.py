@@ -141,16 +141,16 @@ class BoundedArm:
 
 
 def compared(
-    descent: Descent, runs: AdagradRuns, place: tuple[int, ...], found: ArmBound, *, tests: int
+    descent: Descent, runs: AdagradRuns, place: tuple[int, ...], bound: ArmBound, *, tests: int
 ) -> BoundedArm:
     """Compare the average of one arm with its bound; `tests` comparisons share the level."""
-    mean, error = runs.over_seeds(getattr(runs, found.average)[place])
+    mean, error = runs.over_seeds(getattr(runs, bound.average)[place])
     where = descent.problem.name, descent.noise, descent.law.name
     measured = descent.steps, float(mean[-1]), float(error[-1])
-    row = BoundedArm(*where, *descent.arms[place], found.theorem, found.note, *measured)
-    if found.bound is None:
+    row = BoundedArm(*where, *descent.arms[place], bound.theorem, bound.note, *measured)
+    if bound.bound is None:
         return row
-    total = found.bound.total
+    total = bound.bound.total
     return replace(
         row,
         bound=float(total[-1]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,8 @@ from simulate.adagrad.exponent import fitted_exponent
 from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 
 _TABLE = Output()
-_LEGEND = """measured: (1/T)·Σ‖∇F‖² ± 2 standard errors; where Theorem 4.8 speaks, (1/T)·Σ‖∇F‖_{p+1}^{p+1}
+_LEGEND = """r: σ_i/|∂_iF|, of additive noise σ_i/max|∂_iF|
+measured: (1/T)·Σ‖∇F‖² ± 2 standard errors; where Theorem 4.8 speaks, (1/T)·Σ‖∇F‖_{p+1}^{p+1}
 slack: bound/measured; exponent a: measured falls like T^(−a) over the last two decades"""
 
 
@@ -126,7 +128,12 @@ def _table(result: dict[str, Any]) -> Table:
         "bound": [arm["bound"] for arm in arms],
         "slack": [arm["slack"] for arm in arms],
         "violated": ["yes" if arm["violated"] else "no" for arm in arms],
-        "exponent": [f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}" for arm in arms],
+        "exponent": [
+            f"{arm['exponent']:z.2f} ± {arm['exponent_half_width']:.2f}"
+            if math.isfinite(arm["exponent"])
+            else "–"
+            for arm in arms
+        ],
     }
     title = f"Adagrad on powered gradients: {result['problem']}, {result['noise']} {result['law']} noise"
     size = f"{result['seeds']} runs of T = {result['steps']} steps"

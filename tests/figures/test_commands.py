@@ -134,6 +134,8 @@ def test_figures_are_listed(capsys):
     assert main(["figure"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(registry.FIGURES)
+    assert main(["figure", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == list(registry.FIGURES)
 
 
 @pytest.mark.parametrize("name", registry.FIGURES)
@@ -220,7 +222,7 @@ def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path, monkeypat
         ("figure 8", "name: 8"),
         ("figure 7 runs", "sources: runs"),
         ("figure gain --law uniform", "law: "),
-        ("figure distortion --beta1 0.5", "beta1: 0.5"),
+        ("figure exponents --beta1 0.5", "beta1: 0.5"),
         ("figure phase-diagram --trials 4", "trials: 4"),
         ("figure curves", "sources: none"),
         ("figure 7 --law cauchy", "law: cauchy"),

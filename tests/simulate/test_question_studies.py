@@ -1,4 +1,4 @@
-"""Running all studies: what an interrupted run has left is kept, unless it is damaged or the size has changed."""
+"""Running all studies: what an interrupted run has left is kept, unless damaged, or of another size or code."""
 
 from __future__ import annotations
 
@@ -51,3 +51,11 @@ def test_damaged_rows_and_those_of_another_size_are_not_taken(tmp_path, calls):
     assert calls == [*studies.QUESTIONS, "gains"]
     studies.run_studies(replace(FULL, seeds=FULL.seeds + 1), tmp_path)
     assert len(calls) == 2 * len(studies.QUESTIONS) + 1
+
+
+def test_rows_of_other_code_are_not_taken(tmp_path, monkeypatch, calls):
+    studies.run_studies(FULL, tmp_path)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "rates.py"))
+    studies.run_studies(FULL, tmp_path)
+    assert calls == 2 * list(studies.QUESTIONS)

@@ -144,6 +144,9 @@ def assumptions(
     output.show(result, result_table(title, columns, digits=4))
 
 
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Constants:
     """What the assumptions ask of one power; None where an assumption does not speak of it."""
@@ -160,11 +163,11 @@ class Constants:
 
 def _constants(power: float, law: NoiseLaw, ratio: float, bound: float, constant: float) -> Constants:
     if power == 1:
-        return Constants(power, "Adagrad", holds=True)
+        return Constants(power, "Adagrad", holds=math.isfinite(law.reach))  # Assumption 4.4 alone
     if power < 1:
         c = float(low_noise_alignment(power, ratio, law))
         largest = largest_noise_to_signal(power, constant, law)
-        return Constants(power, "4.6", c >= constant, c=c, largest_noise_to_signal=largest)
+        return Constants(power, "4.6", c >= constant - _ROUNDING, c=c, largest_noise_to_signal=largest)
     bounded = math.isfinite(law.reach)
     gradient = max(bound - law.reach, 1e-9) if bounded else math.inf
     rho = float(contraction(power, bound, law)) if bounded else math.inf
@@ -172,7 +175,7 @@ def _constants(power: float, law: NoiseLaw, ratio: float, bound: float, constant
     return Constants(
         power,
         "4.9",
-        rho <= 1,
+        rho <= 1 + _ROUNDING,
         s=float(high_noise_alignment(power, 1.0, gradient, law)),
         rho=rho,
         largest_bound_to_noise=None if math.isnan(edge) else edge,

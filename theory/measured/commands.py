@@ -175,6 +175,6 @@ def _notes(result: dict[str, Any]) -> list[str]:
         *([f"the gradient given does not fit the samples on {misplaced} coordinates"] if misplaced else []),
         f"σ/|∇F|: median {noise['0.5']:.3g}, 5 % to 95 % {noise['0.05']:.3g} to {noise['0.95']:.3g}",
         f"R = {result['gradient_bound']:.4g}, {'given' if result['gradient_bound_given'] else 'the largest seen'}; "
-        "bounds wide by choice: all powers and coordinates at once, so that in synthetic tests they covered the truth "
-        "every time",
+        "bounds for all coordinates at once, from Student's intervals: wide for light tails, too narrow where a "
+        "gradient is rare or strongly skewed, as those of rare tokens",
     ]

@@ -155,15 +155,27 @@ def test_validation_is_fixed_and_not_trained_on(folder, name):
 
 
 @pytest.mark.parametrize("name", ["c4", "openwebtext"])
+def test_documents_of_packed_validation_sequences(folder, name):
+    """Whole sequences, cut at the ends of documents: the number rises where an end was passed."""
+    data = opened(settings(folder, name))
+    joined = data.validation.inputs.flatten().tolist()
+    ends = [place for place, token in enumerate(joined) if token == data.tokenizer.end]
+    expected = [sum(end < start for end in ends) for start in range(0, len(joined), 64)]
+    assert data.validation_documents.tolist() == expected
+    assert 0 < expected[-1] < 7
+
+
+@pytest.mark.parametrize("name", ["c4", "openwebtext"])
 def test_another_file_is_other_data(folder, tmp_path, name):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     before = opened(settings(tmp_path, name)).fingerprint
     assert opened(settings(tmp_path, name)).fingerprint == before
-    packed = tmp_path / "en" / "c4-train.00003-of-01024.json.gz"
-    packed.write_bytes(gzip.compress(gzip.decompress(packed.read_bytes()).replace(b"2019", b"2020", 1)))
-    pq.write_table(
-        pa.table({"text": ["other text"] * 60}), tmp_path / "plain_text" / "train-00003-of-00080.parquet"
-    )
+    # One byte of its end, as of the checksum of a .gz, or of a column's statistics: name and size stay.
+    file = next(tmp_path.rglob("*train*00003-of-01024*" if name == "c4" else "train-00003-of-00080*"))
+    content = bytearray(file.read_bytes())
+    place = len(content) - 8 if name == "c4" else content.index(b"parquet-cpp")
+    content[place] ^= 1
+    file.write_bytes(content)
     assert opened(settings(tmp_path, name)).fingerprint != before
 
 

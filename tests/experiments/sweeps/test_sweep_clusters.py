@@ -124,6 +124,7 @@ def test_a_death_in_a_cluster_costs_nothing(long_study, cache, tmp_path, death):
             message = killed(running["sweep"])
             assert "Traceback" not in message
             assert "the same command goes on" in message
+            assert not list((tmp_path / "arms").glob("*/attempts.jsonl"))  # no arm is charged
             killed(running["worker"])
         for name in ("scheduler", "worker", "sweep"):
             if death in (name, "scheduler"):

@@ -19,6 +19,7 @@ from experiments.sweeps.engine import Options
 from experiments.sweeps.leases import HeldLease, Watch, leases, newest
 from experiments.sweeps.store import Store
 from experiments.training.execution import Execution
+from experiments.training.records import read_result
 from gradpower.tools.errors import InputError
 from tests.experiments.sweep_helpers import (
     STALE,
@@ -29,7 +30,7 @@ from tests.experiments.sweep_helpers import (
     toml_of,
     words_of,
 )
-from tests.experiments.texts import small_recipe
+from tests.experiments.texts import small_recipe, write_text
 
 pytestmark = pytest.mark.slow
 
@@ -187,3 +188,21 @@ def test_a_result_on_a_file_server_that_is_away_is_no_damage(sweep, monkeypatch)
     assert ended == "done"
     assert next(looks) > 3
     assert not any("damaged" in note for note in notes)
+
+
+def test_a_study_on_python_source_keeps_its_text_when_a_package_is_installed(tmp_path, monkeypatch):
+    library = tmp_path / "lib"
+    paths = dict.fromkeys(("stdlib", "purelib", "platlib"), str(library))
+    monkeypatch.setattr("experiments.corpora.documents.sysconfig", Mock(get_paths=lambda: paths))
+    monkeypatch.setattr(engine, "local_workers", given_workers())
+    library.mkdir()
+    for number, content in enumerate(write_text(tmp_path / "text").read_text().split("\n\n")):
+        (library / f"module_{number}.py").write_text(content)
+    execution = Execution(device="cpu", threads=1, cache=tmp_path / "cache")
+    for seeds in ((0,), (0, 1)):
+        study = small_study(tmp_path, seeds=seeds, data__source="python-source")
+        with Display() as display:
+            assert engine.run_sweep(Store(tmp_path / "out", study), execution, Options(), display) == "done"
+        (library / "installed.py").write_text("print(1)\n" * 100)
+    results = [read_result(arm_folder(tmp_path / "out", arm.fingerprint)) for arm in study.arms()]
+    assert len({result.data["text_sha256"] for result in results}) == 1

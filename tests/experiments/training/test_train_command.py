@@ -64,10 +64,11 @@ def test_a_run_from_the_command_line(run, place, capsys):
     ("changed", "message"),
     [
         ({"optimizer__power": "-1"}, "optimizer.power: -1.0 is not allowed; expected a number in (0, 100]"),
-        ({"training__steps": "2"}, "expected less than training.steps = 2 (set both)"),
+        ({"training__steps": "2"}, "expected less than training.steps = 2: a shorter run sets both"),
         ({"data__source": "text:nowhere"}, "data.source: nowhere is not allowed"),
         ({"micro-batch-size": "3"}, "training.batch_size: 4 is not allowed; expected a multiple of"),
         ({"optimizer__powr": "1"}, "--optimizer.power"),
+        ({"optimizer__power": "1.2", "power": "1.3"}, "power: given twice is not allowed"),
         (
             {"optimizer__final-power": "1.2"},
             "optimizer.final_power: 1.2 is not allowed; expected optimizer.po",
@@ -146,3 +147,19 @@ def test_curves_of_nothing_are_refused(tmp_path, capsys):
     assert main(["figure", "curves", str(tmp_path), "--output", str(tmp_path)]) == 2
     assert "the folder of a run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_document_of_validation_tells_no_error(place, tmp_path, capsys):
+    (tmp_path / "validation.txt").write_text(
+        write_text(tmp_path / "more", seed=1).read_text().replace("\n\n", " ")
+    )
+    source = f"text:{tmp_path / 'validation.txt'}"
+    assert main(words(place, "one", data__validation_source=source, data__documents="file")) == 0
+    assert "±" not in capsys.readouterr().out
+    assert main(["figure", "curves", str(place / "one"), "--output", str(tmp_path)]) == 0
+
+
+def test_curves_of_a_run_that_diverged(place, tmp_path):
+    assert main(words(place, "far", optimizer__learning_rate="1e30", optimizer__clip_norm="none")) == 1
+    assert main(["figure", "curves", str(place / "far"), "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "training_curves.png").exists()

@@ -59,6 +59,19 @@ def test_simultaneous_bounds_cover_in_their_fraction(name, ratio, power, known):
     assert least / trials >= 0.9 - slack
 
 
+def test_rare_gradients_are_missed():
+    """Where the samples of a rare event show no variance Student's interval is far too narrow, as the command says."""
+    law = np.random.default_rng(0)
+    missed = 0
+    for _ in range(40):
+        rare = law.random((400, 100)) < 0.01
+        estimates = estimate_assumptions(GradientSamples(0.49 + rare), [0.5])
+        truth = (0.99 * 0.49**0.5 + 0.01 * 1.49**0.5) / 0.5**0.5
+        (found,) = estimates.powers
+        missed += bool(((found.lower > truth) | (found.upper < truth)).any())
+    assert missed > 20
+
+
 def test_intervals_shrink_with_samples_and_with_the_gradient():
     samples = 1 + random(2).normal(size=(4000, 3))
     wide, narrow = (estimate(samples[:n], [0.5, 1.5]).powers for n in (250, 4000))
