@@ -1,4 +1,4 @@
-"""The loss of a batch, and the loss on the validation set with its standard error."""
+"""The loss of a batch, with a mixture's load-balancing loss, and that on the validation set with its standard error."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Does a power act like less noise? The noise's law, level and the power are set; everything else is held.
 
 The replacement statement: under strong noise and at tuned rates, Adam on φ_p(g) with noise σ ends where p = 1 does with
-noise σ/q, q = `theory.adam.long_run.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`,
-predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
+noise σ/q, q of `theory.adam.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`, predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from gradpower.tools.errors import require, whole
 from gradpower.tools.labels import Label
 from gradpower.tools.results import Kind, Provenance
 from simulate.intervention.descent import Arm, descend
-from theory.adam.long_run import PURE_NOISE, long_run_update, noise_equivalent
+from theory.adam.noise_equivalent import PURE_NOISE, long_run_update, noise_equivalent
 from theory.laws import NoiseLaw, parse_law
 from theory.measured.micro_batch_gradients import jackknife_error
 from theory.numerics.inputs import Array, positive, power_in_range

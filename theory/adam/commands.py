@@ -6,7 +6,7 @@ import numpy as np
 
 from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Output, OutputFlags, result_table
-from theory.adam import long_run
+from theory.adam import noise_equivalent as equivalent
 from theory.adam.example import Example, ExampleFlags, NoiseAndDecays, NoiseAndDecaysFlags
 from theory.adam.update import exact_update, limit_update
 from theory.numerics.inputs import power_in_range
@@ -86,7 +86,7 @@ def noise_equivalent(
     $ gradpower theory noise-equivalent --law laplace --power 1.2 --json
     """
     decays = {"beta1": adam.beta1, "beta2": adam.beta2, "noise_to_signal": noise_to_signal}
-    q = long_run.noise_equivalent(power, adam.noise_law, **decays)
+    q = equivalent.noise_equivalent(power, adam.noise_law, **decays)
     inputs = {"power": power, "law": adam.law, **decays}
     table = result_table("Noise equivalent of a power", {k: [v] for k, v in (inputs | {"q": q}).items()})
     table.caption = "q: the power makes the progress of p = 1 under the noise divided by q; q > 1 helps"

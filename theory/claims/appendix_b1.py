@@ -1,4 +1,4 @@
-"""Appendix B.1: a linear map g → c·g, c > 0, leaves adaptive and sign methods unchanged as ε → 0.
+"""Appendix B.1: a linear map g → c·g, c > 0, leaves adaptive and sign methods unchanged as ε → 0; its words on signs.
 
 Each method is written once, for any arithmetic: sympy symbols, NumPy arrays and balls run through the same lines.
 With ε > 0 the scale does not cancel but moves into ε, exactly: `u(c·g; ε) = u(g; ε/c)` where ε is added to √v, and

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.noise.replay import POWERS, Optimizer, predict
 from gradpower.tools.errors import InputError
-from theory.adam.long_run import noise_equivalent
+from theory.adam.noise_equivalent import noise_equivalent
 from theory.laws import parse_law
 from theory.measured.micro_batch_gradients import MicroBatchGradients
 

@@ -6,7 +6,7 @@ import numpy as np
 import sympy as sp
 from scipy.optimize import minimize_scalar
 
-from theory.adam.long_run import long_run_update, noise_equivalent
+from theory.adam.noise_equivalent import long_run_update, noise_equivalent
 from theory.claims.beyond.finite_beta import BETA2, MIXED, SQUARED
 from theory.claims.claim import BEYOND, Findings, claim, numeric, symbolic, vanish
 from theory.laws import parse_law

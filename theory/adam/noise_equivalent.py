@@ -1,4 +1,4 @@
-"""Adam's update over many steps: its drift against its long-run variance, and the power as a change of noise level.
+"""The noise that a power is worth, q(p): Adam's drift over many steps against its long-run variance.
 
 Over T steps of independent gradients the sum of the updates has mean T·E u and variance T·LRV, with the long-run
 variance `LRV = Σ_k Cov(u_t, u_{t+k})` over all lags k: momentum makes steps alike, so it is not Var u. With

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradpower.tools.errors import InputError
-from theory.adam.long_run import long_run_update, noise_equivalent
+from theory.adam.noise_equivalent import long_run_update, noise_equivalent
 from theory.adam.update import exact_update
 from theory.laws import parse_law
 
