@@ -9,7 +9,8 @@ and √(S/S') says how many times less noise it is worth than another. Here the 
 Adam from micro-batches drawn at random, with all that binds a coordinate's signal, its noise and the other coordinates;
 μ comes from other micro-batches, so that Σ μ_i·ū_i is not biased by noise that both share. h_i ∝ σ_i², the diagonal
 of the Fisher matrix. Nothing is assumed of the noise's law: a law that is added to the signal
-(`theory.adam.noise_equivalent`) calls for another power where large gradients carry the signal, as in the rows of the head.
+(`theory.adam.noise_equivalent`) calls for another power where large gradients carry the signal, as in the rows of the
+head.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Muon for whole models: stacked experts, the split between Muon and AdamW, and both as one optimizer.
 
-MuonPower, the class in `power_optimizers`, applies φ_p to the raw gradient, before momentum and orthogonalisation (Figure 5 of the paper). The
-baseline is Moonlight's Muon (arXiv 2502.16982).
+MuonPower, the class in `power_optimizers`, applies φ_p to the raw gradient, before momentum and orthogonalisation
+(Figure 5 of the paper). The baseline is Moonlight's Muon (arXiv 2502.16982).
 """
 
 from __future__ import annotations

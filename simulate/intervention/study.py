@@ -1,7 +1,8 @@
 """Does a power act like less noise? The noise's law, level and the power are set; everything else is held.
 
-The replacement statement: under strong noise and at tuned rates, Adam on φ_p(g) with noise σ ends where p = 1 does with
-noise σ/q, q of `theory.adam.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`, predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
+The replacement statement: under strong noise and at tuned rates, Adam on φ_p(g) with noise σ ends where p = 1 does
+with noise σ/q, q of `theory.adam.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`,
+predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
 """
 
 from __future__ import annotations
