@@ -62,15 +62,15 @@ def draw(measurement: Measurement) -> Figure:
         ratios, shapes, powers = grid.flat
         _draw_ratios(ratios, measurement.modules)
         _draw_shapes(shapes, measurement.modules)
-        _draw_powers(powers, measurement, ["all", *names])
+        _draw_powers(powers, measurement, [*names, "all"])
         sequences = measurement.settings.micro_batch_size
         ratios.set(title="noise-to-signal ratio", xscale="log", xlabel=f"σ/|μ|, batches of {sequences}")
         shapes.set(title="shape of the noise", xscale="log", xlabel="generalized-normal shape b")
         plain_ticks(ratios.xaxis, [factor * 10.0**k for k in range(-3, 7) for factor in (1, 2, 5)])
         plain_ticks(shapes.xaxis, [0.25, 0.5, 1, 2, 4, 8])
-        for axis, places in ((ratios, names), (shapes, names), (powers, ["all", *names])):
+        for axis, places in ((ratios, names), (shapes, names), (powers, [*names, "all"])):
             axis.set_yticks(range(len(places)), places)
-            axis.set_ylim(len(places) - 0.4, -0.6)
+            axis.set_ylim(len(names) + 0.6, -0.6)
         legend_of(figure, (ratios, powers), ncols=4)
     return figure
 
@@ -80,7 +80,7 @@ def _draw_ratios(axis: Axes, modules: Sequence[ModuleRow]) -> None:
     for place, row in enumerate(modules):
         if row.ratios:
             low, lower, median, upper, high = row.ratios
-            label = "(a): half and 80 % of the coordinates"
+            label = "(a): half (thick) and 80 % of the coordinates"
             axis.plot([low, high], [place] * 2, color=blue, linewidth=1.0, label=label)
             axis.plot([lower, upper], [place] * 2, color=blue, linewidth=4.0, alpha=0.45)
             margin = _Z * row.ratio_errors[2]
