@@ -33,7 +33,8 @@ from experiments.corpora.tokenization import Tokenizer, first_bytes, from_file, 
 from experiments.recipes.settings import DataSettings
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import write_file
-from gradpower.tools.reading import DAMAGED, one_line, read_npy
+from gradpower.tools.reading import DAMAGED, one_line
+from theory.numerics.inputs import read_npy
 
 VERSION = 1
 _DOCUMENTS_AT_ONCE = 512

@@ -52,7 +52,7 @@ def least_bytes(settings: ModelSettings, tokens: int, ranks: int = 1) -> int:
     token and row of the vocabulary; Adam's other moment and other activations are left out.
 
     >>> least_bytes(ModelSettings(), 32 * 256)
-    3166642176
+    2900908032
     """
     return 12 * model_size(settings).total // ranks + 8 * tokens * settings.vocabulary
 

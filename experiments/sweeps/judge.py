@@ -31,7 +31,7 @@ def judged(summary: Summary) -> Analysis:
     --------
     >>> from experiments.sweeps.results import ArmResult
     >>> from experiments.sweeps.studies import chosen_study
-    >>> study, losses = chosen_study("example"), {1.0: (3.0, 3.1), 1.2: (2.9, 3.0001)}
+    >>> study, losses = chosen_study("example"), {1.0: (3.0, 3.1, 3.2), 1.2: (2.9, 3.0001, 3.1)}
     >>> arms = [
     ...     ArmResult(a.values, a.seed, "completed", losses[a.recipe.optimizer.power][a.seed], None, a.fingerprint)
     ...     for a in study.arms()

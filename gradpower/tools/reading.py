@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from gradpower.tools.errors import InputError
 from gradpower.tools.files import write_file
@@ -117,23 +113,6 @@ def write_json(path: Path, content: Any, schema: Schema) -> Path:
     """Write a value of one of our types for `read_json`, and return the path."""
     text = json.dumps(json_content(content, schema), indent=1, allow_nan=False) + "\n"
     return write_file(path, text)
-
-
-def read_npy(path: Path) -> NDArray[Any]:
-    """Return the array in a .npy file, memory-mapped: a damaged header may promise more than the memory holds.
-
-    ValueError if it is none, or one of objects; numpy reads the header as Python, and raises what that may.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of headers by Python 2
-            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (TokenError, SyntaxError, EOFError, MemoryError, *DAMAGED) as error:
-        raise ValueError(one_line(error)) from None
-    if not isinstance(loaded, np.ndarray):
-        loaded.close()
-        raise ValueError("an archive of arrays")
-    return loaded
 
 
 def read_lines(path: Path, kind: type[T]) -> tuple[list[T], int]:

@@ -43,6 +43,7 @@ def small_recipe(text: Path, name: str = "pocket", **fields: Any) -> Recipe:
         "data.sequence_length": 32,
         "data.validation_share": 0.1,
         "data.validation_sequences": 12,
+        "optimizer.learning_rate": 6e-3,
         "optimizer.warmup_steps": 4,
         "training.steps": 24,
         "training.batch_size": 8,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradpower.tools.errors import InputError, require
-from gradpower.tools.reading import one_line, read_npy
+from gradpower.tools.reading import one_line
 from theory.laws.base import NoiseLaw
-from theory.numerics.inputs import Array
+from theory.numerics.inputs import Array, read_npy
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
 
 _REFLECTED = "reflected "

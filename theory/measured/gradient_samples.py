@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradpower.tools.errors import InputError, require
-from gradpower.tools.reading import DAMAGED, one_line, read_npy
-from theory.numerics.inputs import Array
+from gradpower.tools.reading import DAMAGED, one_line
+from theory.numerics.inputs import Array, read_npy
 
 FEWEST = 2  # one sample has no variance
 _TILE = 2**20  # numbers in float64 at a time

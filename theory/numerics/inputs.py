@@ -1,12 +1,16 @@
-"""Validation of the numbers that a user may give."""
+"""Validation of the numbers that a user may give, and arrays from files."""
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradpower.tools.errors import InputError
+from gradpower.tools.reading import DAMAGED, one_line
 
 Array = NDArray[np.float64]
 LARGEST_POWER = 10.0
@@ -76,3 +80,20 @@ def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:
         allowed = f"two numbers 0 <= LOW < HIGH <= {LARGEST_POWER:g}, at least 1e-6 apart"
         raise InputError(argument, f"({low!r}, {high!r})", allowed)
     return low, high
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """Return the array in a .npy file, memory-mapped: a damaged header may promise more than the memory holds.
+
+    ValueError if it is none, or one of objects; numpy reads the header as Python, and raises what that may.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of headers by Python 2
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (TokenError, SyntaxError, EOFError, MemoryError, *DAMAGED) as error:
+        raise ValueError(one_line(error)) from None
+    if not isinstance(loaded, np.ndarray):
+        loaded.close()
+        raise ValueError("an archive of arrays")
+    return loaded
