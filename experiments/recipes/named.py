@@ -124,7 +124,7 @@ def pocket_small() -> Recipe:
         name="pocket-small",
         model=_model((48, 192, 4, 2), 512),
         data=replace(made.data, tokenizer="bpe:512", validation_sequences=512),
-        optimizer=replace(made.optimizer, learning_rate=8e-3, warmup_steps=100),
+        optimizer=replace(made.optimizer, learning_rate=6e-3, warmup_steps=100),
         training=TrainingSettings(steps=2000, batch_size=8),
     )
 
