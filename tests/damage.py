@@ -51,3 +51,13 @@ def damage(draw, data: bytes) -> bytes:
     elif isinstance(inner, dict):
         inner["unknown"] = draw(VALUES)
     return json.dumps(content).encode()
+
+
+def holds(given, content) -> bool:
+    """Whether all that a file says is in what was read from it."""
+    if isinstance(given, dict):
+        return all(key in content and holds(value, content[key]) for key, value in given.items())
+    if isinstance(given, list):
+        return len(given) == len(content) and all(map(holds, given, content))
+    # A whole number in a real field is read as the nearest real one.
+    return given == content or (isinstance(content, float) and float(given) == content)

@@ -9,6 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,7 @@ from figures.results import THEORY
 from gradpower.tools.errors import InputError
 from simulate.intervention.study import INTERVENTION
 from simulate.questions import CONVERGENCE
-from tests.damage import damage
+from tests.damage import damage, holds
 from tests.experiments.texts import write_text
 from theory.laws import parse_law
 from theory.measured.gradient_samples import GradientSamples
@@ -70,7 +71,10 @@ def test_a_damaged_result_is_read_as_it_is_or_refused(tmp_path, name, data):
     path.write_bytes(whole)
     RESULTS[name].read(path)
     path.write_bytes(data.draw(damage(whole)))
-    outcome(lambda: RESULTS[name].read(path), path)
+    content = outcome(lambda: RESULTS[name].read(path), path)
+    if content is not None:
+        given, written = json.loads(path.read_bytes()), msgspec.to_builtins(content)
+        assert all(holds(value, written[key]) for key, value in given.items() if key != "schema")
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from experiments.recipes.settings import Recipe
-from gradpower.tools.errors import InputError
+from gradpower.tools.errors import InputError, require
 
 SECTIONS: dict[str, type] = {name: kind for name, kind in get_type_hints(Recipe).items() if name != "name"}
 FIELDS: dict[str, Any] = {
@@ -90,6 +90,9 @@ def require_effect(old: Recipe, new: Recipe) -> None:
         if value != get_field(old, name) and get_field(new, other) not in values:
             needed = " or ".join(str(each or "none").lower() for each in values)
             raise InputError(name, value, f"{other} {needed}: it has no effect otherwise")
+    powers = {new.optimizer.power, new.optimizer.embedding_power, new.optimizer.head_power}
+    idle = new.optimizer.power_start != old.optimizer.power_start and powers <= {1.0, None}
+    require(not idle, "optimizer.power_start", new.optimizer.power_start, "0 where every power is 1")
 
 
 def require_field(name: str) -> str:

@@ -122,11 +122,8 @@ class OptimizerSettings:
             from theory.laws import parse_law  # slow to import: --help does without
 
             parse_law(self.added_noise)
-        used, allowed = (
-            self.added_noise is not None or self.noise_level == 1,
-            "1 without optimizer.added_noise",
-        )
-        require(used, "optimizer.noise_level", self.noise_level, allowed)
+        used = self.added_noise is not None or self.noise_level == 1
+        require(used, "optimizer.noise_level", self.noise_level, "1 without optimizer.added_noise")
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
         for name in ("embedding_power", "head_power"):
             value = getattr(self, name)

@@ -65,7 +65,7 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def free_fields(rule: Rule, arms: Sequence[Settings]) -> list[str]:
-    """Return the varied fields that are chosen freely: the rule names them not, nor do its fields decide them.
+    """Return the varied fields that the rule does not name, and that the fields it names do not decide.
 
     A learning rate that is tied to the batch size is no free field, one that crosses the powers is, unless the rule
     tunes it or averages over it. Fields that it decides then, such as a warm-up, go with it.

@@ -169,7 +169,7 @@ class Study:
         together = within is not None and axis_of[within] == axis_of[compared]
         allowed = f"a field of another axis than {compared}, with which it must cross"
         require(not together, "rule.within", within, allowed)
-        allowed = f"equal, as no axis varies {RATE} at a value of rule.within, but for that of rule.compared"
+        allowed = f"equal: apart from that of rule.compared, no axis varies {RATE} at a value of rule.within"
         held = self.rule.learning_rate == "equal" or self._rates_cross(axis_of)
         require(held, "rule.learning_rate", self.rule.learning_rate, allowed)
 

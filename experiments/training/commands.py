@@ -153,7 +153,7 @@ def _as_typed(word: str) -> str:
 
 def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> int:
     from experiments.training.loop import RANK, train
-    from experiments.training.reporting import LiveReporter, Reporter
+    from experiments.training.reporting import LiveReporter, Reporter, summary
 
     require_torch()
     with LiveReporter() if RANK == 0 else Reporter() as reporter:
@@ -167,11 +167,9 @@ def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> in
         print(json_module.dumps(json_content(result, RUN_SCHEMA)))
     if result is not None:
         out = sys.stderr if json else sys.stdout
-        loss, error = result.final.validation_loss, result.final.standard_error
         ending = "the loss is no longer finite"
         if result.status == "completed":
-            margin = "" if error is None else f" ± {error:.4f}"  # a single document tells no error
-            ending = f"validation loss {loss:.4f}{margin} nats a token"
+            ending = f"{summary(asdict(result.final))} nats a token"
         print(f"{result.status} after step {outcome.step}: {ending}", file=out)
         if result.status == "completed" and result.diverged is not None:
             guess = math.log(recipe.model.vocabulary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Self
@@ -40,7 +41,9 @@ def summary(row: Mapping[str, Any]) -> str:
     'validation loss 3.2500 ± 0.0123'
     """
     if "validation_loss" in row:
-        return f"validation loss {row['validation_loss']:.4f} ± {row['standard_error']:.4f}"
+        error = row["standard_error"]
+        known = error is not None and math.isfinite(error)  # a single document tells none
+        return f"validation loss {row['validation_loss']:.4f}" + (f" ± {error:.4f}" if known else "")
     parts = [f"loss {row['loss']:.3f}"]
     if row.get("tokens_per_second"):
         parts.append(f"{row['tokens_per_second'] / 1e3:.1f}k tokens/s")

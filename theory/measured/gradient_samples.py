@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradpower.tools.errors import InputError, require
-from gradpower.tools.reading import DAMAGED, one_line
-from theory.numerics.inputs import Array, read_npy
+from gradpower.tools.reading import one_line
+from theory.numerics.inputs import NO_ARRAY, Array, read_npy
 
 FEWEST = 2  # one sample has no variance
 _TILE = 2**20  # numbers in float64 at a time
@@ -131,15 +130,7 @@ def _read(argument: str, path: Path, array: str | None = None) -> NDArray[Any]:
         return _read_binary(path, array) if suffix in _BINARY else _read_text(path)
     except InputError:
         raise
-    except (
-        *DAMAGED,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        zlib.error,
-        TokenError,
-    ) as error:
+    except (OSError, NotImplementedError, zipfile.BadZipFile, zlib.error, *NO_ARRAY) as error:
         raise InputError(argument, path, f"{_READABLE} ({one_line(error)})") from None
 
 

@@ -13,6 +13,8 @@ from gradpower.tools.errors import InputError
 from gradpower.tools.reading import DAMAGED, one_line
 
 Array = NDArray[np.float64]
+# What numpy raises for a damaged array: it reads the header as Python.
+NO_ARRAY = (TokenError, SyntaxError, EOFError, MemoryError, *DAMAGED)
 LARGEST_POWER = 10.0
 
 
@@ -85,13 +87,13 @@ def interval(argument: str, value: tuple[float, float]) -> tuple[float, float]:
 def read_npy(path: Path) -> NDArray[Any]:
     """Return the array in a .npy file, memory-mapped: a damaged header may promise more than the memory holds.
 
-    ValueError if it is none, or one of objects; numpy reads the header as Python, and raises what that may.
+    ValueError if it is none, or one of objects.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of headers by Python 2
             loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (TokenError, SyntaxError, EOFError, MemoryError, *DAMAGED) as error:
+    except NO_ARRAY as error:
         raise ValueError(one_line(error)) from None
     if not isinstance(loaded, np.ndarray):
         loaded.close()

@@ -37,7 +37,7 @@ from gradpower.tools.reading import (
     read_lines,
     write_json,
 )
-from tests.damage import damage
+from tests.damage import damage, holds
 
 pytestmark = pytest.mark.slow
 
@@ -150,16 +150,6 @@ READERS = {
     "summary.json": read_summary,
     "study.toml": lambda folder: read_study(folder / "study.toml"),
 }
-
-
-def holds(given, content) -> bool:
-    """Whether all that a file says is in what was read from it."""
-    if isinstance(given, dict):
-        return all(key in content and holds(value, content[key]) for key, value in given.items())
-    if isinstance(given, list):
-        return len(given) == len(content) and all(map(holds, given, content))
-    # A whole number in a real field is read as the nearest real one.
-    return given == content or (isinstance(content, float) and float(given) == content)
 
 
 @pytest.mark.parametrize("name", READERS)

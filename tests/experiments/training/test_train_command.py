@@ -68,6 +68,10 @@ def test_a_run_from_the_command_line(run, place, capsys):
         ({"data__source": "text:nowhere"}, "data.source: nowhere is not allowed"),
         ({"micro-batch-size": "3"}, "training.batch_size: 4 is not allowed; expected a multiple of"),
         ({"optimizer__powr": "1"}, "--optimizer.power"),
+        (
+            {"optimizer__power-start": "0.3"},
+            "optimizer.power_start: 0.3 is not allowed; expected 0 where every",
+        ),
         ({"optimizer__power": "1.2", "power": "1.3"}, "power: given twice is not allowed"),
         (
             {"optimizer__final-power": "1.2"},
@@ -155,7 +159,9 @@ def test_one_document_of_validation_tells_no_error(place, tmp_path, capsys):
     )
     source = f"text:{tmp_path / 'validation.txt'}"
     assert main(words(place, "one", data__validation_source=source, data__documents="file")) == 0
-    assert "±" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "±" not in out + err
+    assert "nats a token" in out
     assert main(["figure", "curves", str(place / "one"), "--output", str(tmp_path)]) == 0
 
 
