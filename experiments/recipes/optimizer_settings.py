@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gradpower.tools.errors import real, require, whole
 
+OWN_NOISE = ("own", "random-signs", "shuffled")
 LARGEST_POWER = 100  # beyond, every gradient of a network is 0 or infinite in float32
 
 
@@ -89,9 +90,11 @@ class OptimizerSettings:
     mols_share: float = 0.01
     """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
     added_noise: str | None = None
-    """Law of noise that is added to every gradient before all else, for interventions: uniform, laplace, …"""
+    """Noise that is added to every gradient before all else, for interventions: of a law (uniform, laplace, …), or that
+    of the batch's first K sequences about the mean of all: own:K, random-signs:K (in each entry), shuffled:K (in each
+    tensor)."""
     noise_level: float = 1.0
-    """σ of the added noise over the root mean square of each tensor's gradient."""
+    """σ of a law's noise over the root mean square of each tensor's gradient; a factor of a batch's own noise."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -118,7 +121,7 @@ class OptimizerSettings:
 
     def _check_pairs(self) -> None:
         """Check what concerns several values."""
-        if self.added_noise is not None:
+        if self.added_noise is not None and self.own_noise is None:
             from theory.laws import parse_law  # slow to import: --help does without
 
             parse_law(self.added_noise)
@@ -144,6 +147,20 @@ class OptimizerSettings:
             require(uniform, "optimizer.module_rates", self.module_rates, "uniform with muon")
             holds = self.clip_order == "before" or self.clip_norm is None
             require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
+
+    @property
+    def own_noise(self) -> tuple[str, int] | None:
+        """The form of a batch's own noise and its K sequences, if `added_noise` is that; InputError without a K.
+
+        >>> OptimizerSettings(added_noise="random-signs:2").own_noise
+        ('random-signs', 2)
+        """
+        form, _, sequences = (self.added_noise or "").partition(":")
+        if form not in OWN_NOISE:
+            return None
+        holds = sequences.isdecimal() and int(sequences) > 0
+        require(holds, "optimizer.added_noise", self.added_noise, f"{form}:K with a whole number K >= 1")
+        return form, int(sequences)
 
     @property
     def effective_epsilon(self) -> float:

@@ -176,6 +176,10 @@ class Recipe:
         allowed = f"less than training.steps = {steps}: a shorter run sets both"
         require(warmup < steps, "optimizer.warmup_steps", warmup, allowed)
         self._check_warmup()
+        own = self.optimizer.own_noise
+        allowed = f"fewer sequences than training.batch_size = {self.training.batch_size}, and no mixture"
+        holds = own is None or (own[1] < self.training.batch_size and not self.model.experts)
+        require(holds, "optimizer.added_noise", self.optimizer.added_noise, allowed)
         require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")
         kind, _, size = self.data.tokenizer.partition(":")
         needed = {"bpe": int(size) if kind == "bpe" else 0, "t5": 32100, "gpt2": 50257}.get(kind, 0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from experiments.corpora import IGNORED, Batch, open_data
 from experiments.recipes.model_size import model_size
 from experiments.recipes.settings import Recipe
-from experiments.training.added_noise import add_noise
+from experiments.training.added_noise import add_noise, add_own_noise
 from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
 from experiments.training.devices import Devices
 from experiments.training.execution import Execution, utilisation
@@ -85,14 +85,17 @@ class Run:
         targets = self.devices.total(float((batch.targets != IGNORED).sum()))
         batches = [
             self.devices.moved(Batch(*rows))
-            for rows in zip(*(torch.split(part, self.rows) for part in batch), strict=True)
+            for rows in zip(*(torch.split(part, self._row_counts()) for part in batch), strict=True)
         ]
         load = self._expert_load(batches)
-        total = torch.zeros((), device=self.devices.device)
+        total, sampled = torch.zeros((), device=self.devices.device), list[Tensor]()
         for index, part in enumerate(batches):
             with self.devices.accumulating(self.model, last=index == len(batches) - 1):
                 total += self._backward(part, targets, load)
-        self._add_noise()
+            if index == 0 and self.recipe.optimizer.own_noise:
+                share = float((part.targets != IGNORED).sum()) / targets
+                sampled = [p.grad / share for p in self.model.parameters() if p.grad is not None]
+        self._add_noise(sampled)
         norm = clip_gradients(self.model, self.optimization.clip_norm)
         group = self.optimization.optimizer.param_groups[0]
         # Both are moved on by the step that they are for.
@@ -106,11 +109,20 @@ class Run:
         self._window_norm = norm
         self._window_steps += 1
 
-    def _add_noise(self) -> None:
-        settings = self.recipe.optimizer
-        if settings.added_noise is not None:
-            law = parse_law(settings.added_noise)
-            add_noise(self.model, law, settings.noise_level, [self.recipe.training.seed, self.step])
+    def _row_counts(self) -> list[int]:
+        """Return how many sequences go through the model at a time: by themselves, those whose noise is added."""
+        rows, own = self.recipe.training.batch_size // self.devices.ranks, self.recipe.optimizer.own_noise
+        first = own[1] if own else 0
+        whole, rest = divmod(rows - first, self.rows)
+        return [*filter(None, [first, *[self.rows] * whole, rest])]
+
+    def _add_noise(self, sampled: list[Tensor]) -> None:
+        """Add what the recipe asks for; `sampled` are the gradients of the sequences whose own noise it is."""
+        settings, seed = self.recipe.optimizer, [self.recipe.training.seed, self.step]
+        if settings.own_noise is not None:
+            add_own_noise(self.model, sampled, settings.own_noise[0], settings.noise_level, seed)
+        elif settings.added_noise is not None:
+            add_noise(self.model, parse_law(settings.added_noise), settings.noise_level, seed)
 
     @torch.no_grad()
     def _expert_load(self, batches: list[Batch]) -> Tensor | None:

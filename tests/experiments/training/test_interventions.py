@@ -1,6 +1,8 @@
-"""What a recipe can change for an intervention: the power of embedding and head, and noise of a chosen law."""
+"""What a recipe can change for an intervention: the power of embedding and head, and the noise of gradients."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import torch
 from torch import nn
 
 from experiments.recipes.optimizer_settings import OptimizerSettings
-from experiments.training.added_noise import add_noise
+from experiments.training.added_noise import add_noise, add_own_noise
+from experiments.training.checkpoints import load_latest
 from experiments.training.execution import Execution
 from experiments.training.loop import train
 from experiments.training.models import build_model
@@ -57,8 +60,9 @@ def test_the_same_power_of_the_head_is_the_same_run(text, here, tmp_path):
     [
         {"optimizer__head_power": 1.3},
         {"optimizer__added_noise": "laplace", "optimizer__noise_level": 3.0},
+        {"optimizer__added_noise": "random-signs:1"},
     ],
-    ids=["head", "noise"],
+    ids=["head", "noise", "own noise"],
 )
 def test_they_resume_bit_for_bit(text, here, tmp_path, fields):
     made = small_recipe(text, **fields)
@@ -81,12 +85,53 @@ def test_noise_has_its_law_and_the_scale_of_each_tensor(name):
     assert abs(float(second.mean()) - 0.01) < 0.1
 
 
+def test_own_noise_gives_the_gradient_of_the_first_sequences(text, here, tmp_path):
+    """One step on a batch with its own noise is a step on its first sequences, whatever the micro-batches."""
+    weights = {}
+    for name, fields, rows in (
+        ("few", {"training__batch_size": 2}, 2),
+        ("own", {"training__batch_size": 8, "optimizer__added_noise": "own:2"}, 4),
+        ("own, in one", {"training__batch_size": 8, "optimizer__added_noise": "own:2"}, 8),
+    ):
+        recipe = small_recipe(text, training__steps=1, optimizer__warmup_steps=0, **fields)
+        train(recipe, tmp_path / name, execution=replace(here, micro_batch_size=rows))
+        weights[name] = load_latest(tmp_path / name / "checkpoints")[0][1]
+    for name in ("own", "own, in one"):
+        for key, value in weights["few"].items():
+            torch.testing.assert_close(weights[name][key], value, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("form", ["own", "random-signs", "shuffled"])
+def test_forms_of_own_noise(form):
+    """All keep the mean and the sizes of the noise; signs are each entry's, places each tensor's."""
+    model = nn.Sequential(nn.Linear(200, 200, bias=False), nn.Linear(200, 1, bias=False)).double()
+    generator = torch.Generator().manual_seed(0)
+    noise = [torch.rand(p.shape, generator=generator, dtype=torch.float64) for p in model.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 3.0)
+    add_own_noise(model, [3.0 + part for part in noise], form, 2.0, [0, 1])
+    for parameter, part in zip(model.parameters(), noise, strict=True):
+        added = (parameter.grad - 3.0) / 2.0
+        np.testing.assert_allclose(added.abs().flatten().sort()[0], part.flatten().sort()[0], atol=1e-14)
+        assert torch.allclose(added.abs(), part) == (form != "shuffled")
+        assert torch.allclose(added, part) == (form == "own")
+    large = (next(iter(model.parameters())).grad - 3.0) / 2.0
+    assert abs(float(large.mean()) - (0.0 if form == "random-signs" else 0.5)) < 0.01
+
+
+def test_own_noise_needs_a_larger_batch(text):
+    with pytest.raises(InputError, match="fewer sequences than"):
+        small_recipe(text, training__batch_size=2, optimizer__added_noise="own:2")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"added_noise": "laplac"}, "law"),
         ({"noise_level": -1.0}, "noise_level"),
         ({"noise_level": 2.0}, "1 without optimizer.added_noise"),
+        ({"added_noise": "own"}, "own:K"),
+        ({"added_noise": "shuffled:0"}, "shuffled:K"),
         ({"head_power": 0.0}, "head_power"),
         ({"head_power": 1.2, "algorithm": "muon"}, "head_power"),
         ({"embedding_power": 1.2, "power_schedule": "linear"}, "embedding_power"),
