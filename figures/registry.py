@@ -70,8 +70,8 @@ FIGURES = {
     ),
     "where": Entry(
         "training.where",
-        "where p = 1.2 gains: in which modules, on which tokens",
-        "the folder of modules.json and tokens.json",
+        "where and when p = 1.2 gains, and what makes it gain",
+        "the folder of these studies, as results/causes",
         "causes",
     ),
     "memory": Entry(

@@ -7,6 +7,7 @@ results/batch_size, is read by it at three choices of the learning rate.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Reading:
     """p-value of the crossing test: the best power is lower at the largest batch."""
     change: SeedMean
     """Slope at the largest batch less that at the smallest: above 0 if the preference for p > 1 fades."""
+    diverged: int = 0
+    """Runs that count as ones that have learnt nothing."""
 
     @property
     def label(self) -> Label:
@@ -80,6 +83,21 @@ def read_study_of_batches(analysis: Analysis) -> Reading:
         crossing_test(powers, small, large).falls,
         mean_over_seeds(last - first),
     )
+
+
+def read_deciding(path: Path, name: str = "causes-batch") -> Reading:
+    """Read the study that decides, or that on a second text; InputError if arms are missing.
+
+    A diverged arm counts as one that has learnt nothing.
+    """
+    summary = read_completed(path, name, diverged=True)
+    nothing = math.log(summary.study.recipe.model.vocabulary)
+    arms = [
+        arm if arm.status == "completed" else replace(arm, status="completed", loss=nothing)
+        for arm in summary.arms
+    ]
+    diverged = sum(arm.status == "diverged" for arm in summary.arms)
+    return replace(read_study_of_batches(judged(replace(summary, arms=arms))), diverged=diverged)
 
 
 def read_batch_size(folder: Path) -> BatchSizeStudy:

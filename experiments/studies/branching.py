@@ -32,6 +32,10 @@ class Branching:
 
     Tested from the end backwards, one-sided at level 0.05, each only if those after it reject: the level of all.
     """
+    shrunk: float
+    """RMS of Adam's update at the first evaluation after the branch, over that at p = 1, averaged over seeds."""
+    whole: SeedMean
+    """The last change of runs that differ from the first step on, of other seeds."""
     spread: float
     """Standard deviation over seeds of the last change, over that of runs that differ from the first step on."""
     p_value: float
@@ -48,8 +52,8 @@ def read_branching(path: Path, memory: Path) -> Branching:
     from scipy.stats import f
 
     branched, whole = read_completed(path, "causes-branching"), read_completed(memory, "causes-memory")
-    steps, losses = _after_branch(branched, POWER)
-    changes = losses - _after_branch(branched, 1.0)[1]
+    (steps, losses, updates), (_, plain, plain_updates) = (_after_branch(branched, p) for p in (POWER, 1.0))
+    changes = losses - plain
     means = [mean_over_seeds(change) for change in changes.T]
     gains_from = None
     for step, mean in zip(steps[::-1], means[::-1], strict=True):
@@ -60,14 +64,25 @@ def read_branching(path: Path, memory: Path) -> Branching:
     apart = losses_at(whole, power=POWER, **at) - losses_at(whole, power=1.0, **at)
     ratio = float(changes[:, -1].std(ddof=1) / apart.std(ddof=1))
     p_value = float(f.cdf(ratio**2, len(changes) - 1, len(apart) - 1))
-    return Branching(dict(zip(map(int, steps), means, strict=True)), gains_from, ratio, p_value)
+    shrunk = float((updates / plain_updates)[:, 0].mean())
+    return Branching(
+        dict(zip(map(int, steps), means, strict=True)),
+        gains_from,
+        shrunk,
+        mean_over_seeds(apart),
+        ratio,
+        p_value,
+    )
 
 
-def _after_branch(summary: Summary, power: float) -> tuple[Array, Array]:
-    """Return the steps since the branch that were evaluated, and the losses there, shape (seeds, steps)."""
+def _after_branch(summary: Summary, power: float) -> tuple[Array, Array, Array]:
+    """Return the steps since the branch that were evaluated, losses and sizes of updates there, (seeds, steps)."""
     arms = summary.study.arms()
     start = round(arms[0].recipe.optimizer.power_start * arms[0].recipe.training.steps)
     rows = [arm.evaluations for arm in arms_at(summary, power=power)]
     steps = np.array([each["tokens"] for each in rows[0]]) // arms[0].recipe.tokens_per_step - start
-    losses = np.array([[each["validation_loss"] for each in row] for row in rows], dtype=np.float64)
-    return steps[steps > 0], losses[:, steps > 0]
+    losses, updates = (
+        np.array([[each[name] for each in row] for row in rows], dtype=np.float64)[:, steps > 0]
+        for name in ("validation_loss", "update_rms")
+    )
+    return steps[steps > 0], losses, updates

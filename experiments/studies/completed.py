@@ -7,22 +7,32 @@ from pathlib import Path
 import numpy as np
 
 from experiments.sweeps.results import ArmResult, Summary, read_summary
+from experiments.sweeps.study import Setting
 from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
 
 
-def read_completed(path: Path, name: str) -> Summary:
-    """Return the summary of the study of this name; InputError if it is another's, or arms are missing or diverged."""
+def read_completed(path: Path, name: str, *, diverged: bool = False) -> Summary:
+    """Return the summary of the study of this name; InputError if it is another's, or arms are missing or diverged.
+
+    Diverged arms are let pass if wanted.
+    """
     summary = read_summary(path)
     found = f"{path}, of the study {summary.study.name},"
     require(summary.study.name == name, "study", found, f"a summary of {name}")
-    completed = sum(arm.status == "completed" for arm in summary.arms)
+    ended = ("completed", "diverged") if diverged else ("completed",)
+    completed = sum(arm.status in ended for arm in summary.arms)
     done = f"{path}, {completed} of {len(summary.arms)} arms completed,"
     require(completed == len(summary.arms), "study", done, "one with all of them")
     return summary
 
 
-def arms_at(summary: Summary, **values: float) -> list[ArmResult]:
+def is_completed(path: Path) -> bool:
+    """Whether there is a summary in which no arm is missing; InputError if it is damaged."""
+    return path.exists() and all(arm.status != "missing" for arm in read_summary(path).arms)
+
+
+def arms_at(summary: Summary, **values: Setting) -> list[ArmResult]:
     """Return the arms that have some values, seed by seed.
 
     Fields are named without their section: `arms_at(summary, power=1.2, batch_size=2)`.
@@ -34,7 +44,7 @@ def arms_at(summary: Summary, **values: float) -> list[ArmResult]:
     return sorted(chosen, key=lambda arm: arm.seed)
 
 
-def losses_at(summary: Summary, **values: float) -> Array:
+def losses_at(summary: Summary, **values: Setting) -> Array:
     """Return the loss of each seed, averaged over its arms of `arms_at`, shape (seeds,)."""
     losses = np.array([arm.loss for arm in arms_at(summary, **values)], dtype=np.float64)
     means: Array = losses.reshape(len(summary.study.seeds), -1).mean(axis=1)

@@ -14,7 +14,6 @@ from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 
-MEMORY = "causes/memory.json"  # in results
 # β2: what language models are trained with, and the best one of step 1 at this batch size
 USUAL, BEST = 0.95, 0.99
 POWER = 1.2

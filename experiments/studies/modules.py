@@ -13,7 +13,6 @@ from experiments.statistics import SeedMean, adjusted_p_values, mean_over_seeds
 from experiments.studies.completed import losses_at, read_completed
 from gradpower.tools.labels import Label
 
-MODULES = "causes/modules.json"  # in results
 POWER = 1.2
 _ALPHA = 0.05
 # Powers of all else, of the embedding and of the head.

@@ -16,7 +16,6 @@ from experiments.sweeps.results import Summary
 from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
 
-TOKENS = "causes/tokens.json"  # in results, beside modules.json
 AT_RATE = 2.83e-3
 TENTHS = np.arange(1, 11)
 

@@ -58,6 +58,7 @@ def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
     lines = [
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
+        f"{_tokens_left(study, states) / 1e6:.3g}M tokens are left to train on",
     ]
     needed = [sum(state.seconds_left or 0.0 for state in arms.values()) for _, arms in points]
     if any(needed):
@@ -80,18 +81,26 @@ def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
     return Group(*tables, *map(Text, lines))
 
 
+def _tokens_left(study: Study, states: Sequence[ArmState]) -> int:
+    return sum(
+        arm.recipe.tokens_per_step * (state.steps - state.step)
+        for arm, state in zip(study.arms(), states, strict=True)
+        if state.state not in ENDED
+    )
+
+
 def _columns(study: Study, rows: Sequence[Settings]) -> dict[str, list[Any]]:
-    """Return the fields that tell which arm it is: one of those that vary together, two if one does not tell."""
+    """Return the fields that tell which arm it is: of those that vary together as many as it takes."""
     names = [name for axis in study.axes for name in _telling(axis)]
     return {short(name): [values[name] for values in rows] for name in names}
 
 
 def _telling(axis: Mapping[str, Sequence[Any]]) -> list[str]:
-    first, *others = axis
-    distinct = [
-        name for name in others if len(set(zip(axis[first], axis[name], strict=True))) > len(set(axis[first]))
-    ]
-    return [first, *distinct[:1]]
+    told, points = list[str](), 0
+    for name in axis:
+        if (count := len(set(zip(*(axis[known] for known in (*told, name)), strict=True)))) > points:
+            told, points = [*told, name], count
+    return told
 
 
 def _points(states: Sequence[ArmState]) -> list[Point]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.noise.measurement import NOISE, Measurement
 from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
-from experiments.studies.memory import MEMORY, MemoryStudy, read_memory
-from experiments.studies.modules import MODULES, ModulesStudy, read_modules
-from experiments.studies.rare_tokens import TOKENS, RareTokens, read_rare_tokens
+from experiments.studies.causes import Causes, read_causes
+from experiments.studies.chosen_noise import LLAMA, ChosenNoise, read_chosen_noise
+from experiments.studies.completed import is_completed
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
 from figures.report.convergence import convergence_section
@@ -25,7 +25,7 @@ from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
 
 # In results.
-CHOSEN_NOISE, MEASURED_NOISE = "intervention/intervention.json", "causes/noise.json"
+CHOSEN_NOISE, CAUSES, MEASURED_NOISE = "intervention/intervention.json", "causes", "causes/noise.json"
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,16 @@ class Findings:
     step_time: StepCost | None = None
     batch_size: BatchSizeStudy | None = None
     noise: Measurement | None = None
-    memory: MemoryStudy | None = None
-    modules: ModulesStudy | None = None
-    tokens: RareTokens | None = None
+    causes: Causes = field(default_factory=Causes)
     intervention: InterventionResults | None = None
+    llama: ChosenNoise | None = None
 
 
 def read_findings(folder: Path) -> Findings:
     """Return what lies in a folder or else in the checkout's results; InputError without the theory's."""
     theory = THEORY.find(folder)
-    names = (PARTS, MEASURED_NOISE, MEMORY, MODULES, TOKENS, CHOSEN_NOISE)
-    parts, noise, memory, modules, tokens, chosen_noise = (find_result(name, folder) for name in names)
+    names = (PARTS, MEASURED_NOISE, CAUSES, CHOSEN_NOISE, LLAMA)
+    parts, noise, causes, chosen_noise, llama = (find_result(name, folder) for name in names)
     if theory is None:
         raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
     return Findings(
@@ -56,10 +55,9 @@ def read_findings(folder: Path) -> Findings:
         STEP_COST.find(folder),
         read_batch_size(parts) if parts else None,
         NOISE.read(noise) if noise else None,
-        read_memory(memory) if memory else None,
-        read_modules(modules) if modules else None,
-        read_rare_tokens(modules, tokens) if modules and tokens else None,
+        read_causes(causes) if causes else Causes(),
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
+        read_chosen_noise(llama) if llama and is_completed(llama) else None,
     )
 
 
@@ -72,12 +70,13 @@ def page(found: Findings) -> str:
         adam_section(theory.optimal_powers, theory.provenance.config),
         convergence_section(found.convergence),
         step_time_section(found.step_time),
-        batch_size_section(found.batch_size),
-        render("causes", memory=found.memory, modules=found.modules, tokens=found.tokens),
+        batch_size_section(found.batch_size, found.causes.batch, found.causes.batch_web),
+        render("causes", found=found.causes),
         noise_section(found.noise),
-        render("memory", study=found.memory),
-        render("where", modules=found.modules, tokens=found.tokens),
-        intervention_section(found.intervention),
+        render("memory", study=found.causes.memory),
+        render("where", found=found.causes),
+        render("head", found=found.causes),
+        intervention_section(found.intervention, found.llama),
         render("claims", claims=theory.claims, failing=failing),
         models_section(),
         render("not_attempted"),

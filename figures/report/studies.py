@@ -6,23 +6,29 @@ from collections.abc import Sequence
 
 from experiments.noise.measurement import Measurement
 from experiments.noise.replay import ALL, CONTROL, POWERS, PredictedPower
-from experiments.studies.batch_size import BatchSizeStudy
+from experiments.studies.batch_size import BatchSizeStudy, Reading
 from figures.report.render import render
 from figures.style import grouped
 from gradpower.tools.labels import Label
 
 
-def batch_size_section(found: BatchSizeStudy | None) -> str:
-    """Return the Markdown of the section; None stands for a study that was not made."""
+def batch_size_section(
+    found: BatchSizeStudy | None, deciding: Reading | None = None, web: Reading | None = None
+) -> str:
+    """Return the Markdown of the section: of the earlier study, of that to decide, of that on a second text.
+
+    None stands for a study that was not made.
+    """
+    later = {"deciding": deciding, "web": web}
     if found is None:
-        return render("batch_size", label=Label.NOT_ATTEMPTED)
+        return render("batch_size", label=Label.NOT_ATTEMPTED, **later)
     recipes = {arm.recipe.training.batch_size: arm.recipe for arm in found.study.arms()}
     batches = [
         (recipes[size], group, {each.value: each.difference for each in group.comparisons})
         for size, group in zip(sorted(recipes), found.as_run.analysis.groups, strict=True)
     ]
     readings = {"as run": found.as_run, "one rate": found.one_rate, "averaged over rates": found.averaged}
-    return render("batch_size", label=found.label, study=found, batches=batches, readings=readings)
+    return render("batch_size", label=found.label, study=found, batches=batches, readings=readings, **later)
 
 
 def noise_section(found: Measurement | None) -> str:

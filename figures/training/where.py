@@ -1,82 +1,112 @@
-"""Where p = 1.2 gains at β2 = 0.95: in which modules, and on which tokens, beside a longer memory of v.
+"""Where and when p = 1.2 gains at β2 = 0.95, and what makes it gain: changes of the loss from p = 1.
 
-Marks are means over paired seeds, bars their 95 % t intervals. (a) Loss with p = 1.2 in some modules less that with
-p = 1 everywhere, averaged over learning rates. (b) Change of the loss by tenths of the targets, at one rate.
+Marks are means over paired seeds, bars their 95 % t intervals. (a) With p = 1.2 in some modules. (b) By tenths of the
+targets, beside a longer memory of v. (c) With p = 1.2 in the head, by batch size and by the form of the noise.
+(d) Steps after p = 1.2 sets in. Panels of studies that are not completed are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
-from experiments.studies.modules import MODULES, ModulesStudy, read_modules
-from experiments.studies.rare_tokens import TENTHS, TOKENS, RareTokens, read_rare_tokens
+from experiments.studies.causes import Causes, read_causes
+from experiments.studies.rare_tokens import TENTHS
 from figures.style import Row, law_style, panels, single
 from figures.training.means import draw_means, interval_of
 
 FILE = "where"
 
-
-Studies = tuple[ModulesStudy, RareTokens]
-
-
-def read(sources: Sequence[Path]) -> Studies:
-    """Return both studies, judged from their summaries in a folder."""
-    folder = single(sources)
-    modules, tokens = (folder / Path(name).name for name in (MODULES, TOKENS))
-    return read_modules(modules), read_rare_tokens(modules, tokens)
+Panel = dict[str, dict[Any, SeedMean]]
+"""Changes by place on the horizontal axis, a series each."""
 
 
-def _by_tenth(found: RareTokens) -> dict[str, tuple[SeedMean, ...]]:
-    return {"p = 1.2": found.power.by_tenth, "β2 = 0.99": found.memory.by_tenth}
+def read(sources: Sequence[Path]) -> Causes:
+    """Return the studies in a folder."""
+    return read_causes(single(sources))
 
 
-def rows(studies: Studies) -> list[Row]:
+def _panels(found: Causes) -> dict[str, Panel]:
+    panels: dict[str, Panel] = {}
+    if found.modules:
+        panels["modules"] = {"p = 1.2 in these modules": dict(found.modules.changes)}
+    if found.tokens:
+        series = {"p = 1.2": found.tokens.power, "β2 = 0.99": found.tokens.memory}
+        panels["tenths"] = {
+            name: dict(zip(TENTHS.tolist(), change.by_tenth, strict=True)) for name, change in series.items()
+        }
+    head = {
+        **(
+            {f"batch {size}": mean for size, mean in found.head_batch.changes.items()}
+            if found.head_batch
+            else {}
+        ),
+        **({f"{form} noise": mean for form, mean in found.signs.changes.items()} if found.signs else {}),
+    }
+    if head:
+        panels["head"] = {"p = 1.2 in the head": dict(head)}
+    if found.branching:
+        panels["branch"] = {"p = 1.2": dict(found.branching.changes)}
+    return panels
+
+
+def rows(found: Causes) -> list[Row]:
     """Return a row for every mark."""
-    modules, tokens = studies
-    changes: list[Row] = [
-        {"panel": "modules", "where": name, "change": "p = 1.2", **interval_of(mean)}
-        for name, mean in modules.changes.items()
+    return [
+        {"panel": panel, "where": place, "change": name, **interval_of(mean)}
+        for panel, series in _panels(found).items()
+        for name, means in series.items()
+        for place, mean in means.items()
     ]
-    tenths = [
-        {"panel": "tenths", "where": int(tenth), "change": name, **interval_of(mean)}
-        for name, means in _by_tenth(tokens).items()
-        for tenth, mean in zip(TENTHS, means, strict=True)
-    ]
-    return [*changes, *tenths]
 
 
-def draw(studies: Studies) -> Figure:
-    """Draw both studies side by side."""
-    with panels(1, 2, height=2.7) as (figure, grid):
-        _draw_modules(grid[0, 0], studies[0])
-        _draw_tenths(grid[0, 1], studies[1])
-        for axis in grid[0]:
+def draw(found: Causes) -> Figure:
+    """Draw the panels, two in a row."""
+    shown = _panels(found)
+    draw_panel: dict[str, Callable[[Axes, Panel], None]] = {
+        "modules": _draw_categories,
+        "tenths": _draw_tenths,
+        "head": _draw_categories,
+        "branch": _draw_branch,
+    }
+    lines = -(-len(shown) // 2)
+    with panels(lines, 2, height=2.5 * lines) as (figure, grid):
+        for axis, (name, panel) in zip(grid.flat, shown.items(), strict=False):
+            draw_panel[name](axis, panel)
             axis.axhline(0, color="black", linewidth=0.6, zorder=0)
+        for axis in grid.flat[len(shown) :]:
+            axis.set_visible(False)
+        for axis in grid[:, 0]:
+            axis.set_ylabel("change of the loss (nats a token)")
     return figure
 
 
-def _draw_modules(axis: Axes, found: ModulesStudy) -> None:
-    names = [name.replace(" and ", ",\n") for name in found.changes]
-    draw_means(axis, range(len(names)), list(found.changes.values()), **law_style(0) | {"linestyle": "none"})
+def _draw_categories(axis: Axes, panel: Panel) -> None:
+    (title, means), *_ = panel.items()
+    names = [str(name).replace(" and ", ",\n").replace("-", "\n").replace(" ", "\n") for name in means]
+    draw_means(axis, range(len(names)), list(means.values()), **law_style(0) | {"linestyle": "none"})
     axis.set_xticks(range(len(names)), names, fontsize=6)
-    axis.set(
-        title="$p$ = 1.2 in these modules",
-        xlim=(-0.5, len(names) - 0.5),
-        ylabel="change of the loss (nats a token)",
-    )
+    axis.set(title=title.replace("p", "$p$", 1), xlim=(-0.5, len(names) - 0.5))
 
 
-def _draw_tenths(axis: Axes, found: RareTokens) -> None:
-    for index, (name, means) in enumerate(_by_tenth(found).items()):
+def _draw_tenths(axis: Axes, panel: Panel) -> None:
+    for index, (name, means) in enumerate(panel.items()):
         places = TENTHS + (-0.08, 0.08)[index]
-        draw_means(axis, places, means, label=name.replace("p", "$p$"), **law_style(index))
+        draw_means(axis, places, list(means.values()), label=name.replace("p", "$p$"), **law_style(index))
     axis.set(
         title="change from $p$ = 1, β2 = 0.95", xlabel="tenth of the targets: 1 rarest, 10 most frequent"
     )
     axis.set_xticks(TENTHS)
     axis.legend()
+
+
+def _draw_branch(axis: Axes, panel: Panel) -> None:
+    for means in panel.values():
+        places = [int(place) for place in means]
+        draw_means(axis, places, list(means.values()), **law_style(0) | {"markersize": 2})
+    axis.set(title="$p$ = 1.2 from one step on", xlabel="steps since then")

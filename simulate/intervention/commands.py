@@ -19,7 +19,7 @@ from gradpower.tools.files import require_folder, write_file
 from gradpower.tools.provenance import provenance
 from gradpower.tools.reading import append_line, read_lines
 from gradpower.tools.terminal import progress_bar, result_table, tell
-from simulate.intervention.study import INTERVENTION, Cell, Design, calibrate, run_cell
+from simulate.intervention.study import INTERVENTION, Cell, Design, calibrated, run_cell
 
 DesignFlags = Annotated[Design, tyro.conf.arg(name="")]
 _USUAL = Design()
@@ -63,7 +63,7 @@ def intervention(
     for noise, strong in (("strong noise", True), ("weaker noise", False)):
         own = [cell for cell in cells if cell.changes[0].strong == strong]
         if own:
-            found = calibrate(own)
+            found = calibrated(own)
             slope = f"{found.slope:.3f} [{found.low:.3f}, {found.high:.3f}]"
             jackknife = "[{:.3f}, {:.3f}]".format(*found.jackknife)
             signs = f"{found.signs} of {found.count} signs"

@@ -11,15 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from gradpower.tools.errors import require, whole
-from gradpower.tools.labels import Label
 from gradpower.tools.results import Kind, Provenance
 from simulate.intervention.descent import Arm, descend
 from theory.adam.noise_equivalent import PURE_NOISE, long_run_update, noise_equivalent
 from theory.laws import NoiseLaw, parse_law
-from theory.measured.micro_batch_gradients import jackknife_error
+from theory.measured.calibration import Calibration, calibrate
 from theory.numerics.inputs import Array, positive, power_in_range
 
 _FINE, _COARSE = np.geomspace(0.4, 2.5, 5), np.geomspace(0.003, 0.2, 7)  # rates over a centre, and rates
@@ -99,25 +97,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Measured changes against predicted ones: the slope of the regression through the origin, 1 if they agree."""
-
-    slope: float  # mean over seeds
-    low: float  # 95 % t interval over seeds, which takes the predicted changes as known
-    high: float
-    jackknife: tuple[float, float]  # 95 % interval by leaving out one seed at a time, which does not
-    count: int  # changes
-    signs: int  # those of the predicted sign
-
-    @property
-    def label(self) -> Label:
-        """By the declared rule: reproduced if the interval of the slope lies within [0.8, 1.2], in part above 0."""
-        if self.low >= 0.8 and self.high <= 1.2:
-            return Label.REPRODUCED
-        return Label.IN_PART if self.low > 0 else Label.NOT_REPRODUCED
-
-
-@dataclass(frozen=True)
 class InterventionResults:
     """The content of intervention.json."""
 
@@ -159,33 +138,13 @@ def run_cell(law: str, level: float, design: Design) -> Cell:
     return Cell(changes, *(tuple(map(tuple, part.tolist())) for part in (measured, predicted)))
 
 
-def calibrate(cells: Sequence[Cell]) -> Calibration:
-    """Regress measured on predicted changes through the origin, weighted by their errors, seed by seed.
-
-    `cells` are one or more.
-    """
-    changes = [change for cell in cells for change in cell.changes]
-    measured, predicted = (
+def calibrated(cells: Sequence[Cell]) -> Calibration:
+    """Regress the measured changes of one or more cells on the predicted ones."""
+    parts = (
         np.concatenate([np.array(getattr(cell, part)) for cell in cells])
         for part in ("measured", "predicted")
     )
-    slopes = _slopes(measured, predicted)
-    slope, error = _mean_and_error(slopes)
-    quantile = float(stdtrit(slopes.size - 1, 0.975))
-    without = [
-        _slopes(*(np.delete(part, seed, axis=1) for part in (measured, predicted))).mean()
-        for seed in range(slopes.size)
-    ]
-    margin, wider = quantile * error, quantile * float(jackknife_error(np.array(without)))
-    signs = sum(change.measured * change.predicted > 0 for change in changes)
-    jackknife = slope - wider, slope + wider
-    return Calibration(slope, slope - margin, slope + margin, jackknife, len(changes), signs)
-
-
-def _slopes(measured: Array, predicted: Array) -> Array:
-    """The slope of each seed, from changes of shape (changes, seeds); weights and regressor are common to all."""
-    mean, variance = predicted.mean(axis=1), (measured - predicted).var(axis=1, ddof=1)
-    return np.asarray((mean / variance) @ measured / (mean**2 / variance).sum())
+    return calibrate(*parts)
 
 
 def _betas(design: Design) -> dict[str, float]:

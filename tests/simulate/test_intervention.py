@@ -11,7 +11,7 @@ from gradpower.__main__ import main
 from gradpower.tools.labels import Label
 from simulate.intervention.descent import Arm, descend
 from simulate.intervention.network import COORDINATES, initial_weights, loss_and_gradient
-from simulate.intervention.study import INTERVENTION, Cell, Change, calibrate
+from simulate.intervention.study import INTERVENTION, Cell, Change, calibrated
 from theory.laws import parse_law
 
 CHANGE = Change("uniform", 8.0, 1.2, 30.0, 1.06, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.03, at_edge=False)
@@ -60,7 +60,7 @@ def cells(slope, rng, noise=1e-3, seeds=16):
 
 def test_the_slope_is_recovered_and_its_interval_covers():
     rng = np.random.default_rng(0)
-    found = [calibrate(cells(0.9, rng)) for _ in range(200)]
+    found = [calibrated(cells(0.9, rng)) for _ in range(200)]
     assert np.mean([f.slope for f in found]) == pytest.approx(0.9, abs=0.005)
     assert 0.89 < np.mean([f.low < 0.9 < f.high for f in found]) < 0.99
     assert 0.89 < np.mean([f.jackknife[0] < 0.9 < f.jackknife[1] for f in found]) < 0.99
@@ -71,7 +71,7 @@ def test_the_slope_is_recovered_and_its_interval_covers():
     ("slope", "label"), [(0.5, Label.IN_PART), (0.0, Label.NOT_REPRODUCED), (-1.0, Label.NOT_REPRODUCED)]
 )
 def test_labels(slope, label):
-    assert calibrate(cells(slope, np.random.default_rng(1))).label is label
+    assert calibrated(cells(slope, np.random.default_rng(1))).label is label
 
 
 def test_the_command_goes_on_where_it_was_interrupted(tmp_path, capsys):
@@ -82,7 +82,7 @@ def test_the_command_goes_on_where_it_was_interrupted(tmp_path, capsys):
     found = INTERVENTION.read(tmp_path)
     assert [cell.changes[0].law for cell in found.cells] == ["uniform", "laplace"]
     assert found.cells[0].changes[0].equivalent > 1 > found.cells[1].changes[0].equivalent
-    assert calibrate(found.cells).count == sum(cell.changes[0].strong for cell in found.cells) == 2
+    assert calibrated(found.cells).count == sum(cell.changes[0].strong for cell in found.cells) == 2
     (kept,) = tmp_path.glob("intervention-*.jsonl")
     lines = kept.read_text().splitlines()
     kept.write_text(lines[0] + "\n" + lines[1][:40])

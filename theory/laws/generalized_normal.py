@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from flint import arb
-from scipy.special import gammainccinv, gammaincinv, gammaln
+from scipy.special import gammainccinv, gammaincinv, gammaln, ndtri
 
 from theory.laws.base import SymmetricDensityLaw
 from theory.numerics.balls import certified
@@ -78,6 +78,10 @@ class Gaussian(GeneralizedNormal):
         """Draw ξ."""
         return generator.standard_normal(size)
 
+    def quantile(self, chance: Array) -> Array:
+        """Φ⁻¹, a hundred times faster than by the gamma law."""
+        return np.asarray(ndtri(chance))
+
     def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
         """`σ^p·d·√(2/π)·2^{p/2}Γ(p/2+1)·1F1((1−p)/2; 3/2; −d²/2)` if odd, d = μ/σ.
 
@@ -101,6 +105,10 @@ class Laplace(GeneralizedNormal):
     def __init__(self) -> None:
         super().__init__(1.0)
         self.name = "laplace"
+
+    def quantile(self, chance: Array) -> Array:
+        """`±ln(2·min(u, 1 − u))/√2`."""
+        return np.asarray(np.sign(0.5 - chance) * np.log(2 * np.minimum(chance, 1 - chance)) / math.sqrt(2))
 
     def moment(self, order: float, location: float, scale: float, *, odd: bool) -> float:
         """`½α^q[e^{−d}(J ± Γ(q+1)) + e^dΓ(q+1,d)]`, − if odd, α = σ/√2, d = μ/α, J = ∫₀^d x^q e^x dx."""

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 
 from experiments.statistics import mean_over_seeds, one_sided, slopes
-from experiments.studies.batch_size import Reading, read_batch_size, read_study_of_batches
+from experiments.studies.batch_size import Reading, read_batch_size, read_deciding, read_study_of_batches
+from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
+from experiments.sweeps.studies import read_study
 from gradpower.tools.labels import Label
+from gradpower.tools.reading import write_json
 from tests.experiments.studies.test_batch_size_parts import FOLDER
 from tests.experiments.synthetic_study import analyse, synthetic_results, synthetic_study
 
+CAUSES = FOLDER.parents[1] / "causes"
 POWERS = np.array([0.8, 1.0, 1.25])
 
 
@@ -75,6 +79,32 @@ def test_a_fall_from_above_1_to_below_1_is_reproduced():
     assert reading.label is Label.REPRODUCED
     expected = 0.6 * 2 * 0.12 * np.log(4)
     assert reading.change.low < expected < reading.change.high
+
+
+def test_the_study_that_decides_counts_diverged_runs_as_ones_that_learnt_nothing(tmp_path):
+    """A best power that falls from 1.25 to 0.8, and one diverged run of p = 1.25 at batch 32."""
+    study, rng = read_study(CAUSES / "batch.toml"), np.random.default_rng(0)
+    arms, best = [], {2: 1.25, 8: 1.0, 32: 0.8}
+    for arm in study.arms():
+        p, size = arm.values["optimizer.power"], arm.values["training.batch_size"]
+        loss = 3.7 + 0.5 * np.log(p / best[size]) ** 2 + 0.02 * arm.seed + 0.005 * rng.normal()
+        arms.append(ArmResult(arm.values, arm.seed, "completed", float(loss), 0.01, arm.fingerprint))
+    path = write_json(tmp_path / "batch.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+    whole = read_deciding(path)
+    assert (whole.label, whole.diverged) == (Label.REPRODUCED, 0)
+    assert [group.within for group in whole.analysis.groups] == [2, 8, 32]
+    lost = next(
+        k
+        for k, arm in enumerate(arms)
+        if (arm.values["optimizer.power"], arm.values["training.batch_size"]) == (1.25, 32)
+    )
+    arms[lost] = dataclasses.replace(arms[lost], status="diverged", loss=None, standard_error=None)
+    write_json(path, Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+    found = read_deciding(path)
+    assert found.diverged == 1
+    # A third of a seed's loss at p = 1.25 rises from 3.8 to ln 512.
+    rise = (np.log(512) - 3.8) / 3 * slopes(POWERS, [[0, 0, 1]], 1.0)[0] / 8
+    assert found.change.mean - whole.change.mean == pytest.approx(rise, abs=0.02)
 
 
 def joint_tests(bests, *, studies=1000, seeds=8):

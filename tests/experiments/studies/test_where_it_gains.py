@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.studies.branching import POWER, read_branching
-from experiments.studies.head_batch import read_head_batch
+from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.modules import read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
@@ -122,7 +122,29 @@ def test_the_heads_gain_by_batch_size(tmp_path, gains, noise, label):
     assert found.label is label
     for size, gain in by_batch.items():
         assert found.changes[size].mean == pytest.approx(-gain, abs=2 * noise)
-    assert found.fades.mean == pytest.approx(gains[0] - gains[2], abs=3 * noise)
+    assert found.difference.mean == pytest.approx(gains[0] - gains[2], abs=3 * noise)
+
+
+@pytest.mark.parametrize(
+    ("changes", "noise", "label"),
+    [
+        ((-0.04, 0.03, 0.05), 0.002, Label.REPRODUCED),
+        ((-0.04, -0.02, 0.0), 0.002, Label.IN_PART),
+        ((-0.04, -0.04, 0.0), 0.002, Label.NOT_REPRODUCED),
+        ((0.0, 0.03, 0.0), 0.002, Label.INCONCLUSIVE),
+        ((-0.04, 0.03, 0.0), 0.1, Label.INCONCLUSIVE),
+    ],
+)
+def test_the_heads_gain_by_the_form_of_the_noise(tmp_path, changes, noise, label):
+    by_form = dict(zip(("own", "random-signs", "shuffled"), changes, strict=True))
+
+    def loss(values):
+        return by_form[values["optimizer.added_noise"].partition(":")[0]] * powered(values, "head_power")
+
+    found = read_signs(made(tmp_path, "signs", loss, noise=noise))
+    assert found.label is label
+    for form, change in by_form.items():
+        assert found.changes[form].mean == pytest.approx(change, abs=2 * noise)
 
 
 @pytest.mark.parametrize(("begins", "noise"), [(400, 0.001), (0, 0.001), (1700, 0.001), (400, 0.05)])
@@ -135,7 +157,7 @@ def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
         losses = 5 - steps / 1000 + 0.05 * shared.normal(size=40) - 1e-4 * powered_since
         losses += noise * rng.normal(size=40) * (steps > 300)
         rows = [
-            {"tokens": 256 * step, "validation_loss": loss}
+            {"tokens": 256 * step, "validation_loss": loss, "update_rms": arm.values["optimizer.power"]}
             for step, loss in zip(steps.tolist(), losses.tolist(), strict=True)
         ]
         arms.append(
@@ -161,4 +183,5 @@ def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
     else:
         assert found.gains_from > begins
     assert found.label is (Label.REPRODUCED if noise < 0.01 else Label.INCONCLUSIVE)
+    assert found.shrunk == pytest.approx(POWER)
     assert found.spread == pytest.approx(noise * 2**0.5 / 0.0417, rel=0.6)

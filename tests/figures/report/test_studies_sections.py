@@ -9,10 +9,12 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.noise.measurement import NOISE
-from experiments.studies.batch_size import PARTS, read_batch_size
-from experiments.studies.memory import MEMORY, read_memory
-from experiments.studies.modules import MODULES, ModulesStudy, read_modules
-from experiments.studies.rare_tokens import TOKENS, read_rare_tokens
+from experiments.statistics import SeedMean
+from experiments.studies.batch_size import PARTS, Reading, read_batch_size
+from experiments.studies.branching import Branching
+from experiments.studies.causes import Causes, read_causes
+from experiments.studies.head import HeadChanges
+from experiments.studies.modules import ModulesStudy
 from figures.report.render import render
 from figures.report.studies import batch_size_section, noise_label, noise_section
 from figures.training import where
@@ -25,31 +27,31 @@ RESULTS = ROOT / "results"
 BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
 
 
-def where_section(modules, tokens):
-    return render("where", modules=modules, tokens=tokens)
-
-
 SECTIONS = {
     "batch_size": batch_size_section,
-    "memory": lambda study: render("memory", study=study),
-    "where": lambda found: where_section(*(found or (None, None))),
+    "memory": lambda found: render("memory", study=found and found.memory),
+    "where": lambda found: render("where", found=found or Causes()),
+}
+LABELLED = {
+    "batch_size": lambda found: found,
+    "memory": lambda found: found.memory,
+    "where": lambda found: found.modules,
 }
 
 
 @pytest.fixture(scope="module")
-def studies():
-    modules, tokens = RESULTS / MODULES, RESULTS / TOKENS
-    return {
-        "batch_size": read_batch_size(RESULTS / PARTS),
-        "memory": read_memory(RESULTS / MEMORY),
-        "where": (read_modules(modules), read_rare_tokens(modules, tokens)),
-    }
+def causes():
+    return read_causes(RESULTS / "causes")
+
+
+@pytest.fixture(scope="module")
+def studies(causes):
+    return {"batch_size": read_batch_size(RESULTS / PARTS), "memory": causes, "where": causes}
 
 
 def rendered(name, study, label, monkeypatch):
     """Return the section of a study with a label of one's own."""
-    first = study[0] if isinstance(study, tuple) else study
-    monkeypatch.setattr(type(first), "label", label)
+    monkeypatch.setattr(type(LABELLED[name](study)), "label", label)
     return SECTIONS[name](study)
 
 
@@ -78,13 +80,51 @@ def test_a_label_or_a_value_without_a_place_is_an_error(name, studies, monkeypat
 
 
 @pytest.mark.parametrize("label", [Label.REPRODUCED, Label.NOT_REPRODUCED, Label.INCONCLUSIVE])
-def test_every_label_of_the_measured_prediction_has_a_branch(label, studies, monkeypatch):
+def test_every_label_of_the_measured_prediction_has_a_branch(label, causes, monkeypatch):
     monkeypatch.setattr(ModulesStudy, "measured_label", label)
-    text = where_section(*studies["where"])
+    text = SECTIONS["where"](causes)
     assert f"gradients' prediction: {label}.**" in text
     assert "correlation" in text
     assert "**p = 1.2 gains most on rare tokens.**" in text
-    assert "correlation" not in where_section(studies["where"][0], None)
+    assert "correlation" not in SECTIONS["where"](replace(causes, tokens=None))
+
+
+@pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
+def test_the_study_that_decides(label, studies, monkeypatch):
+    """The earlier study stands in for its readings."""
+    monkeypatch.setattr(Reading, "label", label)
+    found = studies["batch_size"]
+    readings = found.averaged, found.one_rate
+    if label is Label.HOLDS:
+        with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+            batch_size_section(found, *readings)
+        return
+    text = batch_size_section(found, *readings)
+    assert f"made to decide: {label}.**" in text
+    slopes = [group.slope.mean for group in found.averaged.analysis.groups]
+    assert all(f"| {slope:+.3f} [" in text for slope in slopes)
+    assert f"| web pages | {found.one_rate.change.seeds} |" in text
+
+
+@pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
+def test_the_section_on_the_head(label, causes, monkeypatch):
+    """Every label of its three studies has a branch; without them, it says how to run them."""
+    mean = SeedMean(8, -0.04, 0.01, -0.05, -0.03, 0.001)
+    by_batch, by_form = (
+        HeadChanges(dict.fromkeys(keys, mean), mean, (0.01, 0.02, 0.3), label)
+        for keys in ((2, 8, 32), ("own", "random-signs", "shuffled"))
+    )
+    monkeypatch.setattr(Branching, "label", Label.INCONCLUSIVE)
+    made = replace(causes, head_batch=by_batch, signs=by_form)
+    if label is Label.HOLDS:
+        for part in ("head_batch", "signs"):
+            with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+                render("head", found=replace(causes, **{part: getattr(made, part)}))
+        return
+    text = render("head", found=made)
+    assert text.count(f"{label}.**") == 2 + (label is Label.INCONCLUSIVE)
+    assert text.count("-0.0400 [-0.0500, -0.0300]") == 8
+    assert render("head", found=Causes()).count("not attempted.**") == 3
 
 
 def powers(found, *places):
@@ -115,23 +155,21 @@ def test_the_section_on_measured_gradients(places, label):
     assert "not attempted" in noise_section(None)
 
 
-def test_the_figures_rows_are_what_the_study_found(studies):
-    drawn = rows(studies["memory"])
-    found = studies["memory"].rows
+def test_the_figures_rows_are_what_the_study_found(causes):
+    drawn = rows(causes.memory)
+    found = causes.memory.rows
     assert column(select(drawn, series="power"), "mean") == [row.power.mean for row in found]
     assert column(select(drawn, series="both"), "low") == [row.both.low for row in found]
     assert column(select(drawn, series="memory"), "beta2") == [0.95, 0.99, 0.999]
-    by_module, by_token = studies["where"]
-    drawn = where.rows((by_module, by_token))
-    modules, tenths = (select(drawn, panel=panel) for panel in ("modules", "tenths"))
-    assert column(modules, "mean") == [mean.mean for mean in by_module.changes.values()]
-    assert column(tenths, "low")[:10] == [mean.low for mean in by_token.power.by_tenth]
+    drawn = where.rows(causes)
+    modules, tenths, branch = (select(drawn, panel=panel) for panel in ("modules", "tenths", "branch"))
+    assert column(modules, "mean") == [mean.mean for mean in causes.modules.changes.values()]
+    assert column(tenths, "low")[:10] == [mean.low for mean in causes.tokens.power.by_tenth]
+    assert column(branch, "where") == list(causes.branching.changes)
 
 
-def test_the_table_of_causes_has_a_row_for_what_was_tried(studies):
-    modules, tokens = studies["where"]
-    whole = render("causes", memory=studies["memory"], modules=modules, tokens=tokens)
+def test_the_table_of_causes_has_a_row_for_what_was_tried(causes):
+    whole = render("causes", found=causes)
     assert whole in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
-    assert f"| the head | p = 1.2 there alone | {modules.changes['head'].mean:+.4f} [" in whole
-    without = render("causes", memory=None, modules=None, tokens=None)
-    assert len(whole.splitlines()) == len(without.splitlines()) + 4
+    assert f"| the head | p = 1.2 there alone | {causes.modules.changes['head'].mean:+.4f} [" in whole
+    assert len(whole.splitlines()) == len(render("causes", found=Causes()).splitlines()) + 5

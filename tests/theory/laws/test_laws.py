@@ -130,6 +130,13 @@ def test_quantiles_have_the_moments_of_the_law(name):
             assert np.mean(np.sign(values) * np.abs(values) ** power) == pytest.approx(expected, abs=3e-3)
 
 
+@pytest.mark.parametrize(("name", "shape"), [("gaussian", 2.0), ("laplace", 1.0)])
+def test_closed_quantiles_are_those_of_the_gamma_law(name, shape):
+    chance = np.append(np.random.default_rng(0).random(10_000), [1e-300, 1e-16, 0.5, 1 - 2.0**-53])
+    expected = parse_law(f"generalized-normal:{shape}").quantile(chance)
+    np.testing.assert_allclose(parse_law(name).quantile(chance), expected, rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize("name", ["gaussian", "laplace", "generalized-normal:3", "student-t:5"])
 def test_density_and_score(name):
     law, points = parse_law(name), np.array([-2.3, -0.4, 0.7, 1.9])

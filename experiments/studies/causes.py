@@ -1,0 +1,52 @@
+"""All studies of results/causes: why p = 1.2 gains, in steps of one design."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from experiments.studies.batch_size import Reading, read_deciding
+from experiments.studies.branching import Branching, read_branching
+from experiments.studies.completed import is_completed
+from experiments.studies.head import HeadChanges, read_head_batch, read_signs
+from experiments.studies.memory import MemoryStudy, read_memory
+from experiments.studies.modules import ModulesStudy, read_modules
+from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What each study says; None where it has not been run to its end."""
+
+    memory: MemoryStudy | None = None
+    modules: ModulesStudy | None = None
+    tokens: RareTokens | None = None
+    head_batch: HeadChanges | None = None
+    branching: Branching | None = None
+    signs: HeadChanges | None = None
+    batch: Reading | None = None
+    batch_web: Reading | None = None
+
+
+def read_causes(folder: Path) -> Causes:
+    """Read the summaries in a folder; InputError if one is damaged or of another study, or has diverged arms."""
+
+    def found(read: Callable[..., Found], *names: str) -> Found | None:
+        paths = [folder / f"{name}.json" for name in names]
+        return read(*paths) if all(map(is_completed, paths)) else None
+
+    return Causes(
+        found(read_memory, "memory"),
+        found(read_modules, "modules"),
+        found(read_rare_tokens, "modules", "tokens"),
+        found(read_head_batch, "head-batch"),
+        found(read_branching, "branching", "memory"),
+        found(read_signs, "signs"),
+        found(read_deciding, "batch"),
+        found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
+    )
