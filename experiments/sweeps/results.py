@@ -27,11 +27,12 @@ class Addition(TypedDict):
 
 
 class Evaluation(TypedDict, total=False):
-    """A loss on the validation set along the training, and the RMS of the update."""
+    """A loss on the validation set along the training, the RMS of the update, and the sharpness."""
 
     tokens: Required[int | float]
     validation_loss: float | None
     update_rms: float | None
+    sharpness: float | None
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
 
 
 def _losses(row: Metric | Evaluation) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key in ("validation_loss", "update_rms")}
+    return {key: value for key, value in row.items() if key in ("validation_loss", "update_rms", "sharpness")}
 
 
 def read_summary(path: Path, argument: str = "study") -> Summary:

@@ -52,6 +52,8 @@ class Execution:
     """Steps between lines of metrics, at which a loss that is no longer finite is noticed."""
     snapshots: tuple[float, ...] = ()
     """Shares of the steps after which the weights are kept in snapshots/, as for `gradpower noise`."""
+    sharpness: bool = False
+    """At every evaluation also measure the largest curvature as Adam's steps see it, on 64 validation sequences."""
     trackers: tuple[str, ...] = ()
     """Also log to tensorboard, wandb or trackio, as far as they are installed."""
     cache: Path | None = None

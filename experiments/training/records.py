@@ -51,6 +51,7 @@ class Metric(TypedDict, total=False):
     loss_by_frequency: list[float | None]
     expert_load: list[list[float]] | None
     update_rms: float | None
+    sharpness: float | None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
 from experiments.training.records import append_metric, read_tokens
 from experiments.training.reporting import Reporter
+from experiments.training.sharpness import preconditioned_sharpness
 from gradpower.tools.errors import require
 from theory.laws import parse_law
 
@@ -194,6 +195,12 @@ class Run:
         row["validation_loss"] = row.pop("loss")
         row["loss_by_frequency"] = self.tenths.means(gathered[2])
         row["update_rms"] = self.optimization.update_rms()
+        if self.execution.sharpness:
+            row["sharpness"] = preconditioned_sharpness(
+                self.devices.unwrapped(self.model),
+                self.devices.moved(Batch(validation.inputs[:64], validation.targets[:64])),
+                self.optimization.optimizer,
+            )
         self.evaluations.append(row)
         # The clock of the training speed stands still meanwhile.
         self._window_start += time.monotonic() - begun
