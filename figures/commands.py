@@ -17,7 +17,7 @@ from figures.adam.example import Setting
 from figures.adam.optima import LAWS, optimal_powers
 from figures.report.adam import power_columns
 from figures.report.choosing_p import choosing_p
-from figures.report.page import page, read_findings
+from figures.report.page import claims_page, page, read_findings
 from figures.results import THEORY
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
@@ -118,7 +118,7 @@ def reproduce(output: Path = _REPRODUCTION) -> int:
             status.update(f"checking claims ({len(checked)} done)")
     records = [as_record(item) for item in checked]
     text = THEORY.dump(provenance(command, asdict(beside)), optimal_powers=powers, claims=records)
-    written += [write_file(output / THEORY.file, text), write_page(output)]
+    written += [write_file(output / THEORY.file, text), *write_pages(output)]
     console.print(result_table("Optimal powers", power_columns(powers)))
     console.print(claims_table(checked))
     tell(written)
@@ -133,8 +133,8 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     folder
         Where `reproduce`, `convergence` and `step-time` have left their results; the report goes there, too.
     update
-        Take these results into the checkout instead, and refresh its paper_repro.md, docs/guide/choosing_p.md and the
-        pictures in docs.
+        Take these results into the checkout instead, and refresh its paper_repro.md, docs/claims.md,
+        docs/guide/choosing_p.md and the pictures in docs.
 
     Examples
     --------
@@ -145,12 +145,16 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     if update:
         tell(_update(folder, checkout_to_refresh()))
     else:
-        tell([write_page(folder)])
+        tell(write_pages(folder))
 
 
-def write_page(folder: Path) -> Path:
-    """Write the report into a folder, from the results there and the committed ones."""
-    return write_file(folder / "paper_repro.md", page(read_findings(folder)))
+def write_pages(folder: Path, results: Path | None = None) -> list[Path]:
+    """Write the report and the claims into a folder, from the results there, or elsewhere, and the committed ones."""
+    found = read_findings(results or folder)
+    return [
+        write_file(folder / "paper_repro.md", page(found)),
+        write_file(folder / "docs" / "claims.md", claims_page(found.theory)),
+    ]
 
 
 def _update(folder: Path, root: Path) -> list[Path]:
@@ -159,7 +163,7 @@ def _update(folder: Path, root: Path) -> list[Path]:
     read_findings(folder)  # what is damaged is refused before anything is written
     written = [write_file(root / "results" / name, (folder / name).read_bytes()) for name in new]
     found = read_findings(root / "results")
-    written.append(write_file(root / "paper_repro.md", page(found)))
+    written += write_pages(root, root / "results")
     written.append(write_file(root / "docs/guide/choosing_p.md", choosing_p(found.theory.optimal_powers)))
     for name in _IN_DOCS:
         drawn, _ = registry.draw_figure("gradpower report --update", name, folder, results=root / "results")

@@ -16,25 +16,35 @@ PAPERS_COUNTS = (2, 1, 4)  # curves of the paper's Figure 7 with p* at the left 
 def adam_section(powers: Sequence[OptimalPowers], setting: Setting) -> str:
     """Return the Markdown of the sections; curves of Figure 7 are told apart by the place of the exact p*."""
     columns, drift = power_columns(powers), drift_columns(powers)
-    uniform = [row for row in powers if row.law == "uniform"]
-    inside = [row for row in uniform if not row.exact.at_edge]
-    kinds = [
-        [row.noise_to_signal for row in uniform if row.exact.at_edge == "low"],
-        [row.noise_to_signal for row in inside if row.exact.power <= 1],
-        [row.noise_to_signal for row in inside if 1 < row.exact.power < 2],
-    ]
-    same = tuple(map(len, kinds)) == PAPERS_COUNTS
     return render(
         "adam",
         setting=setting,
         columns=list(columns),
         rows=list(zip(*columns.values(), strict=True)),
-        label=Label.REPRODUCED if same else Label.IN_PART if all(kinds) else Label.NOT_REPRODUCED,
-        kinds=kinds,
+        label=figure_7_label(powers),
+        kinds=_kinds(powers),
         papers_counts=PAPERS_COUNTS,
         drift_columns=list(drift),
         drift_rows=list(zip(*drift.values(), strict=True)),
     )
+
+
+def figure_7_label(powers: Sequence[OptimalPowers]) -> Label:
+    """Return the verdict on Figure 7's curves: whether all three kinds appear, and as often as in the paper."""
+    kinds = _kinds(powers)
+    same = tuple(map(len, kinds)) == PAPERS_COUNTS
+    return Label.REPRODUCED if same else Label.IN_PART if all(kinds) else Label.NOT_REPRODUCED
+
+
+def _kinds(powers: Sequence[OptimalPowers]) -> list[list[float]]:
+    """Return the ratios σ/μ of the three kinds of curve: p* at the left edge, up to 1, and between 1 and 2."""
+    uniform = [row for row in powers if row.law == "uniform"]
+    inside = [row for row in uniform if not row.exact.at_edge]
+    return [
+        [row.noise_to_signal for row in uniform if row.exact.at_edge == "low"],
+        [row.noise_to_signal for row in inside if row.exact.power <= 1],
+        [row.noise_to_signal for row in inside if 1 < row.exact.power < 2],
+    ]
 
 
 def power_columns(powers: Sequence[OptimalPowers]) -> dict[str, list[str]]:

@@ -28,6 +28,7 @@ from theory.laws import parse_law
 HIGH, GAIN_PROBLEM = 10.0, "pseudo-huber"  # where question 3 is read
 PAPER_POWER = 1.2
 UNBOUNDED_RATE = 10.0  # where question 6 is read
+_FADING, _DENSE = ("none", "relative, uniform"), ("fixed, uniform", "fixed, Gaussian")
 
 
 def convergence_section(results: ConvergenceResults | None) -> str:
@@ -130,15 +131,7 @@ def _assumption(row: BoundedArm) -> str:
 def rates_answer(rows: Sequence[Exponents]) -> str:
     """Question 2: exponents where noise fades, and how the power changes them under noise of fixed size."""
     arms = grouped(rows, lambda row: (row.problem, row.noise))
-    fading = [row for row in rows if row.noise in ("none", "relative, uniform")]
-    adagrad = [row.exponent for row in fading if row.power == 1]
-    dense = [
-        [row.exponent for row in own]
-        for (_, noise), own in arms.items()
-        if noise in ("fixed, uniform", "fixed, Gaussian")
-    ]
-    spread = max(max(exponents) - min(exponents) for exponents in dense)
-    sparse = max(abs(row.exponent - row.theorem_exponent) for row in rows if row.noise == "fixed, sparse")
+    fading = [row for row in rows if row.noise in _FADING]
     decades = [exponents_of_decades(row.curve) for row in rows]
     table = [
         [problem, noise, "yes" if own[0].assumption_4_6 else "no"]
@@ -146,20 +139,42 @@ def rates_answer(rows: Sequence[Exponents]) -> str:
         for (problem, noise), own in arms.items()
     ]
     bound = [f"{1 / (power + 1):.3f}" for power in sorted({row.power for row in rows})]
-    expected = min(adagrad) > 0.75 and sparse < 0.1 and spread < 0.2
     return render(
         "convergence/2_rates",
-        label=Label.IN_PART if expected else Label.NOT_REPRODUCED,
-        adagrad=adagrad,
+        label=rates_label(rows),
+        adagrad=fading_exponents(rows),
         fast=[row.exponent for row in fading],
         squares=[row.square_exponent for row in fading if row.power < 1],
-        spread=spread,
-        sparse=sparse,
+        spread=_spread(rows),
+        sparse=_off_theorem(rows),
         drift=max(abs(late - early) for early, late in decades),
         noises=grouped(rows, lambda row: (row.noise, row.noise_to_signal)),
         columns=["problem", "noise", "4.6 holds", *_power_headings(rows)],
         rows=[*table, ["Theorem 4.8's bound", "", "", *bound]],
     )
+
+
+def rates_label(rows: Sequence[Exponents]) -> Label:
+    """Return the verdict on question 2: Adagrad is fast where noise fades, and sparse noise has the theorem's rate."""
+    expected = min(fading_exponents(rows)) > 0.75 and _off_theorem(rows) < 0.1 and _spread(rows) < 0.2
+    return Label.IN_PART if expected else Label.NOT_REPRODUCED
+
+
+def fading_exponents(rows: Sequence[Exponents]) -> list[float]:
+    """Return Adagrad's exponents where the noise fades with the gradient."""
+    return [row.exponent for row in rows if row.noise in _FADING and row.power == 1]
+
+
+def _spread(rows: Sequence[Exponents]) -> float:
+    """How far the power changes the exponent under noise of fixed size that has a density."""
+    dense = grouped((row for row in rows if row.noise in _DENSE), lambda row: (row.problem, row.noise))
+    exponents = [[row.exponent for row in own] for own in dense.values()]
+    return max(max(own) - min(own) for own in exponents)
+
+
+def _off_theorem(rows: Sequence[Exponents]) -> float:
+    """How far exponents under sparse noise are from Theorem 4.8's."""
+    return max(abs(row.exponent - row.theorem_exponent) for row in rows if row.noise == "fixed, sparse")
 
 
 def gains_answer(rows: Sequence[Gain]) -> str:

@@ -32,8 +32,8 @@ class ModelRow:
         return all(abs(ours / theirs - 1) <= _TOLERANCE for ours, theirs in pairs)
 
 
-def models_section() -> str:
-    """Return the Markdown of the section; the last counts are those of other readings of two of its rows."""
+def model_rows() -> list[ModelRow]:
+    """Return the paper's models."""
     models = [
         ModelRow(f"LLaMA {size.upper()}", paper_llama(size).model, stated)
         for size, (_, stated, _) in PAPER_LLAMA.items()
@@ -42,9 +42,14 @@ def models_section() -> str:
         ModelRow(f"Qwen2-MoE {size.upper()}", paper_moe(size).model, stated, STATED_ACTIVE[size])
         for size, (_, _, stated, _) in PAPER_MOE.items()
     ]
+    return models
+
+
+def models_section() -> str:
+    """Return the Markdown of the section; the last counts are those of other readings of two of its rows."""
     return render(
         "models",
-        models=models,
+        models=model_rows(),
         printed=with_fields(paper_llama("0.2b"), {"model.heads": 16, "model.layers": 8}).model,
         swapped=with_fields(paper_llama("0.25b"), {"model.heads": 8, "model.layers": 16}).model,
         wider=with_fields(paper_llama("0.25b"), {"model.width": 1024, "model.hidden": 4096}).model,

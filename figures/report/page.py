@@ -18,8 +18,10 @@ from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
 from figures.report.studies import batch_size_section, noise_section
+from figures.report.verdicts import verdicts_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.errors import InputError
+from gradpower.tools.labels import Label
 from gradpower.tools.results import find_result
 from simulate.intervention.study import INTERVENTION, InterventionResults
 from simulate.questions import CONVERGENCE, ConvergenceResults
@@ -63,10 +65,10 @@ def read_findings(folder: Path) -> Findings:
 
 def page(found: Findings) -> str:
     """Return the text of `paper_repro.md`."""
-    theory = found.theory
-    failing = [claim for claim in theory.claims if claim.verdict == "fails"]
+    theory, studies = found.theory, found.causes
     sections = [
         render("introduction"),
+        verdicts_section(theory, found.convergence, found.step_time, found.batch_size, studies.batch),
         adam_section(theory.optimal_powers, theory.provenance.config),
         convergence_section(found.convergence),
         step_time_section(found.step_time),
@@ -77,8 +79,12 @@ def page(found: Findings) -> str:
         render("where", found=found.causes),
         render("head", found=found.causes),
         intervention_section(found.intervention, found.llama),
-        render("claims", claims=theory.claims, failing=failing),
         models_section(),
-        render("not_attempted"),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def claims_page(theory: TheoryResults) -> str:
+    """Return the text of docs/claims.md: every statement, derived or refuted."""
+    failing = [claim for claim in theory.claims if claim.verdict == Label.FAILS]
+    return render("claims", claims=theory.claims, failing=failing) + "\n"

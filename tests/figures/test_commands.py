@@ -115,14 +115,15 @@ def test_reproduce_writes_everything(tmp_path, capsys, quick_reproduction, blank
     assert names(tmp_path) == sorted(
         [f"{stem}.{end}" for stem in stems for end in ("csv", "pdf", "png")]
         + [f"drift_to_rms_uniform.{end}" for end in ("csv", "pdf", "png")]
-        + ["paper_repro.md", "theory.json"]
+        + ["docs", "paper_repro.md", "theory.json"]
     )
     printed = capsys.readouterr().out
     assert QUICK.id in printed
     assert "Optimal powers" in printed
     content = THEORY.read(tmp_path)
     assert [claim.id for claim in content.claims] == [QUICK.id]
-    assert f"### {QUICK.id}" in (tmp_path / "paper_repro.md").read_text(encoding="utf-8")
+    assert f"## {QUICK.id}" in (tmp_path / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert "docs/claims.md" in (tmp_path / "paper_repro.md").read_text(encoding="utf-8")
 
 
 def test_a_changed_verdict_is_exit_code_1(tmp_path, quick_reproduction, blank_pictures):
@@ -179,7 +180,7 @@ def test_report_takes_new_results_into_the_checkout(
     written = Path("docs", "guide", "choosing_p.md")
     assert (root / written).read_text() == (ROOT / written).read_text()
     pictures = {path.name for path in (ROOT / "docs").glob("*.png")} - {"pocket_curves.png"}  # of runs
-    assert names(root / "docs") == sorted(["guide", *pictures])
+    assert names(root / "docs") == sorted(["claims.md", "guide", *pictures])
 
 
 def test_report_leaves_the_checkout_alone_unless_asked(tmp_path, copy_of_the_checkout):

@@ -14,11 +14,13 @@ from experiments.training.step_cost import STEP_COST
 from figures.adam.example import Point
 from figures.report.adam import adam_section, power_columns
 from figures.report.convergence import convergence_section, headlines
-from figures.report.page import page, read_findings
+from figures.report.page import claims_page, page, read_findings
 from figures.report.render import render
 from figures.report.step_time import step_time_section
+from figures.report.verdicts import place_verdicts, verdicts_section
 from figures.results import THEORY, BestPower, CheckRecord, ClaimRecord, OptimalPowers
 from gradpower.tools.errors import InputError
+from gradpower.tools.labels import Label
 from simulate.questions import CONVERGENCE
 from theory.claims.registry import CLAIMS
 
@@ -69,6 +71,50 @@ def test_the_committed_report_is_fresh(found):
     assert page(found) == (ROOT / "paper_repro.md").read_text(encoding="utf-8"), (
         "paper_repro.md is stale: run `gradpower report --update`"
     )
+
+
+def test_the_committed_claims_are_fresh(found):
+    assert claims_page(found.theory) == (ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), (
+        "docs/claims.md is stale: run `gradpower report --update`"
+    )
+
+
+def test_every_place_of_the_paper_has_its_row(found):
+    """The table has one row for each, and is short enough to be read."""
+    text = verdicts_section(found.theory, found.convergence, found.step_time, found.batch_size)
+    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(lines) <= 40
+    for place, verdict in place_verdicts(found.theory.claims).items():
+        rows = [line for line in lines if line.startswith(f"| {place} |")]
+        shown = f"| {verdict.label} | {verdict.holding} of {verdict.count} statements"
+        assert any(shown in line for line in rows), place
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_table_without_results():
+    theory = read_findings(RESULTS).theory
+    text = verdicts_section(dataclasses.replace(theory, optimal_powers=[]))
+    assert text.count("| not attempted |") >= 3
+    assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("labels", "label"),
+    [
+        (("holds", "holds"), Label.HOLDS),
+        (("holds", "holds with a condition"), Label.HOLDS_WITH_CONDITION),
+        (("holds", "fails"), Label.IN_PART),
+        (("fails", "fails"), Label.FAILS),
+    ],
+)
+def test_the_verdict_on_a_place(labels, label):
+    claims = [
+        dataclasses.replace(CLAIM, place=place, verdict=Label(verdict))
+        for place, verdict in zip(("Lemma 1", "Lemma 1, proof"), labels, strict=True)
+    ]
+    (verdict,) = place_verdicts([*claims, dataclasses.replace(CLAIM, source="ours")]).values()
+    assert verdict.label is label
+    assert verdict.holding == 2 - labels.count("fails")
 
 
 def test_committed_optimal_powers_are_what_is_computed(found):
