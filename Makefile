@@ -13,7 +13,7 @@ STAMPS := $(VENV)/base-* $(VENV)/dev-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce convergence test test-fast check oldest recipes pyright bench clean
+.PHONY: help install reproduce convergence test test-fast check docs oldest recipes pyright bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -44,6 +44,12 @@ check: $(DEV)  ## formatting, lint, types and allowed imports, then the tests
 	@$(PY) $(VENV)/bin/lint-imports --no-logo
 	@$(MAKE) --no-print-directory test
 
+# Notebooks are executed once for each state of them; what they print is kept in docs/_build.
+docs: $(DEV)  ## build the site into docs/_build/html, its tutorials executed
+	@echo "Building the site"
+	@OMP_NUM_THREADS=1 $(PY) -m sphinx -W -q -b html docs docs/_build/html
+	@echo "wrote docs/_build/html/index.html"
+
 # The library only: the other packages are run with the pinned versions.
 oldest:  ## run the library's tests with the oldest PyTorch that is supported, in a .venv of its own
 	@echo "Installing PyTorch 2.9 and the tools into $(VENV)-oldest"
@@ -70,7 +76,7 @@ bench: $(DEV)  ## time the fast paths against their targets
 
 clean:  ## remove .venv and all caches; results stay
 	@echo "Removing $(VENV) and the caches"
-	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-recipes $(VENV)-pyright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-recipes $(VENV)-pyright docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BASE): | $(VENV)/pyvenv.cfg
@@ -82,7 +88,7 @@ $(BASE): | $(VENV)/pyvenv.cfg
 $(DEV): | $(VENV)/pyvenv.cfg
 	@echo "Installing everything, PyTorch included, and the tools into $(VENV) (once, from the network)"
 	@rm -f $(STAMPS)
-	@$(PIP) -e '.[train,cluster,dev]'
+	@$(PIP) -e '.[train,cluster,docs,dev]'
 	@touch $@ $(BASE)
 
 $(VENV)/pyvenv.cfg:

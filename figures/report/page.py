@@ -63,25 +63,30 @@ def read_findings(folder: Path) -> Findings:
     )
 
 
+def sections(found: Findings) -> dict[str, str]:
+    """Return the sections of the page after its introduction, by the names of their pages on the site."""
+    theory, causes = found.theory, found.causes
+    return {
+        "verdicts": verdicts_section(
+            theory, found.convergence, found.step_time, found.batch_size, causes.batch
+        ),
+        "adam": adam_section(theory.optimal_powers, theory.provenance.config),
+        "convergence": convergence_section(found.convergence),
+        "step_time": step_time_section(found.step_time),
+        "batch_size": batch_size_section(found.batch_size, causes.batch, causes.batch_web),
+        "causes": render("causes", found=causes),
+        "noise": noise_section(found.noise),
+        "memory": render("memory", study=causes.memory),
+        "where": render("where", found=causes),
+        "head": render("head", found=causes),
+        "intervention": intervention_section(found.intervention, found.llama),
+        "models": models_section(),
+    }
+
+
 def page(found: Findings) -> str:
     """Return the text of `paper_repro.md`."""
-    theory, studies = found.theory, found.causes
-    sections = [
-        render("introduction"),
-        verdicts_section(theory, found.convergence, found.step_time, found.batch_size, studies.batch),
-        adam_section(theory.optimal_powers, theory.provenance.config),
-        convergence_section(found.convergence),
-        step_time_section(found.step_time),
-        batch_size_section(found.batch_size, found.causes.batch, found.causes.batch_web),
-        render("causes", found=found.causes),
-        noise_section(found.noise),
-        render("memory", study=found.causes.memory),
-        render("where", found=found.causes),
-        render("head", found=found.causes),
-        intervention_section(found.intervention, found.llama),
-        models_section(),
-    ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join([render("introduction"), *sections(found).values()]) + "\n"
 
 
 def claims_page(theory: TheoryResults) -> str:
