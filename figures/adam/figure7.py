@@ -102,4 +102,5 @@ _STYLES: dict[str, Style] = {
 def draw(curves: Sequence[Curve]) -> Figure:
     """Draw u against p, and each curve over its maximum, in columns by law."""
     labels = ("mean update $u$", "$u\\,/\\,u(p$*)")
-    return draw_by_law(curves, labels, _LAST, (_LOWEST, 1.5), _STYLES)
+    crowded = ("best on grid", "second best on grid", "proposition")
+    return draw_by_law(curves, labels, _LAST, (_LOWEST, 2.0), _STYLES, above_only=crowded)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -59,11 +60,13 @@ def draw_by_law(
     last_power: float,
     lowest: tuple[float, float | None],
     styles: Mapping[str, Style],
+    above_only: Sequence[str] = (),
 ) -> Figure:
     """Draw all curves, and all of them over their maxima; a single law has the two side by side.
 
     `curves` come law by law, with the same ratios; `labels` are those of the two vertical axes, `lowest` the limits of
-    the first; `styles` are matplotlib's by series, with the label in the legend.
+    the first; `styles` are matplotlib's by series, with the label in the legend. Series in `above_only` are left out
+    where curves are over their maxima, as they crowd there.
     """
     laws = list(dict.fromkeys(curve.point.law for curve in curves))
     ratios = list(dict.fromkeys(curve.point.noise_to_signal for curve in curves))
@@ -83,18 +86,38 @@ def draw_by_law(
                 if curve.point.law == law:
                     ratio = by_ratio[curve.point.noise_to_signal]
                     _draw_curve(top, curve, ratio, styles)
-                    _draw_curve(bottom, curve, ratio, styles, over=curve.optimum.update)
+                    fewer = {name: style for name, style in styles.items() if name not in above_only}
+                    _draw_curve(bottom, curve, ratio, fewer, over=curve.optimum.update)
             top.set_ylim(*lowest)
             bottom.set_ylim(0.55, 1.06)
         for axis in grid[-1]:
             axis.set_xlabel("power $p$")
         for axis, label in zip(columns[0], labels, strict=True):
             axis.set_ylabel(label)
-        colours = {f"σ/μ = {ratio:g}": {"markersize": 4, **style} for ratio, style in by_ratio.items()}
-        legend(figure, "upper", colours)
+        if alone:
+            _label_curves(columns[0][0], curves)
+        else:
+            colours = {f"σ/μ = {ratio:g}": {"markersize": 4, **style} for ratio, style in by_ratio.items()}
+            legend(figure, "upper", colours)
         series = {style["label"]: {"color": "0.25", "marker": "o", **style} for style in styles.values()}
         legend(figure, "lower", series)
     return figure
+
+
+def _label_curves(axis: Axes, curves: Sequence[Curve]) -> None:
+    """Write the noise ratio at the left end of each curve; curves that are one there share a label."""
+    starts = {curve.point.noise_to_signal: curve.series["exact"][1][0] for curve in curves}
+    together: list[list[float]] = []
+    for ratio, start in starts.items():
+        if together and np.isclose(start, starts[together[-1][-1]], rtol=0.1):
+            together[-1].append(ratio)
+        else:
+            together.append([ratio])
+    for place, ratios in enumerate(together):
+        text = "σ/μ = " + ", ".join(f"{ratio:g}" for ratio in ratios)
+        # Above the uppermost, which fall; the others rise.
+        offset = (3, -10 if place else 5)
+        axis.annotate(text, (0, starts[ratios[0]]), offset, textcoords="offset points", fontsize=7)
 
 
 def _draw_curve(
@@ -105,6 +128,8 @@ def _draw_curve(
     over: float = 1.0,
 ) -> None:
     for name, (powers, values, *margins) in curve.series.items():
+        if name not in styles:
+            continue
         style = {**ratio, **styles[name]}
         if "markevery" in style:  # marks of different ratios at different p
             style["markevery"] = (3 * MARKERS.index(style["marker"]), style["markevery"])
