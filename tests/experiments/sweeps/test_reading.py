@@ -77,7 +77,8 @@ def test_committed_results_are_read_with_their_fingerprints(path, tmp_path):
     assert result.final.validation_loss == json.loads(path.read_text())["final"]["validation_loss"]
 
 
-DECLARED = [*(ROOT / "results/causes").glob("*.toml"), *(ROOT / "results/rates").glob("*.toml")]
+FOLDERS = ("causes", "intervention", "paper", "rates")
+DECLARED = [path for name in FOLDERS for path in (ROOT / "results" / name).glob("*.toml")]
 
 
 @pytest.mark.parametrize("path", sorted(DECLARED), ids=lambda p: p.stem)
