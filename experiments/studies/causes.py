@@ -15,6 +15,7 @@ from experiments.studies.head import HeadChanges, read_head_batch, read_signs
 from experiments.studies.memory import MemoryStudy, read_memory
 from experiments.studies.modules import ModulesStudy, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
+from experiments.studies.stability import Stability, read_stability
 
 Found = TypeVar("Found")
 
@@ -29,6 +30,7 @@ class Causes:
     head_batch: HeadChanges | None = None
     branching: Branching | None = None
     signs: HeadChanges | None = None
+    stability: Stability | None = None
     batch: Reading | None = None
     batch_web: Reading | None = None
 
@@ -47,6 +49,7 @@ def read_causes(folder: Path) -> Causes:
         found(read_head_batch, "head-batch"),
         found(read_branching, "branching", "memory"),
         found(read_signs, "signs"),
+        found(read_stability, "stability", "sharpness"),
         found(read_deciding, "batch"),
         found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
     )

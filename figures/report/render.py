@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 from pathlib import Path
 from statistics import median
 
@@ -98,6 +99,7 @@ _ENVIRONMENT.globals["table"] = table
 _ENVIRONMENT.filters |= {
     "cell": cell,
     "code": lambda text: f"`{text}`",
+    "exp": exp,
     "fixed": lambda number, digits: f"{number:.{digits}f}",
     "general": lambda number, digits=6: f"{number:.{digits}g}",
     "interval": interval,

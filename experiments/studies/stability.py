@@ -1,0 +1,87 @@
+"""Whether the stability edge explains the gain of p = 1.2: step 10 of results/causes/design.md.
+
+A run is unstable if it diverges, or ends `UNSTABLE` nats or more above the lowest loss of its power and seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.statistics import SeedMean, mean_over_seeds
+from experiments.studies.completed import arms_at, read_completed
+from gradpower.tools.labels import Label
+from theory.numerics.inputs import Array
+
+POWERS = (0.8, 1.0, 1.2)
+RATE = 2.83e-3  # of the runs whose sharpness is measured
+UNSTABLE = 0.3
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Where training becomes unstable, and how far from there the runs that gain are."""
+
+    highest: dict[float, tuple[float, ...]]
+    """By power, the highest stable rate of each seed."""
+    shift: SeedMean
+    """ln of the highest stable rate at p = 1.2, less that at p = 1."""
+    sharpness: dict[float, tuple[float, float]]
+    """By power, the least and the largest η·λ at rate 2.83e-3 over evaluations and seeds."""
+    edge: float
+    """2(1 + β1)/(1 − β1): above, Adam is unstable on a quadratic."""
+
+    @property
+    def label(self) -> Label:
+        """Of the edge as the cause: not reproduced if the runs at p = 1 are far from it by both measures."""
+        far = self.sharpness[1.0][1] < self.edge / 2 and min(self.highest[1.0]) >= 2 * RATE
+        return Label.NOT_REPRODUCED if far else Label.INCONCLUSIVE
+
+
+def read_stability(rates: Path, sharpness: Path) -> Stability:
+    """Read both studies from their summaries; InputError if arms are missing, or diverged in the second."""
+    swept = read_completed(rates, "causes-stability", diverged=True)
+    measured = read_completed(sharpness, "causes-sharpness")
+    tried = np.array(sorted({arm.values["optimizer.learning_rate"] for arm in swept.arms}))
+    highest = {}
+    for power in POWERS:
+        losses = np.array(
+            [
+                [
+                    np.inf if arm.loss is None else arm.loss
+                    for arm in arms_at(swept, power=power, learning_rate=rate)
+                ]
+                for rate in tried.tolist()
+            ]
+        )
+        highest[power] = _highest_stable(tried, losses)
+    shift = mean_over_seeds(np.log(highest[1.2]) - np.log(highest[1.0]))
+    products = {
+        power: RATE
+        * np.array(
+            [[each["sharpness"] for each in arm.evaluations] for arm in arms_at(measured, power=power)],
+            dtype=np.float64,
+        )
+        for power in POWERS
+    }
+    beta1 = measured.study.recipe.optimizer.beta1
+    return Stability(
+        {power: tuple(found.tolist()) for power, found in highest.items()},
+        shift,
+        {power: (float(found.min()), float(found.max())) for power, found in products.items()},
+        2 * (1 + beta1) / (1 - beta1),
+    )
+
+
+def _highest_stable(rates: Array, losses: Array) -> Array:
+    """Return the highest rate below the first unstable one, by seed; rates below the best one count as stable.
+
+    >>> _highest_stable(np.array([1.0, 2.0, 4.0]), np.array([[3.4, 3.0], [3.0, 3.4], [3.9, 3.1]]))
+    array([2., 1.])
+    """
+    beyond = np.arange(len(rates))[:, None] > losses.argmin(axis=0)
+    unstable = beyond & (losses >= losses.min(axis=0) + UNSTABLE)
+    first = np.where(unstable.any(axis=0), unstable.argmax(axis=0), len(rates))
+    return np.asarray(rates[first - 1])
