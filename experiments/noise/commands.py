@@ -71,10 +71,6 @@ def noise(
         Also write the sampled gradients (samples.npz), which theory measured-assumptions reads.
     json
         Print the result as one JSON object.
-
-    Examples
-    --------
-    $ gradpower noise pocket
     """
     model = find_source(source, step)
     own = model.recipe.training.batch_size

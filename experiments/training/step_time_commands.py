@@ -57,10 +57,6 @@ def step_time(
         Folder for step_time.json.
     json
         Print one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower step-time --size 1M 10M
     """
     require_folder(output)
     require_torch()
