@@ -4,8 +4,6 @@ Every file has `FILE` (the name of what is written), `rows(data)` and `draw(data
 `compute()` and `read(sources)`, as its entry says.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

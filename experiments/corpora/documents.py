@@ -1,7 +1,5 @@
 """Documents from the user's own files: text, JSON lines and parquet, compressed or not, and Python's own source."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """The command `gradpower noise`: gradient noise, and the power it calls for."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

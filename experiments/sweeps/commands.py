@@ -1,7 +1,5 @@
 """The commands `gradpower sweep`, `gradpower status` and `gradpower analyse`."""
 
-from __future__ import annotations
-
 import json as json_module
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The commands `gradpower recipes` and `gradpower train`."""
 
-from __future__ import annotations
-
 import json as json_module
 import math
 import re

@@ -1,7 +1,5 @@
 """The command `gradpower step-time`: what the power costs on this machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys
