@@ -1,7 +1,5 @@
 """The claims of the registry, checked in a process of their own while the figures are drawn."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The command `gradpower convergence`: the studies of Section 4.2, and the answers that they give."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import asdict
 from pathlib import Path

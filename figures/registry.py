@@ -4,10 +4,8 @@ Every file has `FILE` (the name of what is written), `rows(data)` and `draw(data
 `compute()` and `read(sources)`, as its entry says.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -116,15 +114,6 @@ def figure_data(
     return file.compute(setting) if entry.flags else file.compute()
 
 
-def save_figure(
-    name: str, data: Any, origin: Mapping[str, Any], folder: Path, laws: Sequence[str] = ()
-) -> list[Path]:
-    """Draw a figure and write it with its rows; laws other than its own are part of the files' names."""
-    file = module(name)
-    words = [] if tuple(laws) == getattr(file, "LAWS", ()) else [re.sub(r"\W+", "-", law) for law in laws]
-    return save(file.draw(data), file.rows(data), origin, folder, "_".join([file.FILE, *words]))
-
-
 def draw_figure(
     command: str,
     name: str,
@@ -135,12 +124,16 @@ def draw_figure(
 ) -> tuple[list[Path], dict[str, Any]]:
     """Draw a figure from its data, see `figure_data`, and write it; results lie in the output folder by default.
 
-    Return the files, and the rows with their provenance.
+    Return the files, and the rows with their provenance. Laws other than the figure's own are part of the files' names.
     """
+    file, entry = module(name), FIGURES[name]
     data = figure_data(name, setting, sources, results or output)
-    laws = setting.law or getattr(module(name), "LAWS", ())
+    own = getattr(file, "LAWS", ())
+    laws = setting.law or own
     config: dict[str, Any] = {"sources": [path.name for path in sources]}
-    if not FIGURES[name].sources:
+    if not entry.sources:
         config = asdict(setting) | {"law": list(laws)}
-    origin = provenance(command, config)
-    return save_figure(name, data, origin, output, laws), {"rows": module(name).rows(data), **origin}
+    origin, rows = provenance(command, config), file.rows(data)
+    words = [] if laws == own else [re.sub(r"\W+", "-", law) for law in laws]
+    written = save(file.draw(data), rows, origin, output, "_".join([file.FILE, *words]))
+    return written, {"rows": rows, **origin}

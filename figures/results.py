@@ -1,7 +1,5 @@
 """The result file of the theory, results/theory.json; those of other packages are declared where they are computed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import msgspec

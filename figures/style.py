@@ -4,8 +4,6 @@ Ratios are told apart by luminance as well as hue (dark is low noise) and by the
 and Ito, the line's dashes and the marker: every figure survives greyscale printing and colour blindness.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import logging

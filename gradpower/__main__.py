@@ -7,8 +7,6 @@ Exit codes: 0 done, 1 the command's own "no" (a claim whose verdict changed), 2 
 output, 130 interrupted, 141 nobody left to read the output. Anything else is a bug and shows its traceback.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -4,8 +4,6 @@ The authors' code clips first; a training loop (or the Hugging Face Trainer's `m
 `optimizer.step()` does the same. The other order needs the powered gradient, which only the optimizer has.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

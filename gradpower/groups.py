@@ -1,7 +1,5 @@
 """The parameter groups of an optimizer by name, and the parameters of a model by patterns of theirs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from contextlib import suppress

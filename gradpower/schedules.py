@@ -1,7 +1,5 @@
 """Schedules of the power, as torch's LambdaLR is one of the learning rate."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field

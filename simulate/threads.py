@@ -1,7 +1,5 @@
 """Blocks of a simulation in threads, with one report of their progress."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Batches of tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,13 +1,12 @@
 """Documents from the user's own files: text, JSON lines and parquet, compressed or not, and Python's own source."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
 import lzma
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,16 +135,10 @@ def _python(path: Path) -> Iterator[str]:
 
 
 def _blocks(path: Path) -> Iterator[str]:
-    lines: list[str] = []
     with _opened(path) as file:
-        for line in file:
-            if line.strip():
-                lines.append(line)
-            elif lines:
+        for blank, lines in groupby(file, key=str.isspace):
+            if not blank:
                 yield "".join(lines).rstrip("\n")
-                lines = []
-    if lines:
-        yield "".join(lines).rstrip("\n")
 
 
 def _json_lines(path: Path) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """C4 and OpenWebText through Hugging Face datasets: from the hub, or from local copies of its files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

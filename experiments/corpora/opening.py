@@ -1,7 +1,5 @@
 """Opening the data of a run."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias

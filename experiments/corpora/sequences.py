@@ -1,7 +1,5 @@
 """Sequences cut from tokenized text, in an order that the seed decides; a position is one number."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any

@@ -4,8 +4,6 @@ Documents are read file by file, shuffled within windows, and tokenized a few at
 the files at which the window began, the number of its documents used since, and the tokens left over.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

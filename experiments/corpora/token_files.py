@@ -10,8 +10,6 @@ A folder in the cache, named by the digest of all that decides its content:
 | about.json | type of the tokens, counts, digests; SHA-256 of the other files, checked whenever they are opened |
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Tokenizers: the paper's two, a byte-level BPE trained on the spot, or one from a file."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The command `gradpower noise`: gradient noise, and the power it calls for."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -71,10 +69,6 @@ def noise(
         Also write the sampled gradients (samples.npz), which theory measured-assumptions reads.
     json
         Print the result as one JSON object.
-
-    Examples
-    --------
-    $ gradpower noise pocket
     """
     model = find_source(source, step)
     own = model.recipe.training.batch_size

@@ -13,8 +13,6 @@ of the Fisher matrix. Nothing is assumed of the noise's law: a law that is added
 head.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

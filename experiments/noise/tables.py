@@ -1,7 +1,5 @@
 """Measured gradient noise as tables for the terminal."""
 
-from __future__ import annotations
-
 from rich.table import Table
 
 from experiments.noise.measurement import Measurement

@@ -4,8 +4,6 @@ A test of best powers themselves, such as Page's, is not fair to curves of unequ
 p, the best of a noisy grid drifts to the grid's middle. Slopes at a common power have no such drift.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

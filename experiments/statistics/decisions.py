@@ -1,7 +1,5 @@
 """From p-values to verdicts: correction for many comparisons, equivalence, and the declared rule."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Literal

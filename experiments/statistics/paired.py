@@ -1,7 +1,5 @@
 """Means over seeds: of differences between paired runs, which share initial weights and data, or of slopes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

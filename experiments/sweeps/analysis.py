@@ -1,7 +1,5 @@
 """What an analysis of a study is: its groups, comparisons and trends, from where they are computed to where shown."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

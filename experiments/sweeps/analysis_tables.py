@@ -1,7 +1,5 @@
 """An analysis for the terminal: one line with its label and numbers, and tables."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import get_args

@@ -1,7 +1,5 @@
 """The run of an arm: what state it is in, by what lies in its folder, and which attempts at it failed."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time

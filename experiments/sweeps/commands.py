@@ -1,7 +1,5 @@
 """The commands `gradpower sweep`, `gradpower status` and `gradpower analyse`."""
 
-from __future__ import annotations
-
 import json as json_module
 import sys
 from collections.abc import Sequence
@@ -67,10 +65,6 @@ def sweep(
         List the arms, their state and the time they will need, as far as finished ones tell; run and write nothing.
     json
         Print one JSON object instead of tables.
-
-    Examples
-    --------
-    $ gradpower sweep example --workers 2
     """
     chosen = chosen_study(study)
     require_torch()
@@ -181,10 +175,6 @@ def status(study: StudyWord, output: Path | None = None, retries: int = 2, json:
         As given to `gradpower sweep`: an arm with more failures than that has failed.
     json
         Print one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower status example
     """
     whole("retries", retries, minimum=0)
     store = Store(output or study_folder(study), retries=retries)
@@ -206,10 +196,6 @@ def analyse(study: StudyWord, output: Path | None = None, json: Flag = False) ->
         Folder for analysis.json; that of the study if not given. Of a summary.json none is written then.
     json
         Print the analysis as one JSON object instead of tables.
-
-    Examples
-    --------
-    $ gradpower analyse runs/example
     """
     source = study_folder(study)
     folder = output or (source if source.is_dir() else None)

@@ -1,7 +1,5 @@
 """What a person sees of a sweep: progress while it goes, and its arms as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The losses of a study as tables of seeds × compared values, one for each setting of everything else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard

@@ -1,7 +1,5 @@
 """A study judged by its declared rule: comparisons with the baseline, slopes there, and how the best value moves."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a study's arms came to: summary.json, small enough to be committed, and results that are taken from it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -7,8 +7,6 @@
 | analysis.json, summary.json | the outcome, when all arms are done |
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The studies that can be named: TOML files, one of them known by its name."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

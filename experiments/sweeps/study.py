@@ -1,7 +1,5 @@
 """A study: a base recipe, what is varied in it, paired seeds, and the rule by which the outcome is judged."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

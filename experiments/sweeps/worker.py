@@ -1,7 +1,5 @@
 """What trains arms: one job at a time in a process that stays for many, here or on a Dask cluster."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import os

@@ -4,8 +4,6 @@ A checkpoint is a folder `step-NNNNNNNN` with `model.safetensors`, `state.safete
 last, `manifest.json` with the sizes and SHA-256 of the others. It is made under another name and then renamed.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The commands `gradpower recipes` and `gradpower train`."""
 
-from __future__ import annotations
-
 import json as json_module
 import math
 import re
@@ -41,10 +39,6 @@ def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, json: Flag
         Print all settings of this recipe as JSON, every field by the name that `gradpower train` and studies use.
     json
         Print one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower recipes pocket
     """
     if name is not None:
         print(json_module.dumps(asdict(recipe_named(name)), indent=1))
@@ -131,10 +125,6 @@ def train(flags: Sequence[str]) -> tuple[Callable[..., int], list[str]]:
             Folder of the run; runs/NAME-FINGERPRINT if not given.
         json
             Print the result as one JSON object.
-
-        Examples
-        --------
-        $ gradpower train pocket --optimizer.power 1.2
         """
         require_effect(chosen, recipe)
         folder = output or Path("runs") / f"{recipe.name}-{recipe.fingerprint}"

@@ -1,7 +1,5 @@
 """Devices, precision and ranks through accelerate; one process, DDP and FSDP look alike from here on."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import platform

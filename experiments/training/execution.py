@@ -1,7 +1,5 @@
 """How a run is executed: nothing here is part of the recipe, and its numbers change by rounding at the most."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The validation loss by the frequency of the target: where in the vocabulary a loss is gained."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 A launch is an operation that reaches torch's dispatcher. Its number depends on no machine, as seconds do.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """The loss of a batch, with a mixture's load-balancing loss, and that on the validation set with its standard error."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Models on random initial weights: transformers' LlamaForCausalLM and Qwen2MoeForCausalLM (Section 5)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The optimizer of a recipe and its two schedules, all of them `gradpower`'s."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

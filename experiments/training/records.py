@@ -7,8 +7,6 @@
 | result.json | the final record, when the run is completed or has diverged |
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What a person sees of a run while it goes: a live line in a terminal, a line now and then elsewhere."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

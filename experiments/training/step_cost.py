@@ -1,7 +1,5 @@
 """What the power costs, as measured: the rows of results/step_time.json. Torch-free, for those who only read it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The command `gradpower step-time`: what the power costs on this machine."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys
@@ -57,10 +55,6 @@ def step_time(
         Folder for step_time.json.
     json
         Print one JSON object instead of a table.
-
-    Examples
-    --------
-    $ gradpower step-time --size 1M 10M
     """
     require_folder(output)
     require_torch()

@@ -5,8 +5,6 @@ triangles the curves that still rise at the last power, open diamonds the power 
 Figure 7's best power is one of size. All curves are exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

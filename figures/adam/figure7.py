@@ -7,8 +7,6 @@ too (hollow): the paper does not name its grid of powers, here it is p = 0.1, 0.
 4.3's p* on the curves of uniform noise with σ > μ.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

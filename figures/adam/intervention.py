@@ -5,8 +5,6 @@ loss that p = 1 has at the noise level that the power is predicted to act like. 
 the diagonal the prediction, which has no free parameter, is exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

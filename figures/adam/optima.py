@@ -1,7 +1,5 @@
 """The table of optimal powers: every law and ratio, by every method that can tell."""
 
-from __future__ import annotations
-
 from figures.adam.example import INTERVAL, Point, Setting
 from figures.results import BestPower, OptimalPowers
 from simulate.adam.optimum import monte_carlo_optimal_power

@@ -1,7 +1,5 @@
 """Columns of two panels, one column a law: curves against p, and below them each curve over its own maximum."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Lines and map are the limit β → 1, which takes a millisecond a point; markers
 of u sits at p → 0 there is no best power: the lines lie on 0 there, and the map is grey.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

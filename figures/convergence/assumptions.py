@@ -6,8 +6,6 @@ above 1 for laws with a peak at 0, and exactly 1 for uniform noise, whatever p: 
 (c) How large gradients may be under binary noise ±a, for ρ <= 1 and for Example 4.10's ρ <= 1.01/p.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -8,8 +8,6 @@ average, and are raised to p+1 here. (b) Strong binary noise: Theorem 4.11. (c) 
 infinite: `theory.adagrad.bounds.second_moment_bound`, on the square of the mean of |F'|.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ included: the theorem is loose there. With fixed uniform or Gaussian noise, wher
 ½ whatever p. Only under sparse noise does it follow the theorem's 1/(p+1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

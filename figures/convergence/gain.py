@@ -9,8 +9,6 @@ at the largest r the runs are still on their way, and the ratio returns towards 
 steps; its lines are (Q(p)/Q(1))², exact if averages fall like T^(−1/2).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict

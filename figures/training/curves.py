@@ -4,8 +4,6 @@ The training loss is the mean of the steps between two lines of metrics. In (b) 
 validation sequences, which all runs share.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ means' own noise: thin 10–90 %, thick 25–75 %, dot the median with its 95 % 
 and of all together, 95 % intervals. Open triangles point beyond the range that was searched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Means over seeds, as rows and as marks with intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

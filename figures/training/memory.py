@@ -4,8 +4,6 @@ Marks are means over paired seeds of losses averaged over learning rates, bars t
 differences are from p = 1 at β2 = 0.95. (b) What the power changes at each β2; the band is ±0.01 nats.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Marks are medians over pairs of steps, bars their 95 % intervals. In (b) the lin
 an optimizer that moved no more than it must, 28 bytes a parameter, would lie on it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path

@@ -5,8 +5,6 @@ dwarf the losses), the grey band the baseline's spread over seeds (± one standa
 that diverged in some seed.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -19,8 +19,6 @@ Gradients are only read. Gradients and moments have the shape and strides of the
 number on the parameter's device.
 """
 
-from __future__ import annotations
-
 from typing import TypedDict
 
 from torch import Tensor

@@ -3,8 +3,6 @@
 Nothing is kept between processes: a library in a cache could be damaged, made for another processor or by another user.
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import os

@@ -12,8 +12,6 @@ the float32 number that it is.
 Triton is imported when the kernel is first asked for: the module itself needs torch only.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import MutableMapping, Sequence

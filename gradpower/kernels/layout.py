@@ -1,7 +1,5 @@
 """How tensors lie in memory: what a pass over their elements in the order of memory has to know."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

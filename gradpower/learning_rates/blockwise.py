@@ -4,8 +4,6 @@ Norm, attention V and O, feed-forward, attention Q and K, and embedding differ i
 base learning rate times its own ratio (Wang et al., arXiv 2502.19002; Figure 5 of the paper adds GradPower).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ estimator nor its exponent is known to us: both are chosen here and in `gradpowe
 not compare its numbers with those of MoLS as if they were one method.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """The signal-to-noise ratio of each group's gradient, from the moments that Adam keeps."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ With g_k = μ + e_k the independent micro-batch gradients of a module: signal S 
 SNR = √(S/N). The estimators are our own: those of MoLS are not known to us (`gradpower.learning_rates.module_scaling`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

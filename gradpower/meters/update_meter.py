@@ -1,7 +1,5 @@
 """The meter of an optimizer's updates, which observes its steps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Self
 

@@ -3,8 +3,6 @@
 A power p ≠ 1 changes the size of an update as well as its shape: a comparison at equal learning rates mixes the two.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ GradPower feeds φ_p(g_t) to an unchanged base optimizer Q (Section 3 of the pap
 θ_{t+1} = θ_t − η·Q(φ_p(g_1), …, φ_p(g_t)).
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """`powered(Base)`: the powered subclass of any torch optimizer that needs one evaluation of its closure at most."""
 
-from __future__ import annotations
-
 import ast
 import copyreg
 import inspect

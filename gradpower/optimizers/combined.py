@@ -1,7 +1,5 @@
 """Several optimizers as one torch Optimizer, each with its own parameters."""
 
-from __future__ import annotations
-
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

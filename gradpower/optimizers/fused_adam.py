@@ -1,7 +1,5 @@
 """The one-pass step of AdamPower and AdamWPower, and which way a step is taken."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 from importlib import import_module

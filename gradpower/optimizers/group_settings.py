@@ -1,7 +1,5 @@
 """What a powered optimizer adds to every parameter group: "power" and "offset"."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any

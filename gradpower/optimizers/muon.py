@@ -4,8 +4,6 @@ MuonPower, the class in `power_optimizers`, applies φ_p to the raw gradient, be
 (Figure 5 of the paper). The baseline is Moonlight's Muon (arXiv 2502.16982).
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from typing import Any, cast

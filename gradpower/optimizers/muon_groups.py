@@ -1,7 +1,5 @@
 """The split of a model's parameters between Muon and AdamW."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ Parameters and errors are those of the base, torch.optim's class of the name wit
 run time each is made from its base's.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import torch

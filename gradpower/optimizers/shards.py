@@ -1,7 +1,5 @@
 """DTensors: what this process has of them, without importing torch.distributed.tensor for those who have none."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from typing import Any, cast

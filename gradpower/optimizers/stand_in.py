@@ -6,8 +6,6 @@ the same kind, with the same state, powers them there. For other optimizers, whi
 φ_p(g) while the base's step runs, and nothing else changes.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

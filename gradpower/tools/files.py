@@ -1,7 +1,5 @@
 """Files written whole or not at all, into folders that are checked before any work."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The labels of verdicts: what the project says of a statement, of its own or of the paper's."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

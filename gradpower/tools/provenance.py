@@ -1,7 +1,5 @@
 """Where numbers come from: command, configuration, versions, machine and commit."""
 
-from __future__ import annotations
-
 import json
 import platform
 import subprocess

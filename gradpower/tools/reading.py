@@ -1,7 +1,5 @@
 """Files that are read back: strictly, into types of ours, or refused in one line that names file and field."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

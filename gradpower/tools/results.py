@@ -1,7 +1,5 @@
 """Result files: JSON that says what kind it is and where its numbers come from, read strictly into dataclasses."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What commands show: results as tables or JSON, and a progress bar for work that takes a while."""
 
-from __future__ import annotations
-
 import json
 import math
 import sys

@@ -1,7 +1,5 @@
 """Which theorem speaks of an arm of the simulation, its bound, and whether measured averages keep to it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

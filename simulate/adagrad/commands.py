@@ -1,7 +1,5 @@
 """The command `gradpower simulate adagrad`."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """What is simulated: the checked arguments that Adagrad's fast path and its readable twin have in common."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import product

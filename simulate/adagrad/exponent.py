@@ -1,7 +1,5 @@
 """How fast a measured curve falls: the exponent of its power law."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t as student_t

@@ -4,8 +4,6 @@ Every quantity of a tile is a row of LANES numbers. Short loops over a row, each
 operations, keep both the multipliers and the divider of the processor busy; a longer body would wait for itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

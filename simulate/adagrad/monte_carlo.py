@@ -1,7 +1,5 @@
 """Monte Carlo of Adagrad on powered gradients over test problems: `simulate_adagrad` and what it returns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Assumptions 4.4, 4.6 and 4.9 on a test problem: their constants, or where they fail."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The readable twin of the fast path: Adagrad on powered gradients as one would write it down, step by step."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simulate.adagrad.descent import Descent

@@ -1,7 +1,5 @@
 """The commands `gradpower simulate adam` and `gradpower theory optimal-power`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial

@@ -5,8 +5,6 @@ With a = w·φ_{p0}(g) and r = |g|^Δ these are the averages
 the averages `v = Σ ω_s φ_p(g_s)²`. One product and one sum each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from numba import njit

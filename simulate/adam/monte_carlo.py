@@ -1,7 +1,5 @@
 """Monte Carlo of Adam on powered noisy gradients: `simulate_adam` and what it returns."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """The power with the largest mean update, estimated by Monte Carlo with a confidence interval."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.interpolate import BSpline, PPoly, make_interp_spline
 from scipy.stats import t as student_t

@@ -1,7 +1,5 @@
 """The readable twin of the fast path: Adam on powered gradients as one would write it down, step by step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

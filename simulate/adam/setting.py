@@ -1,7 +1,5 @@
 """What is simulated: the checked arguments that the fast path and its readable twin have in common."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

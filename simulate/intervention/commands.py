@@ -1,7 +1,5 @@
 """The command `gradpower simulate intervention`."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

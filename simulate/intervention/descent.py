@@ -1,7 +1,5 @@
 """Adam on powered gradients of the small network: its exact gradient plus noise of a chosen law."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ network of the same kind with larger weights, and F is the mean Kullback–Leibl
 is 0, and no step is sampled. Copies differ in their weights only; the loss and the gradient of all are a few products.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

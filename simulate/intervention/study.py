@@ -5,8 +5,6 @@ with noise σ/q, q of `theory.adam.noise_equivalent`. So `L(p, σ) − L(1, σ)`
 predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

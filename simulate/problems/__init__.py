@@ -11,8 +11,6 @@
 ==================  ===================================================================================
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from gradpower.tools.errors import require

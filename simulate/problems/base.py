@@ -1,7 +1,5 @@
 """What a test problem is: an objective F with every constant that the convergence theorems ask for."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache, cached_property

@@ -9,8 +9,6 @@ P and Q are the polynomials of degrees 6 and 10 that interpolate at Chebyshev po
 below 3e-16. The fused products `fma` are written out, so that no compiler may choose where to round.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 

@@ -1,7 +1,5 @@
 """Logistic regression with a non-convex regulariser, on generated data."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

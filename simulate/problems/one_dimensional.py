@@ -1,7 +1,5 @@
 """Two one-dimensional problems started far from the minimum: where the gradient is tiny, and where it is full."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A river valley: steep walls across, a gentle slope along, and a bend in the river."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simulate.problems.base import Problem

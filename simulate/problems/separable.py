@@ -1,7 +1,5 @@
 """Sums over coordinates: Geman–McClure's function, bounded and non-convex, and the noisy quadratic."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from simulate.problems.base import Problem

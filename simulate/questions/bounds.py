@@ -1,7 +1,5 @@
 """Question 1: the bounds of Theorems 4.5, 4.8 and 4.11 against simulations, over problems, noise and powers."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import NamedTuple
 

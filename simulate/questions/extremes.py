@@ -4,8 +4,6 @@ A grid over problems, laws, noise ratios and powers, then `scipy.optimize.minimi
 its best points, then the verdict on fresh runs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

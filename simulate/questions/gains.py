@@ -1,7 +1,5 @@
 """Questions 3 and 4: the gain over Adagrad at high noise by law, at Adagrad's learning rate and at each power's own."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """What the studies share: how large they are, and powers compared fairly, each at its own best learning rate."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar

@@ -1,7 +1,5 @@
 """Question 2: the measured exponents at low noise, against those of Theorem 4.8 and `adagrad.relative_noise`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The studies behind the six questions, and their result file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Question 6: noise and gradients without a bound, where Assumption 4.4 fails and no theorem of the paper speaks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import product
 

@@ -59,10 +59,6 @@ def bound(
         ε > 0, under the root.
     dimension
         Number d of coordinates.
-
-    Examples
-    --------
-    $ gradpower theory bound --theorem 4.8 --power 0.5 --alignment 0.99
     """
     p = {"4.5": 1.0, "4.8": 0.5, "4.11": 1.2}[theorem] if power is None else power
     if theorem == "4.5" and (p != 1 or alignment != 1):
@@ -116,10 +112,6 @@ def assumptions(
         R/σ, for p > 1; by default 1 % above its least value sup|ξ|.
     constant
         The c asked for, in (0, 1).
-
-    Examples
-    --------
-    $ gradpower theory assumptions --law binary --power 0.5 1.2 3
     """
     noise, powers = parse_law(law), power_in_range("power", power)
     nonnegative("noise_to_signal", noise_to_signal)

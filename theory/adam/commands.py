@@ -33,10 +33,6 @@ def update(
         Power p in (0, 10].
     step
         Step t >= 1 with bias correction; stationarity if not given.
-
-    Examples
-    --------
-    $ gradpower theory update --power 1.2 --noise-to-signal 10 --json
     """
     power_in_range("power", power)
     if step is not None:
@@ -80,10 +76,6 @@ def noise_equivalent(
         Power p in (0, 10].
     noise_to_signal
         Noise-to-signal ratio σ/μ >= 1; strong noise (the limit) if not given.
-
-    Examples
-    --------
-    $ gradpower theory noise-equivalent --law laplace --power 1.2 --json
     """
     decays = {"beta1": adam.beta1, "beta2": adam.beta2, "noise_to_signal": noise_to_signal}
     q = equivalent.noise_equivalent(power, adam.noise_law, **decays)

@@ -28,10 +28,6 @@ def check(output: OutputFlags = _TABLE, only: tuple[str, ...] = ()) -> int:
         Where the result goes.
     only
         Claims to check, by id or by place ("4.11", "Figure 7"); all if not given.
-
-    Examples
-    --------
-    $ gradpower theory check --only 4.11 4.3-theta
     """
     chosen = select(only)
     console = Console(stderr=True)

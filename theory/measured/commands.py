@@ -50,10 +50,6 @@ def measured_assumptions(
         Which array of an .npz file.
     confidence
         Level of the bounds, for all coordinates at once.
-
-    Examples
-    --------
-    $ gradpower theory measured-assumptions --samples gradients.npy --power 0.5 1.2
     """
     require_settings(power, confidence, gradient_bound)
     with Console(stderr=True).status(f"reading {samples}") as status:
