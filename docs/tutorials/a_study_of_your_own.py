@@ -34,6 +34,7 @@ from figures.training import sweep_losses
 
 SMALL = "GRADPOWER_SMALL" in os.environ  # set by the tests: fewer and shorter runs
 steps, seeds, powers = (6, [0, 1], [1.0, 1.25]) if SMALL else (200, [0, 1, 2, 3], [0.8, 1.0, 1.25])
+rates = [2e-3, 2.8e-3]
 
 
 def gradpower(*words, check=True):
@@ -73,6 +74,7 @@ seeds = {seeds}
 [fields]
 "training.steps" = {steps}
 "training.batch_size" = 4
+"training.evaluate_every" = {steps}   # at the end only
 "optimizer.warmup_steps" = {steps // 10}
 "data.sequence_length" = 64
 "data.megabytes" = {0.5 if SMALL else 2.0}
@@ -83,7 +85,7 @@ seeds = {seeds}
 "optimizer.power" = {powers}
 
 [[axes]]
-"optimizer.learning_rate" = [1e-3, 2e-3]
+"optimizer.learning_rate" = {rates}
 
 [rule]
 compared = "optimizer.power"
@@ -167,6 +169,23 @@ sweep_losses.draw(analysis)
 # with Student's intervals. The grey band is the spread of the baseline itself over seeds. An interval that holds 0
 # shows no difference. Where the thin lines agree more closely than the band is wide, pairing was worth it.
 #
+# ## The losses behind it
+#
+# The rule averages over the rates. It is wise to look at the losses at each rate as well.
+
+# %%
+print("mean loss    " + "".join(f"p = {power:<7g}" for power in powers))
+for rate in rates:
+    losses = {power: [] for power in powers}
+    for arm in outcome.arms:
+        if arm.values["optimizer.learning_rate"] == rate:
+            losses[arm.values["optimizer.power"]].append(arm.loss)
+    print(f"rate {rate:<8g}" + "".join(f"{sum(own) / len(own):<11.4f}" for own in losses.values()))
+
+# %% [markdown]
+# If the loss falls clearly from one rate to the other for every power, the rates are on one side of the best. Then
+# whatever makes the updates larger wins at the low side, and loses at the high side. That is an effect of the rate.
+#
 # ## How to read your own
 #
 # - **Short runs are special.** Here the runs end soon after the warm-up. Whatever a power does later, they cannot show
@@ -174,6 +193,5 @@ sweep_losses.draw(analysis)
 # - **A best value at the edge** of the axis says only that the best may lie beyond.
 # - **Rates.** If one power prefers another rate, two rates may not be enough. Add a rate on either side, in a new
 #   study.
-# - **Results that disappoint stay.** The studies of this repository are in `results`, each with the design that came
-#   before
-#   its runs.
+# - **Results that disappoint stay.** The studies of this repository are in `results`, each with its design, which came
+#   before the runs.

@@ -17,8 +17,8 @@
 # A bound is a promise: the average gradient is at most this large. It need not say what happens. Here we simulate
 # Adagrad on small problems whose constants are known exactly, and hold the bounds against the averages.
 #
-# Three theorems are met: 4.5 (Adagrad itself), 4.8 (low noise, $p < 1$) and 4.11 (high noise, $p > 1$). No PyTorch; a
-# minute or two.
+# Three theorems are met: 4.5 (Adagrad itself), 4.8 (low noise, $p < 1$) and 4.11 (high noise, $p > 1$). No
+# PyTorch; half a minute.
 
 # %%
 import os

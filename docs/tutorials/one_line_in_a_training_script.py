@@ -47,7 +47,11 @@ torch.set_num_threads(1)
 
 # %%
 text = DataSettings(
-    tokenizer="bpe:512", sequence_length=64, megabytes=0.5 if SMALL else 2.0, validation_share=0.1
+    tokenizer="bpe:512",
+    sequence_length=64,
+    megabytes=0.5 if SMALL else 2.0,
+    validation_share=0.1,
+    validation_sequences=32 if SMALL else 256,
 )
 size = ModelSettings(width=48, hidden=192, heads=4, layers=2, vocabulary=512)
 batch_size = 4

@@ -16,7 +16,7 @@
 # Does a power act like less noise? The theory says so for noise of known law. This tutorial tests it in the strict way:
 # we *set* the law and the size of the noise in a small network, change the power, and see what becomes of the loss.
 #
-# No PyTorch; about two minutes. First comes a check of your own, then the committed study in `results/intervention`.
+# No PyTorch; two minutes or less. First comes a check of your own, then the committed study in `results/intervention`.
 
 # %%
 import os
