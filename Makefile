@@ -9,11 +9,12 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check -c constraint
 STATE  := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 BASE   := $(VENV)/base-$(STATE)
 DEV    := $(VENV)/dev-$(STATE)
-STAMPS := $(VENV)/base-* $(VENV)/dev-*
+LAB    := $(VENV)/lab-$(STATE)
+STAMPS := $(VENV)/base-* $(VENV)/dev-* $(VENV)/lab-*
 PYTEST := $(PY) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce convergence test test-fast check docs oldest recipes pyright bench clean
+.PHONY: help install reproduce convergence notebooks test test-fast check docs oldest recipes pyright bench clean
 
 help:  ## list the targets
 	@echo "make TARGET [PYTHON=python3.12]"
@@ -28,6 +29,9 @@ reproduce: $(BASE)  ## install the theory's packages (no torch) and compute Figu
 convergence: $(BASE)  ## answer six questions about the convergence theorems by simulation (minutes)
 	@echo "Studying the convergence theorems of Section 4.2"
 	@$(PY) -m gradpower convergence
+
+notebooks: $(LAB)  ## install JupyterLab and open the tutorials in it; Ctrl-C ends it
+	@$(PY) -m jupyterlab --notebook-dir docs/tutorials
 
 # Two processes, each with one thread: more would wait for each other.
 test: $(DEV)  ## install the tools and run all tests
@@ -90,6 +94,15 @@ $(DEV): | $(VENV)/pyvenv.cfg
 	@rm -f $(STAMPS)
 	@$(PIP) -e '.[train,cluster,docs,dev]'
 	@touch $@ $(BASE)
+
+# A double click on a tutorial, a .py file, is to open it as a notebook: jupytext's viewer comes first for such files.
+$(LAB): $(DEV)
+	@echo "Installing JupyterLab into $(VENV) (once, from the network)"
+	@$(PIP) -e '.[notebook]'
+	@mkdir -p $(VENV)/share/jupyter/lab/settings
+	@echo '{"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}}' \
+	  > $(VENV)/share/jupyter/lab/settings/overrides.json
+	@touch $@
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \

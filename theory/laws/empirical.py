@@ -62,8 +62,10 @@ class Empirical(NoiseLaw):
 
     def resampled(self, generator: np.random.Generator) -> Empirical:
         """The law of as many samples drawn with replacement: one draw of the bootstrap."""
-        again = Empirical(generator.choice(self.samples, self.samples.size), self.name)
-        return again.symmetrised() if self.symmetric else again
+        if not self.symmetric:
+            return Empirical(generator.choice(self.samples, self.samples.size), self.name)
+        # Half of the values are the other half negated: only so many were measured.
+        return Empirical(generator.choice(self.samples, self.samples.size // 2), self.name).symmetrised()
 
     def reflected(self) -> Empirical:
         """The samples negated, under the name "reflected …"; twice reflected it is the first law again."""

@@ -366,3 +366,17 @@ def test_few_samples_of_symmetric_noise_are_better_with_their_negatives():
     assert both.signed_moment(1.5, 0.0, 1.0) == pytest.approx(0.0, abs=1e-12)
     assert abs(plain.signed_moment(1.5, 0.0, 1.0)) > 1e-4
     assert both.resampled(np.random.default_rng(1)).symmetric
+
+
+def test_the_bootstrap_of_symmetrised_samples_has_the_spread_of_new_samples():
+    """Samples and their negatives are as many measurements as the samples alone."""
+    generator = np.random.default_rng(2)
+
+    def statistic(law):
+        return law.absolute_moment(1.0, 0.0, 1.0)
+
+    fresh = [statistic(Empirical(generator.standard_normal(1000)).symmetrised()) for _ in range(400)]
+    law = Empirical(generator.standard_normal(1000)).symmetrised()
+    drawn = [law.resampled(generator) for _ in range(400)]
+    assert {draw.samples.size for draw in drawn} == {law.samples.size}
+    assert np.std([statistic(draw) for draw in drawn]) == pytest.approx(np.std(fresh), rel=0.15)
