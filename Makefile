@@ -82,7 +82,7 @@ $(BASE): | $(VENV)/pyvenv.cfg
 $(DEV): | $(VENV)/pyvenv.cfg
 	@echo "Installing everything, PyTorch included, and the tools into $(VENV) (once, from the network)"
 	@rm -f $(STAMPS)
-	@$(PIP) -e '.[train,cluster,dev]'
+	@$(PIP) -e '.[train,cluster,docs,dev]'
 	@touch $@ $(BASE)
 
 $(VENV)/pyvenv.cfg:
