@@ -25,7 +25,8 @@ const Explorer = (() => {
     const grid = Array.from({ length: 601 }, (_, k) => -3 + 0.01 * k);
     const { places, plain, powered } = NoiseModel.densities(setting, power, grid);
     const stems = values => ({ x: values || [], top: (values || []).map(() => 0.5) });
-    parts.sources.densities.data = plain ? { x: grid, plain, powered } : { x: [], plain: [], powered: [] };
+    // one point that is nowhere keeps the samples in the legend
+    parts.sources.densities.data = plain ? { x: grid, plain, powered } : { x: [0], plain: [NaN], powered: [NaN] };
     parts.sources.stems.data = stems(places);
     parts.sources.powered_stems.data = stems(places && powered);
     // near 0 the density of φ_p(g) may have a pole
@@ -43,7 +44,7 @@ const Explorer = (() => {
       data[`${name}_share`] = values.map(value => value / most);
       write(name, shown(NoiseModel.exact(setting, curve, name, power)));
       if (name === "rms") continue;
-      const flat = most - Math.min(...values) < GRIDS.error * most; // as for binary noise at σ = μ
+      const flat = most - Math.min(...values) < GRIDS.errors[name] * most; // as for binary noise at σ = μ
       const edge = at === 0 ? "≤ " : at === POWERS.length - 1 ? "≥ " : "";
       write(`best_${name}`, at < 0 ? "not computed" : flat ? "all alike" : edge + POWERS[at].toFixed(2));
       if (at >= 0 && !flat) best.power.push(POWERS[at]), best.share.push(1);

@@ -46,7 +46,7 @@ MEAN = 1e-6  # Figure 7's μ; matters for an absolute ε only
 LEVELS = (
     Level("none"),
     Level("relative", relative=0.1),
-    Level("figure-7", absolute=1e-8, powers=30),
+    Level("figure-7", absolute=1e-8, powers=40),
 )
 
 

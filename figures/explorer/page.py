@@ -33,9 +33,9 @@ from gradpower.tools.terminal import jsonable
 _HERE = Path(__file__).parent
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=False)
 _LEVEL_NAMES = {
-    "none": "none",
-    "relative": "0.1 · max(μ, σ)^p",
-    "figure-7": "1e-8, with μ = 1e-6 (Figure 7)",
+    "none": "0",
+    "relative": "0.1·max(μ, σ)^p",
+    "figure-7": "1e-8 (Figure 7)",
 }
 _CURVES = ("drift", "rms", "progress")
 _SOURCES = {  # columns that the page's scripts fill
@@ -58,9 +58,9 @@ def explorer_page(grids: Grids, results: Path) -> str:
         document.add_root(part)
     script, places = components(parts, wrap_script=False)
     script, *renamed = _renamed([script, *places.values()])
-    axes, error = grids.provenance.config, max(asdict(grids.errors).values())
+    axes = grids.provenance.config
     content = {
-        "error": error,
+        "errors": grids.errors,
         "range": {"lowest": axes.lowest, "highest": axes.highest},
         "levels": [asdict(level) | {"mean": MEAN} for level in LEVELS],
         "curves": grids.curves,
@@ -71,7 +71,7 @@ def explorer_page(grids: Grids, results: Path) -> str:
         grids=json.dumps(jsonable(content, _DIGITS), separators=(",", ":")),
         script=script,
         place=dict(zip(places, renamed, strict=True)),
-        error=100 * error,
+        errors=grids.errors,
     )
 
 
@@ -92,7 +92,7 @@ def _noise_model(axes: Axes, document: Document) -> dict[str, UIElement]:
             **wide,
         ),
     }
-    again = Button(label="Again, with fresh noise", **wide)
+    again = Button(label="Again", **wide)
     sources = {name: ColumnDataSource({each: [] for each in columns}) for name, columns in _SOURCES.items()}
     marker = Span(dimension="height", line_color="black", line_dash="dotted", location=1.2)
     density = panels.densities(sources["densities"], (sources["stems"], sources["powered_stems"]))

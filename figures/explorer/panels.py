@@ -45,7 +45,7 @@ def panel(x: str, y: str, **options: Any) -> Figure:
 
 def densities(lines: ColumnDataSource, atoms: tuple[ColumnDataSource, ColumnDataSource]) -> Figure:
     """The laws of g and of φ_p(g): curves, or stems where they have atoms."""
-    drawn = panel("g/s and φₚ(g)/sᵖ", "density", x_range=(-3, 3), y_range=(0, 1))
+    drawn = panel("g/s and φₚ(g)/sᵖ", "density", height=380, x_range=(-3, 3), y_range=(0, 1))
     for index, (column, name) in enumerate((("plain", "g"), ("powered", "φₚ(g)"))):
         curve, stems, style = _line(drawn, lines, "x", column, index, name), atoms[index], look(index)
         drawn.segment(
@@ -61,10 +61,10 @@ def densities(lines: ColumnDataSource, atoms: tuple[ColumnDataSource, ColumnData
 
 def trajectory(steps: ColumnDataSource) -> tuple[Figure, Figure]:
     """Adam's update of one coordinate step by step; and the running mean of many, beside the exact drift."""
-    one = panel("step", "u", height=170)
+    one = panel("step", "u", height=160)
     path = one.line("step", "first", source=steps, color="#555555", legend_label="u, one coordinate")
     one.add_tools(HoverTool(renderers=[path], tooltips="step @step: u = @first{0.0000}", mode="vline"))
-    mean = panel("step", "mean of u", height=230, x_range=one.x_range)
+    mean = panel("step", "mean of u", height=220, x_range=one.x_range)
     mean.varea("step", "low", "high", source=steps, fill_color=look(0)["color"], fill_alpha=0.2)
     curve = _line(mean, steps, "step", "average", 0, "running mean ± 2 s.e.")
     _line(mean, steps, "step", "exact", 1, "exact drift")

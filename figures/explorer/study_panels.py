@@ -26,6 +26,8 @@ def study(
     if categories[first]:
         options["x_range"] = FactorRange(*categories[first])
     drawn = panel(x, y, height=380, **options)
+    if categories[first]:
+        drawn.xaxis.major_label_orientation = 0.5
     sources = {name: _sources(view) for name, view in views.items()}
     shown = {part: ColumnDataSource(dict(source.data)) for part, source in sources[first].items()}
     drawn.add_layout(Span(location=0, dimension="width", line_color="black", line_width=1))

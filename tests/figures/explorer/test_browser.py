@@ -89,9 +89,9 @@ def wide(url):
         yield driver
 
 
-def stated(driver):
-    """The error that the page states, as a share, and half a unit of the four digits shown."""
-    return float(shown(driver, "error")) / 100
+def stated(driver, name="error"):
+    """An error that the page states, as a share of the maximum."""
+    return float(shown(driver, name)) / 100
 
 
 def check_numbers(driver, power, ratio, law, betas):
@@ -103,11 +103,13 @@ def check_numbers(driver, power, ratio, law, betas):
     for name in ("drift", "rms"):
         most = getattr(everywhere, name).max()
         assert float(shown(driver, name)) == pytest.approx(
-            float(getattr(exact, name)), abs=1.1 * stated(driver) * most, rel=5e-4
+            float(getattr(exact, name)), abs=1.5 * stated(driver) * most
         )
     if ratio >= 1:
         run = long_run_update(power, 1.0, ratio, parse_law(law), beta1=beta1, beta2=beta2)
-        assert float(shown(driver, "progress")) == pytest.approx(run.progress, rel=0.01)
+        assert float(shown(driver, "progress")) == pytest.approx(
+            run.progress, rel=2 * stated(driver, "error_progress")
+        )
     mean, error = map(float, shown(driver, "measured").split(" ± "))
     assert abs(mean - float(exact.drift)) < 5 * error + 0.01 * abs(float(exact.drift))
 
@@ -142,14 +144,14 @@ def test_fresh_noise_changes_the_simulation_only(wide):
 
 
 def test_an_epsilon_leaves_progress_out(wide):
-    choose(wide, "#control-level", "1e-8, with μ = 1e-6 (Figure 7)")
+    choose(wide, "#control-level", "1e-8 (Figure 7)")
     settle(wide)
     assert shown(wide, "progress") == shown(wide, "best_progress") == "not computed"
     choose(wide, "#control-law", "uniform")
     choose(wide, "#control-betas", "0.9, 0.95")
     press(wide, "ratio", Keys.ARROW_RIGHT)
-    assert float(shown(wide, "best_drift")) == pytest.approx(1.2158, abs=0.02)  # Figure 7, at σ/μ = 10
-    choose(wide, "#control-level", "none")
+    assert float(shown(wide, "best_drift")) == pytest.approx(1.2158, abs=0.006)  # Figure 7, at σ/μ = 10
+    choose(wide, "#control-level", "0")
 
 
 @pytest.mark.parametrize("law", ["uniform", "gaussian", "laplace", "generalized-normal:0.5", "student-t:4"])
