@@ -15,6 +15,7 @@ from experiments.training.step_cost import STEP_COST
 from figures import registry
 from figures.adam.example import Setting
 from figures.adam.optima import LAWS, optimal_powers
+from figures.explorer.grids import GRIDS
 from figures.report.adam import power_columns
 from figures.report.choosing_p import choosing_p
 from figures.report.page import claims_page, page, read_findings
@@ -159,7 +160,7 @@ def write_pages(folder: Path, results: Path | None = None) -> list[Path]:
 
 def _update(folder: Path, root: Path) -> list[Path]:
     """Take the results of a folder into the checkout, and write what is made of them."""
-    new = [kind.file for kind in (THEORY, CONVERGENCE, STEP_COST) if (folder / kind.file).is_file()]
+    new = [kind.file for kind in (THEORY, CONVERGENCE, STEP_COST, GRIDS) if (folder / kind.file).is_file()]
     read_findings(folder)  # what is damaged is refused before anything is written
     written = [write_file(root / "results" / name, (folder / name).read_bytes()) for name in new]
     found = read_findings(root / "results")

@@ -75,6 +75,11 @@ COMMANDS = {
         "draw any figure, with its data beside it; without a name, list them all",
         "gradpower figure 7 --law uniform gaussian laplace",
     ),
+    "explore": Command(
+        "figures.explorer.commands:explore",
+        "one page to play with the noise model and to look at the studies",
+        "gradpower explore",
+    ),
     "report": Command(
         "figures.commands:report",
         "write paper_repro.md from result files",

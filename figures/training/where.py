@@ -31,7 +31,8 @@ def read(sources: Sequence[Path]) -> Causes:
     return read_causes(single(sources))
 
 
-def _panels(found: Causes) -> dict[str, Panel]:
+def changes(found: Causes) -> dict[str, Panel]:
+    """Return the changes that each panel shows, by the panel's name."""
     panels: dict[str, Panel] = {}
     if found.modules:
         panels["modules"] = {"p = 1.2 in these modules": dict(found.modules.changes)}
@@ -59,7 +60,7 @@ def rows(found: Causes) -> list[Row]:
     """Return a row for every mark."""
     return [
         {"panel": panel, "where": place, "change": name, **interval_of(mean)}
-        for panel, series in _panels(found).items()
+        for panel, series in changes(found).items()
         for name, means in series.items()
         for place, mean in means.items()
     ]
@@ -67,7 +68,7 @@ def rows(found: Causes) -> list[Row]:
 
 def draw(found: Causes) -> Figure:
     """Draw the panels, two in a row."""
-    shown = _panels(found)
+    shown = changes(found)
     draw_panel: dict[str, Callable[[Axes, Panel], None]] = {
         "modules": _draw_categories,
         "tenths": _draw_tenths,
