@@ -6,9 +6,14 @@ import os
 import re
 from pathlib import Path
 
+from figures.explorer.grids import GRIDS
+from figures.explorer.page import explorer_page
 from figures.report.page import read_findings, sections
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results"
+EXTRA = HERE / "_build" / "extra"  # files that are no pages of Sphinx
+EXTRA.mkdir(parents=True, exist_ok=True)  # Sphinx asks for it before anything is built
 SCIENCE = HERE / "science"  # one page a section of paper_repro.md, written here by the build
 
 project = "gradpower"
@@ -27,6 +32,7 @@ html_show_sourcelink = False
 html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = ["_build/extra"]
 html_theme_options = {"navigation_with_keys": True}
 templates_path: list[str] = []
 source_suffix = {".md": "myst-nb", ".py": "myst-nb", ".rst": "restructuredtext"}
@@ -58,7 +64,7 @@ def slug(heading: str) -> str:
 
 def write_science(app) -> None:
     """Write the sections of paper_repro.md as pages, but for those that have not changed."""
-    found = sections(read_findings(HERE.parent / "results"))
+    found = sections(read_findings(RESULTS))
     app.science = {
         slug(line.lstrip("# ")): (name, slug(line.lstrip("# ")) if line.startswith("###") else "")
         for name, text in found.items()
@@ -76,6 +82,11 @@ def write_science(app) -> None:
         path = SCIENCE / f"{name}.md"
         if not path.exists() or path.read_text(encoding="utf-8") != page:
             path.write_text(page, encoding="utf-8")
+
+
+def write_explorer(app) -> None:
+    """Write the explorer's page."""
+    (EXTRA / "explorer.html").write_text(explorer_page(GRIDS.read(RESULTS), RESULTS), encoding="utf-8")
 
 
 def within_the_site(app, name: str, source: list[str]) -> None:
@@ -122,5 +133,6 @@ def readable(app, what: str, name: str, thing: object, options: object, lines: l
 def setup(app) -> None:
     """Connect the above."""
     app.connect("builder-inited", write_science)
+    app.connect("builder-inited", write_explorer)
     app.connect("source-read", within_the_site)
     app.connect("autodoc-process-docstring", readable, priority=100)

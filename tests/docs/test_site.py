@@ -58,6 +58,11 @@ def test_there_is_a_page_for_every_section_of_the_report(site):
     assert 'href="../science/memory.html"' in guide
 
 
+def test_the_explorer_is_part_of_it(site):
+    assert 'href="explorer.html"' in (site / "index.html").read_text(encoding="utf-8")
+    assert (site / "explorer.html").stat().st_size < 3e6
+
+
 def test_every_page_can_be_searched_for(site):
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     for page in ("guide/laws", "science/memory", "claims", "glossary", "api/gradpower"):
