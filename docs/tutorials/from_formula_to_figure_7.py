@@ -147,31 +147,10 @@ other_curves = figure7.compute(other_laws, powers=np.linspace(0.05, 3.0, 20) if 
 figure7.draw(other_curves)
 
 # %% [markdown]
-# ## Try it
-#
-# Run as a notebook, the next cell has two controls. It draws the exact mean update against $p$ and marks its
-# maximum. How strong must uniform noise be before the best power exceeds 1? Does it ever under Gaussian noise?
-
-# %%
-from ipywidgets import FloatLogSlider, interact
-
-
-@interact(law=["uniform", "gaussian", "laplace", "binary"], ratio=FloatLogSlider(10.0, min=-1, max=3))
-def update_against_power(law, ratio):
-    """Draw u against p for one law and one ratio σ/μ."""
-    powers = np.linspace(0.1, 3.0, 59)
-    update = exact_update(powers, mean, ratio * mean, parse_law(law)).drift
-    _, axis = plt.subplots(figsize=(4.5, 3.0), layout="constrained")
-    axis.plot(powers, update)
-    axis.plot(powers[update.argmax()], update.max(), "*", markersize=12)
-    axis.set(xlabel="power p", ylabel="mean update u", title=f"{law} noise, σ/μ = {ratio:.3g}")
-    axis.grid(alpha=0.25)
-    plt.show()
-
-
-# %% [markdown]
 # ## What next
 #
+# - `gradpower explore` opens a page with sliders. How strong must uniform noise be before the best power exceeds 1?
+#   Does it ever under Gaussian noise?
 # - `gradpower theory check` verifies every claim of Section 4: symbolically, numerically and in ball arithmetic.
 # - `gradpower figure drift-to-rms` asks whether the best power improves the direction of the update, or only its size.
 # - *Which noise wants which power* continues with noise of your own, and with a better criterion than the mean update.

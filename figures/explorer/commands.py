@@ -39,7 +39,7 @@ def explore(
     no_open
         Write the page only.
     recompute
-        Compute the exact curves anew and leave them beside the page, as explorer.json: about twenty minutes.
+        Compute the exact curves anew and leave them beside the page, as explorer.json: ten minutes on one core.
     json
         Print one JSON object: the page, its size, and the errors of its interpolation.
 
