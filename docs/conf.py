@@ -110,7 +110,7 @@ def within_the_site(app, name: str, source: list[str]) -> None:
                 if path.is_file()
                 else f"{text} (`{path.relative_to(HERE.parent)}`)"
             )
-        if target and path.suffix == ".py" and path.is_file():
+        if path.suffix == ".py" and path.is_file() and path.parent.name != "tutorials":
             return f"{{download}}`{text} <{target}>`"
         return match.group()
 

@@ -242,6 +242,6 @@ for label, each in (("at equal rates", summary), ("at equal update sizes", match
 #
 # - `AdamWPower`, `AdamPower`, `MuonPower` and others take `power`; `powered(Base)` adds it to any optimizer class.
 # - `power` is an entry of each parameter group. Our own studies found the gain in the head, so try
-#   `[{"params": head, "power": 1.2}, {"params": others, "power": 1.0}]`.
+#   `[{"params": head, "power": 1.2}, {"params": others}]` and `power=1.0`.
 # - Clip before the optimizer's step, as above, or in it: `clip=clip_then_power(1.0)`.
 # - The guide *Choosing p* says what to tune first. In short: the learning rate, then β2, then the power.

@@ -77,7 +77,7 @@ def draw_by_law(
         columns = [grid[0]] if alone else list(grid.T)
         for law, (top, bottom) in zip(laws, columns, strict=True):
             top.set_title(_TITLES.get(law, f"{law} noise"))
-            bottom.set_title("each over its maximum")
+            bottom.set_title("each over the exact maximum")
             top.set_yscale("log")
             top.set_xlim(0, last_power)
             for curve in curves:

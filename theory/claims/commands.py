@@ -107,7 +107,7 @@ def select(only: tuple[str, ...]) -> tuple[Claim, ...]:
     for name in only:
         named = [claim for claim in CLAIMS if name.lower() in map(str.lower, _names(claim))]
         near = get_close_matches(name, {each for claim in CLAIMS for each in _names(claim)}, n=3)
-        allowed = "a place, as 4.3 or 'Figure 7', or the id of a claim in paper_repro.md"
+        allowed = "a place, as 4.3 or 'Figure 7', or the id of a claim in docs/claims.md"
         require(named, "only", name, f"{allowed} (the nearest: {', '.join(near)})" if near else allowed)
         chosen += [claim for claim in named if claim not in chosen]
     return tuple(chosen) or CLAIMS
