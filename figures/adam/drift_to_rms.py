@@ -57,4 +57,4 @@ def draw(curves: Sequence[Curve]) -> Figure:
     """Draw drift/RMS against p, and each curve over its maximum, in columns by law."""
     lowest = min(0.5, *(float(curve.series["exact"][1].min()) for curve in curves))
     labels = ("drift/RMS", "drift/RMS over its maximum")
-    return draw_by_law(curves, labels, INTERVAL[1], (lowest, None), _STYLES)
+    return draw_by_law(curves, labels, INTERVAL[1], (lowest, 2.0), _STYLES)

@@ -42,11 +42,9 @@ def draw(changes: Sequence[Change]) -> Figure:
             own = [change for change in changes if change.strong == strong]
             _draw_changes(axis, own, styles)
             sign = "≥" if strong else "<"
-            axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}")
+            axis.set_title(f"mean σ/|∇F| {sign} {STRONG:g}; filled: p > 1, hollow: p < 1")
         grid[0, 0].set_ylabel("measured ΔL (1e-3 nats)")
-        grey: Style = {"color": "0.4", "marker": "o", "linestyle": "none", "markersize": 4}
-        powers = {"$p$ > 1": grey, "$p$ < 1": grey | {"markerfacecolor": "white"}}
-        legend(figure, "upper", styles | powers)
+        legend(figure, "upper", styles)
     return figure
 
 

@@ -92,11 +92,8 @@ def draw_by_law(
             axis.set_xlabel("power $p$")
         for axis, label in zip(columns[0], labels, strict=True):
             axis.set_ylabel(label)
-        if alone:
-            _label_curves(columns[0][0], curves)
-        else:
-            colours = {f"σ/μ = {ratio:g}": {"markersize": 4, **style} for ratio, style in by_ratio.items()}
-            legend(figure, "upper", colours)
+        # In the first column: elsewhere the colours and marks are the same.
+        _label_curves(columns[0][0], [curve for curve in curves if curve.point.law == laws[0]])
         series = {style["label"]: {"color": "0.25", "marker": "o", **style} for style in styles.values()}
         legend(figure, "lower", series)
     return figure
@@ -111,11 +108,13 @@ def _label_curves(axis: Axes, curves: Sequence[Curve]) -> None:
             together[-1].append(ratio)
         else:
             together.append([ratio])
-    for place, ratios in enumerate(together):
+    heights = [starts[ratios[0]] for ratios in together]
+    # On the side where there is more room: above the uppermost, and below the lowest.
+    room = [np.inf, *np.diff(-np.log(heights)), np.inf]
+    for ratios, height, above, below in zip(together, heights, room[:-1], room[1:], strict=True):
         text = "σ/μ = " + ", ".join(f"{ratio:g}" for ratio in ratios)
-        # Above the uppermost, which fall; the others rise.
-        offset = (3, -10 if place else 5)
-        axis.annotate(text, (0, starts[ratios[0]]), offset, textcoords="offset points", fontsize=7)
+        offset = (3, 6 if above > below or height == heights[0] else -10)
+        axis.annotate(text, (0, height), offset, textcoords="offset points", fontsize=7)
 
 
 def _draw_curve(

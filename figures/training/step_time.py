@@ -43,6 +43,8 @@ def draw(data: Sequence[StepTime]) -> Figure:
             margins = [row.ratio_margin for row in own]
             values = [row.ratio for row in own]
             ratios.errorbar(sizes, values, margins, elinewidth=0.9, capsize=2, **style | _POWERED)
+            place = (sizes[0], values[0])
+            ratios.annotate(name, place, (6, 4), textcoords="offset points", fontsize=7, color=style["color"])
             bandwidths.plot(sizes, [row.powered_gb_per_second for row in own], **style | _POWERED)
             bandwidths.plot(sizes, [row.base_gb_per_second for row in own], **style | _BASE)
         copies = {row.parameters: row.copy_gb_per_second for row in data}
@@ -53,8 +55,7 @@ def draw(data: Sequence[StepTime]) -> Figure:
         plain_ticks(bandwidths.yaxis, [5, 10, 20, 50, 100, 200, 500, 1000, 2000])
         for axis in grid[0]:
             axis.set(xscale="log", xlabel="parameters")
-        entries = {name: law_style(index) | _POWERED for index, name in enumerate(implementations)}
         grey = {"color": "0.25", "marker": "o"}
-        entries |= {"(b) AdamWPower": grey | _POWERED, "(b) AdamW": grey | _BASE, "(b) plain copy": _COPY}
+        entries = {"(b) AdamWPower": grey | _POWERED, "(b) AdamW": grey | _BASE, "(b) plain copy": _COPY}
         legend(figure, "upper", entries)
     return figure
