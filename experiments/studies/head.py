@@ -24,6 +24,8 @@ class HeadChanges:
 
     changes: dict[int | str, SeedMean]
     """By condition, the first of which is the usual one."""
+    plain: dict[int | str, float]
+    """Mean loss at p = 1, by condition."""
     difference: SeedMean
     """The change in the condition that should end the gain less that in the first."""
     p_values: tuple[float, float, float]
@@ -34,22 +36,23 @@ class HeadChanges:
 
 def read_head_batch(path: Path) -> HeadChanges:
     """Read step 7, whether the gain fades from batch 2 to 32; InputError as from `read_completed`."""
-    changes, difference = _changes(path, "causes-head-batch", "batch_size", (2, 8, 32), ended=32)
+    changes, plain, difference = _changes(path, "causes-head-batch", "batch_size", (2, 8, 32), ended=32)
     tests = one_sided(changes[2], -1), one_sided(difference, 1), one_sided(changes[8], -1)
     none = changes[2].low is not None and changes[2].low > -_SMALLEST_EFFECT
     label = Label.NOT_REPRODUCED if none else Label.INCONCLUSIVE
     if tests[0] <= _ALPHA:
         label = Label.REPRODUCED if tests[1] <= _ALPHA else Label.IN_PART
-    return HeadChanges(changes, difference, tests, label)
+    return HeadChanges(changes, plain, difference, tests, label)
 
 
 def read_signs(path: Path) -> HeadChanges:
     """Read step 9, whether random signs of the noise end the gain; InputError as from `read_completed`."""
     forms = ("own", "random-signs", "shuffled")
-    changes, difference = _changes(
+    changes, plain, difference = _changes(
         path, "causes-signs", "added_noise", [f"{form}:2" for form in forms], ended="random-signs:2"
     )
     changes = dict(zip(forms, changes.values(), strict=True))
+    plain = dict(zip(forms, plain.values(), strict=True))
     turned = changes["random-signs"]
     tests = one_sided(changes["own"], -1), one_sided(difference, 1), one_sided(turned, 1)
     same = difference.high is not None and difference.high < _SMALLEST_EFFECT
@@ -57,18 +60,19 @@ def read_signs(path: Path) -> HeadChanges:
     if max(tests[:2]) <= _ALPHA:
         still_gains = turned.high is not None and turned.high < 0
         label = Label.IN_PART if still_gains else Label.REPRODUCED
-    return HeadChanges(changes, difference, tests, label)
+    return HeadChanges(changes, plain, difference, tests, label)
 
 
 def _changes(
     path: Path, name: str, field: str, conditions: Sequence[int | str], ended: int | str
-) -> tuple[dict[int | str, SeedMean], SeedMean]:
-    """Return the change in each condition, and its difference between the one called `ended` and the first."""
+) -> tuple[dict[int | str, SeedMean], dict[int | str, float], SeedMean]:
+    """Return change and loss at p = 1 in each condition, and the change in `ended` less that in the first."""
     summary = read_completed(path, name)
-    found = {
-        condition: losses_at(summary, head_power=POWER, **{field: condition})
-        - losses_at(summary, head_power=1.0, **{field: condition})
-        for condition in conditions
-    }
-    means = {condition: mean_over_seeds(change) for condition, change in found.items()}
-    return means, mean_over_seeds(found[ended] - found[conditions[0]])
+    plain, powered = (
+        {each: losses_at(summary, head_power=power, **{field: each}) for each in conditions}
+        for power in (1.0, POWER)
+    )
+    found = {each: powered[each] - plain[each] for each in conditions}
+    means = {each: mean_over_seeds(change) for each, change in found.items()}
+    levels = {each: float(losses.mean()) for each, losses in plain.items()}
+    return means, levels, mean_over_seeds(found[ended] - found[conditions[0]])

@@ -111,7 +111,7 @@ def test_the_section_on_the_head(label, causes, monkeypatch):
     """Every label of its three studies has a branch; without them, it says how to run them."""
     mean = SeedMean(8, -0.04, 0.01, -0.05, -0.03, 0.001)
     by_batch, by_form = (
-        HeadChanges(dict.fromkeys(keys, mean), mean, (0.01, 0.02, 0.3), label)
+        HeadChanges(dict.fromkeys(keys, mean), dict.fromkeys(keys, 3.7), mean, (0.01, 0.02, 0.3), label)
         for keys in ((2, 8, 32), ("own", "random-signs", "shuffled"))
     )
     monkeypatch.setattr(Branching, "label", Label.INCONCLUSIVE)
