@@ -26,10 +26,12 @@ class Stability:
 
     highest: dict[float, tuple[float, ...]]
     """By power, the highest stable rate of each seed."""
-    shift: SeedMean
-    """ln of the highest stable rate at p = 1.2, less that at p = 1."""
+    shifts: dict[float, SeedMean]
+    """ln of the highest stable rate at p = 0.8 and 1.2, less that at p = 1."""
+    rate: float
+    """At which the sharpness is measured."""
     sharpness: dict[float, tuple[float, float]]
-    """By power, the least and the largest η·λ at rate 2.83e-3 over evaluations and seeds."""
+    """By power, the least and the largest η·|λ| over evaluations and seeds."""
     edge: float
     """2(1 + β1)/(1 − β1): above, Adam is unstable on a quadratic."""
 
@@ -57,19 +59,22 @@ def read_stability(rates: Path, sharpness: Path) -> Stability:
             ]
         )
         highest[power] = _highest_stable(tried, losses)
-    shift = mean_over_seeds(np.log(highest[1.2]) - np.log(highest[1.0]))
+    shifts = {p: mean_over_seeds(np.log(highest[p] / highest[1.0])) for p in POWERS if p != 1}
     products = {
         power: RATE
-        * np.array(
-            [[each["sharpness"] for each in arm.evaluations] for arm in arms_at(measured, power=power)],
-            dtype=np.float64,
+        * np.abs(
+            np.array(
+                [[row["sharpness"] for row in arm.evaluations] for arm in arms_at(measured, power=power)],
+                float,
+            )
         )
         for power in POWERS
     }
     beta1 = measured.study.recipe.optimizer.beta1
     return Stability(
         {power: tuple(found.tolist()) for power, found in highest.items()},
-        shift,
+        shifts,
+        RATE,
         {power: (float(found.min()), float(found.max())) for power, found in products.items()},
         2 * (1 + beta1) / (1 - beta1),
     )

@@ -51,7 +51,8 @@ class Execution:
     snapshots: tuple[float, ...] = ()
     """Shares of the steps after which the weights are kept in snapshots/, as for `gradpower noise`."""
     sharpness: bool = False
-    """At every evaluation also measure the largest curvature as Adam's steps see it, on 64 validation sequences."""
+    """At every evaluation also measure the largest curvature that Adam's steps see, on 64 validation sequences; not with
+    shard, as it takes whole weights."""
     trackers: tuple[str, ...] = ()
     """Also log to tensorboard, wandb or trackio, as far as they are installed."""
     cache: Path | None = None
@@ -67,6 +68,7 @@ class Execution:
         real("checkpoint_minutes", self.checkpoint_minutes, gt=0)
         for share in self.snapshots:
             require(0 < share <= 1, "snapshots", share, "shares of the steps in (0, 1]")
+        require(not (self.sharpness and self.shard), "sharpness", True, "False where shard is True")
         kind, _, index = self.device.partition(":")
         known = self.device in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isdecimal())
         require(known, "device", self.device, "auto, cpu, cuda or cuda:N")

@@ -16,17 +16,25 @@ ITERATIONS = 20
 def preconditioned_sharpness(
     model: nn.Module, batch: Batch, optimizer: Optimizer, iterations: int = ITERATIONS
 ) -> float | None:
-    """Return the largest eigenvalue λ of D^{-1/2}·H·D^{-1/2}, by power iteration; None without Adam's second moment.
+    """Return the curvature of largest size as Adam's steps see it; None without Adam's second moment.
 
-    H is the Hessian of the batch's mean loss, D = v̂^{1/(2p)}/p + ε: a small change δ of a gradient of size v̂^{1/(2p)}
-    changes φ_p(g)/√v̂ by about δ/D. Adam with β1 is stable on a quadratic while η·λ is below 2(1 + β1)/(1 − β1).
+    It is the eigenvalue of largest modulus of D^{-1/2}·H·D^{-1/2}, by power iteration: the quotient after `iterations`
+    of them, at most as large, and below 0 if that curvature is. H is the Hessian of the batch's mean loss, D =
+    v̂^{1/(2p)}/p + ε: a small change δ of a gradient of size v̂^{1/(2p)} changes φ_p(g)/√v̂ by about δ/D. Adam with β1
+    is stable on a quadratic while η·λ is below 2(1 + β1)/(1 − β1).
+
+    Embeddings are left out. The v̂ of a token's row decays to 0 until the token comes again; the gradient that comes
+    then enters v̂ before the step is divided by it, which a fixed D does not know.
     """
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parameters, roots = [], []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
             if "exp_avg_sq" not in state:
                 return None
+            if id(parameter) in embeddings:
+                continue
             second = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
             power = float(group.get("power", 1.0))
             scale = second ** (0.5 / power) / power + group["eps"]

@@ -71,6 +71,18 @@ def interval(mean: SeedMean, digits: int = 4) -> str:
     return f"{signed(mean.mean, digits)} [{signed(mean.low, digits)}, {signed(mean.high, digits)}]"
 
 
+def factor(mean: SeedMean, digits: int = 2) -> str:
+    """Return the factor whose logarithm is a mean over seeds, with its interval.
+
+    >>> factor(SeedMean(3, 0.0, 0.1, -0.7, 0.7, 1.0))
+    '1.00 [0.50, 2.01]'
+    """
+    text = f"{exp(mean.mean):.{digits}f}"
+    if mean.low is None or mean.high is None:
+        return text
+    return f"{text} [{exp(mean.low):.{digits}f}, {exp(mean.high):.{digits}f}]"
+
+
 def millions(number: float, digits: int = 1) -> str:
     """Return a number of parameters.
 
@@ -100,6 +112,7 @@ _ENVIRONMENT.filters |= {
     "cell": cell,
     "code": lambda text: f"`{text}`",
     "exp": exp,
+    "factor": factor,
     "fixed": lambda number, digits: f"{number:.{digits}f}",
     "general": lambda number, digits=6: f"{number:.{digits}g}",
     "interval": interval,

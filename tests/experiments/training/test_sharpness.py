@@ -15,19 +15,20 @@ from experiments.training.loop import train
 from experiments.training.losses import batch_loss
 from experiments.training.sharpness import preconditioned_sharpness
 from gradpower import AdamWPower
+from gradpower.tools.errors import InputError
 from tests.experiments.texts import small_recipe, write_text
 from tests.experiments.training.test_training import final_weights
 
 
 class Bigrams(nn.Module):
-    """Logits of the next token from the last one, through a layer of two units."""
+    """Logits of the next token from the last one, through two layers of two units."""
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = nn.Embedding(5, 2), nn.Linear(2, 5, bias=False)
+        self.embedding, self.first, self.second = nn.Embedding(5, 2), nn.Linear(2, 2), nn.Linear(2, 5)
 
     def forward(self, input_ids, use_cache):
-        return SimpleNamespace(logits=self.second(torch.tanh(self.first(input_ids))))
+        return SimpleNamespace(logits=self.second(torch.tanh(self.first(self.embedding(input_ids)))))
 
 
 @pytest.mark.parametrize("power", [1.0, 1.3])
@@ -39,15 +40,15 @@ def test_it_is_the_largest_eigenvalue(power):
         optimizer.zero_grad()
         batch_loss(model, batch).losses.mean().backward()
         optimizer.step()
-    names = [name for name, _ in model.named_parameters()]
+    layers = {name: p for name, p in model.named_parameters() if name != "embedding.weight"}
 
     def loss(*weights):
         logits = torch.func.functional_call(
-            model, dict(zip(names, weights, strict=True)), (batch.inputs, False)
+            model, dict(zip(layers, weights, strict=True)), (batch.inputs, False)
         ).logits.float()
         return nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten())
 
-    weights = tuple(p.detach() for p in model.parameters())
+    weights = tuple(p.detach() for p in layers.values())
     blocks = torch.autograd.functional.hessian(loss, weights)
     hessian = torch.cat(
         [
@@ -55,12 +56,17 @@ def test_it_is_the_largest_eigenvalue(power):
             for w, row in zip(weights, blocks, strict=True)
         ]
     )
-    second = torch.cat([optimizer.state[p]["exp_avg_sq"].flatten() for p in model.parameters()])
+    second = torch.cat([optimizer.state[p]["exp_avg_sq"].flatten() for p in layers.values()])
     second /= 1 - 0.95**3
     root = (second ** (0.5 / power) / power + 1e-3).rsqrt()
     eigenvalues = torch.linalg.eigvalsh(root[:, None] * hessian * root)
     found = preconditioned_sharpness(model, batch, optimizer, iterations=300)
     assert found == pytest.approx(float(eigenvalues.abs().max()), rel=1e-4)
+
+
+def test_it_needs_whole_weights():
+    with pytest.raises(InputError, match="sharpness"):
+        Execution(sharpness=True, shard=True)
 
 
 @pytest.mark.slow
