@@ -60,16 +60,10 @@ def read_stability(rates: Path, sharpness: Path) -> Stability:
         )
         highest[power] = _highest_stable(tried, losses)
     shifts = {p: mean_over_seeds(np.log(highest[p] / highest[1.0])) for p in POWERS if p != 1}
-    products = {
-        power: RATE
-        * np.abs(
-            np.array(
-                [[row["sharpness"] for row in arm.evaluations] for arm in arms_at(measured, power=power)],
-                float,
-            )
-        )
-        for power in POWERS
-    }
+    products = {}
+    for power in POWERS:
+        rows = [row["sharpness"] for arm in arms_at(measured, power=power) for row in arm.evaluations]
+        products[power] = RATE * np.abs(np.array(rows, dtype=np.float64))
     beta1 = measured.study.recipe.optimizer.beta1
     return Stability(
         {power: tuple(found.tolist()) for power, found in highest.items()},

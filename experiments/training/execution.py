@@ -51,8 +51,8 @@ class Execution:
     snapshots: tuple[float, ...] = ()
     """Shares of the steps after which the weights are kept in snapshots/, as for `gradpower noise`."""
     sharpness: bool = False
-    """At every evaluation also measure the largest curvature that Adam's steps see, on 64 validation sequences; not with
-    shard, as it takes whole weights."""
+    """At every evaluation also measure the largest curvature that Adam's steps see, on 64 validation sequences; not
+    with shard, as it takes whole weights."""
     trackers: tuple[str, ...] = ()
     """Also log to tensorboard, wandb or trackio, as far as they are installed."""
     cache: Path | None = None
