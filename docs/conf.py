@@ -65,12 +65,11 @@ def slug(heading: str) -> str:
 def write_science(app) -> None:
     """Write the sections of paper_repro.md as pages, but for those that have not changed."""
     found = sections(read_findings(RESULTS))
-    app.science = {
-        slug(line.lstrip("# ")): (name, slug(line.lstrip("# ")) if line.startswith("###") else "")
-        for name, text in found.items()
-        for line in text.splitlines()
-        if line.startswith("##")
-    }
+    app.science = {}
+    for name, text in found.items():
+        headings = [slug(line.lstrip("# ")) for line in text.splitlines() if line.startswith("##")]
+        # The first heading is the title of the page, and links to it need no anchor.
+        app.science |= {heading: (name, heading if place else "") for place, heading in enumerate(headings)}
     for name, text in found.items():
         first, *rest = text.splitlines()
         body = [line[1:] if line.startswith("##") else line for line in rest]

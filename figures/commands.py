@@ -57,10 +57,6 @@ def figure(
         Folder for the files.
     json
         Print one JSON object with the data and all inputs.
-
-    Examples
-    --------
-    $ gradpower figure 7 --law uniform gaussian laplace
     """
     if not name and json:
         print(dumps({each: entry.help for each, entry in registry.FIGURES.items()}, ensure_ascii=False))
@@ -94,10 +90,6 @@ def reproduce(output: Path = _REPRODUCTION) -> int:
     ----------
     output
         Folder for the files; made if need be, and its files of an earlier run overwritten.
-
-    Examples
-    --------
-    $ gradpower reproduce
     """
     # The claims bring sympy, half a second that the figures do without.
     from figures.checked_claims import checked_claims
@@ -136,10 +128,6 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
     update
         Take these results into the checkout instead, and refresh its paper_repro.md, docs/claims.md,
         docs/guide/choosing_p.md and the pictures in docs.
-
-    Examples
-    --------
-    $ gradpower report --update
     """
     require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, "an existing folder")
     require_folder(folder)

@@ -56,8 +56,9 @@ def arms_view(study: Study, states: Sequence[ArmState]) -> Group:
     lines = [
         "Validation loss in nats a token where done; % of the steps, in brackets if paused.",
         counted(states),
-        f"{_tokens_left(study, states) / 1e6:.3g}M tokens are left to train on",
     ]
+    if left := _tokens_left(study, states):
+        lines.append(f"{left / 1e6:.3g}M tokens are left to train on")
     needed = [sum(state.seconds_left or 0.0 for state in arms.values()) for _, arms in points]
     if any(needed):
         table["time left"] = [duration(seconds or None) for seconds in needed]

@@ -113,7 +113,7 @@ def _label_curves(axis: Axes, curves: Sequence[Curve]) -> None:
     room = [np.inf, *np.diff(-np.log(heights)), np.inf]
     for ratios, height, above, below in zip(together, heights, room[:-1], room[1:], strict=True):
         text = "σ/μ = " + ", ".join(f"{ratio:g}" for ratio in ratios)
-        offset = (3, 6 if above > below or height == heights[0] else -10)
+        offset = (3, 6 if above >= below else -10)
         axis.annotate(text, (0, height), offset, textcoords="offset points", fontsize=7)
 
 

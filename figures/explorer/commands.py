@@ -42,10 +42,6 @@ def explore(
         Compute the exact curves anew and leave them beside the page, as explorer.json: ten minutes on one core.
     json
         Print one JSON object: the page, its size, and the errors of its interpolation.
-
-    Examples
-    --------
-    $ gradpower explore --no-open
     """
     _require_bokeh()
     require(output.suffix == ".html", "output", output, "a file that ends in .html")

@@ -1,7 +1,7 @@
 // The noise model of one coordinate, g = μ + σξ, as the page computes it. All is in units of s = max(μ, σ) for g, and
 // of s^p for φ_p(g): there the mean is 1/max(1, σ/μ), the noise σ/μ times that, and ε is ε/s^p.
 const NoiseModel = (() => {
-  const COORDINATES = 128, SHOWN = 400, LONGEST_WARM_UP = 4000;
+  const COORDINATES = 128, SHOWN = 400;
 
   // Park and Miller's generator: exact in doubles, and the same everywhere.
   function generator(seed) {
@@ -83,11 +83,11 @@ const NoiseModel = (() => {
   }
 
   // Adam with bias correction on independent coordinates, after a warm-up. Mean over coordinates of the running mean
-  // of u, and twice its standard error, which the spread over coordinates gives; and u of the first coordinate.
+  // of u, and its standard error, which the spread over coordinates gives; and u of the first coordinate.
   function monteCarlo(setting, power, seed) {
     const next = generator(seed), { sample } = LAWS[setting.law], m0 = mean(setting), s0 = scale(setting);
     const { beta1, beta2 } = setting, eps = epsilon(setting, power);
-    const warmUp = Math.min(LONGEST_WARM_UP, Math.ceil(4 / (1 - beta2)));
+    const warmUp = Math.ceil(4 / (1 - beta2));
     const sum = new Float64Array(SHOWN), squares = new Float64Array(SHOWN), first = new Float64Array(SHOWN);
     for (let coordinate = 0; coordinate < COORDINATES; coordinate++) {
       let m = 0, v = 0, left1 = 1, left2 = 1, total = 0;

@@ -71,6 +71,7 @@ def verdicts_section(
         rates=rates_label(rates) if rates else Label.NOT_ATTEMPTED,
         models=model_rows(),
         share=share,
+        papers_share=PAPERS_SHARE,
         cost=_COST[compared(share.share, share.margin, PAPERS_SHARE)] if share else Label.NOT_ATTEMPTED,
         earlier=earlier,
         deciding=deciding,
