@@ -22,10 +22,10 @@ def results(slope):
 
 def test_a_mark_for_every_change():
     found = [change for cell in results(1.0).cells for change in cell.changes]
-    strong, weak = draw(found).axes
-    assert len(strong.containers) == len(rows(found)) == 6
-    assert len(weak.containers) == 0
-    drawn = sorted(float(container.lines[0].get_xdata()[0]) for container in strong.containers)
+    (axis,) = draw(found).axes
+    assert axis.get_title(loc="left") == "(a) uniform"
+    assert len(axis.containers) == len(rows(found)) == 6
+    drawn = sorted(float(container.lines[0].get_xdata()[0]) for container in axis.containers)
     assert drawn == pytest.approx(sorted(1e3 * row["predicted"] for row in rows(found)))
 
 
