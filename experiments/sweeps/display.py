@@ -1,7 +1,6 @@
 """What a person sees of a sweep: progress while it goes, and its arms as tables."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Group
@@ -11,7 +10,7 @@ from rich.text import Text
 from experiments.sweeps.arms import ENDED, STATES, ArmState
 from experiments.sweeps.leases import LIMIT
 from experiments.sweeps.study import Settings, Study
-from experiments.training.reporting import LiveReporter
+from experiments.training.reporting import LiveReporter, duration
 from gradpower.tools.terminal import result_table
 
 Point = tuple[Settings, dict[int, ArmState]]
@@ -24,15 +23,6 @@ def short(name: str) -> str:
     'batch size'
     """
     return name.rpartition(".")[2].replace("_", " ")
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as days, hours, minutes and seconds.
-
-    >>> [duration(s) for s in (75, 200_000, None)]
-    ['0:01:15', '2 days, 7:33:20', '']
-    """
-    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def number(value: float | None, form: str = ".3g") -> str:

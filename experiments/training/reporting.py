@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Self
 
 from rich.console import Console
@@ -50,6 +51,15 @@ def summary(row: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def duration(seconds: float | None) -> str:
+    """Return seconds as days, hours, minutes and seconds.
+
+    >>> [duration(s) for s in (75, 200_000, None)]
+    ['0:01:15', '2 days, 7:33:20', '']
+    """
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
 class LiveReporter(Reporter):
     """A progress bar on stderr with loss, speed and time left, cleared in the end; lines where that is no terminal."""
 
@@ -84,7 +94,11 @@ class LiveReporter(Reporter):
         if "validation_loss" in row:
             self.note(f"step {step}: {summary(row)}")
         else:
-            self.progress("step", step, steps, summary(row))
+            text = summary(row)
+            if not self.console.is_terminal and row.get("tokens_per_second"):
+                left = (steps - step) * row["tokens"] / step / row["tokens_per_second"]
+                text += f", {duration(left)} left"
+            self.progress("step", step, steps, text)
 
     def note(self, text: str) -> None:
         """Show an event."""

@@ -70,7 +70,8 @@ class Run:
         size = model_size(recipe.model).total
         reporter.note(
             f"{recipe.name}: {size / 1e6:.3g}M parameters, {recipe.tokens / 1e6:.3g}M tokens in "
-            f"{training.steps} steps, on {self.devices.hardware}; in {folder}"
+            f"{training.steps} steps, on {self.devices.hardware}; {recipe.optimizer.algorithm} at p = "
+            f"{recipe.optimizer.power:g}, learning rate {recipe.optimizer.learning_rate:g}; in {folder}"
         )
 
     def __enter__(self) -> Run:

@@ -25,6 +25,7 @@ THEOREM = Theorem(
     (2 * R * _RHO * GAP / ETA + (4 * R**2 * _RHO**2 + ETA * R * L * _RHO) * D * LOG) / sp.sqrt(T),
     penalty=2 * R**P / C,
     runs=Runs(_share, powers=(0.5, 1.2, 3.0), noises=(0.8, 5.0)),
+    constant="s",
 )
 
 

@@ -58,6 +58,8 @@ class Theorem:
     """What it is held against."""
     fixed: dict[sp.Symbol, int] = field(default_factory=dict)
     """Symbols that have a value in this theorem."""
+    constant: str = "c"
+    """What the theorem calls the constant of alignment, which is c in the expressions here."""
 
     def findings(self) -> Findings:
         """The derivation, the runs, and what all three theorems need of R and do not say."""
@@ -77,9 +79,11 @@ class Theorem:
         """
         telescoped = GAP + (ETA * self.penalty + ETA**2 * L / 2) * D * LOG
         assembled = telescoped * 2 * R**P * sp.sqrt(T) / (C * ETA) / T
+        penalty = str(self.penalty).replace("**", "^").replace("*", "·")
+        telescoped_text = f"[F₀−F* + (η·{penalty} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T)"
         return symbolic(
-            f"[F₀−F* + (η·{str(self.penalty).replace('**', '^')} + η²L/2)·d·ln(1+TR^2p/ε)]·2R^p/(cη√T) is the "
-            "printed bound; the last step takes √(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
+            f"{telescoped_text.replace('c', self.constant)} is the printed bound; the last step takes "
+            "√(ṽ+ε) <= R^p√T, which needs |φ_p(g)|² + ε <= R^2p",
             vanish(sp.expand(assembled.subs(self.fixed) - self.bound)),
         )
 
