@@ -40,6 +40,7 @@ test: $(DEV)  ## install the tools and run all tests
 
 test-fast: $(DEV)  ## the tests of the inner loop, without the slow files
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -q -n 2 --dist loadfile -m "not slow"
+
 check: $(DEV)  ## formatting, lint, types and allowed imports, then the tests
 	@echo "Checking formatting, lint, types and allowed imports"
 	@$(PY) -m ruff format --check .
