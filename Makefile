@@ -30,8 +30,8 @@ convergence: $(BASE)  ## answer six questions about the convergence theorems by 
 	@echo "Studying the convergence theorems of Section 4.2"
 	@$(PY) -m gradpower convergence
 
-notebooks: $(LAB)  ## install JupyterLab and open the tutorials in it; Ctrl-C ends it
-	@$(PY) -m jupyterlab --notebook-dir docs/tutorials
+notebooks: $(LAB)  ## install JupyterLab and open the tutorials in it, with FLAGS; Ctrl-C ends it
+	@$(PY) -m jupyterlab --notebook-dir docs/tutorials $(FLAGS)
 
 # Two processes, each with one thread: more would wait for each other.
 test: $(DEV)  ## install the tools and run all tests

@@ -100,6 +100,11 @@ COMMANDS = {
         "how much less noise a power is worth, at a tuned learning rate",
         "gradpower theory noise-equivalent --law laplace --power 1.2",
     ),
+    "theory noise-bias": Command(
+        "theory.adam.commands:noise_bias",
+        "Adam's bias under skewed noise, and the power that takes it away",
+        "gradpower theory noise-bias --law two-point:0.03 --power 1.2",
+    ),
     "theory optimal-power": Command(
         "simulate.adam.commands:optimal_power",
         "the power with the largest expected update, by four methods",

@@ -53,6 +53,8 @@ class ArmResult:
     """From the first to the last."""
     loss_by_frequency: Sequence[float | None] | None = None
     """Final loss of the targets in each tenth, from the rarest tokens to the most frequent; None if not known."""
+    calibration_by_frequency: Sequence[float | None] | None = None
+    """Likewise ln of the predicted over the actual number of targets."""
     origin: int | None = None
     """Place in the summary's list of origins."""
     adopted_from: str | None = None
@@ -112,6 +114,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
             {key: result.hardware.get(key) for key in ("device", "name", "threads")},
         )
         origins += [] if origin in origins else [origin]
+        last: Mapping[str, Any] = result.evaluations[-1] if result.evaluations else {}
         row = ArmResult(
             arm.values,
             arm.seed,
@@ -124,7 +127,8 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
                 cast(Evaluation, {"tokens": each["step"] * tokens, **_losses(each)})
                 for each in result.evaluations
             ),
-            result.evaluations[-1].get("loss_by_frequency") if result.evaluations else None,
+            last.get("loss_by_frequency"),
+            last.get("calibration_by_frequency"),
             origins.index(origin),
         )
         rows.append(row)
@@ -166,8 +170,9 @@ def _run_result(recipe: Recipe, row: ArmResult, origin: Origin) -> RunResult:
     evaluations: list[dict[str, Any]] = [
         {"step": int(each["tokens"]) // recipe.tokens_per_step, **_losses(each)} for each in row.evaluations
     ]
-    if evaluations and row.loss_by_frequency is not None:
-        evaluations[-1]["loss_by_frequency"] = row.loss_by_frequency
+    for name in ("loss_by_frequency", "calibration_by_frequency") if evaluations else ():
+        if getattr(row, name) is not None:
+            evaluations[-1][name] = getattr(row, name)
     return RunResult(
         status="completed",
         fingerprint=recipe.fingerprint,

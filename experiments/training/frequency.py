@@ -1,4 +1,4 @@
-"""The validation loss by the frequency of the target: where in the vocabulary a loss is gained."""
+"""The validation loss by the frequency of the target, and whether the model expects rare tokens often enough."""
 
 import torch
 from torch import Tensor
@@ -33,6 +33,27 @@ class Tenths:
         tenth = self.of_token.to(targets.device)[targets.clamp(min=0)]
         sums = torch.zeros(len(losses), 10, dtype=torch.float64, device=losses.device)
         return sums.scatter_add_(1, tenth, losses.double())
+
+    def predicted(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the probability of each tenth's tokens, summed over the places with a target: shape (rows, 10)."""
+        counted = (targets != IGNORED)[..., None]
+        of_tokens = (logits.softmax(-1) * counted).sum(1).double()
+        sums = torch.zeros(len(logits), 10, dtype=torch.float64, device=logits.device)
+        return sums.index_add_(1, self.of_token.to(logits.device), of_tokens)
+
+    def calibration(self, predicted: Tensor) -> list[float]:
+        """Return ln(predicted/actual number of targets) of each tenth: below 0, its tokens are expected too rarely.
+
+        Examples
+        --------
+        >>> targets = torch.tensor([[0, 1, 1, 1]])
+        >>> tenths = Tenths(targets, vocabulary=2)
+        >>> logits = torch.tensor([0.5, 0.5]).log().expand(1, 4, 2)
+        >>> [round(x, 3) for x in tenths.calibration(tenths.predicted(logits, targets)) if x > -9]
+        [0.693, -0.405]
+        """
+        logarithms: list[float] = (predicted.sum(0).cpu() / self.counts).log().tolist()
+        return logarithms
 
     def means(self, sums: Tensor) -> list[float]:
         """Return the mean loss of each tenth from the sums of all rows; NaN in one that no token belongs to."""

@@ -1,6 +1,7 @@
 """The loss of a batch, with a mixture's load-balancing loss, and that on the validation set with its standard error."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,13 @@ class BatchLoss:
         return (loss if self.balance is None else loss + balance_loss * self.balance) / targets
 
 
-def batch_loss(model: nn.Module, batch: Batch, load: Tensor | None = None) -> BatchLoss:
-    """Run the model on a batch; see `BatchLoss`.
+def batch_loss(
+    model: nn.Module,
+    batch: Batch,
+    load: Tensor | None = None,
+    look: Callable[[Tensor], None] | None = None,
+) -> BatchLoss:
+    """Run the model on a batch; see `BatchLoss`. `look` is shown the logits.
 
     The balance loss of a token is E·Σ_e f_e·P_e over the E experts: f_e how many of its k choices a token of the batch
     gives to expert e on average (no gradient), P_e the router's probability, both averaged over layers. It is no mean
@@ -47,6 +53,8 @@ def batch_loss(model: nn.Module, batch: Batch, load: Tensor | None = None) -> Ba
         logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
     losses = flat.view(batch.targets.shape)
+    if look is not None:
+        look(logits)
     if not moe:
         return BatchLoss(losses)
     counted = (batch.targets != IGNORED).flatten()

@@ -156,15 +156,21 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     if settings.algorithm == "muon":
         return MuonAdamWPower(muon_groups(model), momentum=settings.momentum, **shared)
     groups: Any = list(model.parameters())
-    own = {"embedding": settings.embedding_power, "head": settings.head_power}
-    powers = {name: power for name, power in own.items() if power is not None}
-    if settings.module_rates != "uniform" or powers:
+    head_betas = None if settings.head_beta2 is None else (settings.beta1, settings.head_beta2)
+    own: dict[str, dict[str, Any]] = {
+        "embedding": {"power": settings.embedding_power},
+        "head": {"power": settings.head_power, "betas": head_betas},
+    }
+    own = {
+        block: {key: value for key, value in given.items() if value is not None}
+        for block, given in own.items()
+    }
+    if settings.module_rates != "uniform" or any(own.values()):
         blockwise = settings.module_rates == "blockwise"
         blocks = BLOCKS if blockwise else tuple(replace(block, ratio=1.0) for block in BLOCKS)
         groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
-    for group in groups if powers else ():
-        if group["name"] in powers:
-            group["power"] = powers[group["name"]]
+    for group in groups if any(own.values()) else ():
+        group |= own.get(group["name"], {})
     after = settings.clip_norm if settings.clip_order == "after" else None
     return AdamWPower(groups, clip=None if after is None else power_then_clip(after), **shared)
 

@@ -47,6 +47,7 @@ class Metric(TypedDict, total=False):
     documents: int
     targets: int
     loss_by_frequency: list[float | None]
+    calibration_by_frequency: list[float | None]
     expert_load: list[list[float]] | None
     update_rms: float | None
     sharpness: float | None

@@ -179,22 +179,28 @@ class Run:
         # Every rank runs equally often, as FSDP needs; rows that are repeated for it are cut off again.
         share = -(-count // ranks)
         mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
-        sums, counts, tenths, loads = [], [], [], []
+        sums, counts, tenths, predicted, loads = [], [], [], [], []
+        logits: list[torch.Tensor] = []
         for rows in torch.split(mine, self.rows):
             batch = self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
             with self.devices.accelerator.autocast():
-                out = batch_loss(self.model, batch)
+                out = batch_loss(self.model, batch, look=logits.append)
             sums.append(out.losses.double().sum(1))
             counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
             tenths.append(self.tenths.sums(out.losses, batch.targets))
+            predicted.append(self.tenths.predicted(logits.pop(), batch.targets))
             if out.expert_load is not None:
                 loads.append(out.expert_load)
         self.model.train()
-        gathered = [self.devices.gathered(torch.cat(parts)).cpu()[:count] for parts in (sums, counts, tenths)]
+        gathered = [
+            self.devices.gathered(torch.cat(parts)).cpu()[:count]
+            for parts in (sums, counts, tenths, predicted)
+        ]
         load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
         row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], documents, load))}
         row["validation_loss"] = row.pop("loss")
         row["loss_by_frequency"] = self.tenths.means(gathered[2])
+        row["calibration_by_frequency"] = self.tenths.calibration(gathered[3])
         row["update_rms"] = self.optimization.update_rms()
         if self.execution.sharpness:
             row["sharpness"] = preconditioned_sharpness(

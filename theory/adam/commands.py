@@ -1,4 +1,4 @@
-"""The commands `gradpower theory update` and `gradpower theory noise-equivalent`."""
+"""The commands `gradpower theory update`, `gradpower theory noise-equivalent` and `gradpower theory noise-bias`."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from gradpower.tools.errors import whole
 from gradpower.tools.terminal import Output, OutputFlags, result_table
+from theory.adam import noise_bias as biased
 from theory.adam import noise_equivalent as equivalent
 from theory.adam.example import Example, ExampleFlags, NoiseAndDecays, NoiseAndDecaysFlags
 from theory.adam.update import exact_update, limit_update
@@ -83,3 +84,31 @@ def noise_equivalent(
     table = result_table("Noise equivalent of a power", {k: [v] for k, v in (inputs | {"q": q}).items()})
     table.caption = "q: the power makes the progress of p = 1 under the noise divided by q; q > 1 helps"
     output.show({"noise_equivalent": q, **inputs}, table)
+
+
+def noise_bias(adam: NoiseAndDecaysFlags = _DECAYS, output: OutputFlags = _TABLE, power: float = 1.2) -> None:
+    """Compute Adam's bias under skewed noise: its mean update where the mean gradient is 0, and the power without it.
+
+    Above 0 the bias is towards the sign that the law's rare large values have.
+
+    Parameters
+    ----------
+    adam
+        The law of the noise, as two-point:0.03, and Adam's decay rates.
+    output
+        Where the result goes.
+    power
+        Power p in (0, 10].
+    """
+    law, beta1, beta2 = adam.noise_law, adam.beta1, adam.beta2
+    values = {
+        "bias_at_1": biased.noise_bias(1.0, law, beta1=beta1, beta2=beta2),
+        "bias": biased.noise_bias(power, law, beta1=beta1, beta2=beta2),
+        "unbiased_power": biased.unbiased_power(law, beta1=beta1, beta2=beta2),
+    }
+    columns = dict(
+        zip(("bias at p = 1", f"bias at p = {power:g}", "p without bias"), values.values(), strict=True)
+    )
+    title = f"Adam's mean update under {adam.law} noise alone, β = ({beta1:g}, {beta2:g})"
+    table = result_table(title, {name: [value] for name, value in columns.items()})
+    output.show({**values, "power": power, "law": adam.law, "beta1": beta1, "beta2": beta2}, table)

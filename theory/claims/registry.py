@@ -14,6 +14,7 @@ _FILES = (
     "beyond.noise_shape",
     "beyond.tails",
     "beyond.noise_equivalent",
+    "beyond.skewed_noise",
     "beyond.signal",
     "beyond.every_noise_level",
     "beyond.damping",

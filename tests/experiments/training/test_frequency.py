@@ -33,6 +33,19 @@ def test_sums_leave_out_what_has_no_target():
     assert sums[:, tenths.of_token[1]].tolist() == [2.0, 7.0]
 
 
+def test_a_model_that_knows_the_frequencies_is_calibrated():
+    targets = torch.from_numpy(np.random.default_rng(0).integers(0, 200, (40, 50)))
+    targets[:, 40:] = IGNORED
+    tenths = Tenths(targets, 200)
+    counts = torch.bincount(targets[targets != IGNORED], minlength=200)
+    logits = counts.log().expand(40, 50, 200)
+    assert tenths.calibration(tenths.predicted(logits, targets)) == pytest.approx([0.0] * 10, abs=1e-6)
+    rarest = logits + torch.where(tenths.of_token == 0, np.log(2.0), 0.0)
+    assert tenths.calibration(tenths.predicted(rarest, targets))[0] == pytest.approx(
+        np.log(2 / 1.1), abs=0.01
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_runs_tenths_add_up_to_its_loss(tmp_path, packed):
@@ -45,3 +58,5 @@ def test_a_runs_tenths_add_up_to_its_loss(tmp_path, packed):
     counts = Tenths(data.targets, made.model.vocabulary).counts.tolist()
     total = sum(n * mean for n, mean in zip(counts, last["loss_by_frequency"], strict=True) if n)
     assert total / sum(counts) == pytest.approx(last["validation_loss"], rel=1e-9)
+    predicted = [n * np.exp(x) for n, x in zip(counts, last["calibration_by_frequency"], strict=True) if n]
+    assert sum(predicted) == pytest.approx(sum(counts), rel=0.01)  # what is left is of tenths without targets

@@ -49,6 +49,19 @@ def test_embedding_and_head_have_powers_of_their_own(text):
     assert len(powers) == len(names) - 2
 
 
+def test_the_head_has_a_memory_of_its_own(text):
+    made = small_recipe(text, optimizer__beta2=0.95, optimizer__head_beta2=0.99)
+    model = build_model(made.model, seed=0, length=made.data.sequence_length)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    betas = {
+        names[parameter]: group["betas"]
+        for group in build_optimization(made, model).optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert betas.pop("lm_head.weight") == (0.9, 0.99)
+    assert set(betas.values()) == {(0.9, 0.95)}
+
+
 def test_the_same_power_of_the_head_is_the_same_run(text, here, tmp_path):
     for name, fields in (("plain", {}), ("head", {"optimizer__head_power": 1.2})):
         train(small_recipe(text, optimizer__power=1.2, **fields), tmp_path / name, execution=here)

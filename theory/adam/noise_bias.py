@@ -1,0 +1,54 @@
+"""Adam's bias under skewed noise: its mean update where the mean gradient is 0, and the power that takes it away.
+
+A rare large gradient enters v and is forgotten within 1/(1 − β2) steps; what comes after, small and of the other sign,
+is then divided by a small root. So the mean update is against the rare side, though the mean gradient is 0. A power
+above 1 makes large gradients larger, and v remember them longer; a longer memory does the latter, too.
+"""
+
+from gradpower.tools.errors import require
+from theory.adam.update import exact_update
+from theory.laws import NoiseLaw
+from theory.numerics.inputs import interval
+
+SMALL = 1e-10  # μ/σ that stands for 0: it moves u by about as much
+
+
+def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float = 0.95) -> float:
+    """Return Adam's mean update E u on φ_p(σξ), which does not depend on σ; ε = 0 and stationarity.
+
+    It is 0 for symmetric laws. To first order in 1 − β it is `E φ_p/√(E φ_p²) − ½·E φ_p³/(E φ_p²)^{3/2}·c` with
+    `c = (1−β1)(1−β2)/(1−β1β2)`.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> [round(noise_bias(p, parse_law("two-point:0.03")), 3) for p in (1.0, 1.2, 1.5)]
+    [-0.153, -0.037, 0.063]
+    """
+    return float(exact_update(power, SMALL, 1.0, law, beta1=beta1, beta2=beta2, epsilon=0.0).drift)
+
+
+def unbiased_power(
+    law: NoiseLaw, *, beta1: float = 0.9, beta2: float = 0.95, bounds: tuple[float, float] = (1.0, 4.0)
+) -> float:
+    """Return the power at which Adam has no bias under a skewed law; InputError if there is none within the bounds.
+
+    For weakly skewed noise it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to first order in 1 − β, whatever the law.
+
+    Examples
+    --------
+    >>> from theory.laws import parse_law
+    >>> [round(unbiased_power(parse_law("two-point:0.03"), beta2=b), 3) for b in (0.95, 0.99, 0.999)]
+    [1.289, 1.047, 1.005]
+    """
+    from scipy.optimize import brentq
+
+    low, high = interval("bounds", bounds)
+    require(not law.symmetric, "law", law.name, "a skewed law: under a symmetric one no power is biased")
+
+    def bias(power: float) -> float:
+        return noise_bias(power, law, beta1=beta1, beta2=beta2)
+
+    changes = bias(low) * bias(high) < 0
+    require(changes, "law", law.name, f"one whose bias changes its sign between p = {low:g} and {high:g}")
+    return float(brentq(bias, low, high, xtol=1e-9))
