@@ -26,10 +26,12 @@ from theory.measured.micro_batch_gradients import MicroBatchGradients, jackknife
 from theory.numerics.inputs import Array
 
 POWERS = np.array([0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.7, 2.0])
-CONTROL = 1.2  # the power that is tried on noise with random signs, too
+CONTROL = 1.2  # the power that is tried on noise with random signs, and on noise alone, too
 ALL = "all"
 BLOCKS, LONGEST = 8, 1000  # steps of a block at most: from β2 = 0.99 on, LRV lacks what is remembered longer
-_ONE, _CONTROL = (int(np.flatnonzero(p == POWERS)[0]) for p in (1.0, CONTROL))
+_ONE = int(np.flatnonzero(POWERS == 1.0)[0])
+# The settings after the powers: p = 1 and 1.2 with random signs of the noise, and with the noise alone.
+_TURNED, _ALONE = (len(POWERS), len(POWERS) + 1), (len(POWERS) + 2, len(POWERS) + 3)
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class PredictedPower:
     symmetrised: float
     """The same at p = 1.2 with a random sign of the noise about the mean, in each entry and step: its size stays, but
     large gradients carry no signal any more."""
+    noise_alone: tuple[float, float]
+    """Σ μ_i·E u_i of the noise without its mean, at p = 1 and 1.2, over that of the gradients at p = 1: Adam's bias
+    under skewed noise (`theory.adam.noise_bias`), below 0 where it is against the signal."""
+    noise_alone_errors: tuple[float, float]
+    """Their jackknife standard errors."""
 
 
 def predict(
@@ -121,8 +128,15 @@ def _prediction(name: str, signal: Array, noise: Array, batch_size: int) -> Pred
         best in ends,
         bool(signal[0, _ONE] > 2 * jackknife_error(signal[1:, _ONE])),
         tuple((powers[0] / powers[0, _ONE]).tolist()),
-        float(progress[0, -1] / progress[0, -2]),
+        float(progress[0, _TURNED[1]] / progress[0, _TURNED[0]]),
+        *_noise_alone(signal[:, list(_ALONE)] / signal[:, [_ONE]]),
     )
+
+
+def _noise_alone(shares: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the shares at both powers, and their errors, of rows as in `_prediction`."""
+    errors = [jackknife_error(column) for column in shares[1:].T]
+    return (float(shares[0, 0]), float(shares[0, 1])), (float(errors[0]), float(errors[1]))
 
 
 def _best(progress: Array) -> float:
@@ -142,8 +156,9 @@ def _replayed(
 ) -> Array:
     """Return Σ μ_i·ū_i and Σ h_i·LRV_i, shape (2, settings, modules).
 
-    Settings are all powers, then p = 1 and `CONTROL` on noise with random signs. μ is the mean over the micro-batches
-    a; Adam's gradients are drawn from b. LRV comes from means of blocks, which are many times as long as its memory.
+    Settings are all powers, then p = 1 and `CONTROL` on noise with random signs, and on noise alone. μ is the mean
+    over the micro-batches a; Adam's gradients are drawn from b. LRV comes from means of blocks, which are many times
+    as long as its memory.
     """
     sampled = [m.gradients.shape[1] for m in modules]
     shares = [m.coordinates / count for m, count in zip(modules, sampled, strict=True)]
@@ -152,7 +167,7 @@ def _replayed(
     drawn = np.concatenate([m.gradients[b] for m in modules], axis=1).astype(np.float32)
     signal = weights * np.concatenate([m.gradients[a].mean(axis=0) for m in modules])
     curvature, centre = weights * drawn.var(axis=0), drawn.mean(axis=0)
-    powers = np.append(POWERS, [1.0, CONTROL]).astype(np.float32)[:, None]
+    powers = np.append(POWERS, [1.0, CONTROL, 1.0, CONTROL]).astype(np.float32)[:, None]
     kept = np.array([optimizer.beta1, optimizer.beta2], dtype=np.float32)
     new = 1 - kept
     memory = 1 / (1 - optimizer.beta2)
@@ -163,12 +178,15 @@ def _replayed(
         # The same numbers whatever is left out: what the jackknife compares has this noise in common.
         rows = (generator.random(together) * len(b)).astype(int)
         gradient = drawn[rows].mean(axis=0)
+        noise = gradient - centre
         if optimizer.clip_norm is not None:
             norm = float(np.sqrt(np.sum(weights * gradient**2)))
-            gradient *= min(1.0, optimizer.clip_norm / (norm + 1e-6))
+            clip = min(1.0, optimizer.clip_norm / (norm + 1e-6))
+            gradient, noise = clip * gradient, clip * noise
         signs = generator.integers(0, 2, size=len(gradient), dtype=np.int8) * np.float32(2) - 1
         turned = centre + signs * (gradient - centre)
-        powered = np.concatenate([_powered(gradient, powers[:-2]), _powered(turned, powers[-2:])])
+        parts = (gradient, powers[:-4]), (turned, powers[-4:-2]), (noise, powers[-2:])
+        powered = np.concatenate([_powered(values, own) for values, own in parts])
         first = kept[0] * first + new[0] * powered
         second = kept[1] * second + new[1] * powered**2
         if step > warmup:

@@ -9,7 +9,9 @@ import pytest
 
 from experiments.noise.replay import POWERS, Optimizer, predict
 from gradpower.tools.errors import InputError
+from theory.adam.noise_bias import noise_bias
 from theory.adam.noise_equivalent import noise_equivalent
+from theory.adam.update import exact_update
 from theory.laws import parse_law
 from theory.measured.micro_batch_gradients import MicroBatchGradients
 
@@ -59,6 +61,20 @@ def test_where_large_gradients_carry_the_signal_a_larger_power_is_best():
     assert abs(alone.symmetrised - 1) < 0.1 * (equivalent(alone, 1.2) - 1)
     # A batch of many is nearly Gaussian, and prefers nothing.
     assert abs(equivalent(averaged, 1.4) - 1) < 0.3 * (equivalent(alone, 1.4) - 1)
+
+
+@pytest.mark.slow
+def test_noise_alone_moves_adam_as_the_theory_says():
+    """The rare, large values are on the side of the signal, and Adam moves away from them."""
+    law, signal = parse_law("two-point:0.1"), 0.1
+    chance = np.random.default_rng(4).random((512, COORDINATES))
+    signs = np.sign(np.random.default_rng(5).normal(size=COORDINATES))
+    module = MicroBatchGradients("head", signs * (signal + law.quantile(chance)), COORDINATES)
+    (whole, _) = predict([module], 8, 8)
+    drift = float(exact_update(1.0, signal, 1.0, law, epsilon=0.0).drift)
+    for found, error, power in zip(whole.noise_alone, whole.noise_alone_errors, (1.0, 1.2), strict=True):
+        assert found == pytest.approx(noise_bias(power, law) / drift, abs=0.05 + 4 * error)
+    assert whole.noise_alone[0] < 0 < whole.noise_alone[1]
 
 
 @pytest.mark.slow
