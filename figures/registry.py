@@ -66,6 +66,12 @@ FIGURES = {
         "a noise.json, or its folder",
         "causes/noise.json",
     ),
+    "noise-bias": Entry(
+        "training.noise_bias",
+        "Adam's bias under skewed noise, exactly and for measured gradients",
+        "a noise.json, or its folder",
+        "causes/noise.json",
+    ),
     "where": Entry(
         "training.where",
         "where and when p = 1.2 gains, and what makes it gain",

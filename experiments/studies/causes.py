@@ -12,6 +12,7 @@ from experiments.studies.batch_size import Reading, read_deciding
 from experiments.studies.branching import Branching, read_branching
 from experiments.studies.completed import is_completed
 from experiments.studies.head import HeadChanges, read_head_batch, read_signs
+from experiments.studies.head_memory import HeadMemory, read_head_memory
 from experiments.studies.memory import MemoryStudy, read_memory
 from experiments.studies.modules import ModulesStudy, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
@@ -31,6 +32,7 @@ class Causes:
     branching: Branching | None = None
     signs: HeadChanges | None = None
     stability: Stability | None = None
+    head_memory: HeadMemory | None = None
     batch: Reading | None = None
     batch_web: Reading | None = None
 
@@ -50,6 +52,7 @@ def read_causes(folder: Path) -> Causes:
         found(read_branching, "branching", "memory"),
         found(read_signs, "signs"),
         found(read_stability, "stability", "sharpness"),
+        found(read_head_memory, "head-memory"),
         found(read_deciding, "batch"),
         found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
     )

@@ -77,6 +77,7 @@ def sections(found: Findings) -> dict[str, str]:
         "causes": render("causes", found=causes),
         "noise": noise_section(found.noise),
         "memory": render("memory", study=causes.memory),
+        "bias": render("bias", noise=found.noise, study=causes.head_memory),
         "where": render("where", found=causes),
         "head": render("head", found=causes),
         "intervention": intervention_section(found.intervention, found.llama),

@@ -10,6 +10,7 @@ import pytest
 
 from experiments.studies.branching import POWER, read_branching
 from experiments.studies.head import read_head_batch, read_signs
+from experiments.studies.head_memory import read_head_memory
 from experiments.studies.modules import read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
 from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
@@ -22,9 +23,13 @@ CAUSES = Path(__file__).parents[3] / "results" / "causes"
 TENTHS = np.arange(1, 11)
 
 
-def made(folder, name, loss, tenths=lambda values: np.zeros(10), *, noise=0.002, **changes):
+def nothing(values):
+    return np.zeros(10)
+
+
+def made(folder, name, loss, tenths=nothing, *, noise=0.002, calibration=nothing, draw=0, **changes):
     """Write the summary of a declared study, changed or not, with losses of one's own, and return its path."""
-    study, rng = replace(read_study(CAUSES / f"{name}.toml"), **changes), np.random.default_rng(0)
+    study, rng = replace(read_study(CAUSES / f"{name}.toml"), **changes), np.random.default_rng(draw)
     arms = [
         ArmResult(
             arm.values,
@@ -34,6 +39,7 @@ def made(folder, name, loss, tenths=lambda values: np.zeros(10), *, noise=0.002,
             0.01,
             arm.fingerprint,
             loss_by_frequency=(5 - 0.3 * TENTHS + tenths(arm.values) + noise * rng.normal(size=10)).tolist(),
+            calibration_by_frequency=(calibration(arm.values) + noise * rng.normal(size=10)).tolist(),
         )
         for arm in study.arms()
     ]
@@ -185,3 +191,40 @@ def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
     assert found.label is (Label.REPRODUCED if noise < 0.01 else Label.INCONCLUSIVE)
     assert found.shrunk == pytest.approx(POWER)
     assert found.spread == pytest.approx(noise * 2**0.5 / 0.0417, rel=0.6)
+
+
+@pytest.mark.parametrize(
+    ("power", "memory", "both", "rare", "labels"),
+    [
+        (-0.04, -0.04, 0.04, 0.04, (Label.REPRODUCED, Label.REPRODUCED)),
+        (-0.04, -0.04, 0.02, 0.04, (Label.IN_PART, Label.REPRODUCED)),
+        (-0.04, 0.0, 0.0, 0.04, (Label.NOT_REPRODUCED, Label.IN_PART)),
+        (0.0, 0.0, 0.0, 0.0, (Label.INCONCLUSIVE, Label.INCONCLUSIVE)),
+        (-0.04, 0.04, 0.0, 0.04, (Label.NOT_REPRODUCED, Label.NOT_REPRODUCED)),
+    ],
+)
+def test_power_and_memory_of_the_head(tmp_path, power, memory, both, rare, labels):
+    """`both` is what the two together lose of the sum of what each changes."""
+
+    def loss(values):
+        longer, raised = values["optimizer.head_beta2"] == 0.99, powered(values, "head_power")
+        return power * raised + memory * longer + both * raised * longer
+
+    def calibration(values):
+        return np.full(10, 0.1 + rare * powered(values, "head_power"))
+
+    found = read_head_memory(made(tmp_path, "head-memory", loss, calibration=calibration, draw=1))
+    assert (found.label, found.bias_label) == labels
+    expected = {"A": power + both, "B": memory, "C": both, "D": rare}
+    for name, value in expected.items():
+        assert found.endpoints[name].mean == pytest.approx(value, abs=0.004)
+    assert found.changes[0.99, 0.95].mean == pytest.approx(power, abs=0.004)
+
+
+def test_arms_that_say_nothing_of_rare_tokens_are_rejected(tmp_path):
+    path = made(tmp_path, "head-memory", lambda values: 0.0)
+    path.write_text(
+        path.read_text().replace('"calibration_by_frequency": [', '"calibration_by_frequency": [\n null,')
+    )
+    with pytest.raises(InputError, match="how often each tenth is predicted"):
+        read_head_memory(path)

@@ -14,6 +14,7 @@ from experiments.studies.batch_size import PARTS, Reading, read_batch_size
 from experiments.studies.branching import Branching
 from experiments.studies.causes import Causes, read_causes
 from experiments.studies.head import HeadChanges
+from experiments.studies.head_memory import HeadMemory
 from experiments.studies.modules import ModulesStudy
 from figures.report.render import render
 from figures.report.studies import batch_size_section, noise_label, noise_section
@@ -125,6 +126,35 @@ def test_the_section_on_the_head(label, causes, monkeypatch):
     assert text.count(f"{label}.**") == 2 + (label is Label.INCONCLUSIVE)
     assert text.count("-0.0400 [-0.0500, -0.0300]") == 8
     assert render("head", found=Causes()).count("not attempted.**") == 3
+
+
+@pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
+@pytest.mark.parametrize("part", ["label", "bias_label"])
+def test_the_section_on_the_bias(label, part, monkeypatch):
+    mean, cells = SeedMean(8, -0.04, 0.01, -0.05, -0.03, 0.001), ((0.95, 0.95), (0.99, 0.99))
+    study = HeadMemory(
+        dict.fromkeys(cells, 3.7),
+        dict.fromkeys(cells, mean),
+        dict.fromkeys("ABCD", mean),
+        dict.fromkeys("ABCD", 0.01),
+    )
+    monkeypatch.setattr(HeadMemory, "label", Label.REPRODUCED)
+    monkeypatch.setattr(HeadMemory, "bias_label", Label.REPRODUCED)
+    monkeypatch.setattr(HeadMemory, part, label)
+    if label is Label.HOLDS:
+        with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+            render("bias", noise=None, study=study)
+        return
+    text = render("bias", noise=None, study=study)
+    assert text.count(f"{label}.**") == 1 + (label is Label.REPRODUCED)
+    assert text.count("-0.0400 [-0.0500, -0.0300]") == 6
+    assert "1.10 at β2 = 0.95, 1.03 at 0.99" in text
+    assert "not attempted.**" in render("bias", noise=None, study=None)
+
+
+def test_the_section_on_the_bias_is_on_the_page(causes):
+    text = render("bias", noise=NOISE.read(RESULTS / "causes" / "noise.json"), study=causes.head_memory)
+    assert text in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
 
 
 def powers(found, *places):

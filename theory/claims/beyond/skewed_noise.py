@@ -55,7 +55,7 @@ def bias() -> Findings:
 
 @claim("unbiased-power", BEYOND, "asymptotic")
 def power() -> Findings:
-    """A power above 1 takes this bias away: p0 = 1 + 3c to first order in 1 − β where the noise is little skewed."""
+    """A power takes this bias away: p0 = 1 + 3c to first order in 1 − β if g is nearly Gaussian, a mean of many."""
     p, skew = sp.symbols("p S", real=True)
     s = sp.Symbol("s", positive=True)
     absolute = 2 ** (s / 2) * sp.gamma((s + 1) / 2) / sp.sqrt(sp.pi)  # E|x|^s of a standard normal

@@ -1,0 +1,94 @@
+"""Whether a longer memory of the head does what p = 1.2 does there: step 11 of results/causes/design.md.
+
+β2 of all else and of the head is 0.95 or 0.99, the power of the head 1 or 1.2; seeds are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from experiments.statistics import SeedMean, adjusted_p_values, mean_over_seeds
+from experiments.studies.completed import arms_at, losses_at, read_completed
+from experiments.sweeps.results import Summary
+from gradpower.tools.errors import require
+from gradpower.tools.labels import Label
+from theory.numerics.inputs import Array
+
+POWER, MEMORIES = 1.2, (0.95, 0.99)
+_ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class HeadMemory:
+    """What power and memory of the head change, alone and together."""
+
+    plain: dict[tuple[float, float], float]
+    """Mean loss at p = 1, by β2 of all else and of the head."""
+    changes: dict[tuple[float, float], SeedMean]
+    """What p = 1.2 in the head changes of it."""
+    endpoints: dict[str, SeedMean]
+    """A to D of the design."""
+    adjusted: dict[str, float | None]
+    """Their p-values, with Holm's correction."""
+
+    @property
+    def label(self) -> Label:
+        """That memory replaces the power in the head."""
+        replaced, still_gains = self._shown("C", 1), self._shown("A", -1)
+        if replaced:
+            return Label.IN_PART if still_gains else Label.REPRODUCED
+        return Label.NOT_REPRODUCED if still_gains else Label.INCONCLUSIVE
+
+    @property
+    def bias_label(self) -> Label:
+        """Of the theory's bias: memory gains in the head, and the power lets rare tokens be expected more often."""
+        if self._shown("D", -1) or self._shown("B", 1):
+            return Label.NOT_REPRODUCED
+        shown = self._shown("D", 1), self._shown("B", -1)
+        return Label.REPRODUCED if all(shown) else Label.IN_PART if any(shown) else Label.INCONCLUSIVE
+
+    def _shown(self, name: str, sign: int) -> bool:
+        p = self.adjusted[name]
+        return p is not None and p <= _ALPHA and sign * self.endpoints[name].mean > 0
+
+
+def read_head_memory(path: Path) -> HeadMemory:
+    """Read the study from its summary; InputError as from `read_completed`."""
+    summary = read_completed(path, "causes-head-memory")
+    cells = list(product(MEMORIES, MEMORIES))
+    plain, powered = (
+        {(rest, head): losses_at(summary, beta2=rest, head_beta2=head, head_power=p) for rest, head in cells}
+        for p in (1.0, POWER)
+    )
+    changes = {cell: powered[cell] - plain[cell] for cell in cells}
+    usual, longer, everywhere = (0.95, 0.95), (0.95, 0.99), (0.99, 0.99)
+    rarest = _rarest(summary, POWER) - _rarest(summary, 1.0)
+    endpoints = {
+        "A": changes[everywhere],
+        "B": plain[longer] - plain[usual],
+        "C": changes[longer] - changes[usual],
+        "D": rarest,
+    }
+    means = {name: mean_over_seeds(values) for name, values in endpoints.items()}
+    adjusted = adjusted_p_values([mean.p_value for mean in means.values()])
+    return HeadMemory(
+        {cell: float(losses.mean()) for cell, losses in plain.items()},
+        {cell: mean_over_seeds(change) for cell, change in changes.items()},
+        means,
+        dict(zip(means, adjusted, strict=True)),
+    )
+
+
+def _rarest(summary: Summary, power: float) -> Array:
+    """Return ln(predicted/actual number) of the rarest tenth by seed, at β2 = 0.95 everywhere."""
+    rows = [
+        arm.calibration_by_frequency
+        for arm in arms_at(summary, beta2=0.95, head_beta2=0.95, head_power=power)
+    ]
+    known = all(row is not None and row[0] is not None for row in rows)
+    require(known, "study", summary.study.name, "one whose arms say how often each tenth is predicted")
+    return np.array([row[0] for row in rows if row is not None], dtype=np.float64)
