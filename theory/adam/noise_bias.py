@@ -34,7 +34,7 @@ def unbiased_power(
     """Return the power at which Adam has no bias under a skewed law; InputError if there is none within the bounds.
 
     For a mean of many gradients, which is nearly Gaussian and a little skewed, it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to
-    first order in 1 − β. It is 1 for no law that is skewed, and can be less than that or much more.
+    first order in 1 − β.
 
     Examples
     --------
