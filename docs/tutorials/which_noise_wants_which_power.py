@@ -31,6 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from theory import optimal_power, parse_law
+from theory.adam.noise_bias import noise_bias, unbiased_power
 from theory.adam.noise_equivalent import noise_equivalent
 from theory.laws import QuantileLaw
 
@@ -198,6 +199,34 @@ answer = json.loads(subprocess.check_output([sys.executable, "-m", "gradpower", 
 print(f"q(0.8) = {answer['noise_equivalent']:.4f}")
 
 # %% [markdown]
+# ## Noise that leans to one side
+#
+# The gradient of a rare word's weights is small and of one sign, until the word comes: then it is large, and of the
+# other sign. Such noise is skewed. Let its mean be 0, so that nothing is to be learnt: $\mathbb{E}g = 0$. Does Adam
+# stay where it is, in the mean?
+#
+# The law `two-point:Q` has a rare, large value with probability $Q$, and a frequent, small one of the other sign.
+
+# %%
+bias = {
+    (chance, beta2): [noise_bias(p, parse_law(f"two-point:{chance}"), beta2=beta2) for p in (1.0, 1.2)]
+    for chance in (0.3, 0.1, 0.03)
+    for beta2 in (0.95, 0.99)
+}
+print("Q      β2      E u at p = 1   at p = 1.2   0 at p")
+for (chance, beta2), (plain, powered) in bias.items():
+    still = unbiased_power(parse_law(f"two-point:{chance}"), beta2=beta2)
+    print(f"{chance:<5g}  {beta2:<5g}   {plain:+.3f}         {powered:+.3f}       {still:.3f}")
+
+# %% [markdown]
+# It does not. At $p = 1$ Adam moves *away* from the rare side. $v$ forgets the large gradient within $1/(1-\beta_2)$
+# steps, and the small ones that follow are divided by a small root. A power above 1 pulls the other way, since it makes
+# large gradients larger; a longer memory nearly ends the bias. At one power there is none.
+#
+# The head of our small LLaMA has such gradients. In batches of two sequences its noise alone drove Adam against the
+# signal at $p = 1$, and no longer at $p = 1.2$ or in large batches:
+# [the bias](../../paper_repro.md#beyond-the-paper-is-adam-biased-against-rare-large-gradients).
+#
 # ## What this does and does not say
 #
 # These numbers hold for noise that is independent over steps and independent of the signal, at a tuned rate. *The

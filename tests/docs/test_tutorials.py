@@ -32,6 +32,7 @@ VALUES = {
         "batches": list(by_batch.items()),
         "spread": float(spread),
         "answer": answer["noise_equivalent"],
+        "bias": bias[0.03, 0.95],
     }""",
     "bounds_against_what_happens": """{
         "slack": slack.min(),
@@ -137,6 +138,7 @@ def test_the_law_of_the_noise(executed):
     assert abs(batches[1][1] - q["laplace", 0.95][1]) < 5 * values["spread"]
     assert abs(batches[64][1] - q["gaussian", 0.95][1]) < 5 * values["spread"]
     assert values["answer"] == pytest.approx(batches[16][0], rel=1e-9)
+    assert values["bias"] == pytest.approx([-0.153, -0.037], abs=1e-3)  # by simulation, too: test_noise_bias.py
 
 
 def test_bounds(executed):
