@@ -216,8 +216,8 @@ def tuned_answer(rows: Sequence[Gain]) -> str:
     noisy = [row for row in rows if row.noise_to_signal >= 3 and row.power != 1]
     inside = [row for row in noisy if not row.at_edge]
     paper = [row for row in inside if row.power == PAPER_POWER]
-    shown = [row for row in noisy if row.power in (0.5, PAPER_POWER, 2.0)]
-    settings = grouped(shown, lambda row: (row.problem, row.law, row.noise_to_signal))
+    shown = [row for row in noisy if row.power in (0.5, PAPER_POWER, 2.0) and row.noise_to_signal == HIGH]
+    settings = grouped(shown, lambda row: (row.problem, row.law))
     most = max(abs(row.shared - 1) for row in paper)
     moved = max(abs(row.tuned - row.shared) for row in paper)
     return render(
@@ -229,11 +229,12 @@ def tuned_answer(rows: Sequence[Gain]) -> str:
         moved_at_2=max(abs(row.tuned / row.shared - 1) for row in inside if row.power == 2.0),
         same=sum(row.learning_rate == row.adagrad_rate for row in paper),
         settings=len(paper),
+        high=HIGH,
         off=[abs(row.tuned / row.quality - 1) for row in inside],
         outside=sum(not row.tuned_low <= row.quality <= row.tuned_high for row in inside),
         rows=[
-            [problem, law, f"{ratio:g}", *(_with_interval(row, "tuned") + " *" * row.at_edge for row in own)]
-            for (problem, law, ratio), own in settings.items()
+            [problem, law, *(_with_interval(row, "tuned") + " *" * row.at_edge for row in own)]
+            for (problem, law), own in settings.items()
         ],
     )
 

@@ -138,7 +138,9 @@ def test_the_law_of_the_noise(executed):
     assert abs(batches[1][1] - q["laplace", 0.95][1]) < 5 * values["spread"]
     assert abs(batches[64][1] - q["gaussian", 0.95][1]) < 5 * values["spread"]
     assert values["answer"] == pytest.approx(batches[16][0], rel=1e-9)
-    assert values["bias"] == pytest.approx([-0.153, -0.037], abs=1e-3)  # by simulation, too: test_noise_bias.py
+    assert values["bias"] == pytest.approx(
+        [-0.153, -0.037], abs=1e-3
+    )  # by simulation, too: test_noise_bias.py
 
 
 def test_bounds(executed):

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, POWERS
+from experiments.studies.head import read_signs
+from experiments.studies.head_memory import read_head_memory
+from gradpower.tools.labels import Label
 
 ROOT = Path(__file__).parents[3]
 FOUND = NOISE.read(ROOT / "results" / "causes" / "noise.json")
@@ -38,8 +41,21 @@ def test_the_powers_are_as_the_texts_say():
 
 
 def test_what_the_readme_says_of_the_head():
-    assert "large gradients of the head lie on the side of the signal." in README
-    assert "With random signs of that noise, p = 1.2 would do harm." in README
-    (head,) = (row for row in FOUND.predictions if (row.module, row.batch_size) == ("head", 2))
-    assert head.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
-    assert head.symmetrised < 0.95
+    assert (
+        "Adam is biased against rare, large gradients. A power above 1, a longer memory and a larger batch"
+        in README
+    )
+    small, _, large = sorted(
+        (row for row in FOUND.predictions if row.module == "head"), key=lambda row: row.batch_size
+    )
+    plain, powered = small.noise_alone
+    assert plain + 4 * small.noise_alone_errors[0] < 0
+    assert abs(powered) < 0.2 * abs(plain)
+    assert abs(large.noise_alone[0]) < 0.1 * abs(plain)
+    memory = read_head_memory(ROOT / "results" / "causes" / "head-memory.json")
+    assert memory.bias_label is Label.REPRODUCED
+    assert "With random signs of that noise most of it is gone." in README
+    signs = read_signs(ROOT / "results" / "causes" / "signs.json")
+    assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
+    assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
+    assert small.symmetrised < 0.95
