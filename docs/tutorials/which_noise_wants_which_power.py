@@ -201,7 +201,7 @@ print(f"q(0.8) = {answer['noise_equivalent']:.4f}")
 # %% [markdown]
 # ## Noise that leans to one side
 #
-# The gradient of a rare word's weights is small and of one sign, until the word comes: then it is large, and of the
+# The gradient of a rare word's logit is small and of one sign, until the word comes: then it is large, and of the
 # other sign. Such noise is skewed. Let its mean be 0, so that nothing is to be learnt: $\mathbb{E}g = 0$. Does Adam
 # stay where it is, in the mean?
 #
@@ -219,13 +219,13 @@ for (chance, beta2), (plain, powered) in bias.items():
     print(f"{chance:<5g}  {beta2:<5g}   {plain:+.3f}         {powered:+.3f}       {still:.3f}")
 
 # %% [markdown]
-# It does not. At $p = 1$ Adam moves *away* from the rare side. $v$ forgets the large gradient within $1/(1-\beta_2)$
-# steps, and the small ones that follow are divided by a small root. A power above 1 pulls the other way, since it makes
-# large gradients larger; a longer memory nearly ends the bias. At one power there is none.
+# It does not. At $p = 1$ Adam moves *away* from the rare side. The large gradient enlarges the root that divides it;
+# once $v$ has forgotten it, the small ones are divided by a small root. A longer memory cuts this to a fifth or a
+# quarter here. A power above 1 pulls towards the rare side. At one power the two cancel, and where that is below 1.2, a
+# power of 1.2 overshoots.
 #
-# The head of our small LLaMA has such gradients. In batches of two sequences its noise alone drove Adam against the
-# signal at $p = 1$, and no longer at $p = 1.2$ or in large batches:
-# [the bias](../../paper_repro.md#beyond-the-paper-is-adam-biased-against-rare-large-gradients).
+# In the head of our small LLaMA noise alone drove Adam against the signal at $p = 1$ in batches of two sequences, and
+# hardly in large ones: [the bias](../../paper_repro.md#beyond-the-paper-is-adam-biased-against-rare-large-gradients).
 #
 # ## What this does and does not say
 #

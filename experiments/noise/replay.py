@@ -66,7 +66,8 @@ class PredictedPower:
     large gradients carry no signal any more."""
     noise_alone: tuple[float, float]
     """Σ μ_i·E u_i of the noise without its mean, at p = 1 and 1.2, over that of the gradients at p = 1: Adam's bias
-    under skewed noise (`theory.adam.noise_bias`), below 0 where it is against the signal."""
+    under skewed noise (`theory.adam.noise_bias`), below 0 where it is against the signal. Clipping, by the norm of
+    gradient and noise together, leaves the noise a small mean."""
     noise_alone_errors: tuple[float, float]
     """Their jackknife standard errors."""
 

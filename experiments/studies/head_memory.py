@@ -34,6 +34,10 @@ class HeadMemory:
     """A to D of the design."""
     adjusted: dict[str, float | None]
     """Their p-values, with Holm's correction."""
+    elsewhere: SeedMean
+    """What β2 = 0.99 of all else but the head changes, at p = 1; not declared."""
+    rarest: float
+    """Mean ln(predicted/actual number) of the rarest tenth at p = 1 and β2 = 0.95."""
 
     @property
     def label(self) -> Label:
@@ -66,12 +70,12 @@ def read_head_memory(path: Path) -> HeadMemory:
     )
     changes = {cell: powered[cell] - plain[cell] for cell in cells}
     usual, longer, everywhere = (0.95, 0.95), (0.95, 0.99), (0.99, 0.99)
-    rarest = _rarest(summary, POWER) - _rarest(summary, 1.0)
+    rarest = _rarest(summary, 1.0)
     endpoints = {
         "A": changes[everywhere],
         "B": plain[longer] - plain[usual],
         "C": changes[longer] - changes[usual],
-        "D": rarest,
+        "D": _rarest(summary, POWER) - rarest,
     }
     means = {name: mean_over_seeds(values) for name, values in endpoints.items()}
     adjusted = adjusted_p_values([mean.p_value for mean in means.values()])
@@ -80,6 +84,8 @@ def read_head_memory(path: Path) -> HeadMemory:
         {cell: mean_over_seeds(change) for cell, change in changes.items()},
         means,
         dict(zip(means, adjusted, strict=True)),
+        mean_over_seeds(plain[0.99, 0.95] - plain[usual]),
+        float(rarest.mean()),
     )
 
 

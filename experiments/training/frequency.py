@@ -36,8 +36,8 @@ class Tenths:
 
     def predicted(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the probability of each tenth's tokens, summed over the places with a target: shape (rows, 10)."""
-        counted = (targets != IGNORED)[..., None]
-        of_tokens = (logits.softmax(-1) * counted).sum(1).double()
+        counted = (targets != IGNORED).to(logits.dtype)
+        of_tokens = torch.einsum("rlv,rl->rv", logits.softmax(-1), counted).double()
         sums = torch.zeros(len(logits), 10, dtype=torch.float64, device=logits.device)
         return sums.index_add_(1, self.of_token.to(logits.device), of_tokens)
 

@@ -23,8 +23,9 @@ def preconditioned_sharpness(
     v̂^{1/(2p)}/p + ε: a small change δ of a gradient of size v̂^{1/(2p)} changes φ_p(g)/√v̂ by about δ/D. Adam with β1
     is stable on a quadratic while η·λ is below 2(1 + β1)/(1 − β1).
 
-    Embeddings are left out. The v̂ of a token's row decays to 0 until the token comes again; the gradient that comes
-    then enters v̂ before the step is divided by it, which a fixed D does not know.
+    Embeddings are left out, and a head that shares its weights with one. The v̂ of a token's row decays to 0 until the
+    token comes again; the gradient that comes then enters v̂ before the step is divided by it, which a fixed D does
+    not know.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     parameters, roots = [], []

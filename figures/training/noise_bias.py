@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import stdtrit
 
 from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, PredictedPower
 from figures.style import Row, law_style, panels, plain_ticks, single
 from theory.adam.noise_bias import noise_bias
 from theory.laws import TwoPoint
+from theory.measured.micro_batch_gradients import GROUPS
 
 FILE = "noise_bias"
 _CHANCE = 0.03
 _MEMORIES = (0.95, 0.99, 0.999)
 _POWERS = np.linspace(0.7, 1.8, 34)
 _MODULES = ("head", "embedding")
-_Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def draw(found: Biases) -> Figure:
             title="measured gradients without their mean",
             xscale="log",
             xlabel="batch size (sequences)",
-            ylabel="drift over that of the gradients",
+            ylabel="drift over that of the gradients at $p$ = 1",
         )
         plain_ticks(right.xaxis, sorted({row.batch_size for row in found.measured}))
         for axis in grid[0]:
@@ -96,7 +97,7 @@ def _draw_measured(axis: Axes, rows: Sequence[PredictedPower], index: int) -> No
         axis.errorbar(
             [row.batch_size * 1.07 ** (2 * index + place - 1.5) for row in rows],
             [row.noise_alone[place] for row in rows],
-            [_Z * row.noise_alone_errors[place] for row in rows],
+            [stdtrit(GROUPS - 1, 0.975) * row.noise_alone_errors[place] for row in rows],
             label=f"{rows[0].module}, $p$ = {power:g}",
             linewidth=1.1,
             markersize=4,

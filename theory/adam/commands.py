@@ -13,6 +13,7 @@ from theory.adam.update import exact_update, limit_update
 from theory.numerics.inputs import power_in_range
 
 _FIGURE_7, _DECAYS = Example(), NoiseAndDecays()
+_SKEWED = NoiseAndDecays("two-point:0.03")
 _TABLE = Output()
 
 
@@ -86,7 +87,7 @@ def noise_equivalent(
     output.show({"noise_equivalent": q, **inputs}, table)
 
 
-def noise_bias(adam: NoiseAndDecaysFlags = _DECAYS, output: OutputFlags = _TABLE, power: float = 1.2) -> None:
+def noise_bias(adam: NoiseAndDecaysFlags = _SKEWED, output: OutputFlags = _TABLE, power: float = 1.2) -> None:
     """Compute Adam's bias under skewed noise: its mean update where the mean gradient is 0, and the power without it.
 
     Above 0 the bias is towards the sign that the law's rare large values have.

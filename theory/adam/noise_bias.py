@@ -1,8 +1,9 @@
 """Adam's bias under skewed noise: its mean update where the mean gradient is 0, and the power that takes it away.
 
-A rare large gradient enters v and is forgotten within 1/(1 − β2) steps; what comes after, small and of the other sign,
-is then divided by a small root. So the mean update is against the rare side, though the mean gradient is 0. A power
-above 1 makes large gradients larger, and v remember them longer; a longer memory does the latter, too.
+A rare large gradient enlarges the root that divides it. Once v has forgotten it, after about 1/(1 − β2) steps, the
+small gradients of the other sign are divided by a small root. So the mean update is against the rare side, though the
+mean gradient is 0. A longer memory makes this smaller. A power above 1 gives φ_p(g) a mean towards the rare side: at
+one power the two cancel, and beyond it the bias is towards that side.
 """
 
 from gradpower.tools.errors import require
@@ -16,7 +17,7 @@ SMALL = 1e-10  # μ/σ that stands for 0: it moves u by about as much
 def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float = 0.95) -> float:
     """Return Adam's mean update E u on φ_p(σξ), which does not depend on σ; ε = 0 and stationarity.
 
-    It is 0 for symmetric laws. To first order in 1 − β it is `E φ_p/√(E φ_p²) − ½·E φ_p³/(E φ_p²)^{3/2}·c` with
+    It is 0 for symmetric laws. At p = 1 it is `−½·S·c` to first order in 1 − β, with S the skewness of ξ and
     `c = (1−β1)(1−β2)/(1−β1β2)`.
 
     Examples
@@ -33,7 +34,7 @@ def unbiased_power(
 ) -> float:
     """Return the power at which Adam has no bias under a skewed law; InputError if there is none within the bounds.
 
-    For a mean of many gradients, which is nearly Gaussian and a little skewed, it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to
+    For a mean of many gradients, whose skewness and excess kurtosis are nearly 0, it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to
     first order in 1 − β.
 
     Examples
@@ -45,7 +46,12 @@ def unbiased_power(
     from scipy.optimize import brentq
 
     low, high = interval("bounds", bounds)
-    require(not law.symmetric, "law", law.name, "a skewed law: under a symmetric one no power is biased")
+    require(
+        not law.symmetric,
+        "law",
+        law.name,
+        "a skewed law: under a symmetric one there is no bias at any power",
+    )
 
     def bias(power: float) -> float:
         return noise_bias(power, law, beta1=beta1, beta2=beta2)

@@ -15,7 +15,7 @@ from gradpower.tools.errors import InputError
 from theory.numerics.inputs import Array
 
 FEWEST = 8
-_GROUPS = 8
+GROUPS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class MicroBatchGradients:
     @property
     def groups(self) -> int:
         """J, the groups that the jackknife leaves out in turn: no more than micro-batches in the smaller half."""
-        return min(_GROUPS, len(self.gradients) // 2)
+        return min(GROUPS, len(self.gradients) // 2)
 
     def members(self, half: int) -> list[NDArray[np.int64]]:
         """Return the rows of one half, 0 or 1, by jackknife group."""

@@ -137,6 +137,8 @@ def test_the_section_on_the_bias(label, part, monkeypatch):
         dict.fromkeys(cells, mean),
         dict.fromkeys("ABCD", mean),
         dict.fromkeys("ABCD", 0.01),
+        mean,
+        0.1,
     )
     monkeypatch.setattr(HeadMemory, "label", Label.REPRODUCED)
     monkeypatch.setattr(HeadMemory, "bias_label", Label.REPRODUCED)
@@ -147,8 +149,9 @@ def test_the_section_on_the_bias(label, part, monkeypatch):
         return
     text = render("bias", noise=None, study=study)
     assert text.count(f"{label}.**") == 1 + (label is Label.REPRODUCED)
-    assert text.count("-0.0400 [-0.0500, -0.0300]") == 6
-    assert "1.10 at β2 = 0.95, 1.03 at 0.99" in text
+    assert text.count("-0.0400 [-0.0500, -0.0300]") == 7
+    assert "about\n1.1 at β2 = 0.95 and 1.03 at 0.99" in text
+    assert "too often at p = 1 already" in text
     assert "not attempted.**" in render("bias", noise=None, study=None)
 
 
@@ -206,5 +209,5 @@ def test_the_table_of_causes_has_a_row_for_what_was_tried(causes):
         sum(line.startswith("| ") for line in render("causes", found=each).splitlines())
         for each in (causes, Causes())
     )
-    assert rows == without + 6
+    assert rows == without + 5
     assert "| the stability edge | factor of" in whole

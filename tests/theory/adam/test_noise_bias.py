@@ -52,6 +52,11 @@ def test_a_sum_of_many_gradients_is_less_biased():
     assert unbiased_power(batch(400.0)) == pytest.approx(1.11, abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["gaussian", "binary", "student-t:4"])
+def test_symmetric_noise_moves_nothing(name):
+    assert abs(noise_bias(1.2, parse_law(name))) < 1e-8
+
+
 def test_what_has_no_answer_is_refused():
     with pytest.raises(InputError, match="law: gaussian is not allowed; expected a skewed law"):
         unbiased_power(parse_law("gaussian"))
