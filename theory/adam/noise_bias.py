@@ -24,7 +24,7 @@ def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float 
     --------
     >>> from theory.laws import parse_law
     >>> [round(noise_bias(p, parse_law("two-point:0.03")), 3) for p in (1.0, 1.2, 1.5)]
-    [-0.153, -0.037, 0.063]
+    [-0.153, -0.037, 0.06]
     """
     return float(exact_update(power, SMALL, 1.0, law, beta1=beta1, beta2=beta2, epsilon=0.0).drift)
 
