@@ -48,7 +48,7 @@ View = tuple[Series, ...]
 _CAUSES = {
     "modules": "modules that have p = 1.2",
     "tenths": "tenths of the tokens: 1 rarest, 10 most frequent",
-    "head": "p = 1.2 in the head, by batch size and noise",
+    "head": "p = 1.2 in the head",
 }
 
 

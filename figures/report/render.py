@@ -48,7 +48,7 @@ def mark(check: CheckRecord | None) -> str:
     """Return the mark of a check of a claim; the page says what each means."""
     if check is None:
         return "–"
-    return "✗" if not check.passed else "refuted as printed" if check.refutes else "✓"
+    return "✗" if not check.passed else "refuted without its condition" if check.refutes else "✓"
 
 
 def signed(number: float, digits: int = 4) -> str:

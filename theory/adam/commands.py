@@ -90,7 +90,8 @@ def noise_equivalent(
 def noise_bias(adam: NoiseAndDecaysFlags = _SKEWED, output: OutputFlags = _TABLE, power: float = 1.2) -> None:
     """Compute Adam's bias under skewed noise: its mean update where the mean gradient is 0, and the power without it.
 
-    Above 0 the bias is towards the sign that the law's rare large values have.
+    A gradient that never changes has the update 1 or −1. The signs are those of the law's values: under two-point:0.03
+    the rare ones are above 0.
 
     Parameters
     ----------

@@ -192,14 +192,14 @@ def test_committed_claims_are_those_of_the_registry(found):
 def test_the_report_tells_a_failing_claim():
     text = render("claims", claims=[CLAIM], failing=[CLAIM])
     assert "| [`4.3-unique`](#43-unique) | Proposition 4.3 | paper | ✓ | ✗ | – | fails |" in text
-    assert "0 of 1 claims hold" in text
-    assert "Not so: `4.3-unique`." in text
+    assert "holds 0, holds with a condition 0, fails 1." in text
+    assert "Those that fail, of either: `4.3-unique`." in text
     assert "- numeric ✗ two maxima at a | b" in text
     assert "- condition: ε·ln(1/σ) < 1" in text
     assert "- verdict: **fails** (expected: holds)" in text
     kept = dataclasses.replace(CLAIM, verdict="holds", region="")
     text = render("claims", claims=[kept], failing=[])
-    assert "1 of 1 claims hold" in text
+    assert "holds 1, holds with a condition 0, fails 0." in text
     assert "None fails." in text
     assert "- verdict: **holds**\n" in text
 
