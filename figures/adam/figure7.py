@@ -93,7 +93,7 @@ _STYLES: dict[str, Style] = {
     "optimum": _STAR | EDGE | {"zorder": 5, "markersize": 8, "label": "exact $p$*"},
     "best on grid": _SECOND,
     "second best on grid": _SECOND,
-    "proposition": MARK | EDGE | {"marker": "|", "markersize": 11, "label": "Proposition 4.3"},
+    "proposition": MARK | EDGE | {"marker": "|", "markersize": 11},
 }
 
 
@@ -101,4 +101,11 @@ def draw(curves: Sequence[Curve]) -> Figure:
     """Draw u against p, and each curve over its maximum, in columns by law."""
     labels = ("mean update $u$", "$u\\,/\\,u(p$*)")
     crowded = ("best on grid", "second best on grid", "proposition")
-    return draw_by_law(curves, labels, _LAST, (_LOWEST, 2.0), _STYLES, above_only=crowded)
+    figure = draw_by_law(curves, labels, _LAST, (_LOWEST, 2.0), _STYLES, above_only=crowded)
+    marks = [curve.series["proposition"] for curve in curves if "proposition" in curve.series]
+    for power, update in marks[-1:]:
+        place = (float(power[0]), float(update[0]))
+        figure.axes[0].annotate(
+            "Proposition 4.3", place, (-3, -13), textcoords="offset points", ha="right", fontsize=7
+        )
+    return figure

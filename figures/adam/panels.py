@@ -94,7 +94,11 @@ def draw_by_law(
             axis.set_ylabel(label)
         # In the first column: elsewhere the colours and marks are the same.
         _label_curves(columns[0][0], [curve for curve in curves if curve.point.law == laws[0]])
-        series = {style["label"]: {"color": "0.25", "marker": "o", **style} for style in styles.values()}
+        series = {
+            style["label"]: {"color": "0.25", "marker": "o", **style}
+            for style in styles.values()
+            if "label" in style
+        }
         legend(figure, "lower", series)
     return figure
 

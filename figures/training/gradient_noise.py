@@ -69,7 +69,10 @@ def draw(measurement: Measurement) -> Figure:
         for axis, places in ((ratios, names), (shapes, names), (powers, [*names, "all"])):
             axis.set_yticks(range(len(places)), places)
             axis.set_ylim(len(names) + 0.6, -0.6)
-        legend_of(figure, (ratios, powers), ncols=4)
+        legend_of(figure, (ratios,), ncols=4)
+        if powers.get_legend_handles_labels()[1]:
+            handles = dict(zip(*reversed(powers.get_legend_handles_labels()), strict=True))
+            powers.legend(handles.values(), handles, loc="center right", title="batch size", title_fontsize=7)
     return figure
 
 
@@ -112,7 +115,7 @@ def _draw_powers(axis: Axes, measurement: Measurement, names: Sequence[str]) -> 
     sizes = measurement.settings.batch_sizes
     resolved = [row for row in measurement.predictions if row.resolved]
     for index, size in enumerate(sizes):
-        style = law_style(index) | {"label": f"batch size {size}"}
+        style = law_style(index) | {"label": f"{size}"}
         # side by side, so that intervals of equal modules do not cover each other
         shift = 0.6 * ((index + 0.5) / len(sizes) - 0.5)
         for row in resolved:
