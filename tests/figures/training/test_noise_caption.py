@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, POWERS
-from experiments.studies.head import read_signs
+from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
 from gradpower.tools.labels import Label
 
@@ -59,3 +59,13 @@ def test_what_the_readme_says_of_the_head():
     assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
     assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
     assert small.symmetrised < 0.95
+
+
+def test_what_the_readme_says_of_batch_sizes():
+    assert (
+        "In the head p = 1.2 gains clearly at 2 sequences, a tenth of that at 8, and nothing at 32." in README
+    )
+    found = read_head_batch(ROOT / "results" / "causes" / "head-batch.json")
+    assert found.label is Label.REPRODUCED
+    assert 0.05 < found.changes[8].mean / found.changes[2].mean < 0.15
+    assert max(abs(found.changes[32].low), abs(found.changes[32].high)) < 0.1 * abs(found.changes[2].mean)
