@@ -83,7 +83,7 @@ def draw(found: Biases) -> Figure:
             title="measured gradients without their mean",
             xscale="log",
             xlabel="batch size (sequences)",
-            ylabel="drift over that of the gradients at $p$ = 1",
+            ylabel="relative drift",
         )
         plain_ticks(right.xaxis, sorted({row.batch_size for row in found.measured}))
         for axis in grid[0]:
