@@ -35,29 +35,25 @@ def here(tmp_path_factory):
     return Execution(device="cpu", threads=1, log_every=1, cache=tmp_path_factory.mktemp("cache"))
 
 
+def by_parameter(recipe, key):
+    """Return an entry of the optimizer's groups by the name of the parameter."""
+    model = build_model(recipe.model, seed=0, length=recipe.data.sequence_length)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = build_optimization(recipe, model).optimizer.param_groups
+    entries = {names[parameter]: group[key] for group in groups for parameter in group["params"]}
+    assert len(entries) == len(names)
+    return entries
+
+
 def test_embedding_and_head_have_powers_of_their_own(text):
     made = small_recipe(text, optimizer__power=1.1, optimizer__embedding_power=1.3, optimizer__head_power=0.9)
-    model = build_model(made.model, seed=0, length=made.data.sequence_length)
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    powers = {
-        names[parameter]: group["power"]
-        for group in build_optimization(made, model).optimizer.param_groups
-        for parameter in group["params"]
-    }
+    powers = by_parameter(made, "power")
     assert (powers.pop("model.embed_tokens.weight"), powers.pop("lm_head.weight")) == (1.3, 0.9)
     assert set(powers.values()) == {1.1}
-    assert len(powers) == len(names) - 2
 
 
 def test_the_head_has_a_memory_of_its_own(text):
-    made = small_recipe(text, optimizer__beta2=0.95, optimizer__head_beta2=0.99)
-    model = build_model(made.model, seed=0, length=made.data.sequence_length)
-    names = {parameter: name for name, parameter in model.named_parameters()}
-    betas = {
-        names[parameter]: group["betas"]
-        for group in build_optimization(made, model).optimizer.param_groups
-        for parameter in group["params"]
-    }
+    betas = by_parameter(small_recipe(text, optimizer__beta2=0.95, optimizer__head_beta2=0.99), "betas")
     assert betas.pop("lm_head.weight") == (0.9, 0.99)
     assert set(betas.values()) == {(0.9, 0.95)}
 

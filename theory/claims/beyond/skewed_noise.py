@@ -1,4 +1,4 @@
-"""What skewed noise does to Adam: a bias where the mean gradient is 0, which a power above 1 takes away."""
+"""What skewed noise does to Adam: a bias where the mean gradient is 0, which one power takes away."""
 
 import numpy as np
 import sympy as sp
