@@ -17,6 +17,7 @@ from experiments.studies.memory import MemoryStudy, read_memory
 from experiments.studies.modules import ModulesStudy, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
 from experiments.studies.stability import Stability, read_stability
+from experiments.studies.surface import Surface, read_surface
 
 Found = TypeVar("Found")
 
@@ -33,6 +34,8 @@ class Causes:
     signs: HeadChanges | None = None
     stability: Stability | None = None
     head_memory: HeadMemory | None = None
+    larger: MemoryStudy | None = None
+    surface: Surface | None = None
     batch: Reading | None = None
     batch_web: Reading | None = None
 
@@ -53,6 +56,8 @@ def read_causes(folder: Path) -> Causes:
         found(read_signs, "signs"),
         found(read_stability, "stability", "sharpness"),
         found(read_head_memory, "head-memory"),
+        found(partial(read_memory, name="causes-larger"), "larger"),
+        found(read_surface, "memory-surface", "memory-batch"),
         found(read_deciding, "batch"),
         found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
     )

@@ -1,4 +1,4 @@
-"""Whether a longer memory of the second moment does what p = 1.2 does: step 4 of results/causes/design.md.
+"""Whether a longer memory of the second moment does what p = 1.2 does: steps 4 and 12 of results/causes/design.md.
 
 Losses are averaged over the learning rates; seeds are paired.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
 from experiments.studies.completed import losses_at, read_completed
-from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
+from theory.numerics.inputs import Array
 
 # β2: what language models are trained with, and the best one of step 1 at this batch size
 USUAL, BEST = 0.95, 0.99
@@ -53,6 +53,8 @@ class MemoryStudy:
     """Of an interaction above 0, one-sided: the primary test."""
     equivalence: float | None
     """p-value of a change by the power of `SMALLEST_EFFECT` or more at β2 = 0.99."""
+    head: SeedMean | None = None
+    """What p = 1.2 in the head alone changes at β2 = 0.95, where it was tried."""
 
     @property
     def label(self) -> Label:
@@ -65,42 +67,46 @@ class MemoryStudy:
         return Label.NOT_REPRODUCED if below else Label.INCONCLUSIVE
 
 
-def read_memory(path: Path) -> MemoryStudy:
+def read_memory(path: Path, name: str = "causes-memory") -> MemoryStudy:
     """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_completed(path, "causes-memory")
+    summary = read_completed(path, name)
     tried, rates = (
         sorted({float(arm.values[f"optimizer.{name}"]) for arm in summary.arms})
         for name in ("beta2", "learning_rate")
     )
-    plain, powered = (
-        {beta2: losses_at(summary, power=p, beta2=beta2) for beta2 in tried} for p in (1.0, POWER)
-    )
-    start = plain[USUAL]
+    by_head = "optimizer.head_power" in summary.arms[0].values
+
+    def losses(power: float, beta2: float, **others: float) -> Array:
+        head = {"head_power": power} if by_head else {}
+        return losses_at(summary, **({"power": power, "beta2": beta2} | head | others))
+
+    start = losses(1.0, USUAL)
     rows = tuple(
         MemoryRow(
             beta2,
-            float(losses.mean()),
-            mean_over_seeds(powered[beta2] - losses),
-            tuple(_at_rate(summary, beta2, rate) for rate in rates),
-            mean_over_seeds(losses - start),
-            mean_over_seeds(powered[beta2] - start),
+            float(losses(1.0, beta2).mean()),
+            mean_over_seeds(losses(POWER, beta2) - losses(1.0, beta2)),
+            tuple(
+                mean_over_seeds(
+                    losses(POWER, beta2, learning_rate=rate) - losses(1.0, beta2, learning_rate=rate)
+                )
+                for rate in rates
+            ),
+            mean_over_seeds(losses(1.0, beta2) - start),
+            mean_over_seeds(losses(POWER, beta2) - start),
         )
-        for beta2, losses in plain.items()
+        for beta2 in tried
     )
-    interaction = mean_over_seeds(powered[BEST] - plain[BEST] - (powered[USUAL] - start))
+    usual = losses(POWER, USUAL)
+    interaction = mean_over_seeds(losses(POWER, BEST) - losses(1.0, BEST) - (usual - start))
     (left,) = (row.power for row in rows if row.beta2 == BEST)
-    equal = equivalence_p_value(left, SMALLEST_EFFECT)
     return MemoryStudy(
         summary.study,
         tuple(rates),
         rows,
-        mean_over_seeds(plain[BEST] - powered[USUAL]),
+        mean_over_seeds(losses(1.0, BEST) - usual),
         interaction,
         one_sided(interaction, 1),
-        equal,
+        equivalence_p_value(left, SMALLEST_EFFECT),
+        mean_over_seeds(losses(1.0, USUAL, head_power=POWER) - start) if by_head else None,
     )
-
-
-def _at_rate(summary: Summary, beta2: float, rate: float) -> SeedMean:
-    plain, powered = (losses_at(summary, power=p, beta2=beta2, learning_rate=rate) for p in (1.0, POWER))
-    return mean_over_seeds(powered - plain)

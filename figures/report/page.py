@@ -76,7 +76,7 @@ def sections(found: Findings) -> dict[str, str]:
         "batch_size": batch_size_section(found.batch_size, causes.batch, causes.batch_web),
         "causes": render("causes", found=causes),
         "noise": noise_section(found.noise),
-        "memory": render("memory", study=causes.memory),
+        "memory": render("memory", study=causes.memory, larger=causes.larger, surface=causes.surface),
         "bias": render("bias", noise=found.noise, study=causes.head_memory),
         "where": render("where", found=causes),
         "head": render("head", found=causes),

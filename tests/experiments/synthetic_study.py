@@ -1,9 +1,10 @@
-"""A study of powers and batch sizes, and made-up results of it with a known best power."""
+"""A study of powers and batch sizes with a known best power, and synthetic results of this and of declared studies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from experiments.recipes.named import recipe
 from experiments.sweeps.analysis import Analysis
 from experiments.sweeps.judge import judged
-from experiments.sweeps.results import ArmResult, Summary
-from experiments.sweeps.study import Rule, Study
+from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
+from experiments.sweeps.studies import read_study
+from experiments.sweeps.study import Arm, Rule, Study
+from gradpower.tools.reading import write_json
 
 POWERS = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
 BATCHES = (8, 16, 32)
@@ -60,3 +63,27 @@ def analyse(study: Study, results: Sequence[ArmResult]) -> Analysis:
         row = given.get((arm.seed, *sorted(arm.values.items())), missing)
         rows.append(replace(row, fingerprint=arm.fingerprint))
     return judged(Summary(study, [], {}, rows))
+
+
+def write_summary(
+    folder: Path, declared: Path, outcome: Callable[[Arm], dict[str, Any]], **changes: Any
+) -> Path:
+    """Write the summary of a declared study, changed or not, with an outcome of one's own of each arm; return its path.
+
+    An outcome is fields of ArmResult, the loss at least.
+    """
+    study = replace(read_study(declared), **changes)
+    arms = [
+        ArmResult(
+            **{
+                "values": arm.values,
+                "seed": arm.seed,
+                "status": "completed",
+                "standard_error": 0.01,
+                "fingerprint": arm.fingerprint,
+                **outcome(arm),
+            }
+        )
+        for arm in study.arms()
+    ]
+    return write_json(folder / f"{declared.stem}.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from experiments.statistics import mean_over_seeds, one_sided, slopes
 from experiments.studies.batch_size import Reading, read_batch_size, read_deciding, read_study_of_batches
-from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
 from experiments.sweeps.studies import read_study
 from gradpower.tools.labels import Label
-from gradpower.tools.reading import write_json
 from tests.experiments.studies.test_batch_size_parts import FOLDER
-from tests.experiments.synthetic_study import analyse, synthetic_results, synthetic_study
+from tests.experiments.synthetic_study import analyse, synthetic_results, synthetic_study, write_summary
 
 CAUSES = FOLDER.parents[1] / "causes"
 POWERS = np.array([0.8, 1.0, 1.25])
@@ -55,7 +54,7 @@ def test_averaged_over_rates(found):
 
 
 def test_readings_that_agree_decide(found):
-    same = dataclasses.replace(found, one_rate=found.as_run, averaged=found.as_run)
+    same = replace(found, one_rate=found.as_run, averaged=found.as_run)
     assert same.label is Label.REPRODUCED
 
 
@@ -83,23 +82,24 @@ def test_a_fall_from_above_1_to_below_1_is_reproduced():
 
 def test_the_study_that_decides_counts_diverged_runs_as_ones_that_learnt_nothing(tmp_path):
     """A best power that falls from 1.25 to 0.8, and one diverged run of p = 1.25 at batch 32."""
-    study, rng = read_study(CAUSES / "batch.toml"), np.random.default_rng(0)
-    arms, best = [], {2: 1.25, 8: 1.0, 32: 0.8}
-    for arm in study.arms():
-        p, size = arm.values["optimizer.power"], arm.values["training.batch_size"]
-        loss = 3.7 + 0.5 * np.log(p / best[size]) ** 2 + 0.02 * arm.seed + 0.005 * rng.normal()
-        arms.append(ArmResult(arm.values, arm.seed, "completed", float(loss), 0.01, arm.fingerprint))
-    path = write_json(tmp_path / "batch.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
-    whole = read_deciding(path)
+    best = {2: 1.25, 8: 1.0, 32: 0.8}
+
+    def outcome(arm, lost=None):
+        size, _, rate, p = arm.values.values()
+        if arm == lost:
+            return {"status": "diverged", "loss": None, "standard_error": None}
+        noise = 0.005 * np.random.default_rng([arm.seed, size, int(100 * p), int(1e6 * rate)]).normal()
+        return {"loss": float(3.7 + 0.5 * np.log(p / best[size]) ** 2 + 0.02 * arm.seed + noise)}
+
+    whole = read_deciding(write_summary(tmp_path, CAUSES / "batch.toml", outcome))
     assert (whole.label, whole.diverged) == (Label.REPRODUCED, 0)
     assert [group.within for group in whole.analysis.groups] == [2, 8, 32]
     lost = next(
-        k
-        for k, arm in enumerate(arms)
+        arm
+        for arm in read_study(CAUSES / "batch.toml").arms()
         if (arm.values["optimizer.power"], arm.values["training.batch_size"]) == (1.25, 32)
     )
-    arms[lost] = dataclasses.replace(arms[lost], status="diverged", loss=None, standard_error=None)
-    write_json(path, Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+    path = write_summary(tmp_path, CAUSES / "batch.toml", partial(outcome, lost=lost))
     found = read_deciding(path)
     assert found.diverged == 1
     # A third of a seed's loss at p = 1.25 rises from 3.8 to ln 512.

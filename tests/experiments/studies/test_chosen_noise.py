@@ -10,28 +10,29 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.studies.chosen_noise import LAWS, LEVEL, POWERS, RATE, ChosenNoise, read_chosen_noise, twin
-from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
 from experiments.sweeps.studies import read_study
 from figures.report.intervention import intervention_section
 from gradpower.tools.labels import Label
-from gradpower.tools.reading import write_json
+from tests.experiments.synthetic_study import write_summary
 from theory.adam.noise_equivalent import noise_equivalent
 from theory.laws import parse_law
 
-STUDY = read_study(Path(__file__).parents[3] / "results" / "intervention" / "llama.toml")
+FILE = Path(__file__).parents[3] / "results" / "intervention" / "llama.toml"
+STUDY = read_study(FILE)
 
 
 def made(folder, slope, noise):
     """A summary in which the loss at p = 1 is σ's logarithm, and a power acts like `slope` times its twin's change."""
-    rng, arms = np.random.default_rng(0), []
-    for arm in STUDY.arms():
+    rng = np.random.default_rng(0)
+
+    def outcome(arm):
         law, power, level, _ = arm.values.values()
         loss = 0.5 * np.log(level)
         if power != 1:
             loss += slope * 0.5 * np.log(twin(law, power)[0] / LEVEL)
-        loss = float(4 + 0.1 * arm.seed + loss + noise * rng.normal())
-        arms.append(ArmResult(arm.values, arm.seed, "completed", loss, 0.01, arm.fingerprint))
-    return write_json(folder / "llama.json", Summary(STUDY, [], {}, arms), SUMMARY_SCHEMA)
+        return {"loss": float(4 + 0.1 * arm.seed + loss + noise * rng.normal())}
+
+    return write_summary(folder, FILE, outcome)
 
 
 def test_the_declared_arms_are_the_theorys():

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from experiments.studies.stability import POWERS, RATE, read_stability
-from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
-from experiments.sweeps.studies import read_study
 from gradpower.tools.labels import Label
-from gradpower.tools.reading import write_json
 from tests.experiments.studies.test_where_it_gains import CAUSES
+from tests.experiments.synthetic_study import write_summary
 
 
 def made(folder, edges, sharpness):
     """Losses jump by a nat above `edges[power]`, and runs diverge above twice that."""
-    paths = []
-    for name in ("stability", "sharpness"):
-        study = read_study(CAUSES / f"{name}.toml")
-        arms = []
-        for arm in study.arms():
-            power, rate = arm.values["optimizer.power"], arm.values.get("optimizer.learning_rate", RATE)
-            over = rate / edges[power]
-            rows = [{"tokens": 1, "validation_loss": 4.0, "sharpness": s / RATE} for s in sharpness]
-            result = ArmResult(
-                arm.values, arm.seed, "completed", 4.0 + (over > 1), 0.01, arm.fingerprint, evaluations=rows
-            )
-            if over > 2:
-                result = replace(result, status="diverged", loss=None, standard_error=None)
-            arms.append(result)
-        paths.append(write_json(folder / f"{name}.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA))
-    return paths
+
+    def outcome(arm):
+        over = arm.values.get("optimizer.learning_rate", RATE) / edges[arm.values["optimizer.power"]]
+        if over > 2:
+            return {"status": "diverged", "loss": None, "standard_error": None}
+        rows = [{"tokens": 1, "validation_loss": 4.0, "sharpness": s / RATE} for s in sharpness]
+        return {"loss": 4.0 + (over > 1), "evaluations": rows}
+
+    return [write_summary(folder, CAUSES / f"{name}.toml", outcome) for name in ("stability", "sharpness")]
 
 
 @pytest.mark.parametrize(

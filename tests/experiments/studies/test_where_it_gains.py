@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,9 @@ from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
 from experiments.studies.modules import read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
-from experiments.sweeps.results import SUMMARY_SCHEMA, ArmResult, Summary
-from experiments.sweeps.studies import read_study
 from gradpower.tools.errors import InputError
 from gradpower.tools.labels import Label
-from gradpower.tools.reading import write_json
+from tests.experiments.synthetic_study import write_summary
 
 CAUSES = Path(__file__).parents[3] / "results" / "causes"
 TENTHS = np.arange(1, 11)
@@ -29,21 +26,18 @@ def nothing(values):
 
 def made(folder, name, loss, tenths=nothing, *, noise=0.002, calibration=nothing, draw=0, **changes):
     """Write the summary of a declared study, changed or not, with losses of one's own, and return its path."""
-    study, rng = replace(read_study(CAUSES / f"{name}.toml"), **changes), np.random.default_rng(draw)
-    arms = [
-        ArmResult(
-            arm.values,
-            arm.seed,
-            "completed",
-            float(3.7 + 0.1 * arm.seed + loss(arm.values) + noise * rng.normal()),
-            0.01,
-            arm.fingerprint,
-            loss_by_frequency=(5 - 0.3 * TENTHS + tenths(arm.values) + noise * rng.normal(size=10)).tolist(),
-            calibration_by_frequency=(calibration(arm.values) + noise * rng.normal(size=10)).tolist(),
-        )
-        for arm in study.arms()
-    ]
-    return write_json(folder / f"{name}.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+    rng = np.random.default_rng(draw)
+
+    def outcome(arm):
+        return {
+            "loss": float(3.7 + 0.1 * arm.seed + loss(arm.values) + noise * rng.normal()),
+            "loss_by_frequency": (
+                5 - 0.3 * TENTHS + tenths(arm.values) + noise * rng.normal(size=10)
+            ).tolist(),
+            "calibration_by_frequency": (calibration(arm.values) + noise * rng.normal(size=10)).tolist(),
+        }
+
+    return write_summary(folder, CAUSES / f"{name}.toml", outcome, **changes)
 
 
 def powered(values, name):
@@ -156,8 +150,9 @@ def test_the_heads_gain_by_the_form_of_the_noise(tmp_path, changes, noise, label
 @pytest.mark.parametrize(("begins", "noise"), [(400, 0.001), (0, 0.001), (1700, 0.001), (400, 0.05)])
 def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
     """The gain grows from a step after the branch on; before the branch both arms of a seed are the same."""
-    study, rng, arms = read_study(CAUSES / "branching.toml"), np.random.default_rng(1), []
-    for arm in study.arms():
+    rng = np.random.default_rng(1)
+
+    def outcome(arm):
         shared, steps = np.random.default_rng(arm.seed), np.arange(50, 2001, 50)
         powered_since = np.maximum(0, steps - 300 - begins) * (arm.values["optimizer.power"] == POWER)
         losses = 5 - steps / 1000 + 0.05 * shared.normal(size=40) - 1e-4 * powered_since
@@ -166,18 +161,9 @@ def test_from_when_on_a_branch_gains(tmp_path, begins, noise):
             {"tokens": 256 * step, "validation_loss": loss, "update_rms": arm.values["optimizer.power"]}
             for step, loss in zip(steps.tolist(), losses.tolist(), strict=True)
         ]
-        arms.append(
-            ArmResult(
-                arm.values,
-                arm.seed,
-                "completed",
-                rows[-1]["validation_loss"],
-                0.01,
-                arm.fingerprint,
-                evaluations=rows,
-            )
-        )
-    path = write_json(tmp_path / "branching.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+        return {"loss": rows[-1]["validation_loss"], "evaluations": rows}
+
+    path = write_summary(tmp_path, CAUSES / "branching.toml", outcome)
     found = read_branching(path, CAUSES / "memory.json")
     assert list(found.changes) == list(range(50, 1701, 50))
     gain = -1e-4 * max(0, 1700 - begins)

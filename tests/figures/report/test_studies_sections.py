@@ -28,9 +28,13 @@ RESULTS = ROOT / "results"
 BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
 
 
+def memory_section(found):
+    return render("memory", study=found.memory, larger=found.larger, surface=found.surface)
+
+
 SECTIONS = {
     "batch_size": batch_size_section,
-    "memory": lambda found: render("memory", study=found and found.memory),
+    "memory": lambda found: memory_section(found or Causes()),
     "where": lambda found: render("where", found=found or Causes()),
 }
 LABELLED = {
