@@ -103,7 +103,7 @@ class Measurement:
         return self.provenance.config
 
 
-NOISE = Kind("noise", Measurement, digits=8)
+NOISE = Kind("noise", Measurement, digits=8, version=2)
 Samples = Mapping[str, NDArray[np.float32]]
 
 

@@ -35,6 +35,7 @@ class Kind(Generic[Content]):
     name: str
     content: type[Content]
     digits: int  # significant ones that are written: so few that the last bits make no difference
+    version: int = 1  # raised when files of before can no longer be read
 
     @property
     def file(self) -> str:
@@ -44,7 +45,7 @@ class Kind(Generic[Content]):
     @property
     def schema(self) -> Schema:
         """The mark by which the files are known."""
-        return Schema(f"gradpower/{self.name}")
+        return Schema(f"gradpower/{self.name}", self.version)
 
     def dump(self, provenance: Mapping[str, Any], **parts: object) -> str:
         """Return the text of a file from dataclasses; what is not finite is written as null."""

@@ -103,14 +103,20 @@ def noise_bias(adam: NoiseAndDecaysFlags = _SKEWED, output: OutputFlags = _TABLE
         Power p in (0, 10].
     """
     law, beta1, beta2 = adam.noise_law, adam.beta1, adam.beta2
-    values = {
+    bounds = (1.0, 4.0)
+    values: dict[str, Any] = {
         "bias_at_1": biased.noise_bias(1.0, law, beta1=beta1, beta2=beta2),
         "bias": biased.noise_bias(power, law, beta1=beta1, beta2=beta2),
-        "unbiased_power": biased.unbiased_power(law, beta1=beta1, beta2=beta2),
+        "unbiased_power": biased.unbiased_power(law, beta1=beta1, beta2=beta2, bounds=bounds),
     }
     columns = dict(
         zip(("bias at p = 1", f"bias at p = {power:g}", "p without bias"), values.values(), strict=True)
     )
     title = f"Adam's mean update under {adam.law} noise alone, β = ({beta1:g}, {beta2:g})"
     table = result_table(title, {name: [value] for name, value in columns.items()})
+    if values["unbiased_power"] is None:
+        nothing = "a symmetric law: there is no bias at any power"
+        table.caption = (
+            nothing if law.symmetric else f"no power between {bounds[0]:g} and {bounds[1]:g} is without"
+        )
     output.show({**values, "power": power, "law": adam.law, "beta1": beta1, "beta2": beta2}, table)

@@ -6,7 +6,6 @@ mean gradient is 0. A longer memory makes this smaller. A power above 1 gives φ
 one power the two cancel, and beyond it the bias is towards that side.
 """
 
-from gradpower.tools.errors import require
 from theory.adam.update import exact_update
 from theory.laws import NoiseLaw
 from theory.numerics.inputs import interval
@@ -26,13 +25,17 @@ def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float 
     >>> [round(noise_bias(p, parse_law("two-point:0.03")), 3) for p in (1.0, 1.2, 1.5)]
     [-0.153, -0.037, 0.06]
     """
+    if law.symmetric:
+        return 0.0
     return float(exact_update(power, SMALL, 1.0, law, beta1=beta1, beta2=beta2, epsilon=0.0).drift)
 
 
 def unbiased_power(
     law: NoiseLaw, *, beta1: float = 0.9, beta2: float = 0.95, bounds: tuple[float, float] = (1.0, 4.0)
-) -> float:
-    """Return the power at which Adam has no bias under a skewed law; InputError if there is none within the bounds.
+) -> float | None:
+    """Return the power at which Adam has no bias under a skewed law, None if there is none within the bounds.
+
+    Symmetric laws, under which there is no bias at any power, have None, too.
 
     For a mean of many gradients, whose skewness and excess kurtosis are nearly 0, it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to
     first order in 1 − β.
@@ -46,16 +49,10 @@ def unbiased_power(
     from scipy.optimize import brentq
 
     low, high = interval("bounds", bounds)
-    require(
-        not law.symmetric,
-        "law",
-        law.name,
-        "a skewed law: under a symmetric one there is no bias at any power",
-    )
 
     def bias(power: float) -> float:
         return noise_bias(power, law, beta1=beta1, beta2=beta2)
 
-    changes = bias(low) * bias(high) < 0
-    require(changes, "law", law.name, f"one whose bias changes its sign between p = {low:g} and {high:g}")
+    if law.symmetric or bias(low) * bias(high) > 0:
+        return None
     return float(brentq(bias, low, high, xtol=1e-9))
