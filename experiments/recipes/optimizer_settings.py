@@ -69,6 +69,8 @@ class OptimizerSettings:
     """Decay rate of Adam's first moment."""
     beta2: float = 0.95
     """Decay rate of Adam's second moment."""
+    embedding_beta2: float | None = None
+    """That of the embedding, if it is not to be `beta2`."""
     head_beta2: float | None = None
     """That of the head, if it is not to be `beta2`."""
     beta2_half_life: float | None = None
@@ -108,7 +110,7 @@ class OptimizerSettings:
         for name in ("offset", "learning_rate", "weight_decay", "noise_level"):
             real(f"optimizer.{name}", getattr(self, name), ge=0)
         check_whole("optimizer", self, warmup_steps=0)
-        for name in ("beta1", "beta2", "head_beta2", "momentum"):
+        for name in ("beta1", "beta2", "embedding_beta2", "head_beta2", "momentum"):
             if getattr(self, name) is not None:
                 real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
         real("optimizer.power_start", self.power_start, ge=0, lt=1)
@@ -131,7 +133,7 @@ class OptimizerSettings:
         used = self.added_noise is not None or self.noise_level == 1
         require(used, "optimizer.noise_level", self.noise_level, "1 without optimizer.added_noise")
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
-        for name in ("embedding_power", "head_power", "head_beta2"):
+        for name in ("embedding_power", "head_power", "embedding_beta2", "head_beta2"):
             value = getattr(self, name)
             allowed = "none, but with adamw, a constant power and match_epsilon false"
             require(value is None or plain, f"optimizer.{name}", value, allowed)

@@ -22,6 +22,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "stretch_warmup"): True,
     ("optimizer", "embedding_power"): None,
     ("optimizer", "head_power"): None,
+    ("optimizer", "embedding_beta2"): None,
     ("optimizer", "head_beta2"): None,
     ("optimizer", "added_noise"): None,
     ("optimizer", "noise_level"): 1.0,

@@ -14,7 +14,7 @@ from experiments.studies.completed import is_completed
 from experiments.studies.head import HeadChanges, read_head_batch, read_signs
 from experiments.studies.head_memory import HeadMemory, read_head_memory
 from experiments.studies.memory import MemoryStudy, read_memory
-from experiments.studies.modules import ModulesStudy, read_modules
+from experiments.studies.modules import MemoryByModule, PowerByModule, read_memory_modules, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
 from experiments.studies.stability import Stability, read_stability
 from experiments.studies.surface import Surface, read_surface
@@ -27,13 +27,14 @@ class Causes:
     """What each study says; None where it has not been run to its end."""
 
     memory: MemoryStudy | None = None
-    modules: ModulesStudy | None = None
+    modules: PowerByModule | None = None
     tokens: RareTokens | None = None
     head_batch: HeadChanges | None = None
     branching: Branching | None = None
     signs: HeadChanges | None = None
     stability: Stability | None = None
     head_memory: HeadMemory | None = None
+    memory_modules: MemoryByModule | None = None
     larger: MemoryStudy | None = None
     surface: Surface | None = None
     batch: Reading | None = None
@@ -56,6 +57,7 @@ def read_causes(folder: Path) -> Causes:
         found(read_signs, "signs"),
         found(read_stability, "stability", "sharpness"),
         found(read_head_memory, "head-memory"),
+        found(read_memory_modules, "memory-modules"),
         found(partial(read_memory, name="causes-larger"), "larger"),
         found(read_surface, "memory-surface", "memory-batch"),
         found(read_deciding, "batch"),

@@ -156,15 +156,13 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
     if settings.algorithm == "muon":
         return MuonAdamWPower(muon_groups(model), momentum=settings.momentum, **shared)
     groups: Any = list(model.parameters())
-    head_betas = None if settings.head_beta2 is None else (settings.beta1, settings.head_beta2)
-    own: dict[str, dict[str, Any]] = {
-        "embedding": {"power": settings.embedding_power},
-        "head": {"power": settings.head_power, "betas": head_betas},
-    }
-    own = {
-        block: {key: value for key, value in given.items() if value is not None}
-        for block, given in own.items()
-    }
+    own: dict[str, dict[str, Any]] = {"embedding": {}, "head": {}}
+    for block, power, beta2 in (
+        ("embedding", settings.embedding_power, settings.embedding_beta2),
+        ("head", settings.head_power, settings.head_beta2),
+    ):
+        own[block] |= {} if power is None else {"power": power}
+        own[block] |= {} if beta2 is None else {"betas": (settings.beta1, beta2)}
     if settings.module_rates != "uniform" or any(own.values()):
         blockwise = settings.module_rates == "blockwise"
         blocks = BLOCKS if blockwise else tuple(replace(block, ratio=1.0) for block in BLOCKS)

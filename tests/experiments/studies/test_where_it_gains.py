@@ -10,7 +10,7 @@ import pytest
 from experiments.studies.branching import POWER, read_branching
 from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
-from experiments.studies.modules import read_modules
+from experiments.studies.modules import read_memory_modules, read_modules
 from experiments.studies.rare_tokens import read_rare_tokens
 from gradpower.tools.errors import InputError
 from gradpower.tools.labels import Label
@@ -101,6 +101,28 @@ def test_losses_without_tenths_are_rejected(tmp_path):
     tokens.write_text(text.replace('"loss_by_frequency": [', '"loss_by_frequency": [\n null,', 1))
     with pytest.raises(InputError, match="a loss in every tenth"):
         read_rare_tokens(modules, tokens)
+
+
+@pytest.mark.parametrize(
+    ("effects", "gains", "label"),
+    [
+        ({"head": -0.03}, ["head"], Label.REPRODUCED),
+        ({"head": -0.03, "": -0.02}, ["head", "all else"], Label.IN_PART),
+        ({"embedding": -0.03, "": -0.02}, ["embedding", "all else"], Label.NOT_REPRODUCED),
+        ({"embedding": -0.03}, ["embedding"], Label.INCONCLUSIVE),
+        ({"head": 0.03}, [], Label.INCONCLUSIVE),
+    ],
+)
+def test_where_a_longer_memory_gains(tmp_path, effects, gains, label):
+    def loss(values):
+        return sum(
+            effect * (values[f"optimizer.{name}_beta2" if name else "optimizer.beta2"] == 0.99)
+            for name, effect in effects.items()
+        )
+
+    study = read_memory_modules(made(tmp_path, "memory-modules", loss))
+    assert (study.gains, study.label) == (gains, label)
+    assert study.changes["everywhere"].mean == pytest.approx(sum(effects.values()), abs=0.003)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,10 @@ def test_embedding_and_head_have_powers_of_their_own(text):
     assert set(powers.values()) == {1.1}
 
 
-def test_the_head_has_a_memory_of_its_own(text):
-    betas = by_parameter(small_recipe(text, optimizer__beta2=0.95, optimizer__head_beta2=0.99), "betas")
+def test_embedding_and_head_have_memories_of_their_own(text):
+    own = {"optimizer__embedding_beta2": 0.999, "optimizer__head_beta2": 0.99}
+    betas = by_parameter(small_recipe(text, optimizer__beta2=0.95, **own), "betas")
+    assert betas.pop("model.embed_tokens.weight") == (0.9, 0.999)
     assert betas.pop("lm_head.weight") == (0.9, 0.99)
     assert set(betas.values()) == {(0.9, 0.95)}
 

@@ -15,7 +15,7 @@ from experiments.studies.branching import Branching
 from experiments.studies.causes import Causes, read_causes
 from experiments.studies.head import HeadChanges
 from experiments.studies.head_memory import HeadMemory
-from experiments.studies.modules import ModulesStudy
+from experiments.studies.modules import MemoryByModule, PowerByModule
 from figures.report.render import render
 from figures.report.studies import batch_size_section, noise_label, noise_section
 from figures.training import where
@@ -86,7 +86,7 @@ def test_a_label_or_a_value_without_a_place_is_an_error(name, studies, monkeypat
 
 @pytest.mark.parametrize("label", [Label.REPRODUCED, Label.NOT_REPRODUCED, Label.INCONCLUSIVE])
 def test_every_label_of_the_measured_prediction_has_a_branch(label, causes, monkeypatch):
-    monkeypatch.setattr(ModulesStudy, "measured_label", label)
+    monkeypatch.setattr(PowerByModule, "measured_label", label)
     text = SECTIONS["where"](causes)
     assert f"gradients' prediction: {label}.**" in text
     assert "correlation" in text
@@ -109,6 +109,19 @@ def test_the_study_that_decides(label, studies, monkeypatch):
     slopes = [group.slope.mean for group in found.averaged.analysis.groups]
     assert all(f"| {slope:+.3f} [" in text for slope in slopes)
     assert f"| web pages | {found.one_rate.change.seeds} |" in text
+
+
+@pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
+def test_where_a_longer_memory_gains(label, causes, monkeypatch):
+    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.adjusted))
+    monkeypatch.setattr(MemoryByModule, "label", label)
+    if label is Label.HOLDS:
+        with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+            SECTIONS["where"](made)
+        return
+    text = SECTIONS["where"](made)
+    assert f"on their prediction: {label}.**" in text
+    assert text.count("| everywhere | ") == 2
 
 
 @pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
