@@ -1,6 +1,5 @@
-"""The loss of a batch, with a mixture's load-balancing loss, and that on the validation set with its standard error."""
+"""The loss of a batch, with a mixture's load-balancing loss."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,40 +71,3 @@ def _expert_load(routers: Tensor, top: int, counted: Tensor) -> Tensor:
     weights = counted.long()[None, :, None].expand_as(chosen)
     load = torch.zeros(len(routers), routers.shape[-1], dtype=torch.long, device=routers.device)
     return load.scatter_add_(1, chosen.flatten(1), weights.flatten(1))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss on the validation set, of `sequences` from `documents` with `targets` tokens in all."""
-
-    loss: float
-    """Mean cross-entropy of a token in nats: Σ s_j/Σ n_j over sequences j with n_j targets and summed loss s_j."""
-    standard_error: float
-    """Of that ratio, √(D/(D−1)·Σ_d r_d²)/Σ n_j with r_d = Σ(s_j − loss·n_j) over the sequences of document d.
-
-    The D documents are taken as independent draws; the sequences of one are not."""
-    sequences: int
-    documents: int
-    targets: int
-    expert_load: list[list[float]] | None = None
-    """Each expert's share of the routed tokens times the number of experts, by layer: 1 is balanced."""
-
-
-def summarise(sums: Tensor, counts: Tensor, documents: Tensor, load: Tensor | None = None) -> Evaluation:
-    """Return the evaluation of sequences with summed losses `sums`, `counts` targets and numbers of their documents.
-
-    All of shape (sequences,).
-
-    >>> evaluation = summarise(torch.tensor([2.0, 4.0]), torch.tensor([1, 1]), torch.tensor([0, 7]))
-    >>> evaluation.loss, evaluation.standard_error, evaluation.documents
-    (3.0, 1.0, 2)
-    """
-    s, n = sums.double(), counts.double()
-    loss = float(s.sum() / n.sum())
-    numbers, place = torch.unique(documents, return_inverse=True)
-    apart = len(numbers)
-    residuals = torch.zeros(apart, dtype=torch.float64).index_add_(0, place, s - loss * n)
-    square = float(residuals.square().sum())
-    error = math.sqrt(apart / (apart - 1) * square) / float(n.sum()) if apart > 1 else math.nan
-    shares = None if load is None else (load.double() / load.double().mean(1, keepdim=True)).tolist()
-    return Evaluation(loss, error, len(s), apart, int(n.sum()), shares)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +17,10 @@ from experiments.recipes.settings import Recipe
 from experiments.training.added_noise import add_noise, add_own_noise
 from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
 from experiments.training.devices import Devices
+from experiments.training.evaluation import evaluate
 from experiments.training.execution import Execution, utilisation
 from experiments.training.frequency import Tenths
-from experiments.training.losses import batch_loss, summarise
+from experiments.training.losses import batch_loss
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
 from experiments.training.records import append_metric, read_tokens
@@ -169,40 +169,13 @@ class Run:
         self._window_rate = self._window_power = math.nan
         self._window_steps, self._window_untimed, self._window_start = 0, 0, time.monotonic()
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, Any]:
         """Return the line of metrics of an evaluation on the whole validation set."""
         begun = time.monotonic()
-        self.model.eval()
-        validation, ranks, rank = self.data.validation, self.devices.ranks, self.devices.rank
-        count, documents = len(validation.inputs), torch.from_numpy(self.data.validation_documents)
-        # Every rank runs equally often, as FSDP needs; rows that are repeated for it are cut off again.
-        share = -(-count // ranks)
-        mine = torch.arange(rank * share, (rank + 1) * share).remainder(count)
-        sums, counts, tenths, predicted, loads = [], [], [], [], []
-        logits: list[torch.Tensor] = []
-        for rows in torch.split(mine, self.rows):
-            batch = self.devices.moved(Batch(validation.inputs[rows], validation.targets[rows]))
-            with self.devices.accelerator.autocast():
-                out = batch_loss(self.model, batch, look=logits.append)
-            sums.append(out.losses.double().sum(1))
-            counts.append((validation.targets[rows] != IGNORED).sum(1).to(self.devices.device))
-            tenths.append(self.tenths.sums(out.losses, batch.targets))
-            predicted.append(self.tenths.predicted(logits.pop(), batch.targets))
-            if out.expert_load is not None:
-                loads.append(out.expert_load)
-        self.model.train()
-        gathered = [
-            self.devices.gathered(torch.cat(parts)).cpu()[:count]
-            for parts in (sums, counts, tenths, predicted)
-        ]
-        load = self.devices.summed(torch.stack(loads).sum(0)).cpu() if loads else None
-        row = {"step": self.step, **asdict(summarise(gathered[0], gathered[1], documents, load))}
-        row["validation_loss"] = row.pop("loss")
-        row["loss_by_frequency"] = self.tenths.means(gathered[2])
-        row["calibration_by_frequency"] = self.tenths.calibration(gathered[3])
+        row = {"step": self.step, **evaluate(self.model, self.data, self.tenths, self.devices, self.rows)}
         row["update_rms"] = self.optimization.update_rms()
         if self.execution.sharpness:
+            validation = self.data.validation
             row["sharpness"] = preconditioned_sharpness(
                 self.devices.unwrapped(self.model),
                 self.devices.moved(Batch(validation.inputs[:64], validation.targets[:64])),

@@ -11,7 +11,8 @@ import torch
 from experiments.corpora import IGNORED, Batch
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import recipe
-from experiments.training.losses import batch_loss, summarise
+from experiments.training.evaluation import summarise
+from experiments.training.losses import batch_loss
 from experiments.training.models import build_model
 
 POCKET, MOE = recipe("pocket").model, recipe("pocket-moe").model
