@@ -183,12 +183,12 @@ def gains_answer(rows: Sequence[Gain]) -> str:
     others = [row for row in shown if row.power != 1]
     table = []
     for law, own in grouped(others, lambda row: row.law).items():
-        rho = [f"{row.rho:.3f}" if row.rho is not None else "∞" for row in own]
         table += [
             [law, "measured, Adagrad's η", *(_with_interval(row, "shared") for row in own)],
             ["", "drift/RMS, Q(1)/Q(p)", *(f"{row.quality:.3f}" for row in own)],
-            ["", "Theorem 4.11's ρ", *rho],
         ]
+        rho = [f"{row.rho:.3f}" for row in own if row.rho is not None]
+        table += [["", "Theorem 4.11's ρ", *rho]] if rho else []
     paper = [row for row in shown if row.power == PAPER_POWER]
     return render(
         "convergence/3_gains",
