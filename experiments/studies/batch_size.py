@@ -7,14 +7,13 @@ results/batch_size, is read by it at three choices of the learning rate.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, one_sided, slopes
-from experiments.studies.completed import arms_at, read_completed
+from experiments.studies.completed import arms_at, read_completed, read_ended
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Summary
@@ -90,14 +89,8 @@ def read_deciding(path: Path, name: str = "causes-batch") -> Reading:
 
     A diverged arm counts as one that has learnt nothing.
     """
-    summary = read_completed(path, name, diverged=True)
-    nothing = math.log(summary.study.recipe.model.vocabulary)
-    arms = [
-        arm if arm.status == "completed" else replace(arm, status="completed", loss=nothing)
-        for arm in summary.arms
-    ]
-    diverged = sum(arm.status == "diverged" for arm in summary.arms)
-    return replace(read_study_of_batches(judged(replace(summary, arms=arms))), diverged=diverged)
+    summary, diverged = read_ended(path, name)
+    return replace(read_study_of_batches(judged(summary)), diverged=diverged)
 
 
 def read_batch_size(folder: Path) -> BatchSizeStudy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +29,28 @@ def read_completed(path: Path, name: str, *, diverged: bool = False) -> Summary:
     return summary
 
 
+def read_ended(path: Path, name: str) -> tuple[Summary, int]:
+    """Return the summary as `read_completed`, and how many arms diverged: these count as if they had learnt nothing.
+
+    A model that tells all tokens equally likely has the loss ln(vocabulary).
+    """
+    summary = read_completed(path, name, diverged=True)
+    nothing = math.log(summary.study.arms()[0].recipe.model.vocabulary)
+    arms = [
+        arm if arm.status == "completed" else replace(arm, status="completed", loss=nothing)
+        for arm in summary.arms
+    ]
+    return replace(summary, arms=arms), sum(arm.status == "diverged" for arm in summary.arms)
+
+
 def is_completed(path: Path) -> bool:
     """Whether there is a summary in which no arm is missing; InputError if it is damaged."""
     return path.exists() and all(arm.status != "missing" for arm in read_summary(path).arms)
+
+
+def tried(summary: Summary, field: str) -> list[float]:
+    """Return the values of a numeric field that the arms have, in increasing order."""
+    return sorted({float(arm.values[field]) for arm in summary.arms})
 
 
 def arms_at(summary: Summary, **values: Setting) -> list[ArmResult]:

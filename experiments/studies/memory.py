@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
-from experiments.studies.completed import losses_at, read_completed
+from experiments.studies.completed import losses_at, read_ended, tried
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
@@ -55,6 +55,7 @@ class MemoryStudy:
     """p-value of a change by the power of `SMALLEST_EFFECT` or more at β2 = 0.99."""
     head: SeedMean | None = None
     """What p = 1.2 in the head alone changes at β2 = 0.95, where it was tried."""
+    diverged: int = 0
 
     @property
     def label(self) -> Label:
@@ -68,45 +69,42 @@ class MemoryStudy:
 
 
 def read_memory(path: Path, name: str = "causes-memory") -> MemoryStudy:
-    """Read the study from its summary; InputError if it is not there or arms are missing or diverged."""
-    summary = read_completed(path, name)
-    tried, rates = (
-        sorted({float(arm.values[f"optimizer.{name}"]) for arm in summary.arms})
-        for name in ("beta2", "learning_rate")
-    )
+    """Read the study, or that of the larger model, from its summary; InputError if it is another's or arms are missing.
+
+    A diverged arm counts as one that has learnt nothing.
+    """
+    summary, diverged = read_ended(path, name)
     by_head = "optimizer.head_power" in summary.arms[0].values
+    rates = tried(summary, "optimizer.learning_rate")
 
     def losses(power: float, beta2: float, **others: float) -> Array:
         head = {"head_power": power} if by_head else {}
         return losses_at(summary, **({"power": power, "beta2": beta2} | head | others))
+
+    def change(beta2: float, **others: float) -> Array:
+        return losses(POWER, beta2, **others) - losses(1.0, beta2, **others)
 
     start = losses(1.0, USUAL)
     rows = tuple(
         MemoryRow(
             beta2,
             float(losses(1.0, beta2).mean()),
-            mean_over_seeds(losses(POWER, beta2) - losses(1.0, beta2)),
-            tuple(
-                mean_over_seeds(
-                    losses(POWER, beta2, learning_rate=rate) - losses(1.0, beta2, learning_rate=rate)
-                )
-                for rate in rates
-            ),
+            mean_over_seeds(change(beta2)),
+            tuple(mean_over_seeds(change(beta2, learning_rate=rate)) for rate in rates),
             mean_over_seeds(losses(1.0, beta2) - start),
             mean_over_seeds(losses(POWER, beta2) - start),
         )
-        for beta2 in tried
+        for beta2 in tried(summary, "optimizer.beta2")
     )
-    usual = losses(POWER, USUAL)
-    interaction = mean_over_seeds(losses(POWER, BEST) - losses(1.0, BEST) - (usual - start))
-    (left,) = (row.power for row in rows if row.beta2 == BEST)
+    interaction = mean_over_seeds(change(BEST) - change(USUAL))
     return MemoryStudy(
         summary.study,
         tuple(rates),
         rows,
-        mean_over_seeds(losses(1.0, BEST) - usual),
+        mean_over_seeds(losses(1.0, BEST) - losses(POWER, USUAL)),
         interaction,
         one_sided(interaction, 1),
-        equivalence_p_value(left, SMALLEST_EFFECT),
+        equivalence_p_value(mean_over_seeds(change(BEST)), SMALLEST_EFFECT),
         mean_over_seeds(losses(1.0, USUAL, head_power=POWER) - start) if by_head else None,
+        diverged,
     )

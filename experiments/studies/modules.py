@@ -6,11 +6,13 @@ over the learning rates, seeds are paired.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.statistics import SeedMean, adjusted_p_values, mean_over_seeds
-from experiments.studies.completed import losses_at, read_completed
+from experiments.studies.completed import losses_at, read_completed, read_ended
+from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -24,6 +26,7 @@ _CELLS = {
     "everywhere": (True, True, True),
 }
 ENDPOINTS = ("head", "embedding", "all else")
+_MORE = "head less all else"
 
 
 @dataclass(frozen=True)
@@ -63,38 +66,52 @@ class PowerByModule(ModulesStudy):
         return Label.REPRODUCED if "head" in self.gains else Label.NOT_REPRODUCED
 
 
+@dataclass(frozen=True)
 class MemoryByModule(ModulesStudy):
-    """Of β2 = 0.99 instead of 0.95, at p = 1."""
+    """Of β2 = 0.99 instead of 0.95, at p = 1; one more endpoint, "head less all else"."""
+
+    diverged: int
+    """Runs that did, and count as if they had learnt nothing."""
 
     @property
     def label(self) -> Label:
-        """Of the measured gradients' prediction that the head gains, and all but embedding and head does not."""
-        head, rest = ("head" in self.gains, "all else" in self.gains)
-        if head:
-            return Label.IN_PART if rest else Label.REPRODUCED
-        return Label.NOT_REPRODUCED if rest else Label.INCONCLUSIVE
+        """Of the measured gradients' prediction that the head gains, and more than the matrices and norms do."""
+        if self._shown("head") and self.changes["head"].mean > 0:
+            return Label.NOT_REPRODUCED
+        if "head" not in self.gains:
+            return Label.NOT_REPRODUCED if "all else" in self.gains else Label.INCONCLUSIVE
+        more = self._shown(_MORE) and self.changes[_MORE].mean < 0
+        return Label.REPRODUCED if more else Label.IN_PART
 
 
 def read_modules(path: Path) -> PowerByModule:
     """Read the study of the power from its summary; InputError as from `read_completed`."""
-    return PowerByModule(*_read(path, "causes-modules", "power", (1.0, 1.2)))
+    changes = _changes(read_completed(path, "causes-modules"), "power", (1.0, 1.2))
+    return PowerByModule(*_tested(changes, ENDPOINTS))
 
 
 def read_memory_modules(path: Path) -> MemoryByModule:
-    """Read the study of the memory from its summary; InputError as from `read_completed`."""
-    return MemoryByModule(*_read(path, "causes-memory-modules", "beta2", (0.95, 0.99)))
+    """Read the study of the memory from its summary; InputError if it is another's, or arms are missing."""
+    summary, diverged = read_ended(path, "causes-memory-modules")
+    changes = _changes(summary, "beta2", (0.95, 0.99))
+    changes[_MORE] = changes["head"] - changes["all else"]
+    return MemoryByModule(*_tested(changes, (*ENDPOINTS, _MORE)), diverged)
 
 
-def _read(
-    path: Path, study: str, field: str, values: tuple[float, float]
-) -> tuple[dict[str, SeedMean], dict[str, float | None]]:
-    summary = read_completed(path, study)
+def _changes(summary: Summary, field: str, values: tuple[float, float]) -> dict[str, Array]:
+    """Return what the second value does in the modules of each cell, by seed."""
     names = (field, f"embedding_{field}", f"head_{field}")
 
     def losses(*others: bool) -> Array:
         return losses_at(summary, **{name: values[other] for name, other in zip(names, others, strict=True)})
 
     start = losses(False, False, False)
-    changes = {name: mean_over_seeds(losses(*cell) - start) for name, cell in _CELLS.items()}
-    adjusted = adjusted_p_values([changes[name].p_value for name in ENDPOINTS])
-    return changes, dict(zip(ENDPOINTS, adjusted, strict=True))
+    return {name: losses(*cell) - start for name, cell in _CELLS.items()}
+
+
+def _tested(
+    changes: dict[str, Array], endpoints: Sequence[str]
+) -> tuple[dict[str, SeedMean], dict[str, float | None]]:
+    means = {name: mean_over_seeds(change) for name, change in changes.items()}
+    adjusted = adjusted_p_values([means[name].p_value for name in endpoints])
+    return means, dict(zip(endpoints, adjusted, strict=True))

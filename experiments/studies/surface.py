@@ -5,6 +5,7 @@ Seeds are paired. Losses are averaged over the learning rates, but where best se
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -12,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds
-from experiments.studies.completed import losses_at, read_completed
+from experiments.studies.completed import losses_at, read_ended, tried
 from experiments.studies.memory import POWER, SMALLEST_EFFECT, USUAL
 from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
 _ALPHA = 0.05
+Cell = tuple[float, float, float]
+"""(p, β2, learning rate)."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,12 @@ class SurfaceRow:
 
 @dataclass(frozen=True)
 class BestAgainstBest:
-    """The best p ≠ 1 less the best p = 1; power, β2 and rate are chosen on half of the seeds, judged on the others."""
+    """The loss of the best AdamPower less that of the best Adam, by `cross_fitted`."""
 
     batch_size: int
     change: SeedMean
-    chosen: tuple[tuple[float, float, float], ...]
-    """(p, β2, rate) of p ≠ 1, then of p = 1, from the first half of the seeds, then from the second."""
+    chosen: tuple[Cell, ...]
+    """The cells of AdamPower and of Adam that half of the seeds chose, then those that the others did."""
 
     @property
     def equivalence(self) -> float | None:
@@ -49,7 +52,7 @@ class BestAgainstBest:
 
     @property
     def label(self) -> Label:
-        """That a power lowers the loss of tuned Adam."""
+        """That a power lowers the loss of tuned Adam; declared at batch 2 only."""
         if self.change.high is None or self.change.low is None:
             return Label.INCONCLUSIVE
         if self.change.high < 0:
@@ -64,36 +67,84 @@ class Surface:
 
     rows: tuple[SurfaceRow, ...]
     slope: SeedMean
-    """Of the change by p = 1.2 at batch 2, in ln(1 − β2): below 0 if its gain fades as the memory grows."""
-    exchange: dict[float, tuple[float, float, float]]
-    """By β2: how many times as long a memory lowers the loss of p = 1 as far as p = 1.2 does, NaN if none does; the
-    lowest and the highest if one seed is left out."""
+    """Of the change by p = 1.2 at batch 2, in ln(1 − β2): below 0 if it rises as the memory grows."""
+    exchange: dict[float, SeedMean | None]
+    """By β2: ln of how many times as long a memory lowers the loss of p = 1 as far as p = 1.2 does, by jackknife.
+
+    None if, with all seeds or without one, p = 1.2 does not lower it, or no memory that was tried does as much."""
     best: tuple[BestAgainstBest, ...]
+    diverged: int
+    """Runs that did, and count as if they had learnt nothing."""
 
 
 def read_surface(surface: Path, batches: Path) -> Surface:
-    """Read the two studies from their summaries; InputError as from `read_completed`."""
-    small, larger = (
-        read_completed(path, f"causes-{name}")
+    """Read the two studies from their summaries; InputError if one is another's, or arms are missing."""
+    (small, first), (larger, second) = (
+        read_ended(path, f"causes-{name}")
         for path, name in ((surface, "memory-surface"), (batches, "memory-batch"))
     )
-    sizes = [(small, 2), *((larger, size) for size in _tried(larger, "training.batch_size"))]
-    memories = _tried(small, "optimizer.beta2")
+    sizes = [(small, 2.0), *((larger, size) for size in tried(larger, "training.batch_size"))]
+    memories = tried(small, "optimizer.beta2")
     plain, powered = (
         np.array([losses_at(small, power=p, beta2=beta2) for beta2 in memories]) for p in (1.0, POWER)
     )
     logs = np.log1p(-np.array(memories))
-    slopes = np.polyfit(logs, powered - plain, 1)[0]
     return Surface(
         tuple(row for summary, size in sizes for row in _rows(summary, size)),
-        mean_over_seeds(slopes),
-        {beta2: _exchange(logs, plain, powered, memories.index(beta2)) for beta2 in (0.9, USUAL)},
+        mean_over_seeds(np.polyfit(logs, powered - plain, 1)[0]),
+        {beta2: exchange(logs, plain, powered, memories.index(beta2)) for beta2 in (0.9, USUAL)},
         tuple(_best_against_best(summary, size) for summary, size in sizes),
+        first + second,
     )
 
 
-def _tried(summary: Summary, field: str) -> list[float]:
-    return sorted({float(arm.values[field]) for arm in summary.arms})
+def exchange(logs: Array, plain: Array, powered: Array, start: int) -> SeedMean | None:
+    """Return ln of the factor by which to lengthen the memory of p = 1; see `Surface.exchange`.
+
+    `logs` are ln(1 − β2), falling, shape (memories,); losses have shape (memories, seeds); `start` is a memory's place.
+    """
+    seeds = np.arange(plain.shape[1])
+    factors = np.array(
+        [
+            _log_factor(logs, plain[:, own].mean(1), float(powered[start, own].mean()), start)
+            for own in (seeds, *(seeds[seeds != left_out] for left_out in seeds))
+        ]
+    )
+    if np.isnan(factors).any():
+        return None
+    return mean_over_seeds(len(seeds) * factors[0] - (len(seeds) - 1) * factors[1:])
+
+
+def _log_factor(logs: Array, losses: Array, wanted: float, start: int) -> float:
+    """Return ln of the factor from `start` to the first memory whose loss, interpolated linearly, is the one wanted."""
+    if wanted <= losses[start]:
+        for i in range(start, len(losses) - 1):
+            here, there = losses[i], losses[i + 1]
+            if here >= wanted >= there and here > there:
+                place = logs[i] + (logs[i + 1] - logs[i]) * (here - wanted) / (here - there)
+                return float(logs[start] - place)
+    return float("nan")
+
+
+def cross_fitted(losses: Mapping[Cell, Array]) -> tuple[SeedMean, tuple[Cell, ...]]:
+    """Return the loss of the best cell with p ≠ 1 less that of the best with p = 1, and the cells that were chosen.
+
+    Half of the seeds choose both, by the lowest mean loss; the others judge them; then the halves change places. The t
+    interval is approximate, as the two halves may judge different cells. Where all cells are equal and independent, it
+    lies below 0 in up to 4.5 % of simulated studies of 4 and 8 seeds, instead of 2.5 %.
+    """
+    seeds = np.arange(len(next(iter(losses.values()))))
+    half = seeds < len(seeds) // 2
+    chosen, differences = [], []
+    for choosing in (half, ~half):
+        mean = {cell: float(values[choosing].mean()) for cell, values in losses.items()}
+        powered, plain = (
+            min((cell for cell in mean if (cell[0] != 1) == other), key=mean.__getitem__)
+            for other in (True, False)
+        )
+        chosen += [powered, plain]
+        differences.append((losses[powered] - losses[plain])[~choosing])
+    return mean_over_seeds(np.concatenate(differences)), tuple(chosen)
 
 
 def _at(summary: Summary, size: float) -> dict[str, float]:
@@ -101,50 +152,20 @@ def _at(summary: Summary, size: float) -> dict[str, float]:
 
 
 def _rows(summary: Summary, size: float) -> list[SurfaceRow]:
-    powers, at = _tried(summary, "optimizer.power"), _at(summary, size)
+    powers, at = tried(summary, "optimizer.power"), _at(summary, size)
     usual = losses_at(summary, power=1.0, beta2=USUAL, **at)
     rows = []
-    for beta2 in _tried(summary, "optimizer.beta2"):
+    for beta2 in tried(summary, "optimizer.beta2"):
         losses = {p: losses_at(summary, power=p, beta2=beta2, **at) for p in powers}
         changes = {p: mean_over_seeds(of_p - losses[1.0]) for p, of_p in losses.items() if p != 1}
         rows.append(SurfaceRow(int(size), beta2, mean_over_seeds(losses[1.0] - usual), changes))
     return rows
 
 
-def _exchange(logs: Array, plain: Array, powered: Array, start: int) -> tuple[float, float, float]:
-    """Return by what factor to lengthen the memory at p = 1; all losses have shape (memories, seeds)."""
-    seeds = np.arange(plain.shape[1])
-    kept = [seeds, *(seeds[seeds != left_out] for left_out in seeds)]
-    factors = [_factor(logs, plain[:, own].mean(1), powered[start, own].mean(), start) for own in kept]
-    return factors[0], min(factors[1:]), max(factors[1:])
-
-
-def _factor(logs: Array, losses: Array, wanted: float, start: int) -> float:
-    """Return the factor of the memory from `start` on to the first place where linear interpolation has the loss."""
-    for i in range(start, len(losses) - 1):
-        here, there = losses[i], losses[i + 1]
-        if here >= wanted >= there and here > there:
-            place = logs[i] + (logs[i + 1] - logs[i]) * (here - wanted) / (here - there)
-            return float(np.exp(logs[start] - place))
-    return float("nan")
-
-
 def _best_against_best(summary: Summary, size: float) -> BestAgainstBest:
-    powers, memories, rates = (
-        _tried(summary, f"optimizer.{name}") for name in ("power", "beta2", "learning_rate")
-    )
+    cells = product(*(tried(summary, f"optimizer.{name}") for name in ("power", "beta2", "learning_rate")))
     losses = {
         (p, beta2, rate): losses_at(summary, power=p, beta2=beta2, learning_rate=rate, **_at(summary, size))
-        for p, beta2, rate in product(powers, memories, rates)
+        for p, beta2, rate in cells
     }
-    seeds = np.arange(len(summary.study.seeds))
-    half = seeds < len(seeds) // 2
-    chosen, differences = [], []
-    for choosing in (half, ~half):
-        mean = {cell: float(values[choosing].mean()) for cell, values in losses.items()}
-        powered, plain = (
-            min((c for c in mean if (c[0] != 1) == other), key=mean.__getitem__) for other in (True, False)
-        )
-        chosen += [powered, plain]
-        differences.append((losses[powered] - losses[plain])[~choosing])
-    return BestAgainstBest(int(size), mean_over_seeds(np.concatenate(differences)), tuple(chosen))
+    return BestAgainstBest(int(size), *cross_fitted(losses))

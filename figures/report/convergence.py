@@ -187,8 +187,9 @@ def gains_answer(rows: Sequence[Gain]) -> str:
             [law, "measured, Adagrad's η", *(_with_interval(row, "shared") for row in own)],
             ["", "drift/RMS, Q(1)/Q(p)", *(f"{row.quality:.3f}" for row in own)],
         ]
-        rho = [f"{row.rho:.3f}" for row in own if row.rho is not None]
-        table += [["", "Theorem 4.11's ρ", *rho]] if rho else []
+        if any(row.rho is not None for row in own):
+            rho = [f"{row.rho:.3f}" if row.rho is not None else "∞" for row in own]
+            table += [["", "Theorem 4.11's ρ", *rho]]
     paper = [row for row in shown if row.power == PAPER_POWER]
     return render(
         "convergence/3_gains",

@@ -115,8 +115,6 @@ def noise_bias(adam: NoiseAndDecaysFlags = _SKEWED, output: OutputFlags = _TABLE
     title = f"Adam's mean update under {adam.law} noise alone, β = ({beta1:g}, {beta2:g})"
     table = result_table(title, {name: [value] for name, value in columns.items()})
     if values["unbiased_power"] is None:
-        nothing = "a symmetric law: there is no bias at any power"
-        table.caption = (
-            nothing if law.symmetric else f"no power between {bounds[0]:g} and {bounds[1]:g} is without"
-        )
+        same = f"the bias has the same sign at p = {bounds[0]:g} and {bounds[1]:g}"
+        table.caption = "a symmetric law: there is no bias at any power" if law.symmetric else same
     output.show({**values, "power": power, "law": adam.law, "beta1": beta1, "beta2": beta2}, table)

@@ -17,7 +17,7 @@ def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float 
     """Return Adam's mean update E u on φ_p(σξ), which does not depend on σ; ε = 0 and stationarity.
 
     It is 0 for symmetric laws. At p = 1 it is `−½·S·c` to first order in 1 − β, with S the skewness of ξ and
-    `c = (1−β1)(1−β2)/(1−β1β2)`.
+    `c = (1−β1)(1−β2)/(1−β1β2)`. InputError if power or decay rates are out of range, or the law lacks the moments.
 
     Examples
     --------
@@ -25,17 +25,16 @@ def noise_bias(power: float, law: NoiseLaw, *, beta1: float = 0.9, beta2: float 
     >>> [round(noise_bias(p, parse_law("two-point:0.03")), 3) for p in (1.0, 1.2, 1.5)]
     [-0.153, -0.037, 0.06]
     """
-    if law.symmetric:
-        return 0.0
-    return float(exact_update(power, SMALL, 1.0, law, beta1=beta1, beta2=beta2, epsilon=0.0).drift)
+    drift = float(exact_update(power, SMALL, 1.0, law, beta1=beta1, beta2=beta2, epsilon=0.0).drift)
+    return 0.0 if law.symmetric else drift
 
 
 def unbiased_power(
     law: NoiseLaw, *, beta1: float = 0.9, beta2: float = 0.95, bounds: tuple[float, float] = (1.0, 4.0)
 ) -> float | None:
-    """Return the power at which Adam has no bias under a skewed law, None if there is none within the bounds.
+    """Return the power at which Adam has no bias under a skewed law, None if its signs at the two bounds are the same.
 
-    Symmetric laws, under which there is no bias at any power, have None, too.
+    Symmetric laws, under which there is no bias at any power, have None, too. InputError as from `noise_bias`.
 
     For a mean of many gradients, whose skewness and excess kurtosis are nearly 0, it is `1 + 3(1−β1)(1−β2)/(1−β1β2)` to
     first order in 1 − β.
@@ -45,6 +44,8 @@ def unbiased_power(
     >>> from theory.laws import parse_law
     >>> [round(unbiased_power(parse_law("two-point:0.03"), beta2=b), 3) for b in (0.95, 0.99, 0.999)]
     [1.289, 1.047, 1.005]
+    >>> unbiased_power(parse_law("gaussian")) is None
+    True
     """
     from scipy.optimize import brentq
 

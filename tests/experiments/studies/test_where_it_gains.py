@@ -107,10 +107,11 @@ def test_losses_without_tenths_are_rejected(tmp_path):
     ("effects", "gains", "label"),
     [
         ({"head": -0.03}, ["head"], Label.REPRODUCED),
-        ({"head": -0.03, "": -0.02}, ["head", "all else"], Label.IN_PART),
+        ({"head": -0.03, "": -0.01}, ["head", "all else"], Label.REPRODUCED),
+        ({"head": -0.03, "": -0.03}, ["head", "all else"], Label.IN_PART),
         ({"embedding": -0.03, "": -0.02}, ["embedding", "all else"], Label.NOT_REPRODUCED),
         ({"embedding": -0.03}, ["embedding"], Label.INCONCLUSIVE),
-        ({"head": 0.03}, [], Label.INCONCLUSIVE),
+        ({"head": 0.03}, [], Label.NOT_REPRODUCED),
     ],
 )
 def test_where_a_longer_memory_gains(tmp_path, effects, gains, label):
@@ -121,7 +122,8 @@ def test_where_a_longer_memory_gains(tmp_path, effects, gains, label):
         )
 
     study = read_memory_modules(made(tmp_path, "memory-modules", loss))
-    assert (study.gains, study.label) == (gains, label)
+    assert (study.gains, study.label, study.diverged) == (gains, label, 0)
+    assert list(study.adjusted) == ["head", "embedding", "all else", "head less all else"]
     assert study.changes["everywhere"].mean == pytest.approx(sum(effects.values()), abs=0.003)
 
 

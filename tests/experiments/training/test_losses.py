@@ -1,4 +1,4 @@
-"""The loss against transformers' own, padding, routing, and the standard error."""
+"""The loss against transformers' own, padding, and routing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from experiments.corpora import IGNORED, Batch
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import recipe
-from experiments.training.evaluation import summarise
 from experiments.training.losses import batch_loss
 from experiments.training.models import build_model
 
@@ -120,32 +119,3 @@ def test_weights_follow_the_seed_alone():
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
-
-
-def test_standard_error_is_that_of_resampled_sequences():
-    rng = np.random.default_rng(0)
-    counts = rng.integers(5, 50, size=300)
-    sums = counts * rng.normal(3.0, 0.4, size=300)
-    evaluation = summarise(torch.tensor(sums), torch.tensor(counts), torch.arange(300))
-    assert evaluation.loss == pytest.approx(sums.sum() / counts.sum(), rel=1e-12)
-    rows = rng.integers(300, size=(4000, 300))
-    resampled = sums[rows].sum(1) / counts[rows].sum(1)
-    # The bootstrap's own error is about 1/√(2·4000) = 1 %, and it divides by n instead of n − 1.
-    assert evaluation.standard_error == pytest.approx(resampled.std(), rel=0.05)
-    assert (evaluation.sequences, evaluation.targets) == (300, counts.sum())
-
-
-def test_standard_error_counts_documents_not_their_sequences():
-    """Copies of a sequence within its document tell nothing new."""
-    sums, counts = torch.tensor([3.0, 5.0, 4.0, 9.0]), torch.tensor([1, 1, 2, 3])
-    once = summarise(sums, counts, torch.arange(4))
-    copies = summarise(sums.repeat(5), counts.repeat(5), torch.arange(4).repeat(5))
-    assert copies.loss == pytest.approx(once.loss, rel=1e-14)
-    assert copies.standard_error == pytest.approx(once.standard_error, rel=1e-14)
-    assert (copies.sequences, copies.documents) == (20, 4)
-
-
-def test_one_document_has_no_standard_error():
-    assert math.isnan(
-        summarise(torch.tensor([3.0, 4.0]), torch.tensor([2, 1]), torch.tensor([5, 5])).standard_error
-    )

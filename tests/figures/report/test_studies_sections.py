@@ -113,7 +113,7 @@ def test_the_study_that_decides(label, studies, monkeypatch):
 
 @pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
 def test_where_a_longer_memory_gains(label, causes, monkeypatch):
-    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.adjusted))
+    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.adjusted, 2))
     monkeypatch.setattr(MemoryByModule, "label", label)
     if label is Label.HOLDS:
         with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
@@ -122,6 +122,7 @@ def test_where_a_longer_memory_gains(label, causes, monkeypatch):
     text = SECTIONS["where"](made)
     assert f"on their prediction: {label}.**" in text
     assert text.count("| everywhere | ") == 2
+    assert "2 diverged runs" in text
 
 
 @pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradpower.__main__ import main
+from gradpower.tools.errors import InputError
 from theory.adam.noise_bias import noise_bias, unbiased_power
 from theory.laws import parse_law
 from theory.laws.from_quantiles import QuantileLaw
@@ -62,6 +63,18 @@ def test_where_no_power_is_without_bias():
     assert unbiased_power(parse_law("two-point:0.03"), bounds=(1.0, 1.1)) is None
 
 
-def test_the_command_tells_a_symmetric_law(capsys):
-    assert main(["theory", "noise-bias", "--law", "laplace"]) in (0, None)
-    assert "a symmetric law: there is no bias at any power" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("law", "told"),
+    [
+        ("laplace", "a symmetric law: there is no bias at any power"),
+        ("two-point:0.001", "the bias has the same sign at p = 1 and 4"),
+    ],
+)
+def test_the_command_tells_why_there_is_no_power_without_bias(law, told, capsys):
+    assert main(["theory", "noise-bias", "--law", law]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_what_is_out_of_range_is_rejected_for_every_law():
+    with pytest.raises(InputError, match="power"):
+        noise_bias(-3, parse_law("gaussian"))
