@@ -15,7 +15,7 @@ from theory.numerics.inputs import Array, read_npy
 from theory.numerics.quadrature import FoldedRule, atoms, compress, panel_width
 
 _REFLECTED = "reflected "
-_COMPRESS_ABOVE = 2048  # atoms; below, the sums over the atoms themselves are cheaper
+_COMPRESS_ABOVE = 512  # atoms; below, the sums over the atoms themselves are cheaper
 
 
 class Empirical(NoiseLaw):
