@@ -1,16 +1,18 @@
 """Where and when p = 1.2 gains at β2 = 0.95, and what makes it gain: changes of the loss from p = 1.
 
-Marks are means over paired seeds, bars their 95 % t intervals. (a) With p = 1.2 in some modules. (b) By tenths of the
-targets, beside a longer memory of v. (c) With p = 1.2 in the head, by batch size and by the form of the noise.
+Marks are means over paired seeds, bars their 95 % t intervals. (a) With p = 1.2, or a longer memory of v, in some
+modules. (b) By tenths of the targets. (c) With p = 1.2 in the head, by batch size and by the form of the noise.
 (d) Steps after p = 1.2 sets in. Panels of studies that are not completed are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -35,7 +37,10 @@ def changes(found: Causes) -> dict[str, Panel]:
     """Return the changes that each panel shows, by the panel's name."""
     panels: dict[str, Panel] = {}
     if found.modules:
-        panels["modules"] = {"p = 1.2 in these modules": dict(found.modules.changes)}
+        panels["modules"] = {"p = 1.2": dict(found.modules.changes)}
+        if found.memory_modules:
+            own = found.memory_modules.changes
+            panels["modules"]["β2 = 0.99"] = {name: own[name] for name in found.modules.changes}
     if found.tokens:
         series = {"p = 1.2": found.tokens.power, "β2 = 0.99": found.tokens.memory}
         panels["tenths"] = {
@@ -70,9 +75,11 @@ def draw(found: Causes) -> Figure:
     """Draw the panels, two in a row."""
     shown = changes(found)
     draw_panel: dict[str, Callable[[Axes, Panel], None]] = {
-        "modules": _draw_categories,
-        "tenths": _draw_tenths,
-        "head": _draw_categories,
+        "modules": partial(_draw_places, title="change in these modules"),
+        "tenths": partial(
+            _draw_places, title="change by tenth of the targets", label="1 rarest, 10 most frequent"
+        ),
+        "head": partial(_draw_places, title="$p$ = 1.2 in the head"),
         "branch": _draw_branch,
     }
     lines = -(-len(shown) // 2)
@@ -87,23 +94,18 @@ def draw(found: Causes) -> Figure:
     return figure
 
 
-def _draw_categories(axis: Axes, panel: Panel) -> None:
-    (title, means), *_ = panel.items()
-    names = [str(name).replace(" and ", ",\n").replace("-", "\n").replace(" ", "\n") for name in means]
-    draw_means(axis, range(len(names)), list(means.values()), **law_style(0) | {"linestyle": "none"})
-    axis.set_xticks(range(len(names)), names, fontsize=6)
-    axis.set(title=title.replace("p", "$p$", 1), xlim=(-0.5, len(names) - 0.5))
-
-
-def _draw_tenths(axis: Axes, panel: Panel) -> None:
+def _draw_places(axis: Axes, panel: Panel, title: str, label: str = "") -> None:
+    """Draw series side by side, so that their intervals do not cover each other."""
+    places = next(iter(panel.values()))
     for index, (name, means) in enumerate(panel.items()):
-        places = TENTHS + (-0.08, 0.08)[index]
-        draw_means(axis, places, list(means.values()), label=name.replace("p", "$p$"), **law_style(index))
-    axis.set(
-        title="change from $p$ = 1, β2 = 0.95", xlabel="tenth of the targets: 1 rarest, 10 most frequent"
-    )
-    axis.set_xticks(TENTHS)
-    axis.legend()
+        at = np.arange(len(means)) + (0.16 * index - 0.08 if len(panel) > 1 else 0.0)
+        style = law_style(index) | {"linestyle": "none"}
+        draw_means(axis, at, list(means.values()), label=name.replace("p", "$p$"), **style)
+    names = [str(name).replace(" and ", ",\n").replace("-", "\n").replace(" ", "\n") for name in places]
+    axis.set_xticks(range(len(names)), names, fontsize=6)
+    axis.set(title=title, xlabel=label, xlim=(-0.5, len(names) - 0.5))
+    if len(panel) > 1:
+        axis.legend()
 
 
 def _draw_branch(axis: Axes, panel: Panel) -> None:
