@@ -1,12 +1,14 @@
 """From p-values to verdicts: correction for many comparisons, equivalence, and the declared rule."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from experiments.statistics.paired import SeedMean
+from experiments.statistics.paired import SeedMean, mean_over_seeds
 
 Decision = Literal["lower", "higher", "equal", "undecided"]
 
@@ -28,6 +30,33 @@ def adjusted_p_values(p_values: Sequence[float | None]) -> list[float | None]:
     steps = np.minimum(1.0, (p.size - np.arange(p.size)) * p[order])
     p[order] = np.maximum.accumulate(steps)
     return [None if given is None else float(value) for given, value in zip(p_values, p, strict=True)]
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The declared endpoints of a study, by name, with two-sided p-values that Holm's correction has adjusted.
+
+    Examples
+    --------
+    >>> found = Endpoints.of({"A": [-0.1, -0.2, -0.1, -0.2], "B": [0.1, -0.2, 0.1, -0.2]})
+    >>> found.shown("A", -1), found.shown("A", 1), found.shown("B", -1)
+    (True, False, False)
+    """
+
+    means: dict[str, SeedMean]
+    adjusted: dict[str, float | None]
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, ArrayLike]) -> "Endpoints":
+        """Test the means over seeds; InputError as from `mean_over_seeds`."""
+        means = {name: mean_over_seeds(values) for name, values in numbers.items()}
+        adjusted = adjusted_p_values([mean.p_value for mean in means.values()])
+        return cls(means, dict(zip(means, adjusted, strict=True)))
+
+    def shown(self, name: str, sign: Literal[-1, 1], alpha: float = 0.05) -> bool:
+        """Whether a mean of this sign is shown."""
+        p = self.adjusted[name]
+        return p is not None and p <= alpha and sign * self.means[name].mean > 0
 
 
 def equivalence_p_value(difference: SeedMean, smallest_effect: float) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.statistics import SeedMean, adjusted_p_values, mean_over_seeds
+from experiments.statistics import Endpoints, SeedMean, mean_over_seeds
 from experiments.studies.completed import arms_at, losses_at, read_completed
 from experiments.sweeps.results import Summary
 from gradpower.tools.errors import require
@@ -19,7 +19,6 @@ from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
 POWER, MEMORIES = 1.2, (0.95, 0.99)
-_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,8 @@ class HeadMemory:
     """Mean loss at p = 1, by β2 of all else and of the head."""
     changes: dict[tuple[float, float], SeedMean]
     """What p = 1.2 in the head changes of it."""
-    endpoints: dict[str, SeedMean]
+    endpoints: Endpoints
     """A to D of the design."""
-    adjusted: dict[str, float | None]
-    """Their p-values, with Holm's correction."""
     elsewhere: SeedMean
     """What β2 = 0.99 of all else but the head changes, at p = 1; not declared."""
     rarest: float
@@ -42,7 +39,7 @@ class HeadMemory:
     @property
     def label(self) -> Label:
         """That memory replaces the power in the head."""
-        replaced, still_gains = self._shown("C", 1), self._shown("A", -1)
+        replaced, still_gains = self.endpoints.shown("C", 1), self.endpoints.shown("A", -1)
         if replaced:
             return Label.IN_PART if still_gains else Label.REPRODUCED
         return Label.NOT_REPRODUCED if still_gains else Label.INCONCLUSIVE
@@ -50,14 +47,10 @@ class HeadMemory:
     @property
     def bias_label(self) -> Label:
         """Of the theory's bias: memory gains in the head, and the power lets rare tokens be expected more often."""
-        if self._shown("D", -1) or self._shown("B", 1):
+        if self.endpoints.shown("D", -1) or self.endpoints.shown("B", 1):
             return Label.NOT_REPRODUCED
-        shown = self._shown("D", 1), self._shown("B", -1)
+        shown = self.endpoints.shown("D", 1), self.endpoints.shown("B", -1)
         return Label.REPRODUCED if all(shown) else Label.IN_PART if any(shown) else Label.INCONCLUSIVE
-
-    def _shown(self, name: str, sign: int) -> bool:
-        p = self.adjusted[name]
-        return p is not None and p <= _ALPHA and sign * self.endpoints[name].mean > 0
 
 
 def read_head_memory(path: Path) -> HeadMemory:
@@ -77,13 +70,10 @@ def read_head_memory(path: Path) -> HeadMemory:
         "C": changes[longer] - changes[usual],
         "D": _rarest(summary, POWER) - rarest,
     }
-    means = {name: mean_over_seeds(values) for name, values in endpoints.items()}
-    adjusted = adjusted_p_values([mean.p_value for mean in means.values()])
     return HeadMemory(
         {cell: float(losses.mean()) for cell, losses in plain.items()},
         {cell: mean_over_seeds(change) for cell, change in changes.items()},
-        means,
-        dict(zip(means, adjusted, strict=True)),
+        Endpoints.of(endpoints),
         mean_over_seeds(plain[0.99, 0.95] - plain[usual]),
         float(rarest.mean()),
     )

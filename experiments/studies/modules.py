@@ -6,17 +6,15 @@ over the learning rates, seeds are paired.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.statistics import SeedMean, adjusted_p_values, mean_over_seeds
+from experiments.statistics import Endpoints, SeedMean, mean_over_seeds
 from experiments.studies.completed import losses_at, read_completed, read_ended
 from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
-_ALPHA = 0.05
 # Which of all else, the embedding and the head have the other power, or memory.
 _CELLS = {
     "head": (False, False, True),
@@ -31,20 +29,16 @@ _MORE = "head less all else"
 
 @dataclass(frozen=True)
 class ModulesStudy:
-    """What a setting in some modules alone changes of the loss, by module; the first three are the endpoints."""
+    """What a setting in some modules alone changes of the loss."""
 
     changes: dict[str, SeedMean]
-    adjusted: dict[str, float | None]
-    """p-values of the endpoints, with Holm's correction."""
+    """By module."""
+    endpoints: Endpoints
 
     @property
     def gains(self) -> list[str]:
-        """The endpoints at which a lower loss is shown."""
-        return [name for name in ENDPOINTS if self.changes[name].mean < 0 and self._shown(name)]
-
-    def _shown(self, name: str) -> bool:
-        p = self.adjusted[name]
-        return p is not None and p <= _ALPHA
+        """The modules in which a lower loss is shown."""
+        return [name for name in ENDPOINTS if self.endpoints.shown(name, -1)]
 
 
 class PowerByModule(ModulesStudy):
@@ -55,15 +49,15 @@ class PowerByModule(ModulesStudy):
         """Of the noise model's prediction that p = 1.2 raises the loss in the head and in the embedding."""
         if "head" in self.gains or "embedding" in self.gains:
             return Label.NOT_REPRODUCED
-        raised = [self._shown(name) for name in ("head", "embedding")]
+        raised = [self.endpoints.shown(name, 1) for name in ("head", "embedding")]
         return Label.REPRODUCED if all(raised) else Label.IN_PART if any(raised) else Label.INCONCLUSIVE
 
     @property
     def measured_label(self) -> Label:
         """Of the measured gradients' prediction that p = 1.2 lowers the loss in the head alone."""
-        if not self._shown("head"):
-            return Label.INCONCLUSIVE
-        return Label.REPRODUCED if "head" in self.gains else Label.NOT_REPRODUCED
+        if self.endpoints.shown("head", 1):
+            return Label.NOT_REPRODUCED
+        return Label.REPRODUCED if "head" in self.gains else Label.INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -76,18 +70,17 @@ class MemoryByModule(ModulesStudy):
     @property
     def label(self) -> Label:
         """Of the measured gradients' prediction that the head gains, and more than the matrices and norms do."""
-        if self._shown("head") and self.changes["head"].mean > 0:
-            return Label.NOT_REPRODUCED
-        if "head" not in self.gains:
-            return Label.NOT_REPRODUCED if "all else" in self.gains else Label.INCONCLUSIVE
-        more = self._shown(_MORE) and self.changes[_MORE].mean < 0
-        return Label.REPRODUCED if more else Label.IN_PART
+        if "head" in self.gains:
+            return Label.REPRODUCED if self.endpoints.shown(_MORE, -1) else Label.IN_PART
+        refuted = self.endpoints.shown("head", 1) or "all else" in self.gains
+        return Label.NOT_REPRODUCED if refuted else Label.INCONCLUSIVE
 
 
 def read_modules(path: Path) -> PowerByModule:
     """Read the study of the power from its summary; InputError as from `read_completed`."""
     changes = _changes(read_completed(path, "causes-modules"), "power", (1.0, 1.2))
-    return PowerByModule(*_tested(changes, ENDPOINTS))
+    endpoints = Endpoints.of({name: changes[name] for name in ENDPOINTS})
+    return PowerByModule({name: mean_over_seeds(change) for name, change in changes.items()}, endpoints)
 
 
 def read_memory_modules(path: Path) -> MemoryByModule:
@@ -95,7 +88,9 @@ def read_memory_modules(path: Path) -> MemoryByModule:
     summary, diverged = read_ended(path, "causes-memory-modules")
     changes = _changes(summary, "beta2", (0.95, 0.99))
     changes[_MORE] = changes["head"] - changes["all else"]
-    return MemoryByModule(*_tested(changes, (*ENDPOINTS, _MORE)), diverged)
+    endpoints = Endpoints.of({name: changes[name] for name in (*ENDPOINTS, _MORE)})
+    means = {name: mean_over_seeds(change) for name, change in changes.items()}
+    return MemoryByModule(means, endpoints, diverged)
 
 
 def _changes(summary: Summary, field: str, values: tuple[float, float]) -> dict[str, Array]:
@@ -107,11 +102,3 @@ def _changes(summary: Summary, field: str, values: tuple[float, float]) -> dict[
 
     start = losses(False, False, False)
     return {name: losses(*cell) - start for name, cell in _CELLS.items()}
-
-
-def _tested(
-    changes: dict[str, Array], endpoints: Sequence[str]
-) -> tuple[dict[str, SeedMean], dict[str, float | None]]:
-    means = {name: mean_over_seeds(change) for name, change in changes.items()}
-    adjusted = adjusted_p_values([means[name].p_value for name in endpoints])
-    return means, dict(zip(endpoints, adjusted, strict=True))

@@ -123,7 +123,7 @@ def test_where_a_longer_memory_gains(tmp_path, effects, gains, label):
 
     study = read_memory_modules(made(tmp_path, "memory-modules", loss))
     assert (study.gains, study.label, study.diverged) == (gains, label, 0)
-    assert list(study.adjusted) == ["head", "embedding", "all else", "head less all else"]
+    assert list(study.endpoints.adjusted) == ["head", "embedding", "all else", "head less all else"]
     assert study.changes["everywhere"].mean == pytest.approx(sum(effects.values()), abs=0.003)
 
 
@@ -227,7 +227,7 @@ def test_power_and_memory_of_the_head(tmp_path, power, memory, both, rare, label
     assert (found.label, found.bias_label) == labels
     expected = {"A": power + both, "B": memory, "C": both, "D": rare}
     for name, value in expected.items():
-        assert found.endpoints[name].mean == pytest.approx(value, abs=0.004)
+        assert found.endpoints.means[name].mean == pytest.approx(value, abs=0.004)
     assert found.changes[0.99, 0.95].mean == pytest.approx(power, abs=0.004)
 
 

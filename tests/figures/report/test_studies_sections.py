@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.noise.measurement import NOISE
-from experiments.statistics import SeedMean
+from experiments.statistics import Endpoints, SeedMean
 from experiments.studies.batch_size import PARTS, Reading, read_batch_size
 from experiments.studies.branching import Branching
 from experiments.studies.causes import Causes, read_causes
@@ -113,7 +113,7 @@ def test_the_study_that_decides(label, studies, monkeypatch):
 
 @pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
 def test_where_a_longer_memory_gains(label, causes, monkeypatch):
-    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.adjusted, 2))
+    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.endpoints, 2))
     monkeypatch.setattr(MemoryByModule, "label", label)
     if label is Label.HOLDS:
         with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
@@ -153,8 +153,7 @@ def test_the_section_on_the_bias(label, part, monkeypatch):
     study = HeadMemory(
         dict.fromkeys(cells, 3.7),
         dict.fromkeys(cells, mean),
-        dict.fromkeys("ABCD", mean),
-        dict.fromkeys("ABCD", 0.01),
+        Endpoints(dict.fromkeys("ABCD", mean), dict.fromkeys("ABCD", 0.01)),
         mean,
         0.1,
     )
