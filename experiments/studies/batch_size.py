@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.statistics import SeedMean, crossing_test, mean_over_seeds, one_sided, slopes
-from experiments.studies.completed import arms_at, read_completed, read_ended
+from experiments.studies.completed import arms_at, losses_at, read_completed, read_ended
 from experiments.sweeps.analysis import Analysis, Group
 from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Summary
@@ -22,7 +22,7 @@ from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
 PARTS = "batch_size/pocket"  # in results
-BATCH = "training.batch_size"
+BATCH, RATE = "training.batch_size", "optimizer.learning_rate"
 _ALPHA = 0.05
 _SMALLEST_CHANGE = 0.05  # of the slope, from the smallest batch to the largest
 
@@ -63,6 +63,8 @@ class BatchSizeStudy:
     averaged: Reading
     cells: tuple[int, int]
     """At the smallest batch: cells of rate × seed in which p = 1.2 has the lower loss than p = 1, and all of them."""
+    same_size: SeedMean
+    """There, the loss of p = 1.2 less that of p = 1 at the lower rate that makes its updates as large."""
 
     @property
     def label(self) -> Label:
@@ -106,6 +108,7 @@ def read_batch_size(folder: Path) -> BatchSizeStudy:
         read_study_of_batches(judged(one_rate)),
         read_study_of_batches(judged(replace(tuned, study=averaged))),
         _cells(tuned),
+        _same_size(read_completed(folder / "damping.json", "batch-size-damping-pocket")),
     )
 
 
@@ -120,3 +123,15 @@ def _cells(tuned: Summary) -> tuple[int, int]:
         np.array([arm.loss for arm in arms_at(tuned, power=p, batch_size=smallest)]) for p in (1.2, 1.0)
     )
     return int((powered < plain).sum()), len(plain)
+
+
+def _same_size(damping: Summary) -> SeedMean:
+    """Compare at two pairs of rates, p = 1.2 at the higher and p = 1 at the lower one of each."""
+    smallest = min(arm.values[BATCH] for arm in damping.arms)
+    low, middle, high = sorted({arm.values[RATE] for arm in arms_at(damping, batch_size=smallest)})
+    changes = [
+        losses_at(damping, batch_size=smallest, power=1.2, learning_rate=above)
+        - losses_at(damping, batch_size=smallest, power=1.0, learning_rate=below)
+        for below, above in ((low, middle), (middle, high))
+    ]
+    return mean_over_seeds(np.mean(changes, axis=0))

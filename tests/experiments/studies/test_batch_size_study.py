@@ -10,6 +10,7 @@ import pytest
 
 from experiments.statistics import mean_over_seeds, one_sided, slopes
 from experiments.studies.batch_size import Reading, read_batch_size, read_deciding, read_study_of_batches
+from experiments.sweeps.results import read_summary
 from experiments.sweeps.studies import read_study
 from gradpower.tools.labels import Label
 from tests.experiments.studies.test_batch_size_parts import FOLDER
@@ -22,6 +23,19 @@ POWERS = np.array([0.8, 1.0, 1.25])
 @pytest.fixture(scope="module")
 def found():
     return read_batch_size(FOLDER)
+
+
+def test_the_gain_at_equal_sizes_of_the_updates(found):
+    """By hand: p = 1.2 at rates 0.0028 and 0.0028866 against p = 1 at 0.002716 and 0.0028, batch 2."""
+    losses = {}
+    for arm in read_summary(FOLDER / "damping.json").arms:
+        if arm.values["training.batch_size"] == 2:
+            cell = arm.seed, arm.values["optimizer.power"], round(arm.values["optimizer.learning_rate"], 6)
+            losses[cell] = arm.loss
+    pairs = ((0.002716, 0.0028), (0.0028, 0.002887))
+    changes = [[losses[s, 1.2, high] - losses[s, 1.0, low] for low, high in pairs] for s in range(3)]
+    assert found.same_size.mean == pytest.approx(np.mean(changes))
+    assert found.same_size.sd == pytest.approx(np.std(np.mean(changes, axis=1), ddof=1))
 
 
 def test_slopes_at_p_1(found):

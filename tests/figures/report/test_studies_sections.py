@@ -169,6 +169,7 @@ def test_the_section_on_the_bias(label, part, monkeypatch):
     assert text.count("-0.0400 [-0.0500, -0.0300]") == 7
     assert "about\n1.1 at β2 = 0.95 and 1.03 at 0.99" in text
     assert "too often at p = 1 already" in text
+    assert "too rarely at p = 1" in render("bias", noise=None, study=replace(study, rarest=-0.1))
     assert "not attempted.**" in render("bias", noise=None, study=None)
 
 
