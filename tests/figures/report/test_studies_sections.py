@@ -214,7 +214,9 @@ def test_the_figures_rows_are_what_the_study_found(causes):
     assert column(select(drawn, series="memory"), "beta2") == [0.95, 0.99, 0.999]
     drawn = where.rows(causes)
     modules, tenths, branch = (select(drawn, panel=panel) for panel in ("modules", "tenths", "branch"))
-    assert column(modules, "mean") == [mean.mean for mean in causes.modules.changes.values()]
+    for change, study in (("p = 1.2", causes.modules), ("β2 = 0.99", causes.memory_modules)):
+        shown = [study.changes[name].mean for name in causes.modules.changes]
+        assert column(select(modules, change=change), "mean") == shown
     assert column(tenths, "low")[:10] == [mean.low for mean in causes.tokens.power.by_tenth]
     assert column(branch, "where") == list(causes.branching.changes)
 
