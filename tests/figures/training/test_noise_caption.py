@@ -8,6 +8,7 @@ from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, POWERS
 from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
+from experiments.studies.modules import read_memory_modules, read_modules
 from gradpower.tools.labels import Label
 
 ROOT = Path(__file__).parents[3]
@@ -59,6 +60,15 @@ def test_what_the_readme_says_of_the_head():
     assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
     assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
     assert small.symmetrised < 0.95
+
+
+def test_what_the_readme_says_of_the_matrices():
+    assert "a longer memory also gains in the matrices, where p = 1.2 does not" in README
+    causes = ROOT / "results" / "causes"
+    assert read_memory_modules(causes / "memory-modules.json").endpoints.shown("all else", -1)
+    power = read_modules(causes / "modules.json")
+    assert power.changes["all else"].mean > 0
+    assert "embedding" not in power.gains  # "there no gain is shown"
 
 
 def test_what_the_readme_says_of_batch_sizes():
