@@ -18,7 +18,7 @@ from figures.adam.optima import LAWS, optimal_powers
 from figures.explorer.grids import GRIDS
 from figures.report.adam import power_columns
 from figures.report.choosing_p import choosing_p
-from figures.report.page import claims_page, page, read_findings
+from figures.report.page import claims_page, convergence_page, page, read_findings
 from figures.results import THEORY
 from gradpower.tools.errors import InputError, require
 from gradpower.tools.files import require_folder, write_file
@@ -128,7 +128,7 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
         Where `reproduce`, `convergence` and `step-time` have left their results; the report goes there, too.
     update
         Take these results into the checkout instead, and refresh its paper_repro.md, docs/claims.md,
-        docs/guide/choosing_p.md and the pictures in docs.
+        docs/convergence.md, docs/guide/choosing_p.md and the pictures in docs.
     """
     require(folder.is_dir() or folder == _REPRODUCTION, "folder", folder, "an existing folder")
     require_folder(folder)
@@ -139,11 +139,12 @@ def report(folder: Path = _REPRODUCTION, update: Flag = False) -> None:
 
 
 def write_pages(folder: Path, results: Path | None = None) -> list[Path]:
-    """Write the report and the claims into a folder, from the results there, or elsewhere, and the committed ones."""
+    """Write the report, the claims and the tables of Section 4.2 into a folder, from its results or elsewhere's."""
     found = read_findings(results or folder)
     return [
         write_file(folder / "paper_repro.md", page(found)),
         write_file(folder / "docs" / "claims.md", claims_page(found.theory)),
+        write_file(folder / "docs" / "convergence.md", convergence_page(found.convergence)),
     ]
 
 

@@ -12,7 +12,7 @@ from experiments.studies.chosen_noise import LLAMA, ChosenNoise, read_chosen_noi
 from experiments.studies.completed import is_completed
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
-from figures.report.convergence import convergence_section
+from figures.report.convergence import convergence_section, headlines
 from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
@@ -71,7 +71,9 @@ def sections(found: Findings) -> dict[str, str]:
             theory, found.convergence, found.step_time, found.batch_size, causes.batch
         ),
         "adam": adam_section(theory.optimal_powers, theory.provenance.config),
-        "convergence": convergence_section(found.convergence),
+        "convergence": render(
+            "convergence_answers", answers=headlines(convergence_section(found.convergence))
+        ),
         "step_time": step_time_section(found.step_time),
         "batch_size": batch_size_section(found.batch_size, causes.batch, causes.batch_web),
         "causes": render("causes", found=causes),
@@ -94,3 +96,11 @@ def claims_page(theory: TheoryResults) -> str:
     """Return the text of docs/claims.md: every statement, derived or refuted."""
     failing = [claim for claim in theory.claims if claim.verdict == Label.FAILS]
     return render("claims", claims=theory.claims, failing=failing) + "\n"
+
+
+def convergence_page(results: ConvergenceResults | None) -> str:
+    """Return the text of docs/convergence.md: the answers of Section 4.2 with notation, problems and tables."""
+    return (
+        convergence_section(results).removeprefix("#").replace("\n###", "\n##").replace("](docs/", "](")
+        + "\n"
+    )

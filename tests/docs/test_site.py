@@ -53,7 +53,7 @@ def test_there_is_a_page_for_every_section_of_the_report(site):
     assert {"verdicts", "memory", "where", "head", "causes", "batch_size", "intervention"} <= names
     memory = (site / "science" / "memory.html").read_text(encoding="utf-8")
     assert 'href="../claims.html#memory-of-v"' in memory
-    assert "Verdict that a longer memory replaces the power" in memory
+    assert "A longer memory replaces the power" in memory
     guide = (site / "guide" / "choosing_p.html").read_text(encoding="utf-8")
     assert 'href="../science/memory.html"' in guide
 

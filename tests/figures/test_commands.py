@@ -177,10 +177,10 @@ def test_report_takes_new_results_into_the_checkout(
     assert "3 cores" in (root / "results" / "step_time.json").read_text(encoding="utf-8")
     page = (root / "paper_repro.md").read_text(encoding="utf-8")
     assert page.replace("3 cores", "2 cores") == (ROOT / "paper_repro.md").read_text(encoding="utf-8")
-    written = Path("docs", "guide", "choosing_p.md")
-    assert (root / written).read_text() == (ROOT / written).read_text()
+    for written in (Path("docs", "guide", "choosing_p.md"), Path("docs", "convergence.md")):
+        assert (root / written).read_text() == (ROOT / written).read_text()
     pictures = {path.name for path in (ROOT / "docs").glob("*.png")} - {"pocket_curves.png"}  # of runs
-    assert names(root / "docs") == sorted(["claims.md", "guide", *pictures])
+    assert names(root / "docs") == sorted(["claims.md", "convergence.md", "guide", *pictures])
 
 
 def test_report_leaves_the_checkout_alone_unless_asked(tmp_path, copy_of_the_checkout):

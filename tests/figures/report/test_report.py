@@ -14,7 +14,7 @@ from experiments.training.step_cost import STEP_COST
 from figures.adam.example import Point
 from figures.report.adam import adam_section, power_columns
 from figures.report.convergence import convergence_section, headlines
-from figures.report.page import claims_page, page, read_findings
+from figures.report.page import claims_page, convergence_page, page, read_findings
 from figures.report.render import render
 from figures.report.step_time import step_time_section
 from figures.report.verdicts import place_verdicts, verdicts_section
@@ -77,6 +77,15 @@ def test_the_committed_claims_are_fresh(found):
     assert claims_page(found.theory) == (ROOT / "docs" / "claims.md").read_text(encoding="utf-8"), (
         "docs/claims.md is stale: run `gradpower report --update`"
     )
+
+
+def test_the_committed_answers_of_section_4_2_are_fresh(found):
+    committed = (ROOT / "docs" / "convergence.md").read_text(encoding="utf-8")
+    assert convergence_page(found.convergence) == committed, (
+        "docs/convergence.md is stale: run `gradpower report --update`"
+    )
+    assert committed.startswith("# Convergence (Section 4.2)\n")
+    assert "](docs/" not in committed
 
 
 def test_every_place_of_the_paper_has_its_row(found):
