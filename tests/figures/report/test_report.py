@@ -88,6 +88,18 @@ def test_the_committed_answers_of_section_4_2_are_fresh(found):
     assert "](docs/" not in committed
 
 
+def test_what_the_readme_says_of_the_papers_statements(found):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (
+        "Most statements hold, a quarter of them under a condition that the paper does not name; one fails."
+        in readme
+    )
+    verdicts = [claim.verdict for claim in found.theory.claims if claim.source == "paper"]
+    assert verdicts.count(Label.FAILS) == 1
+    assert round(4 * verdicts.count(Label.HOLDS_WITH_CONDITION) / len(verdicts)) == 1
+    assert verdicts.count(Label.HOLDS) > len(verdicts) / 2
+
+
 def test_every_place_of_the_paper_has_its_row(found):
     """The table has one row for each, and is short enough to be read."""
     text = verdicts_section(found.theory, found.convergence, found.step_time, found.batch_size)
