@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,6 +101,10 @@ class OptimizerSettings:
     noise_level: float = 1.0
     """σ of a law's noise over the root mean square of each tensor's gradient; a factor of a batch's own noise."""
 
+    moments: str = "batch"
+    """Which gradients Adam's moments take, for interventions: those of the batch; first:K, those of its first K
+    sequences alone; split:K, m that of the first K, and v the mean square over all parts of K."""
+
     def __post_init__(self) -> None:
         """Check every value."""
         as_floats(self)
@@ -130,6 +135,11 @@ class OptimizerSettings:
             from theory.laws import parse_law  # slow to import: --help does without
 
             parse_law(self.added_noise)
+        holds = self.moments == "batch" or self._can_split
+        allowed = (
+            "batch, or with adamw, uniform rates, clipping before the power and no noise first:K or split:K"
+        )
+        require(holds, "optimizer.moments", self.moments, allowed)
         used = self.added_noise is not None or self.noise_level == 1
         require(used, "optimizer.noise_level", self.noise_level, "1 without optimizer.added_noise")
         plain = self.algorithm == "adamw" and self.power_schedule == "constant" and not self.match_epsilon
@@ -154,20 +164,35 @@ class OptimizerSettings:
             require(holds, "optimizer.clip_order", self.clip_order, "before with muon")
 
     @property
+    def _can_split(self) -> bool:
+        usual = self.algorithm == "adamw" and self.module_rates == "uniform" and self.added_noise is None
+        remember = 0.0 not in (self.beta2, self.embedding_beta2, self.head_beta2)
+        return usual and self.clip_order == "before" and remember and self.split_moments is not None
+
+    @property
     def own_noise(self) -> tuple[str, int] | None:
         """The form of a batch's own noise and its K sequences, if `added_noise` is that; InputError without a K.
 
         >>> OptimizerSettings(added_noise="random-signs:2").own_noise
         ('random-signs', 2)
         """
-        form, _, sequences = (self.added_noise or "").partition(":")
-        if form not in OWN_NOISE:
-            return None
-        holds = sequences.isdecimal() and int(sequences) > 0
-        require(holds, "optimizer.added_noise", self.added_noise, f"{form}:K with a whole number K >= 1")
-        return form, int(sequences)
+        return _form_and_sequences("added_noise", self.added_noise, OWN_NOISE)
+
+    @property
+    def split_moments(self) -> tuple[str, int] | None:
+        """The form of `moments` and its K sequences, unless they take the batch; InputError without a K."""
+        return _form_and_sequences("moments", self.moments, ("first", "split"))
 
     @property
     def effective_epsilon(self) -> float:
         """ε as the optimizer gets it: ε, or ε^p."""
         return self.epsilon**self.power if self.match_epsilon else self.epsilon
+
+
+def _form_and_sequences(name: str, value: str | None, forms: Sequence[str]) -> tuple[str, int] | None:
+    form, _, sequences = (value or "").partition(":")
+    if form not in forms:
+        return None
+    holds = sequences.isdecimal() and int(sequences) > 0
+    require(holds, f"optimizer.{name}", value, f"{form}:K with a whole number K >= 1")
+    return form, int(sequences)

@@ -26,6 +26,7 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "head_beta2"): None,
     ("optimizer", "added_noise"): None,
     ("optimizer", "noise_level"): 1.0,
+    ("optimizer", "moments"): "batch",
     ("optimizer", "power_start"): 0.0,
 }
 
@@ -178,15 +179,26 @@ class Recipe:
         allowed = f"less than training.steps = {steps}: a shorter run sets both"
         require(warmup < steps, "optimizer.warmup_steps", warmup, allowed)
         self._check_warmup()
-        own = self.optimizer.own_noise
-        allowed = f"fewer sequences than training.batch_size = {self.training.batch_size}, and no mixture"
-        holds = own is None or (own[1] < self.training.batch_size and not self.model.experts)
-        require(holds, "optimizer.added_noise", self.optimizer.added_noise, allowed)
+        self._check_parts()
         require(self.beta2 < 1, "optimizer.beta2_half_life", self.optimizer.beta2_half_life, "fewer tokens")
         kind, _, size = self.data.tokenizer.partition(":")
         needed = {"bpe": int(size) if kind == "bpe" else 0, "t5": 32100, "gpt2": 50257}.get(kind, 0)
         allowed = f"at least {needed}, the size of data.tokenizer = {self.data.tokenizer}"
         require(self.model.vocabulary >= needed, "model.vocabulary", self.model.vocabulary, allowed)
+
+    def _check_parts(self) -> None:
+        """Refuse parts of a batch that it does not have, or of a mixture's, whose balance loss is of the whole."""
+        sequences, mixture = self.training.batch_size, self.model.experts > 0
+        for name, part in (
+            ("added_noise", self.optimizer.own_noise),
+            ("moments", self.optimizer.split_moments),
+        ):
+            equal = name == "added_noise" or part is None or sequences % part[1] == 0
+            holds = part is None or (part[1] < sequences and equal and not mixture)
+            allowed = f"fewer sequences than training.batch_size = {sequences}, and no mixture"
+            if name == "moments":
+                allowed = f"K a proper divisor of training.batch_size = {sequences}, and no mixture"
+            require(holds, f"optimizer.{name}", getattr(self.optimizer, name), allowed)
 
     def _check_warmup(self) -> None:
         """Refuse a Blockwise warm-up that would run into the decay."""

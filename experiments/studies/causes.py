@@ -14,6 +14,7 @@ from experiments.studies.completed import is_completed
 from experiments.studies.head import HeadChanges, read_head_batch, read_signs
 from experiments.studies.head_memory import HeadMemory, read_head_memory
 from experiments.studies.memory import MemoryStudy, read_memory
+from experiments.studies.memory_samples import MemorySamples, read_memory_samples
 from experiments.studies.modules import MemoryByModule, PowerByModule, read_memory_modules, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
 from experiments.studies.stability import Stability, read_stability
@@ -37,6 +38,7 @@ class Causes:
     memory_modules: MemoryByModule | None = None
     larger: MemoryStudy | None = None
     surface: Surface | None = None
+    memory_samples: MemorySamples | None = None
     batch: Reading | None = None
     batch_web: Reading | None = None
 
@@ -59,7 +61,8 @@ def read_causes(folder: Path) -> Causes:
         found(read_head_memory, "head-memory"),
         found(read_memory_modules, "memory-modules"),
         found(partial(read_memory, name="causes-larger"), "larger"),
-        found(read_surface, "memory-surface", "memory-batch"),
+        found(read_surface, "memory-surface", "memory-batch") or found(read_surface, "memory-surface"),
+        found(read_memory_samples, "memory-samples"),
         found(read_deciding, "batch"),
         found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
     )

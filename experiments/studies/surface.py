@@ -63,7 +63,7 @@ class BestAgainstBest:
 
 @dataclass(frozen=True)
 class Surface:
-    """What the two studies say."""
+    """What the studies say."""
 
     rows: tuple[SurfaceRow, ...]
     slope: SeedMean
@@ -77,13 +77,14 @@ class Surface:
     """Runs that did, and count as if they had learnt nothing."""
 
 
-def read_surface(surface: Path, batches: Path) -> Surface:
-    """Read the two studies from their summaries; InputError if one is another's, or arms are missing."""
-    (small, first), (larger, second) = (
-        read_ended(path, f"causes-{name}")
-        for path, name in ((surface, "memory-surface"), (batches, "memory-batch"))
-    )
-    sizes = [(small, 2.0), *((larger, size) for size in tried(larger, "training.batch_size"))]
+def read_surface(surface: Path, batches: Path | None = None) -> Surface:
+    """Read the study, and that of larger batches; InputError if a summary is another's, or arms are missing."""
+    small, diverged = read_ended(surface, "causes-memory-surface")
+    sizes = [(small, 2.0)]
+    if batches is not None:
+        larger, more = read_ended(batches, "causes-memory-batch")
+        sizes += [(larger, size) for size in tried(larger, "training.batch_size")]
+        diverged += more
     memories = tried(small, "optimizer.beta2")
     plain, powered = (
         np.array([losses_at(small, power=p, beta2=beta2) for beta2 in memories]) for p in (1.0, POWER)
@@ -94,7 +95,7 @@ def read_surface(surface: Path, batches: Path) -> Surface:
         mean_over_seeds(np.polyfit(logs, powered - plain, 1)[0]),
         {beta2: exchange(logs, plain, powered, memories.index(beta2)) for beta2 in (0.9, USUAL)},
         tuple(_best_against_best(summary, size) for summary, size in sizes),
-        first + second,
+        diverged,
     )
 
 

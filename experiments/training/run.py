@@ -11,23 +11,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from experiments.corpora import IGNORED, Batch, open_data
+from experiments.corpora import Batch, open_data
 from experiments.recipes.model_size import model_size
 from experiments.recipes.settings import Recipe
-from experiments.training.added_noise import add_noise, add_own_noise
+from experiments.training.batch_gradient import BatchGradient
 from experiments.training.checkpoints import checkpoint_name, load_latest, save_checkpoint, tensors_digest
 from experiments.training.devices import Devices
 from experiments.training.evaluation import evaluate
 from experiments.training.execution import Execution, utilisation
 from experiments.training.frequency import Tenths
-from experiments.training.losses import batch_loss
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients
 from experiments.training.records import append_metric, read_tokens
 from experiments.training.reporting import Reporter
 from experiments.training.sharpness import preconditioned_sharpness
 from gradpower.tools.errors import require
-from theory.laws import parse_law
 
 
 class Run:
@@ -37,8 +35,10 @@ class Run:
         self.recipe, self.folder, self.execution, self.reporter = recipe, folder, execution, reporter
         self.devices = Devices(recipe, execution, folder)
         self.is_main = self.devices.is_main
-        alone = recipe.optimizer.added_noise is None or self.devices.ranks == 1
-        require(alone, "optimizer.added_noise", recipe.optimizer.added_noise, "none on several ranks")
+        for name, usual in (("added_noise", None), ("moments", "batch")):
+            value = getattr(recipe.optimizer, name)
+            alone = value == usual or self.devices.ranks == 1
+            require(alone, f"optimizer.{name}", value, f"{usual or 'none'} on several ranks")
         self.rows = execution.rows_at_a_time(recipe.training.batch_size, self.devices.ranks)
         self.devices.require_memory(recipe, self.rows)
         training = recipe.training
@@ -58,6 +58,7 @@ class Run:
         self.initial_digest = tensors_digest(model.state_dict()) if self.is_main else ""
         self.model = self.devices.place(model, compiled=execution.compile)
         self.optimization = build_optimization(recipe, self.devices.unwrapped(self.model))
+        self.gradient = BatchGradient(recipe, self.model, self.optimization, self.devices, self.rows)
         self.model.train()
         self.step, self.seconds = 0, 0.0
         self.evaluations: list[dict[str, Any]] = []
@@ -83,21 +84,7 @@ class Run:
 
     def train_step(self) -> None:
         """One optimizer step: gradients of all micro-batches on all ranks, clipping, power and update."""
-        batch = self.data.next_batch(self.recipe.training.batch_size)
-        targets = self.devices.total(float((batch.targets != IGNORED).sum()))
-        batches = [
-            self.devices.moved(Batch(*rows))
-            for rows in zip(*(torch.split(part, self._row_counts()) for part in batch), strict=True)
-        ]
-        load = self._expert_load(batches)
-        total, sampled = torch.zeros((), device=self.devices.device), list[Tensor]()
-        for index, part in enumerate(batches):
-            with self.devices.accumulating(self.model, last=index == len(batches) - 1):
-                total += self._backward(part, targets, load)
-            if index == 0 and self.recipe.optimizer.own_noise:
-                share = float((part.targets != IGNORED).sum()) / targets
-                sampled = [p.grad / share for p in self.model.parameters() if p.grad is not None]
-        self._add_noise(sampled)
+        loss = self.gradient.make(self.data.next_batch(self.recipe.training.batch_size), self.step)
         norm = clip_gradients(self.model, self.optimization.clip_norm)
         group = self.optimization.optimizer.param_groups[0]
         # Both are moved on by the step that they are for.
@@ -107,42 +94,9 @@ class Run:
         self.step += 1
         if self.step == self.optimization.mols_step:
             self.module_scales = self.optimization.scale_modules()
-        self._window_loss += total
+        self._window_loss += loss
         self._window_norm = norm
         self._window_steps += 1
-
-    def _row_counts(self) -> list[int]:
-        """Return how many sequences go through the model at a time: by themselves, those whose noise is added."""
-        rows, own = self.recipe.training.batch_size // self.devices.ranks, self.recipe.optimizer.own_noise
-        first = own[1] if own else 0
-        whole, rest = divmod(rows - first, self.rows)
-        return [*filter(None, [first, *[self.rows] * whole, rest])]
-
-    def _add_noise(self, sampled: list[Tensor]) -> None:
-        """Add what the recipe asks for; `sampled` are the gradients of the sequences whose own noise it is."""
-        settings, seed = self.recipe.optimizer, [self.recipe.training.seed, self.step]
-        if settings.own_noise is not None:
-            add_own_noise(self.model, sampled, settings.own_noise[0], settings.noise_level, seed)
-        elif settings.added_noise is not None:
-            add_noise(self.model, parse_law(settings.added_noise), settings.noise_level, seed)
-
-    @torch.no_grad()
-    def _expert_load(self, batches: list[Batch]) -> Tensor | None:
-        """Return the expert load of the whole batch, where it is a mixture's and no micro-batch sees all of it."""
-        needed = self.recipe.model.experts and self.recipe.model.balance_loss
-        if not needed or len(batches) * self.devices.ranks == 1:
-            return None
-        with self.devices.accelerator.autocast():
-            loads = [batch_loss(self.model, batch).expert_load for batch in batches]
-        return self.devices.summed(torch.stack([load for load in loads if load is not None]).sum(0))
-
-    def _backward(self, batch: Batch, targets: float, load: Tensor | None) -> Tensor:
-        """Add a micro-batch's share of the gradient of the objective over all targets; return its share of the loss."""
-        out = batch_loss(self.model, batch, load)
-        # Ranks are averaged by DDP and FSDP, and here they are to be summed.
-        objective = out.objective(targets, self.recipe.model.balance_loss)
-        torch.autograd.backward(objective * self.devices.ranks)
-        return (out.losses.sum() / targets).detach()
 
     def window(self) -> dict[str, Any]:
         """Return the line of metrics of the steps since the last one: mean loss; norm, rate, power of the last."""

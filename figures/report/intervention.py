@@ -5,7 +5,6 @@ from __future__ import annotations
 from experiments.studies.chosen_noise import ChosenNoise
 from figures.report.render import render
 from figures.style import grouped
-from gradpower.tools.labels import Label
 from simulate.intervention.study import InterventionResults, calibrated
 
 
@@ -13,7 +12,7 @@ def intervention_section(results: InterventionResults | None, llama: ChosenNoise
     """Return the Markdown of the section, with that on the language model; None stands for a study not made."""
     strong = [cell for cell in results.cells if cell.changes[0].strong] if results else []
     if results is None or not strong:
-        return render("intervention", label=Label.NOT_ATTEMPTED, llama=llama)
+        return render("intervention", label=None, llama=llama)
     by_law = grouped(strong, lambda cell: cell.changes[0].law)
     sets = {
         "strong, all but binary (post hoc)": [cell for cell in strong if cell.changes[0].law != "binary"],

@@ -17,7 +17,7 @@ from figures.report.intervention import intervention_section
 from figures.report.models import models_section
 from figures.report.render import render
 from figures.report.step_time import step_time_section
-from figures.report.studies import batch_size_section, noise_section
+from figures.report.studies import batch_size_section, memory_section, noise_section
 from figures.report.verdicts import verdicts_section
 from figures.results import THEORY, TheoryResults
 from gradpower.tools.errors import InputError
@@ -78,7 +78,7 @@ def sections(found: Findings) -> dict[str, str]:
         "batch_size": batch_size_section(found.batch_size, causes.batch, causes.batch_web),
         "causes": render("causes", found=causes),
         "noise": noise_section(found.noise),
-        "memory": render("memory", study=causes.memory, larger=causes.larger, surface=causes.surface),
+        "memory": memory_section(causes),
         "bias": render("bias", noise=found.noise, study=causes.head_memory),
         "where": render("where", found=causes),
         "head": render("head", found=causes),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp
 from pathlib import Path
 from statistics import median
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
 from experiments.noise.tables import power_text
 from experiments.recipes.model_size import model_size
 from experiments.statistics import SeedMean
 from figures.results import CheckRecord
+from gradpower.tools.labels import Label
 
 
 def render(name: str, **values: object) -> str:
@@ -42,6 +43,21 @@ def cell(text: str) -> str:
     '\\|g\\|'
     """
     return text.replace("|", "\\|")
+
+
+def verdict(claim: str, label: Label | None, command: str, sentences: Mapping[str, str]) -> str:
+    """Return a claim with its label and the sentence for that; without a label, with the command that runs it.
+
+    >>> verdict("It gains", Label.REPRODUCED, "gradpower sweep it.toml", {"reproduced": "It does."})
+    '**It gains: reproduced.** It does.'
+    >>> verdict("It gains", None, "gradpower sweep it.toml", {})
+    '**It gains: not attempted.** `gradpower sweep it.toml` runs it.'
+    """
+    if label is None:
+        return f"**{claim}: {Label.NOT_ATTEMPTED}.** `{command}` runs it."
+    if label not in sentences:
+        raise UndefinedError(f"no_branch_for_this_label: {label}")
+    return f"**{claim}: {label}.** {sentences[label]}"
 
 
 def mark(check: CheckRecord | None) -> str:
@@ -107,7 +123,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.globals["table"] = table
+_ENVIRONMENT.globals |= {"table": table, "verdict": verdict}
 _ENVIRONMENT.filters |= {
     "cell": cell,
     "code": lambda text: f"`{text}`",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from experiments.noise.measurement import Measurement
 from experiments.noise.replay import ALL, CONTROL, POWERS, PredictedPower
 from experiments.studies.batch_size import BatchSizeStudy, Reading
+from experiments.studies.causes import Causes
 from figures.report.render import render
 from figures.style import grouped
 from gradpower.tools.labels import Label
@@ -29,6 +30,12 @@ def batch_size_section(
     ]
     readings = {"as run": found.as_run, "one rate": found.one_rate, "averaged over rates": found.averaged}
     return render("batch_size", label=found.label, study=found, batches=batches, readings=readings, **later)
+
+
+def memory_section(found: Causes) -> str:
+    """Return the Markdown of the section on the memory of the second moment."""
+    parts = {"larger": found.larger, "surface": found.surface, "samples": found.memory_samples}
+    return render("memory", study=found.memory, **parts)
 
 
 def noise_section(found: Measurement | None) -> str:

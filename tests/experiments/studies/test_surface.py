@@ -11,7 +11,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.statistics import SeedMean
+from experiments.studies.causes import Causes
 from experiments.studies.memory import read_memory
+from experiments.studies.memory_samples import MemorySamples, read_memory_samples
 from experiments.studies.surface import (
     BestAgainstBest,
     Surface,
@@ -20,7 +22,7 @@ from experiments.studies.surface import (
     exchange,
     read_surface,
 )
-from figures.report.render import render
+from figures.report.studies import memory_section
 from gradpower.tools.labels import Label
 from tests.experiments.synthetic_study import write_summary
 
@@ -69,6 +71,12 @@ def test_a_power_that_acts_like_a_longer_memory(tmp_path):
     assert {cell[0] for cell in best.chosen} == {1.0, 1.5}
     assert {cell[1:] for cell in best.chosen} == {(0.999, 2.83e-3)}
     assert all(other.label is Label.NOT_REPRODUCED for other in others)
+
+
+def test_the_small_batch_alone(tmp_path):
+    paths = made(tmp_path, exchangeable)
+    whole, found = read_surface(*paths), read_surface(paths[0])
+    assert (found.rows, found.best, found.slope) == (whole.rows[:6], whole.best[:1], whole.slope)
 
 
 def test_a_gain_that_fades(tmp_path):
@@ -149,7 +157,7 @@ def test_the_larger_model(tmp_path, gain, gone, noise, label):
     assert found.interaction.mean == pytest.approx(gone, abs=2 * noise)
     assert found.head is not None
     assert found.head.mean == pytest.approx(0, abs=2 * noise)
-    text = render("memory", study=None, larger=found, surface=None)
+    text = memory_section(Causes(larger=found))
     assert f"in a larger model: {label}.**" in text
     assert "The LLaMA has 0.64M parameters ([step 12](results/causes/design.md), 6 seeds)" in text
 
@@ -161,9 +169,9 @@ def test_the_page_has_the_surface(tmp_path, label, monkeypatch):
     surface = replace(surface, exchange={0.9: None, 0.95: surface.exchange[0.95]}, diverged=3)
     if label is Label.HOLDS:
         with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
-            render("memory", study=None, larger=None, surface=surface)
+            memory_section(Causes(surface=surface))
         return
-    text = render("memory", study=None, larger=None, surface=surface)
+    text = memory_section(Causes(surface=surface))
     assert f"tuned Adam at batch 2: {label}.**" in text
     assert text.count("\n| 2 | 0.9") == 6
     assert text.count(" – |") == 2 * 6
@@ -177,5 +185,43 @@ def test_a_study_of_one_seed_has_no_intervals():
     best = BestAgainstBest(2, change, ((1.2, 0.95, 2e-3), (1.0, 0.99, 2e-3)) * 2)
     assert (best.label, best.equivalence) == (Label.INCONCLUSIVE, None)
     row = SurfaceRow(2, 0.95, change, {1.2: change})
-    text = render("memory", study=None, larger=None, surface=Surface((row,), change, {}, (best,), 0))
+    text = memory_section(Causes(surface=Surface((row,), change, {}, (best,), 0)))
     assert "| 2 | 1 | -0.0100 | – | 1.2, 0.95, 0.002; 1, 0.99, 0.002; " in text
+
+
+@pytest.mark.parametrize(
+    ("longer", "more", "power", "noise", "label", "power_label"),
+    [
+        (-0.05, -0.05, 0.04, 0.002, Label.REPRODUCED, Label.REPRODUCED),
+        (-0.05, -0.01, 0.0, 0.002, Label.NOT_REPRODUCED, Label.NOT_REPRODUCED),
+        (0.05, 0.05, 0.0, 0.002, Label.INCONCLUSIVE, Label.NOT_REPRODUCED),
+        (-0.05, -0.04, 0.02, 0.1, Label.INCONCLUSIVE, Label.INCONCLUSIVE),
+    ],
+)
+def test_more_gradients_or_more_steps(tmp_path, longer, more, power, noise, label, power_label):
+    rng = np.random.default_rng(0)
+
+    def outcome(arm):
+        split, p = arm.values["optimizer.moments"] == "split:2", arm.values["optimizer.power"]
+        changed = more * split + longer * (arm.values["optimizer.beta2"] > 0.95)
+        gain = (power * split - 0.04) * (p == 1.2)
+        return {"loss": float(3.7 + 0.1 * arm.seed + changed + gain + noise * rng.normal())}
+
+    found = read_memory_samples(write_summary(tmp_path, CAUSES / "memory-samples.toml", outcome))
+    assert (found.label, found.power_label) == (label, power_label)
+    assert found.endpoints.means["H"].mean == pytest.approx(more - longer / 2, abs=2 * noise)
+    assert found.endpoints.means["R"].mean == pytest.approx(power, abs=2 * noise)
+    text = memory_section(Causes(memory_samples=found))
+    assert f"averages more gradients: {label}.**" in text
+    assert f"what the power does: {power_label}.**" in text
+
+
+@pytest.mark.parametrize("part", ["label", "power_label"])
+def test_its_labels_have_branches(tmp_path, part, monkeypatch):
+    path = write_summary(
+        tmp_path, CAUSES / "memory-samples.toml", lambda arm: {"loss": 3.7 + 0.01 * arm.seed}
+    )
+    found = Causes(memory_samples=read_memory_samples(path))
+    monkeypatch.setattr(MemorySamples, part, Label.HOLDS)
+    with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+        memory_section(found)

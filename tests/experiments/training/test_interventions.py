@@ -9,14 +9,18 @@ import pytest
 import torch
 from torch import nn
 
+from experiments.corpora import Batch, open_data
 from experiments.recipes.optimizer_settings import OptimizerSettings
 from experiments.training.added_noise import add_noise, add_own_noise
 from experiments.training.checkpoints import load_latest
 from experiments.training.execution import Execution
 from experiments.training.loop import train
+from experiments.training.losses import batch_loss
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization
 from experiments.training.records import read_metrics
+from experiments.training.reporting import Reporter
+from experiments.training.run import Run
 from gradpower.tools.errors import InputError
 from tests.experiments.texts import small_recipe, write_text
 from tests.experiments.training.test_training import assert_same_run, final_weights
@@ -72,8 +76,9 @@ def test_the_same_power_of_the_head_is_the_same_run(text, here, tmp_path):
         {"optimizer__head_power": 1.3},
         {"optimizer__added_noise": "laplace", "optimizer__noise_level": 3.0},
         {"optimizer__added_noise": "random-signs:1"},
+        {"optimizer__moments": "split:1"},
     ],
-    ids=["head", "noise", "own noise"],
+    ids=["head", "noise", "own noise", "moments"],
 )
 def test_they_resume_bit_for_bit(text, here, tmp_path, fields):
     made = small_recipe(text, **fields)
@@ -169,3 +174,75 @@ def test_runs_of_a_seed_branch_where_the_power_starts(text, here, tmp_path):
     # The loss of a step is that before its update.
     assert losses[0][:13] == losses[1][:13]
     assert losses[0][13] != losses[1][13]
+
+
+def test_split_moments(text, here, tmp_path):
+    """Adam in float64, fed with the parts' gradients, agrees: m takes the first part's, v the mean of all squares."""
+    power, beta1, beta2, steps = 1.2, 0.9, 0.95, 6
+    made = small_recipe(
+        text,
+        training__steps=steps,
+        training__batch_size=8,
+        optimizer__warmup_steps=0,
+        optimizer__decay_fraction=0.01,
+        optimizer__weight_decay=0.0,
+        optimizer__power=power,
+        optimizer__beta2=beta2,
+        optimizer__moments="split:2",
+    )
+    with Run(made, tmp_path / "split", here, Reporter()) as run:
+        model = build_model(made.model, seed=0, length=made.data.sequence_length)
+        data = open_data(made.data, seed=0, sequences=8 * steps, vocabulary=made.model.vocabulary)
+        model.load_state_dict(run.model.state_dict())
+        first, second = (
+            [torch.zeros_like(p) for p in model.parameters()],
+            [0.0] * len(list(model.parameters())),
+        )
+        for step in range(1, steps + 1):
+            run.train_step()
+            powered = []
+            for part in zip(*(torch.split(rows, 2) for rows in data.next_batch(8)), strict=True):
+                model.zero_grad()
+                batch_loss(model, Batch(*part)).losses.mean().backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), made.optimizer.clip_norm)
+                powered.append([p.grad.sign() * p.grad.abs() ** power for p in model.parameters()])
+            for i, p in enumerate(model.parameters()):
+                squares = [part[i].square() for part in powered]
+                mean = squares[0] if step == 1 else sum(squares) / 4
+                first[i] = beta1 * first[i] + (1 - beta1) * powered[0][i]
+                second[i] = beta2 * second[i] + (1 - beta2) * mean
+                root = (second[i] / (1 - beta2**step)).sqrt() + made.optimizer.epsilon
+                p.data -= made.optimizer.learning_rate * first[i] / (1 - beta1**step) / root
+        for expected, own in zip(model.parameters(), run.model.parameters(), strict=True):
+            torch.testing.assert_close(own.data, expected.data, rtol=0, atol=3e-5)
+
+
+def test_moments_of_the_first_sequences_are_those_of_a_small_batch(text, here, tmp_path):
+    """One step with `first:2` of eight sequences is a step on two."""
+    weights = []
+    for size, moments in ((2, "batch"), (8, "first:2")):
+        recipe = small_recipe(
+            text,
+            training__steps=1,
+            optimizer__warmup_steps=0,
+            training__batch_size=size,
+            optimizer__moments=moments,
+        )
+        train(recipe, tmp_path / moments, execution=here)
+        weights.append(final_weights(tmp_path / moments))
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"optimizer__moments": "split"},
+        {"optimizer__moments": "split:3", "training__batch_size": 8},
+        {"optimizer__moments": "first:2", "training__batch_size": 2},
+        {"optimizer__moments": "split:2", "training__batch_size": 8, "optimizer__clip_order": "after"},
+        {"optimizer__moments": "split:2", "training__batch_size": 8, "optimizer__head_beta2": 0.0},
+    ],
+)
+def test_moments_that_cannot_be_split(text, fields):
+    with pytest.raises(InputError, match=r"optimizer\.moments"):
+        small_recipe(text, **fields)

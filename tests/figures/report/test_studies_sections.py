@@ -17,7 +17,7 @@ from experiments.studies.head import HeadChanges
 from experiments.studies.head_memory import HeadMemory
 from experiments.studies.modules import MemoryByModule, PowerByModule
 from figures.report.render import render
-from figures.report.studies import batch_size_section, noise_label, noise_section
+from figures.report.studies import batch_size_section, memory_section, noise_label, noise_section
 from figures.training import where
 from figures.training.memory import rows
 from gradpower.tools.labels import Label
@@ -26,10 +26,6 @@ from tests.figures.rows import column, select
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "results"
 BRANCHES = (Label.REPRODUCED, Label.IN_PART, Label.INCONCLUSIVE, Label.NOT_REPRODUCED)
-
-
-def memory_section(found):
-    return render("memory", study=found.memory, larger=found.larger, surface=found.surface)
 
 
 SECTIONS = {
