@@ -8,12 +8,12 @@
 """
 
 from experiments.statistics.crossing import Crossing, crossing_test, slopes
-from experiments.statistics.decisions import Endpoints, adjusted_p_values, decide, equivalence_p_value
+from experiments.statistics.decisions import Contrasts, adjusted_p_values, decide, equivalence_p_value
 from experiments.statistics.paired import SeedMean, mean_over_seeds, one_sided
 
 __all__ = [
+    "Contrasts",
     "Crossing",
-    "Endpoints",
     "SeedMean",
     "adjusted_p_values",
     "crossing_test",

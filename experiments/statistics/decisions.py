@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,25 +33,31 @@ def adjusted_p_values(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 @dataclass(frozen=True)
-class Endpoints:
-    """The declared endpoints of a study, by name, with two-sided p-values that Holm's correction has adjusted.
+class Contrasts:
+    """Differences of a study's losses, by name, and which of them are shown.
 
     Examples
     --------
-    >>> found = Endpoints.of({"A": [-0.1, -0.2, -0.1, -0.2], "B": [0.1, -0.2, 0.1, -0.2]})
+    >>> found = Contrasts.of({"A": [-0.1, -0.2, -0.1, -0.2], "B": [0.1, -0.2, 0.1, -0.2]})
     >>> found.shown("A", -1), found.shown("A", 1), found.shown("B", -1)
     (True, False, False)
     """
 
     means: dict[str, SeedMean]
     adjusted: dict[str, float | None]
+    """Two-sided p-values of the declared endpoints among them, adjusted by Holm's correction."""
+    diverged: int = 0
+    """Runs that did, and count as if they had learnt nothing."""
 
     @classmethod
-    def of(cls, numbers: Mapping[str, ArrayLike]) -> "Endpoints":
-        """Test the means over seeds; InputError as from `mean_over_seeds`."""
+    def of(
+        cls, numbers: Mapping[str, ArrayLike], endpoints: Sequence[str] | None = None, diverged: int = 0
+    ) -> Self:
+        """Test some means over seeds, or all; InputError as from `mean_over_seeds`."""
         means = {name: mean_over_seeds(values) for name, values in numbers.items()}
-        adjusted = adjusted_p_values([mean.p_value for mean in means.values()])
-        return cls(means, dict(zip(means, adjusted, strict=True)))
+        tested = list(means) if endpoints is None else endpoints
+        adjusted = adjusted_p_values([means[name].p_value for name in tested])
+        return cls(means, dict(zip(tested, adjusted, strict=True)), diverged)
 
     def shown(self, name: str, sign: Literal[-1, 1], alpha: float = 0.05) -> bool:
         """Whether a mean of this sign is shown."""

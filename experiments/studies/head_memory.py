@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.statistics import Endpoints, SeedMean, mean_over_seeds
+from experiments.statistics import Contrasts, SeedMean, mean_over_seeds
 from experiments.studies.completed import arms_at, losses_at, read_completed
 from experiments.sweeps.results import Summary
 from gradpower.tools.errors import require
@@ -29,7 +29,7 @@ class HeadMemory:
     """Mean loss at p = 1, by β2 of all else and of the head."""
     changes: dict[tuple[float, float], SeedMean]
     """What p = 1.2 in the head changes of it."""
-    endpoints: Endpoints
+    endpoints: Contrasts
     """A to D of the design."""
     elsewhere: SeedMean
     """What β2 = 0.99 of all else but the head changes, at p = 1; not declared."""
@@ -73,7 +73,7 @@ def read_head_memory(path: Path) -> HeadMemory:
     return HeadMemory(
         {cell: float(losses.mean()) for cell, losses in plain.items()},
         {cell: mean_over_seeds(change) for cell, change in changes.items()},
-        Endpoints.of(endpoints),
+        Contrasts.of(endpoints),
         mean_over_seeds(plain[0.99, 0.95] - plain[usual]),
         float(rarest.mean()),
     )

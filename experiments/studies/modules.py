@@ -6,10 +6,9 @@ over the learning rates, seeds are paired.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.statistics import Endpoints, SeedMean, mean_over_seeds
+from experiments.statistics import Contrasts
 from experiments.studies.completed import losses_at, read_completed, read_ended
 from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
@@ -27,18 +26,13 @@ ENDPOINTS = ("head", "embedding", "all else")
 _MORE = "head less all else"
 
 
-@dataclass(frozen=True)
-class ModulesStudy:
+class ModulesStudy(Contrasts):
     """What a setting in some modules alone changes of the loss."""
-
-    changes: dict[str, SeedMean]
-    """By module."""
-    endpoints: Endpoints
 
     @property
     def gains(self) -> list[str]:
         """The modules in which a lower loss is shown."""
-        return [name for name in ENDPOINTS if self.endpoints.shown(name, -1)]
+        return [name for name in ENDPOINTS if self.shown(name, -1)]
 
 
 class PowerByModule(ModulesStudy):
@@ -49,38 +43,32 @@ class PowerByModule(ModulesStudy):
         """Of the noise model's prediction that p = 1.2 raises the loss in the head and in the embedding."""
         if "head" in self.gains or "embedding" in self.gains:
             return Label.NOT_REPRODUCED
-        raised = [self.endpoints.shown(name, 1) for name in ("head", "embedding")]
+        raised = [self.shown(name, 1) for name in ("head", "embedding")]
         return Label.REPRODUCED if all(raised) else Label.IN_PART if any(raised) else Label.INCONCLUSIVE
 
     @property
     def measured_label(self) -> Label:
         """Of the measured gradients' prediction that p = 1.2 lowers the loss in the head alone."""
-        if self.endpoints.shown("head", 1):
+        if self.shown("head", 1):
             return Label.NOT_REPRODUCED
         return Label.REPRODUCED if "head" in self.gains else Label.INCONCLUSIVE
 
 
-@dataclass(frozen=True)
 class MemoryByModule(ModulesStudy):
     """Of β2 = 0.99 instead of 0.95, at p = 1; one more endpoint, "head less all else"."""
-
-    diverged: int
-    """Runs that did, and count as if they had learnt nothing."""
 
     @property
     def label(self) -> Label:
         """Of the measured gradients' prediction that the head gains, and more than the matrices and norms do."""
         if "head" in self.gains:
-            return Label.REPRODUCED if self.endpoints.shown(_MORE, -1) else Label.IN_PART
-        refuted = self.endpoints.shown("head", 1) or "all else" in self.gains
+            return Label.REPRODUCED if self.shown(_MORE, -1) else Label.IN_PART
+        refuted = self.shown("head", 1) or "all else" in self.gains
         return Label.NOT_REPRODUCED if refuted else Label.INCONCLUSIVE
 
 
 def read_modules(path: Path) -> PowerByModule:
     """Read the study of the power from its summary; InputError as from `read_completed`."""
-    changes = _changes(read_completed(path, "causes-modules"), "power", (1.0, 1.2))
-    endpoints = Endpoints.of({name: changes[name] for name in ENDPOINTS})
-    return PowerByModule({name: mean_over_seeds(change) for name, change in changes.items()}, endpoints)
+    return PowerByModule.of(_changes(read_completed(path, "causes-modules"), "power", (1.0, 1.2)), ENDPOINTS)
 
 
 def read_memory_modules(path: Path) -> MemoryByModule:
@@ -88,9 +76,7 @@ def read_memory_modules(path: Path) -> MemoryByModule:
     summary, diverged = read_ended(path, "causes-memory-modules")
     changes = _changes(summary, "beta2", (0.95, 0.99))
     changes[_MORE] = changes["head"] - changes["all else"]
-    endpoints = Endpoints.of({name: changes[name] for name in (*ENDPOINTS, _MORE)})
-    means = {name: mean_over_seeds(change) for name, change in changes.items()}
-    return MemoryByModule(means, endpoints, diverged)
+    return MemoryByModule.of(changes, (*ENDPOINTS, _MORE), diverged)
 
 
 def _changes(summary: Summary, field: str, values: tuple[float, float]) -> dict[str, Array]:

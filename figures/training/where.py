@@ -37,10 +37,10 @@ def changes(found: Causes) -> dict[str, Panel]:
     """Return the changes that each panel shows, by the panel's name."""
     panels: dict[str, Panel] = {}
     if found.modules:
-        panels["modules"] = {"p = 1.2": dict(found.modules.changes)}
+        panels["modules"] = {"p = 1.2": dict(found.modules.means)}
         if found.memory_modules:
-            own = found.memory_modules.changes
-            panels["modules"]["β2 = 0.99"] = {name: own[name] for name in found.modules.changes}
+            own = found.memory_modules.means
+            panels["modules"]["β2 = 0.99"] = {name: own[name] for name in found.modules.means}
     if found.tokens:
         series = {"p = 1.2": found.tokens.power, "β2 = 0.99": found.tokens.memory}
         panels["tenths"] = {

@@ -209,8 +209,8 @@ def test_more_gradients_or_more_steps(tmp_path, longer, more, power, noise, labe
 
     found = read_memory_samples(write_summary(tmp_path, CAUSES / "memory-samples.toml", outcome))
     assert (found.label, found.power_label) == (label, power_label)
-    assert found.endpoints.means["H"].mean == pytest.approx(more - longer / 2, abs=2 * noise)
-    assert found.endpoints.means["R"].mean == pytest.approx(power, abs=2 * noise)
+    assert found.means["H"].mean == pytest.approx(more - longer / 2, abs=2 * noise)
+    assert found.means["R"].mean == pytest.approx(power, abs=2 * noise)
     text = memory_section(Causes(memory_samples=found))
     assert f"averages more gradients: {label}.**" in text
     assert f"what the power does: {power_label}.**" in text

@@ -70,8 +70,8 @@ def test_where_the_gain_is(tmp_path, effects, gains, label, measured):
         "embedding and head": everything - effects.get("", 0.0),
         "everywhere": everything,
     }.items():
-        assert study.changes[name].mean == pytest.approx(expected, abs=0.003)
-        assert study.changes[name].seeds == 8
+        assert study.means[name].mean == pytest.approx(expected, abs=0.003)
+        assert study.means[name].seeds == 8
 
 
 def test_gains_by_the_frequency_of_the_target(tmp_path):
@@ -123,8 +123,8 @@ def test_where_a_longer_memory_gains(tmp_path, effects, gains, label):
 
     study = read_memory_modules(made(tmp_path, "memory-modules", loss))
     assert (study.gains, study.label, study.diverged) == (gains, label, 0)
-    assert list(study.endpoints.adjusted) == ["head", "embedding", "all else", "head less all else"]
-    assert study.changes["everywhere"].mean == pytest.approx(sum(effects.values()), abs=0.003)
+    assert list(study.adjusted) == ["head", "embedding", "all else", "head less all else"]
+    assert study.means["everywhere"].mean == pytest.approx(sum(effects.values()), abs=0.003)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.noise.measurement import NOISE
-from experiments.statistics import Endpoints, SeedMean
+from experiments.statistics import Contrasts, SeedMean
 from experiments.studies.batch_size import PARTS, Reading, read_batch_size
 from experiments.studies.branching import Branching
 from experiments.studies.causes import Causes, read_causes
@@ -109,7 +109,7 @@ def test_the_study_that_decides(label, studies, monkeypatch):
 
 @pytest.mark.parametrize("label", [*BRANCHES, Label.HOLDS])
 def test_where_a_longer_memory_gains(label, causes, monkeypatch):
-    made = replace(causes, memory_modules=MemoryByModule(causes.modules.changes, causes.modules.endpoints, 2))
+    made = replace(causes, memory_modules=MemoryByModule(causes.modules.means, causes.modules.adjusted, 2))
     monkeypatch.setattr(MemoryByModule, "label", label)
     if label is Label.HOLDS:
         with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
@@ -149,7 +149,7 @@ def test_the_section_on_the_bias(label, part, monkeypatch):
     study = HeadMemory(
         dict.fromkeys(cells, 3.7),
         dict.fromkeys(cells, mean),
-        Endpoints(dict.fromkeys("ABCD", mean), dict.fromkeys("ABCD", 0.01)),
+        Contrasts(dict.fromkeys("ABCD", mean), dict.fromkeys("ABCD", 0.01)),
         mean,
         0.1,
     )
@@ -211,7 +211,7 @@ def test_the_figures_rows_are_what_the_study_found(causes):
     drawn = where.rows(causes)
     modules, tenths, branch = (select(drawn, panel=panel) for panel in ("modules", "tenths", "branch"))
     for change, study in (("p = 1.2", causes.modules), ("β2 = 0.99", causes.memory_modules)):
-        shown = [study.changes[name].mean for name in causes.modules.changes]
+        shown = [study.means[name].mean for name in causes.modules.means]
         assert column(select(modules, change=change), "mean") == shown
     assert column(tenths, "low")[:10] == [mean.low for mean in causes.tokens.power.by_tenth]
     assert column(branch, "where") == list(causes.branching.changes)
@@ -220,7 +220,7 @@ def test_the_figures_rows_are_what_the_study_found(causes):
 def test_the_table_of_causes_has_a_row_for_what_was_tried(causes):
     whole = render("causes", found=causes)
     assert whole in (ROOT / "paper_repro.md").read_text(encoding="utf-8")
-    assert f"| the head | p = 1.2 there alone | {causes.modules.changes['head'].mean:+.4f} [" in whole
+    assert f"| the head | p = 1.2 there alone | {causes.modules.means['head'].mean:+.4f} [" in whole
     rows, without = (
         sum(line.startswith("| ") for line in render("causes", found=each).splitlines())
         for each in (causes, Causes())

@@ -65,9 +65,9 @@ def test_what_the_readme_says_of_the_head():
 def test_what_the_readme_says_of_the_matrices():
     assert "a longer memory also gains in the matrices, where p = 1.2 does not" in README
     causes = ROOT / "results" / "causes"
-    assert read_memory_modules(causes / "memory-modules.json").endpoints.shown("all else", -1)
+    assert read_memory_modules(causes / "memory-modules.json").shown("all else", -1)
     power = read_modules(causes / "modules.json")
-    assert power.changes["all else"].mean > 0
+    assert power.means["all else"].mean > 0
     assert "embedding" not in power.gains  # "there no gain is shown"
 
 
