@@ -73,7 +73,10 @@ _NEEDS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "optimizer.beta2": ("optimizer.beta2_half_life", (None,)),
     "optimizer.momentum": ("optimizer.algorithm", ("muon",)),
     "optimizer.stretch_warmup": ("optimizer.module_rates", ("blockwise",)),
-    "optimizer.mols_share": ("optimizer.module_rates", ("mols",)),
+    **dict.fromkeys(
+        (f"optimizer.mols_{name}" for name in ("share", "every", "exponent", "limit")),
+        ("optimizer.module_rates", ("mols",)),
+    ),
 }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from gradpower.tools.errors import real, require, whole
 
+MODULES = ("norm", "vo", "ffn", "qk", "embedding", "head")  # Blockwise's
 OWN_NOISE = ("own", "random-signs", "shuffled")
 LARGEST_POWER = 100  # beyond, every gradient of a network is 0 or infinite in float32
 
@@ -88,12 +90,19 @@ class OptimizerSettings:
     """Largest norm of the gradient; none: no clipping."""
     clip_order: Literal["before", "after"] = "before"
     """Clip before or after the power."""
-    module_rates: Literal["uniform", "blockwise", "mols"] = "uniform"
-    """Learning rates by module: one, Blockwise's ratios, or MoLS-style factors measured early in the run."""
+    module_rates: str = "uniform"
+    """Learning rates by module: uniform, blockwise (its ratios), mols (MoLS-style factors, measured in the run), or
+    ratios of one's own, as embedding:4,vo:2; modules: norm, vo, ffn, qk, embedding, head."""
     stretch_warmup: bool = True
     """Whether Blockwise's ratios lengthen the warm-up, as in the authors' code."""
     mols_share: float = 0.01
     """Share of the steps after which the MoLS-style factors are measured, from Adam's moments."""
+    mols_every: int = 0
+    """Steps after which they are measured again, and again; 0: never."""
+    mols_exponent: float = 0.5
+    """The factors are (SNR/reference)^(−exponent); 0 measures and changes nothing."""
+    mols_limit: float = 10.0
+    """Their largest, and one over their smallest."""
     added_noise: str | None = None
     """Noise that is added to every gradient before all else, for interventions: of a law (uniform, laplace, …), or that
     of the batch's first K sequences about the mean of all: own:K, random-signs:K (in each entry), shuffled:K (in each
@@ -114,7 +123,12 @@ class OptimizerSettings:
                 real(f"optimizer.{name}", getattr(self, name), gt=0, le=LARGEST_POWER)
         for name in ("offset", "learning_rate", "weight_decay", "noise_level"):
             real(f"optimizer.{name}", getattr(self, name), ge=0)
-        check_whole("optimizer", self, warmup_steps=0)
+        check_whole("optimizer", self, warmup_steps=0, mols_every=0)
+        real("optimizer.mols_exponent", self.mols_exponent, ge=0)
+        real("optimizer.mols_limit", self.mols_limit, ge=1)
+        known = self.module_rates in ("uniform", "blockwise", "mols") or self.own_ratios
+        allowed = f"uniform, blockwise, mols, or NAME:RATIO,… with ratios > 0 of {', '.join(MODULES)}"
+        require(known, "optimizer.module_rates", self.module_rates, allowed)
         for name in ("beta1", "beta2", "embedding_beta2", "head_beta2", "momentum"):
             if getattr(self, name) is not None:
                 real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
@@ -182,6 +196,26 @@ class OptimizerSettings:
     def split_moments(self) -> tuple[str, int] | None:
         """The form of `moments` and its K sequences, unless they take the batch; InputError without a K."""
         return _form_and_sequences("moments", self.moments, ("first", "split"))
+
+    @property
+    def own_ratios(self) -> dict[str, float] | None:
+        """The ratios that `module_rates` lists, of modules to the base rate; None if it lists none, or wrongly.
+
+        >>> OptimizerSettings(module_rates="embedding:4,vo:0.5").own_ratios
+        {'embedding': 4.0, 'vo': 0.5}
+        """
+        ratios: dict[str, float] = {}
+        for part in self.module_rates.split(","):
+            name, _, ratio = part.partition(":")
+            if (
+                name not in MODULES
+                or name in ratios
+                or not re.fullmatch(r"\d+(\.\d+)?", ratio)
+                or not float(ratio)
+            ):
+                return None
+            ratios[name] = float(ratio)
+        return ratios
 
     @property
     def effective_epsilon(self) -> float:

@@ -27,6 +27,9 @@ ADDED_LATER: dict[tuple[str, str], Any] = {
     ("optimizer", "added_noise"): None,
     ("optimizer", "noise_level"): 1.0,
     ("optimizer", "moments"): "batch",
+    ("optimizer", "mols_every"): 0,
+    ("optimizer", "mols_exponent"): 0.5,
+    ("optimizer", "mols_limit"): 10.0,
     ("optimizer", "power_start"): 0.0,
 }
 

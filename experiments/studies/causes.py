@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from experiments.studies.batch_size import Reading, read_deciding
 from experiments.studies.branching import Branching, read_branching
-from experiments.studies.completed import is_completed
+from experiments.studies.completed import Found, read_if_completed
 from experiments.studies.head import HeadChanges, read_head_batch, read_signs
 from experiments.studies.head_memory import HeadMemory, read_head_memory
 from experiments.studies.memory import MemoryStudy, read_memory
@@ -19,8 +18,6 @@ from experiments.studies.modules import MemoryByModule, PowerByModule, read_memo
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
 from experiments.studies.stability import Stability, read_stability
 from experiments.studies.surface import Surface, read_surface
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -47,8 +44,7 @@ def read_causes(folder: Path) -> Causes:
     """Read the summaries in a folder; InputError if one is damaged or of another study, or has diverged arms."""
 
     def found(read: Callable[..., Found], *names: str) -> Found | None:
-        paths = [folder / f"{name}.json" for name in names]
-        return read(*paths) if all(map(is_completed, paths)) else None
+        return read_if_completed(read, *(folder / f"{name}.json" for name in names))
 
     return Causes(
         found(read_memory, "memory"),

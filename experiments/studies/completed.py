@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from experiments.sweeps.results import ArmResult, Summary, read_summary
 from experiments.sweeps.study import Setting
 from gradpower.tools.errors import require
 from theory.numerics.inputs import Array
+
+Found = TypeVar("Found")
 
 
 def read_completed(path: Path, name: str, *, diverged: bool = False) -> Summary:
@@ -46,6 +50,12 @@ def read_ended(path: Path, name: str) -> tuple[Summary, int]:
 def is_completed(path: Path) -> bool:
     """Whether there is a summary in which no arm is missing; InputError if it is damaged."""
     return path.exists() and all(arm.status != "missing" for arm in read_summary(path).arms)
+
+
+def read_if_completed(read: Callable[..., Found], *paths: Path | None) -> Found | None:
+    """Return what a reader makes of summaries, if all are there and no arm of theirs is missing."""
+    there = all(path is not None and is_completed(path) for path in paths)
+    return read(*paths) if there else None
 
 
 def tried(summary: Summary, field: str) -> list[float]:

@@ -25,12 +25,13 @@ class Addition(TypedDict):
 
 
 class Evaluation(TypedDict, total=False):
-    """A loss on the validation set along the training, the RMS of the update, and the sharpness."""
+    """A loss on the validation set along the training, and what else was measured there."""
 
     tokens: Required[int | float]
     validation_loss: float | None
     update_rms: float | None
     sharpness: float | None
+    squared_snr: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
 
 
 def _losses(row: Metric | Evaluation) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key in ("validation_loss", "update_rms", "sharpness")}
+    kept = Evaluation.__optional_keys__
+    return {key: value for key, value in row.items() if key in kept}
 
 
 def read_summary(path: Path, argument: str = "study") -> Summary:

@@ -28,7 +28,8 @@ from gradpower import (
     snr_from_adam,
     wsd_power,
 )
-from gradpower.learning_rates.blockwise import BLOCKS
+from gradpower.learning_rates.blockwise import BLOCKS, Block
+from gradpower.tools.errors import InputError
 
 
 def decay(settings: OptimizerSettings, steps: int, stretch: float = 1.0) -> Callable[[int], float]:
@@ -64,8 +65,28 @@ class Optimization:
     power: PowerSchedule
     clip_norm: float | None
     """The norm to which gradients are to be clipped before `step`; None if the optimizer does it, or nobody."""
+    settings: OptimizerSettings
     mols_step: int | None
-    """The number of steps after which `scale_modules` is due."""
+    """The number of steps after which `scale_modules` is due for the first time."""
+
+    def scaling_due(self, step: int) -> bool:
+        """Whether `scale_modules` is due after so many steps."""
+        if self.mols_step is None or step < self.mols_step:
+            return False
+        every = self.settings.mols_every
+        return step == self.mols_step or (every > 0 and (step - self.mols_step) % every == 0)
+
+    def squared_snrs(self) -> dict[str, float] | None:
+        """Return signal over noise of each module's powered gradient, from Adam's moments, as `snr_from_adam`.
+
+        None where rates are not MoLS-style, or a module's moments show no noise.
+        """
+        if self.mols_step is None:
+            return None
+        try:
+            return {name: snr.squared for name, snr in snr_from_adam(self.optimizer).items()}
+        except InputError:
+            return None
 
     def step(self) -> None:
         """Take one step with the gradients that are there, which moves the power, and move the learning rate."""
@@ -93,7 +114,10 @@ class Optimization:
 
     def scale_modules(self) -> dict[str, float]:
         """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g)."""
-        scales = module_scales(snr_from_adam(self.optimizer))
+        limit = self.settings.mols_limit
+        scales = module_scales(
+            snr_from_adam(self.optimizer), exponent=self.settings.mols_exponent, clamp=(1 / limit, limit)
+        )
         apply_module_scales(self.optimizer, scales, scheduler=self.learning_rate)
         return scales
 
@@ -139,7 +163,7 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
     power = schedules[settings.power_schedule](optimizer, settings.final_power, steps)
     mols = max(2, round(settings.mols_share * steps)) if settings.module_rates == "mols" else None
     before = settings.clip_order == "before"
-    return Optimization(optimizer, rate, power, settings.clip_norm if before else None, mols)
+    return Optimization(optimizer, rate, power, settings.clip_norm if before else None, settings, mols)
 
 
 def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
@@ -164,8 +188,10 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
         own[block] |= {} if power is None else {"power": power}
         own[block] |= {} if beta2 is None else {"betas": (settings.beta1, beta2)}
     if settings.module_rates != "uniform" or any(own.values()):
-        blockwise = settings.module_rates == "blockwise"
-        blocks = BLOCKS if blockwise else tuple(replace(block, ratio=1.0) for block in BLOCKS)
+        ratios = settings.own_ratios or {}
+        blocks: tuple[Block, ...] = BLOCKS
+        if settings.module_rates != "blockwise":
+            blocks = tuple(replace(block, ratio=ratios.get(block.name, 1.0)) for block in BLOCKS)
         groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
     for group in groups if any(own.values()) else ():
         group |= own.get(group["name"], {})

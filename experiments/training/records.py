@@ -51,6 +51,7 @@ class Metric(TypedDict, total=False):
     expert_load: list[list[float]] | None
     update_rms: float | None
     sharpness: float | None
+    squared_snr: dict[str, float] | None
 
 
 @dataclass(frozen=True)

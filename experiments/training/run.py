@@ -92,7 +92,7 @@ class Run:
         self.optimization.step()
         self.optimization.optimizer.zero_grad()
         self.step += 1
-        if self.step == self.optimization.mols_step:
+        if self.optimization.scaling_due(self.step):
             self.module_scales = self.optimization.scale_modules()
         self._window_loss += loss
         self._window_norm = norm
@@ -128,6 +128,8 @@ class Run:
         begun = time.monotonic()
         row = {"step": self.step, **evaluate(self.model, self.data, self.tenths, self.devices, self.rows)}
         row["update_rms"] = self.optimization.update_rms()
+        if self.optimization.mols_step is not None:
+            row["squared_snr"] = self.optimization.squared_snrs()
         if self.execution.sharpness:
             validation = self.data.validation
             row["sharpness"] = preconditioned_sharpness(

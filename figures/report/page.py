@@ -9,7 +9,8 @@ from experiments.noise.measurement import NOISE, Measurement
 from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
 from experiments.studies.causes import Causes, read_causes
 from experiments.studies.chosen_noise import LLAMA, ChosenNoise, read_chosen_noise
-from experiments.studies.completed import is_completed
+from experiments.studies.completed import read_if_completed
+from experiments.studies.paper import PaperStudies, read_paper_studies
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
 from figures.report.convergence import convergence_section, headlines
@@ -28,6 +29,8 @@ from simulate.questions import CONVERGENCE, ConvergenceResults
 
 # In results.
 CHOSEN_NOISE, CAUSES, MEASURED_NOISE = "intervention/intervention.json", "causes", "causes/noise.json"
+PAPER = "paper"
+PAPERS_GAINS = {"P": 0.015, "B": 0.030, "PB": 0.045}  # of Figure 5, in nats a token
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,14 @@ class Findings:
     causes: Causes = field(default_factory=Causes)
     intervention: InterventionResults | None = None
     llama: ChosenNoise | None = None
+    paper: PaperStudies = field(default_factory=PaperStudies)
 
 
 def read_findings(folder: Path) -> Findings:
     """Return what lies in a folder or else in the checkout's results; InputError without the theory's."""
     theory = THEORY.find(folder)
-    names = (PARTS, MEASURED_NOISE, CAUSES, CHOSEN_NOISE, LLAMA)
-    parts, noise, causes, chosen_noise, llama = (find_result(name, folder) for name in names)
+    names = (PARTS, MEASURED_NOISE, CAUSES, CHOSEN_NOISE, LLAMA, PAPER)
+    parts, noise, causes, chosen_noise, llama, paper = (find_result(name, folder) for name in names)
     if theory is None:
         raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
     return Findings(
@@ -59,7 +63,8 @@ def read_findings(folder: Path) -> Findings:
         NOISE.read(noise) if noise else None,
         read_causes(causes) if causes else Causes(),
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
-        read_chosen_noise(llama) if llama and is_completed(llama) else None,
+        read_if_completed(read_chosen_noise, llama),
+        read_paper_studies(paper) if paper else PaperStudies(),
     )
 
 
@@ -68,7 +73,7 @@ def sections(found: Findings) -> dict[str, str]:
     theory, causes = found.theory, found.causes
     return {
         "verdicts": verdicts_section(
-            theory, found.convergence, found.step_time, found.batch_size, causes.batch
+            theory, found.convergence, found.step_time, found.batch_size, causes.batch, found.paper
         ),
         "adam": adam_section(theory.optimal_powers, theory.provenance.config),
         "convergence": render(
@@ -83,6 +88,7 @@ def sections(found: Findings) -> dict[str, str]:
         "where": render("where", found=causes),
         "head": render("head", found=causes),
         "intervention": intervention_section(found.intervention, found.llama),
+        "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
         "models": models_section(),
     }
 

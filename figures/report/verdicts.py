@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.studies.batch_size import BatchSizeStudy, Reading
+from experiments.studies.paper import PaperStudies
 from experiments.training.step_cost import PAPERS_SHARE, StepCost
 from figures.report.adam import figure_7_label
 from figures.report.convergence import fading_exponents, rates_label
@@ -56,6 +57,7 @@ def verdicts_section(
     cost: StepCost | None = None,
     earlier: BatchSizeStudy | None = None,
     deciding: Reading | None = None,
+    paper: PaperStudies | None = None,
 ) -> str:
     """Return the Markdown of the table; None stands for what was not computed."""
     rates = convergence.studies.rates if convergence else []
@@ -75,4 +77,5 @@ def verdicts_section(
         cost=_COST[compared(share.share, share.margin, PAPERS_SHARE)] if share else Label.NOT_ATTEMPTED,
         earlier=earlier,
         deciding=deciding,
+        paper=paper or PaperStudies(),
     )

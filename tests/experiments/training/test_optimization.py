@@ -11,9 +11,12 @@ import torch
 
 from experiments.recipes.fields import with_fields
 from experiments.recipes.named import recipe
+from experiments.recipes.optimizer_settings import MODULES, OptimizerSettings
 from experiments.training.models import build_model
 from experiments.training.optimization import build_optimization, clip_gradients, decay
 from gradpower import sign_power
+from gradpower.learning_rates.blockwise import BLOCKS
+from gradpower.tools.errors import InputError
 
 SMALL = with_fields(
     recipe("pocket"),
@@ -213,3 +216,49 @@ def test_the_size_of_muons_update_is_not_told():
     fill(model, 0)
     optimization.step()
     assert optimization.update_rms() is None
+
+
+def test_mols_factors_are_measured_again_with_their_exponent_and_limit():
+    _, model, optimization = prepared(
+        optimizer__module_rates="mols",
+        optimizer__mols_share=0.1,
+        optimizer__mols_every=5,
+        optimizer__mols_exponent=2.0,
+        optimizer__mols_limit=1.5,
+    )
+    assert [step for step in range(1, 21) if optimization.scaling_due(step)] == [2, 7, 12, 17]
+    for step in range(5):
+        fill(model, step)
+        for name, p in model.named_parameters():
+            p.grad += 1e-2 * ("embed" in name)  # the embedding has signal, all else is noise
+        optimization.step()
+    squared = optimization.squared_snrs()
+    assert squared is not None
+    assert squared["embedding"] > 5 * abs(squared["ffn"])
+    scales = optimization.scale_modules()
+    assert scales["embedding"] == pytest.approx(1 / 1.5)
+    assert max(scales.values()) <= 1.5 + 1e-12
+
+
+def test_mols_with_exponent_0_only_measures():
+    _, model, optimization = prepared(optimizer__module_rates="mols", optimizer__mols_exponent=0.0)
+    for step in range(2):
+        fill(model, step)
+        optimization.step()
+    assert set(optimization.scale_modules().values()) == {1.0}
+
+
+def test_ratios_of_ones_own():
+    _, _, optimization = prepared(optimizer__module_rates="embedding:4,vo:0.5", optimizer__warmup_steps=0)
+    rates = {group["name"]: group["lr"] for group in optimization.optimizer.param_groups}
+    base = rates.pop("norm")
+    assert rates.pop("embedding") == pytest.approx(4 * base)
+    assert rates.pop("vo") == pytest.approx(base / 2)
+    assert set(rates.values()) == {base}
+    assert {block.name for block in BLOCKS} == set(MODULES)
+
+
+@pytest.mark.parametrize("rates", ["block", "embedding", "embedding:0", "embedding:2,embedding:3", "wte:2"])
+def test_ratios_that_are_none(rates):
+    with pytest.raises(InputError, match=r"optimizer\.module_rates"):
+        OptimizerSettings(module_rates=rates)
