@@ -80,9 +80,9 @@ FIGURES = {
     ),
     "memory": Entry(
         "training.memory",
-        "what p = 1.2 and a longer memory of v do, alone and together",
-        "a summary.json of that study",
-        "causes/memory.json",
+        "what a power and a longer memory of v do, alone and together",
+        "the folder of these studies, as results/causes",
+        "causes",
     ),
 }
 

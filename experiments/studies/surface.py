@@ -30,10 +30,10 @@ class SurfaceRow:
 
     batch_size: int
     beta2: float
-    memory: SeedMean
-    """At p = 1, loss at this β2 less that at 0.95."""
+    losses: dict[float, SeedMean]
+    """By power: loss less that at p = 1 and β2 = 0.95."""
     changes: dict[float, SeedMean]
-    """By power: loss less that at p = 1."""
+    """By power: loss less that at p = 1 and this β2."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_surface(surface: Path, batches: Path | None = None) -> Surface:
     )
     logs = np.log1p(-np.array(memories))
     return Surface(
-        tuple(row for summary, size in sizes for row in _rows(summary, size)),
+        tuple(row for summary, size in sizes for row in surface_rows(summary, size)),
         mean_over_seeds(np.polyfit(logs, powered - plain, 1)[0]),
         {beta2: exchange(logs, plain, powered, memories.index(beta2)) for beta2 in (0.9, USUAL)},
         tuple(_best_against_best(summary, size) for summary, size in sizes),
@@ -152,14 +152,16 @@ def _at(summary: Summary, size: float) -> dict[str, float]:
     return {"batch_size": size} if "training.batch_size" in summary.arms[0].values else {}
 
 
-def _rows(summary: Summary, size: float) -> list[SurfaceRow]:
+def surface_rows(summary: Summary, size: float) -> list[SurfaceRow]:
+    """Return the rows of one batch size, with losses averaged over rates."""
     powers, at = tried(summary, "optimizer.power"), _at(summary, size)
     usual = losses_at(summary, power=1.0, beta2=USUAL, **at)
     rows = []
     for beta2 in tried(summary, "optimizer.beta2"):
         losses = {p: losses_at(summary, power=p, beta2=beta2, **at) for p in powers}
         changes = {p: mean_over_seeds(of_p - losses[1.0]) for p, of_p in losses.items() if p != 1}
-        rows.append(SurfaceRow(int(size), beta2, mean_over_seeds(losses[1.0] - usual), changes))
+        means = {p: mean_over_seeds(of_p - usual) for p, of_p in losses.items()}
+        rows.append(SurfaceRow(int(size), beta2, means, changes))
     return rows
 
 

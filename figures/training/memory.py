@@ -1,58 +1,79 @@
-"""What p = 1.2 and a longer memory of the second moment do to the loss, alone and together.
+"""What a power and a longer memory of the second moment do to the loss, alone and together.
 
-Marks are means over paired seeds of losses averaged over learning rates, bars their 95 % t intervals. (a) All
-differences are from p = 1 at β2 = 0.95. (b) What the power changes at each β2; the band is ±0.01 nats.
+Marks are means over paired seeds of losses averaged over learning rates, bars their 95 % t intervals; a line a power, a
+row of panels a batch size. (a) Losses less that of p = 1 at β2 = 0.95. (b) What the power changes at each β2; the band
+is ±0.01 nats.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.studies.memory import POWER, SMALLEST_EFFECT, USUAL, MemoryStudy, read_memory
-from figures.style import Row, law_style, panels, plain_ticks, single
+from experiments.statistics import SeedMean
+from experiments.studies.causes import read_causes
+from experiments.studies.completed import read_ended
+from experiments.studies.memory import SMALLEST_EFFECT, USUAL
+from experiments.studies.surface import SurfaceRow, surface_rows
+from figures.style import Row, grouped, law_style, panels, plain_ticks, single
 from figures.training.means import draw_means, interval_of
 
 FILE = "memory"
 
 
-def read(sources: Sequence[Path]) -> MemoryStudy:
-    """Return the study, judged from its summary."""
-    return read_memory(single(sources))
+def read(sources: Sequence[Path]) -> tuple[SurfaceRow, ...]:
+    """Return all powers and memories of the studies in a folder, or else those of memory.json."""
+    folder = single(sources)
+    surface = read_causes(folder).surface
+    return (
+        surface.rows
+        if surface
+        else tuple(surface_rows(read_ended(folder / "memory.json", "causes-memory")[0], 2))
+    )
 
 
-def rows(study: MemoryStudy) -> list[Row]:
+def rows(study: Sequence[SurfaceRow]) -> list[Row]:
     """Return a row for every mark."""
     return [
-        {"series": series, "beta2": row.beta2, **interval_of(getattr(row, series))}
-        for series in ("memory", "both", "power")
-        for row in study.rows
+        {"series": series, "batch_size": row.batch_size, "beta2": row.beta2, "power": p, **interval_of(mean)}
+        for row in study
+        for series in ("losses", "changes")
+        for p, mean in getattr(row, series).items()
     ]
 
 
-def draw(study: MemoryStudy) -> Figure:
-    """Draw the losses, and what the power changes of them."""
-    lengths = 1 / (1 - np.array([row.beta2 for row in study.rows]))
-    plain, powered = law_style(0), law_style(1)
-    with panels(1, 2, height=2.7) as (figure, grid):
-        losses, change = grid[0]
-        # side by side, so that intervals do not cover each other
-        draw_means(losses, 0.96 * lengths, [row.memory for row in study.rows], label="$p$ = 1", **plain)
-        draw_means(
-            losses, 1.04 * lengths, [row.both for row in study.rows], label=f"$p$ = {POWER:g}", **powered
-        )
-        draw_means(change, lengths, [row.power for row in study.rows], **powered)
-        losses.legend(loc="lower left")
-        losses.set(
-            title=f"loss less that of $p$ = 1, β2 = {USUAL:g}", ylabel="difference of the loss (nats a token)"
-        )
-        change.set_title(f"$p$ = {POWER:g} less $p$ = 1 at the same β2")
-        change.axhspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color="0.9", linewidth=0, zorder=0)
-        note = f"below 0: $p$ = {POWER:g} helps\nband: ±{SMALLEST_EFFECT:g} nats"
-        change.text(0.97, 0.04, note, ha="right", fontsize=6.5, transform=change.transAxes)
-        for axis in grid[0]:
-            axis.axhline(0, color="black", linewidth=0.6, zorder=0)
-            axis.set(xscale="log", xlabel="memory of $v$: 1/(1 − β2) steps")
-            plain_ticks(axis.xaxis, lengths.round().tolist())
+def draw(study: Sequence[SurfaceRow]) -> Figure:
+    """Draw the losses, and what the powers change of them."""
+    by_size = grouped(study, lambda row: row.batch_size)
+    with panels(len(by_size), 2, height=2.7 * len(by_size)) as (figure, grid):
+        for (losses, change), (size, own) in zip(grid, by_size.items(), strict=True):
+            _draw_powers(losses, own, "losses")
+            _draw_powers(change, own, "changes")
+            losses.legend(ncols=2)
+            losses.set(
+                title=f"batch {size}: loss less that of $p$ = 1, β2 = {USUAL:g}",
+                ylabel="difference of the loss (nats a token)",
+            )
+            change.set_title(f"batch {size}: less $p$ = 1 at the same β2")
+            change.axhspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color="0.9", linewidth=0, zorder=0)
+            note = f"below 0: the power helps\nband: ±{SMALLEST_EFFECT:g} nats"
+            change.text(0.97, 0.04, note, ha="right", fontsize=6.5, transform=change.transAxes)
+        for axis in grid[-1]:
+            axis.set_xlabel("memory of $v$: 1/(1 − β2) steps")
     return figure
+
+
+def _draw_powers(axis: Axes, own: Sequence[SurfaceRow], series: str) -> None:
+    """Draw a line a power, side by side, so that intervals do not cover each other."""
+    lengths = 1 / (1 - np.array([row.beta2 for row in own]))
+    powers = list(own[0].losses)
+    for place, p in enumerate(powers):
+        means: list[SeedMean | None] = [getattr(row, series).get(p) for row in own]
+        if None not in means:
+            at = lengths * 1.05 ** (place - (len(powers) - 1) / 2)
+            draw_means(axis, at, [mean for mean in means if mean], label=f"$p$ = {p:g}", **law_style(place))
+    axis.axhline(0, color="black", linewidth=0.6, zorder=0)
+    axis.set_xscale("log")
+    plain_ticks(axis.xaxis, lengths.round().tolist())

@@ -59,7 +59,7 @@ def test_a_power_that_acts_like_a_longer_memory(tmp_path):
         gain = 0.06 * (row.batch_size == 2)
         for p, change in row.changes.items():
             assert change.mean == pytest.approx(-gain * np.log(p), abs=2e-4)
-        assert row.memory.mean == pytest.approx(0.02 * np.log((1 - row.beta2) / 0.05), abs=2e-4)
+        assert row.losses[1.0].mean == pytest.approx(0.02 * np.log((1 - row.beta2) / 0.05), abs=2e-4)
     assert found.slope.mean == pytest.approx(0, abs=1e-4)
     for factor in found.exchange.values():
         assert factor is not None
@@ -184,7 +184,7 @@ def test_a_study_of_one_seed_has_no_intervals():
     change = SeedMean(1, -0.01)
     best = BestAgainstBest(2, change, ((1.2, 0.95, 2e-3), (1.0, 0.99, 2e-3)) * 2)
     assert (best.label, best.equivalence) == (Label.INCONCLUSIVE, None)
-    row = SurfaceRow(2, 0.95, change, {1.2: change})
+    row = SurfaceRow(2, 0.95, {1.0: change}, {1.2: change})
     text = memory_section(Causes(surface=Surface((row,), change, {}, (best,), 0)))
     assert "| 2 | 1 | -0.0100 | – | 1.2, 0.95, 0.002; 1, 0.99, 0.002; " in text
 

@@ -19,7 +19,7 @@ from experiments.studies.modules import MemoryByModule, PowerByModule
 from figures.report.render import render
 from figures.report.studies import batch_size_section, memory_section, noise_label, noise_section
 from figures.training import where
-from figures.training.memory import rows
+from figures.training.memory import read, rows
 from gradpower.tools.labels import Label
 from tests.figures.rows import column, select
 
@@ -203,11 +203,12 @@ def test_the_section_on_measured_gradients(places, label):
 
 
 def test_the_figures_rows_are_what_the_study_found(causes):
-    drawn = rows(causes.memory)
-    found = causes.memory.rows
-    assert column(select(drawn, series="power"), "mean") == [row.power.mean for row in found]
-    assert column(select(drawn, series="both"), "low") == [row.both.low for row in found]
-    assert column(select(drawn, series="memory"), "beta2") == [0.95, 0.99, 0.999]
+    drawn = rows(read([RESULTS / "causes"]))
+    for row in causes.memory.rows:
+        at = {"batch_size": 2, "beta2": row.beta2}
+        assert column(select(drawn, series="changes", power=1.2, **at), "mean") == [row.power.mean]
+        assert column(select(drawn, series="losses", power=1.2, **at), "low") == [row.both.low]
+        assert column(select(drawn, series="losses", power=1.0, **at), "high") == [row.memory.high]
     drawn = where.rows(causes)
     modules, tenths, branch = (select(drawn, panel=panel) for panel in ("modules", "tenths", "branch"))
     for change, study in (("p = 1.2", causes.modules), ("β2 = 0.99", causes.memory_modules)):
