@@ -129,6 +129,10 @@ class OptimizerSettings:
         known = self.module_rates in ("uniform", "blockwise", "mols") or self.own_ratios
         allowed = f"uniform, blockwise, mols, or NAME:RATIO,… with ratios > 0 of {', '.join(MODULES)}"
         require(known, "optimizer.module_rates", self.module_rates, allowed)
+        if ratios := self.own_ratios:
+            # Equal settings are to have equal fingerprints.
+            text = ",".join(f"{name}:{ratios[name]:g}" for name in MODULES if name in ratios)
+            object.__setattr__(self, "module_rates", text)
         for name in ("beta1", "beta2", "embedding_beta2", "head_beta2", "momentum"):
             if getattr(self, name) is not None:
                 real(f"optimizer.{name}", getattr(self, name), ge=0, lt=1)
@@ -150,9 +154,7 @@ class OptimizerSettings:
 
             parse_law(self.added_noise)
         holds = self.moments == "batch" or self._can_split
-        allowed = (
-            "batch, or with adamw, uniform rates, clipping before the power and no noise first:K or split:K"
-        )
+        allowed = "batch; or, with adamw, one rate, clipping first and no added noise, first:K or split:K"
         require(holds, "optimizer.moments", self.moments, allowed)
         used = self.added_noise is not None or self.noise_level == 1
         require(used, "optimizer.noise_level", self.noise_level, "1 without optimizer.added_noise")
@@ -181,7 +183,8 @@ class OptimizerSettings:
     def _can_split(self) -> bool:
         usual = self.algorithm == "adamw" and self.module_rates == "uniform" and self.added_noise is None
         remember = 0.0 not in (self.beta2, self.embedding_beta2, self.head_beta2)
-        return usual and self.clip_order == "before" and remember and self.split_moments is not None
+        simple = self.clip_order == "before" and self.beta2_half_life is None
+        return usual and simple and remember and self.split_moments is not None
 
     @property
     def own_noise(self) -> tuple[str, int] | None:
@@ -201,8 +204,8 @@ class OptimizerSettings:
     def own_ratios(self) -> dict[str, float] | None:
         """The ratios that `module_rates` lists, of modules to the base rate; None if it lists none, or wrongly.
 
-        >>> OptimizerSettings(module_rates="embedding:4,vo:0.5").own_ratios
-        {'embedding': 4.0, 'vo': 0.5}
+        >>> OptimizerSettings(module_rates="embedding:4.0,vo:0.5").own_ratios
+        {'vo': 0.5, 'embedding': 4.0}
         """
         ratios: dict[str, float] = {}
         for part in self.module_rates.split(","):

@@ -191,17 +191,16 @@ class Recipe:
 
     def _check_parts(self) -> None:
         """Refuse parts of a batch that it does not have, or of a mixture's, whose balance loss is of the whole."""
-        sequences, mixture = self.training.batch_size, self.model.experts > 0
-        for name, part in (
-            ("added_noise", self.optimizer.own_noise),
-            ("moments", self.optimizer.split_moments),
-        ):
-            equal = name == "added_noise" or part is None or sequences % part[1] == 0
-            holds = part is None or (part[1] < sequences and equal and not mixture)
-            allowed = f"fewer sequences than training.batch_size = {sequences}, and no mixture"
-            if name == "moments":
-                allowed = f"K a proper divisor of training.batch_size = {sequences}, and no mixture"
-            require(holds, f"optimizer.{name}", getattr(self.optimizer, name), allowed)
+        sequences, optimizer = self.training.batch_size, self.optimizer
+        own, split = optimizer.own_noise, optimizer.split_moments
+        holds = own is None or (own[1] < sequences and not self.model.experts)
+        allowed = f"fewer sequences than training.batch_size = {sequences}, and no mixture"
+        require(holds, "optimizer.added_noise", optimizer.added_noise, allowed)
+        holds = split is None or (
+            split[1] < sequences and sequences % split[1] == 0 and not self.model.experts
+        )
+        allowed = f"K a proper divisor of training.batch_size = {sequences}, and no mixture"
+        require(holds, "optimizer.moments", optimizer.moments, allowed)
 
     def _check_warmup(self) -> None:
         """Refuse a Blockwise warm-up that would run into the decay."""

@@ -54,8 +54,7 @@ def is_completed(path: Path) -> bool:
 
 def read_if_completed(read: Callable[..., Found], *paths: Path | None) -> Found | None:
     """Return what a reader makes of summaries, if all are there and no arm of theirs is missing."""
-    there = all(path is not None and is_completed(path) for path in paths)
-    return read(*paths) if there else None
+    return read(*paths) if all(path is not None and is_completed(path) for path in paths) else None
 
 
 def tried(summary: Summary, field: str) -> list[float]:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from experiments.statistics import Contrasts
-from experiments.studies.completed import losses_at, read_ended
+from experiments.studies.completed import arms_at, losses_at, read_ended
 from experiments.studies.memory import POWER, SMALLEST_EFFECT
+from experiments.sweeps.results import Summary
+from experiments.sweeps.study import Setting
 from gradpower.tools.labels import Label
+from theory.numerics.inputs import Array
 
 _ARMS = {"A": ("first:2", 0.95), "M": ("first:2", 0.9875), "S": ("split:2", 0.95)}
 
@@ -18,7 +23,8 @@ _ARMS = {"A": ("first:2", 0.95), "M": ("first:2", 0.9875), "S": ("split:2", 0.95
 class MemorySamples(Contrasts):
     """The usual v (A), one of a longer memory (M), and one of more gradients a step (S).
 
-    "M" and "S" are what they change at p = 1, "power: A" and so on what p = 1.2 changes, "H" and "R" the design's.
+    "M" and "S" are what they change at p = 1, "power: A" and so on what p = 1.2 changes, "H" and "R" the design's;
+    "update: A" and so on are the RMS of the update at p = 1, averaged over the evaluations.
     """
 
     @property
@@ -32,8 +38,8 @@ class MemorySamples(Contrasts):
 
     @property
     def power_label(self) -> Label:
-        """That more gradients in v do what the power does."""
-        if self.shown("R", 1):
+        """That more gradients in v do what the power does: both gain, and the power gains less with them."""
+        if self.shown("power: A", -1) and self.shown("S", -1) and self.shown("R", 1):
             return Label.REPRODUCED
         high = self.means["R"].high
         return Label.NOT_REPRODUCED if high is not None and high < SMALLEST_EFFECT else Label.INCONCLUSIVE
@@ -50,4 +56,18 @@ def read_memory_samples(path: Path) -> MemorySamples:
     longer, more = (losses[name, 1.0] - losses["A", 1.0] for name in ("M", "S"))
     powers = {f"power: {name}": losses[name, POWER] - losses[name, 1.0] for name in _ARMS}
     numbers = {"M": longer, "S": more, "H": more - longer / 2, "R": powers["power: S"] - powers["power: A"]}
-    return MemorySamples.of(numbers | powers, ("M", "H", "R"), diverged)
+    updates = {
+        f"update: {name}": _mean_updates(summary, moments=moments, beta2=beta2, power=1.0)
+        for name, (moments, beta2) in _ARMS.items()
+    }
+    return MemorySamples.of(numbers | powers | updates, ("M", "S", "H", "R", "power: A"), diverged)
+
+
+def _mean_updates(summary: Summary, **values: Setting) -> Array:
+    """Return the mean RMS of the updates at the evaluations, by seed."""
+    sizes = [
+        np.mean([each.get("update_rms") or 0.0 for each in arm.evaluations])
+        for arm in arms_at(summary, **values)
+    ]
+    means: Array = np.array(sizes).reshape(len(summary.study.seeds), -1).mean(axis=1)
+    return means

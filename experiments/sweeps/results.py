@@ -56,6 +56,8 @@ class ArmResult:
     """Final loss of the targets in each tenth, from the rarest tokens to the most frequent; None if not known."""
     calibration_by_frequency: Sequence[float | None] | None = None
     """Likewise ln of the predicted over the actual number of targets."""
+    spikes: int | None = None
+    """Of the training loss, in lines of `log_every` steps; None if they were not counted."""
     origin: int | None = None
     """Place in the summary's list of origins."""
     adopted_from: str | None = None
@@ -130,6 +132,7 @@ def summary_of(study: Study, history: list[Addition], results: Sequence[RunResul
             ),
             last.get("loss_by_frequency"),
             last.get("calibration_by_frequency"),
+            result.final.spikes,
             origins.index(origin),
         )
         rows.append(row)
@@ -179,7 +182,7 @@ def _run_result(recipe: Recipe, row: ArmResult, origin: Origin) -> RunResult:
         status="completed",
         fingerprint=recipe.fingerprint,
         recipe=recipe,
-        final=Final(recipe.training.steps, recipe.tokens, row.loss, row.standard_error),
+        final=Final(recipe.training.steps, recipe.tokens, row.loss, row.standard_error, spikes=row.spikes),
         data=origin.data,
         provenance=origin.provenance,
         hardware=origin.hardware,

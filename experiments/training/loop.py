@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from experiments.recipes.model_size import model_size
 from experiments.recipes.named import command_of
 from experiments.recipes.settings import Recipe
+from experiments.statistics import spikes
 from experiments.training.execution import Execution
 from experiments.training.records import (
     Final,
@@ -153,6 +154,7 @@ def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -
     if not run.is_main:
         return Outcome(status, run.step)
     recipe, cache = run.recipe, run.execution.cache
+    lines = [row for row in read_metrics(run.folder) if "loss" in row]
     last = run.evaluations[-1] if run.evaluations else {}
     final = Final(
         step=run.step,
@@ -161,12 +163,13 @@ def _finished(run: Run, status: Literal["completed", "diverged"], loss: float) -
         standard_error=last.get("standard_error") if status == "completed" else None,
         validation_sequences=last.get("sequences"),
         expert_load=last.get("expert_load"),
+        spikes=len(spikes([row["loss"] for row in lines])),
     )
     # A model that has learnt nothing, and tells all tokens equally likely, has this loss.
     learnt = loss <= math.log(recipe.model.vocabulary)
     evaluations = [{k: v for k, v in row.items() if k != "expert_load"} for row in run.evaluations]
     seconds = run.elapsed()
-    speeds = sorted(row["tokens_per_second"] for row in read_metrics(run.folder) if "loss" in row)
+    speeds = sorted(row["tokens_per_second"] for row in lines)
     median = speeds[len(speeds) // 2] if speeds else None
     config = {"recipe": recipe.name, "fingerprint": recipe.fingerprint}
     result = RunResult(

@@ -28,7 +28,7 @@ from gradpower import (
     snr_from_adam,
     wsd_power,
 )
-from gradpower.learning_rates.blockwise import BLOCKS, Block
+from gradpower.learning_rates.blockwise import BLOCKS
 from gradpower.tools.errors import InputError
 
 
@@ -77,7 +77,7 @@ class Optimization:
         return step == self.mols_step or (every > 0 and (step - self.mols_step) % every == 0)
 
     def squared_snrs(self) -> dict[str, float] | None:
-        """Return signal over noise of each module's powered gradient, from Adam's moments, as `snr_from_adam`.
+        """Return the squared signal-to-noise ratio of each module's powered gradient, from Adam's moments.
 
         None where rates are not MoLS-style, or a module's moments show no noise.
         """
@@ -153,6 +153,9 @@ def build_optimization(recipe: Recipe, model: nn.Module) -> Optimization:
         stretch=stretched,
         min_lr=settings.final_ratio * settings.learning_rate,
     )
+    if settings.own_ratios:
+        # The lowest rates have these ratios, too, as with MoLS-style factors; Blockwise's share one.
+        apply_module_scales(optimizer, settings.own_ratios, scheduler=rate)
     branch = round(settings.power_start * steps)
     schedules: dict[str, Callable[..., PowerSchedule]] = {
         "constant": lambda *_: PowerSchedule(optimizer, 1.0, lambda step: float(step >= branch)),
@@ -188,10 +191,8 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> Optimizer:
         own[block] |= {} if power is None else {"power": power}
         own[block] |= {} if beta2 is None else {"betas": (settings.beta1, beta2)}
     if settings.module_rates != "uniform" or any(own.values()):
-        ratios = settings.own_ratios or {}
-        blocks: tuple[Block, ...] = BLOCKS
-        if settings.module_rates != "blockwise":
-            blocks = tuple(replace(block, ratio=ratios.get(block.name, 1.0)) for block in BLOCKS)
+        blockwise = settings.module_rates == "blockwise"
+        blocks = BLOCKS if blockwise else tuple(replace(block, ratio=1.0) for block in BLOCKS)
         groups = blockwise_groups(model, settings.learning_rate, blocks=blocks)
     for group in groups if any(own.values()) else ():
         group |= own.get(group["name"], {})

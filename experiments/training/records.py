@@ -64,6 +64,8 @@ class Final:
     standard_error: float | None = None
     validation_sequences: int | None = None
     expert_load: list[list[float]] | None = None
+    spikes: int | None = None
+    """Of the training loss, by the lines of metrics."""
 
 
 @dataclass(frozen=True)

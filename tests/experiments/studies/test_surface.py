@@ -196,6 +196,14 @@ def test_a_study_of_one_seed_has_no_intervals():
         (-0.05, -0.01, 0.0, 0.002, Label.NOT_REPRODUCED, Label.NOT_REPRODUCED),
         (0.05, 0.05, 0.0, 0.002, Label.INCONCLUSIVE, Label.NOT_REPRODUCED),
         (-0.05, -0.04, 0.02, 0.1, Label.INCONCLUSIVE, Label.INCONCLUSIVE),
+        (
+            -0.05,
+            0.03,
+            0.04,
+            0.002,
+            Label.NOT_REPRODUCED,
+            Label.INCONCLUSIVE,
+        ),  # it harms, and so does the power then
     ],
 )
 def test_more_gradients_or_more_steps(tmp_path, longer, more, power, noise, label, power_label):
@@ -205,12 +213,17 @@ def test_more_gradients_or_more_steps(tmp_path, longer, more, power, noise, labe
         split, p = arm.values["optimizer.moments"] == "split:2", arm.values["optimizer.power"]
         changed = more * split + longer * (arm.values["optimizer.beta2"] > 0.95)
         gain = (power * split - 0.04) * (p == 1.2)
-        return {"loss": float(3.7 + 0.1 * arm.seed + changed + gain + noise * rng.normal())}
+        loss = float(3.7 + 0.1 * arm.seed + changed + gain + noise * rng.normal())
+        return {
+            "loss": loss,
+            "evaluations": [{"tokens": 1, "validation_loss": loss, "update_rms": 0.2 + 0.1 * split}],
+        }
 
     found = read_memory_samples(write_summary(tmp_path, CAUSES / "memory-samples.toml", outcome))
     assert (found.label, found.power_label) == (label, power_label)
     assert found.means["H"].mean == pytest.approx(more - longer / 2, abs=2 * noise)
     assert found.means["R"].mean == pytest.approx(power, abs=2 * noise)
+    assert found.means["update: S"].mean == pytest.approx(0.3)
     text = memory_section(Causes(memory_samples=found))
     assert f"averages more gradients: {label}.**" in text
     assert f"what the power does: {power_label}.**" in text
@@ -218,9 +231,12 @@ def test_more_gradients_or_more_steps(tmp_path, longer, more, power, noise, labe
 
 @pytest.mark.parametrize("part", ["label", "power_label"])
 def test_its_labels_have_branches(tmp_path, part, monkeypatch):
-    path = write_summary(
-        tmp_path, CAUSES / "memory-samples.toml", lambda arm: {"loss": 3.7 + 0.01 * arm.seed}
-    )
+    rng = np.random.default_rng(0)
+
+    def outcome(arm):
+        return {"loss": 3.7 + 0.01 * rng.normal(), "evaluations": [{"tokens": 1, "update_rms": 0.2}]}
+
+    path = write_summary(tmp_path, CAUSES / "memory-samples.toml", outcome)
     found = Causes(memory_samples=read_memory_samples(path))
     monkeypatch.setattr(MemorySamples, part, Label.HOLDS)
     with pytest.raises(UndefinedError, match="no_branch_for_this_label"):

@@ -177,7 +177,7 @@ def test_runs_of_a_seed_branch_where_the_power_starts(text, here, tmp_path):
 
 
 def test_split_moments(text, here, tmp_path):
-    """Adam in float64, fed with the parts' gradients, agrees: m takes the first part's, v the mean of all squares."""
+    """Adam written out, fed with the parts' gradients, agrees: m takes the first part's, v the mean of all squares."""
     power, beta1, beta2, steps = 1.2, 0.9, 0.95, 6
     made = small_recipe(
         text,
@@ -241,6 +241,7 @@ def test_moments_of_the_first_sequences_are_those_of_a_small_batch(text, here, t
         {"optimizer__moments": "first:2", "training__batch_size": 2},
         {"optimizer__moments": "split:2", "training__batch_size": 8, "optimizer__clip_order": "after"},
         {"optimizer__moments": "split:2", "training__batch_size": 8, "optimizer__head_beta2": 0.0},
+        {"optimizer__moments": "first:2", "training__batch_size": 8, "optimizer__beta2_half_life": 1e4},
     ],
 )
 def test_moments_that_cannot_be_split(text, fields):

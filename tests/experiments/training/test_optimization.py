@@ -249,12 +249,14 @@ def test_mols_with_exponent_0_only_measures():
 
 
 def test_ratios_of_ones_own():
-    _, _, optimization = prepared(optimizer__module_rates="embedding:4,vo:0.5", optimizer__warmup_steps=0)
-    rates = {group["name"]: group["lr"] for group in optimization.optimizer.param_groups}
-    base = rates.pop("norm")
-    assert rates.pop("embedding") == pytest.approx(4 * base)
-    assert rates.pop("vo") == pytest.approx(base / 2)
-    assert set(rates.values()) == {base}
+    """They hold along the whole schedule."""
+    _, courses = course("lr", 19, optimizer__module_rates="embedding:4,vo:0.5")
+    base = courses.pop("norm")
+    for name, rates in courses.items():
+        ratio = {"embedding": 4, "vo": 0.5}.get(name, 1)
+        assert rates == pytest.approx([ratio * rate for rate in base])
+    spelt = [OptimizerSettings(module_rates=text).module_rates for text in ("vo:2.0,qk:3", "qk:3.0,vo:2")]
+    assert spelt == ["vo:2,qk:3"] * 2
     assert {block.name for block in BLOCKS} == set(MODULES)
 
 

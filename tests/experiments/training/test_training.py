@@ -157,7 +157,7 @@ def test_paused_and_resumed_is_unbroken(unbroken, here, tmp_path, step):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.3},
+        {"optimizer__module_rates": "mols", "optimizer__mols_share": 0.3, "optimizer__mols_every": 3},
         {"optimizer__module_rates": "blockwise", "optimizer__schedule": "cos", "optimizer__warmup_steps": 1},
         {"optimizer__algorithm": "muon", "optimizer__power": 0.9},
         {"optimizer__power": 1.3, "optimizer__power_schedule": "wsd", "optimizer__clip_order": "after"},
