@@ -6,10 +6,12 @@ Losses are averaged over the learning rates; seeds are paired.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
 from experiments.studies.completed import losses_at, read_ended, tried
+from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
@@ -19,23 +21,23 @@ USUAL, BEST = 0.95, 0.99
 POWER = 1.2
 SMALLEST_EFFECT = 0.01  # nats a token
 _ALPHA = 0.05
+_HEAD = "optimizer.head_power"
 
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """One β2: what it does by itself, and what the power does at it."""
+    """One batch size and β2."""
 
+    batch_size: int
     beta2: float
     loss: float
     """Mean loss at p = 1."""
-    power: SeedMean
-    """Loss at p = 1.2 less that at p = 1 …"""
-    by_rate: tuple[SeedMean, ...]
+    losses: dict[float, SeedMean]
+    """By power: loss less that at p = 1 and β2 = 0.95."""
+    changes: dict[float, SeedMean]
+    """By power: loss less that at p = 1 and this β2 …"""
+    by_rate: dict[float, tuple[SeedMean, ...]]
     """… and the same at each learning rate."""
-    memory: SeedMean
-    """At p = 1, loss at this β2 less that at 0.95."""
-    both: SeedMean
-    """Loss at p = 1.2 and this β2 less that at p = 1 and 0.95."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class MemoryStudy:
     @property
     def label(self) -> Label:
         """Reproduced if there is a gain at 0.95 and both tests reject, in part if only the primary one does."""
-        usual = next(row.power for row in self.rows if row.beta2 == USUAL)
+        usual = next(row.changes[POWER] for row in self.rows if row.beta2 == USUAL)
         if self.p_value <= _ALPHA and (usual.high or 0.0) < 0:
             equal = self.equivalence is not None and self.equivalence <= _ALPHA
             return Label.REPRODUCED if equal else Label.IN_PART
@@ -74,37 +76,58 @@ def read_memory(path: Path, name: str = "causes-memory") -> MemoryStudy:
     A diverged arm counts as one that has learnt nothing.
     """
     summary, diverged = read_ended(path, name)
-    by_head = "optimizer.head_power" in summary.arms[0].values
-    rates = tried(summary, "optimizer.learning_rate")
+    losses = partial(_losses, summary)
 
-    def losses(power: float, beta2: float, **others: float) -> Array:
-        head = {"head_power": power} if by_head else {}
-        return losses_at(summary, **({"power": power, "beta2": beta2} | head | others))
+    def change(beta2: float) -> Array:
+        return losses(POWER, beta2) - losses(1.0, beta2)
 
-    def change(beta2: float, **others: float) -> Array:
-        return losses(POWER, beta2, **others) - losses(1.0, beta2, **others)
-
-    start = losses(1.0, USUAL)
-    rows = tuple(
-        MemoryRow(
-            beta2,
-            float(losses(1.0, beta2).mean()),
-            mean_over_seeds(change(beta2)),
-            tuple(mean_over_seeds(change(beta2, learning_rate=rate)) for rate in rates),
-            mean_over_seeds(losses(1.0, beta2) - start),
-            mean_over_seeds(losses(POWER, beta2) - start),
-        )
-        for beta2 in tried(summary, "optimizer.beta2")
-    )
     interaction = mean_over_seeds(change(BEST) - change(USUAL))
     return MemoryStudy(
         summary.study,
-        tuple(rates),
-        rows,
+        tuple(tried(summary, "optimizer.learning_rate")),
+        tuple(memory_rows(summary, 2)),
         mean_over_seeds(losses(1.0, BEST) - losses(POWER, USUAL)),
         interaction,
         one_sided(interaction, 1),
         equivalence_p_value(mean_over_seeds(change(BEST)), SMALLEST_EFFECT),
-        mean_over_seeds(losses(1.0, USUAL, head_power=POWER) - start) if by_head else None,
+        mean_over_seeds(losses(1.0, USUAL, head_power=POWER) - losses(1.0, USUAL))
+        if _HEAD in summary.arms[0].values
+        else None,
         diverged,
     )
+
+
+def memory_rows(summary: Summary, size: float) -> list[MemoryRow]:
+    """Return the rows of one batch size, which all arms have if none is among their values."""
+    at = {"batch_size": size} if "training.batch_size" in summary.arms[0].values else {}
+
+    def losses(power: float, beta2: float, **others: float) -> Array:
+        return _losses(summary, power, beta2, **at, **others)
+
+    powers, rates = (tried(summary, f"optimizer.{name}") for name in ("power", "learning_rate"))
+    others = [p for p in powers if p != 1]
+    return [
+        MemoryRow(
+            int(size),
+            beta2,
+            float(losses(1.0, beta2).mean()),
+            {p: mean_over_seeds(losses(p, beta2) - losses(1.0, USUAL)) for p in powers},
+            {p: mean_over_seeds(losses(p, beta2) - losses(1.0, beta2)) for p in others},
+            {
+                p: tuple(
+                    mean_over_seeds(
+                        losses(p, beta2, learning_rate=rate) - losses(1.0, beta2, learning_rate=rate)
+                    )
+                    for rate in rates
+                )
+                for p in others
+            },
+        )
+        for beta2 in tried(summary, "optimizer.beta2")
+    ]
+
+
+def _losses(summary: Summary, power: float, beta2: float, **others: float) -> Array:
+    """Return the losses by seed with one power in all modules, but for what is told."""
+    head = {"head_power": power} if _HEAD in summary.arms[0].values else {}
+    return losses_at(summary, **({"power": power, "beta2": beta2} | head | others))

@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds
 from experiments.studies.completed import losses_at, read_ended, tried
-from experiments.studies.memory import POWER, SMALLEST_EFFECT, USUAL
+from experiments.studies.memory import POWER, SMALLEST_EFFECT, USUAL, MemoryRow, memory_rows
 from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
@@ -22,18 +22,6 @@ from theory.numerics.inputs import Array
 _ALPHA = 0.05
 Cell = tuple[float, float, float]
 """(p, β2, learning rate)."""
-
-
-@dataclass(frozen=True)
-class SurfaceRow:
-    """One batch size and β2."""
-
-    batch_size: int
-    beta2: float
-    losses: dict[float, SeedMean]
-    """By power: loss less that at p = 1 and β2 = 0.95."""
-    changes: dict[float, SeedMean]
-    """By power: loss less that at p = 1 and this β2."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ class BestAgainstBest:
 class Surface:
     """What the studies say."""
 
-    rows: tuple[SurfaceRow, ...]
+    rows: tuple[MemoryRow, ...]
     slope: SeedMean
     """Of the change by p = 1.2 at batch 2, in ln(1 − β2): below 0 if it rises as the memory grows."""
     exchange: dict[float, SeedMean | None]
@@ -91,7 +79,7 @@ def read_surface(surface: Path, batches: Path | None = None) -> Surface:
     )
     logs = np.log1p(-np.array(memories))
     return Surface(
-        tuple(row for summary, size in sizes for row in surface_rows(summary, size)),
+        tuple(row for summary, size in sizes for row in memory_rows(summary, size)),
         mean_over_seeds(np.polyfit(logs, powered - plain, 1)[0]),
         {beta2: exchange(logs, plain, powered, memories.index(beta2)) for beta2 in (0.9, USUAL)},
         tuple(_best_against_best(summary, size) for summary, size in sizes),
@@ -148,27 +136,11 @@ def cross_fitted(losses: Mapping[Cell, Array]) -> tuple[SeedMean, tuple[Cell, ..
     return mean_over_seeds(np.concatenate(differences)), tuple(chosen)
 
 
-def _at(summary: Summary, size: float) -> dict[str, float]:
-    return {"batch_size": size} if "training.batch_size" in summary.arms[0].values else {}
-
-
-def surface_rows(summary: Summary, size: float) -> list[SurfaceRow]:
-    """Return the rows of one batch size, with losses averaged over rates."""
-    powers, at = tried(summary, "optimizer.power"), _at(summary, size)
-    usual = losses_at(summary, power=1.0, beta2=USUAL, **at)
-    rows = []
-    for beta2 in tried(summary, "optimizer.beta2"):
-        losses = {p: losses_at(summary, power=p, beta2=beta2, **at) for p in powers}
-        changes = {p: mean_over_seeds(of_p - losses[1.0]) for p, of_p in losses.items() if p != 1}
-        means = {p: mean_over_seeds(of_p - usual) for p, of_p in losses.items()}
-        rows.append(SurfaceRow(int(size), beta2, means, changes))
-    return rows
-
-
 def _best_against_best(summary: Summary, size: float) -> BestAgainstBest:
+    at = {"batch_size": size} if "training.batch_size" in summary.arms[0].values else {}
     cells = product(*(tried(summary, f"optimizer.{name}") for name in ("power", "beta2", "learning_rate")))
     losses = {
-        (p, beta2, rate): losses_at(summary, power=p, beta2=beta2, learning_rate=rate, **_at(summary, size))
+        (p, beta2, rate): losses_at(summary, power=p, beta2=beta2, learning_rate=rate, **at)
         for p, beta2, rate in cells
     }
     return BestAgainstBest(int(size), *cross_fitted(losses))

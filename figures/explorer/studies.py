@@ -66,13 +66,10 @@ def cause_views(results: Path) -> dict[str, View]:
     """Changes of the loss by p = 1.2 or a longer memory; studies that are not completed are left out."""
     found = read_causes(results / "causes")
     views = {}
-    if found.memory:
-        usual = {f"β2 = {row.beta2:g}": row for row in found.memory.rows}
-        views["memory of v: change from p = 1, β2 = 0.95"] = _by_condition(
-            {
-                "p = 1": {name: row.memory for name, row in usual.items()},
-                "p = 1.2": {name: row.both for name, row in usual.items()},
-            }
+    study = found.surface or found.memory
+    for size, own in grouped(study.rows if study else (), lambda row: row.batch_size).items():
+        views[f"memory of v, batch {size}: change from p = 1, β2 = 0.95"] = _by_condition(
+            {f"p = {p:g}": {f"β2 = {row.beta2:g}": row.losses[p] for row in own} for p in own[0].losses}
         )
     panels = where.changes(found)
     return views | {title: _by_condition(panels[name]) for name, title in _CAUSES.items() if name in panels}

@@ -14,27 +14,21 @@ from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
 from experiments.studies.causes import read_causes
-from experiments.studies.completed import read_ended
-from experiments.studies.memory import SMALLEST_EFFECT, USUAL
-from experiments.studies.surface import SurfaceRow, surface_rows
+from experiments.studies.memory import SMALLEST_EFFECT, USUAL, MemoryRow, read_memory
 from figures.style import Row, grouped, law_style, panels, plain_ticks, single
 from figures.training.means import draw_means, interval_of
 
 FILE = "memory"
 
 
-def read(sources: Sequence[Path]) -> tuple[SurfaceRow, ...]:
+def read(sources: Sequence[Path]) -> tuple[MemoryRow, ...]:
     """Return all powers and memories of the studies in a folder, or else those of memory.json."""
     folder = single(sources)
-    surface = read_causes(folder).surface
-    return (
-        surface.rows
-        if surface
-        else tuple(surface_rows(read_ended(folder / "memory.json", "causes-memory")[0], 2))
-    )
+    found = read_causes(folder)
+    return (found.surface or found.memory or read_memory(folder / "memory.json")).rows
 
 
-def rows(study: Sequence[SurfaceRow]) -> list[Row]:
+def rows(study: Sequence[MemoryRow]) -> list[Row]:
     """Return a row for every mark."""
     return [
         {"series": series, "batch_size": row.batch_size, "beta2": row.beta2, "power": p, **interval_of(mean)}
@@ -44,7 +38,7 @@ def rows(study: Sequence[SurfaceRow]) -> list[Row]:
     ]
 
 
-def draw(study: Sequence[SurfaceRow]) -> Figure:
+def draw(study: Sequence[MemoryRow]) -> Figure:
     """Draw the losses, and what the powers change of them."""
     by_size = grouped(study, lambda row: row.batch_size)
     with panels(len(by_size), 2, height=2.7 * len(by_size)) as (figure, grid):
@@ -65,7 +59,7 @@ def draw(study: Sequence[SurfaceRow]) -> Figure:
     return figure
 
 
-def _draw_powers(axis: Axes, own: Sequence[SurfaceRow], series: str) -> None:
+def _draw_powers(axis: Axes, own: Sequence[MemoryRow], series: str) -> None:
     """Draw a line a power, side by side, so that intervals do not cover each other."""
     lengths = 1 / (1 - np.array([row.beta2 for row in own]))
     powers = list(own[0].losses)

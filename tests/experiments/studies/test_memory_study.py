@@ -26,9 +26,9 @@ def test_against_a_computation_by_hand():
     }
     study = read_memory(COMMITTED)
     for row in study.rows:
-        assert row.power.mean == pytest.approx(np.mean(means[1.2, row.beta2] - means[1.0, row.beta2]))
-        assert row.memory.mean == pytest.approx(np.mean(means[1.0, row.beta2] - means[1.0, 0.95]))
-        assert row.both.mean == pytest.approx(np.mean(means[1.2, row.beta2] - means[1.0, 0.95]))
+        assert row.changes[1.2].mean == pytest.approx(np.mean(means[1.2, row.beta2] - means[1.0, row.beta2]))
+        assert row.losses[1.0].mean == pytest.approx(np.mean(means[1.0, row.beta2] - means[1.0, 0.95]))
+        assert row.losses[1.2].mean == pytest.approx(np.mean(means[1.2, row.beta2] - means[1.0, 0.95]))
     change = means[1.2, 0.99] - means[1.0, 0.99] - means[1.2, 0.95] + means[1.0, 0.95]
     assert study.interaction.mean == pytest.approx(change.mean())
     assert study.interaction.sd == pytest.approx(change.std(ddof=1))

@@ -12,12 +12,11 @@ from jinja2 import UndefinedError
 
 from experiments.statistics import SeedMean
 from experiments.studies.causes import Causes
-from experiments.studies.memory import read_memory
+from experiments.studies.memory import MemoryRow, read_memory
 from experiments.studies.memory_samples import MemorySamples, read_memory_samples
 from experiments.studies.surface import (
     BestAgainstBest,
     Surface,
-    SurfaceRow,
     cross_fitted,
     exchange,
     read_surface,
@@ -153,7 +152,7 @@ def test_the_larger_model(tmp_path, gain, gone, noise, label):
     (path,) = made(tmp_path, loss, names=["larger"], noise=noise)
     found = read_memory(path, "causes-larger")
     assert found.label is label
-    assert found.rows[0].power.mean == pytest.approx(-gain, abs=2 * noise)
+    assert found.rows[0].changes[1.2].mean == pytest.approx(-gain, abs=2 * noise)
     assert found.interaction.mean == pytest.approx(gone, abs=2 * noise)
     assert found.head is not None
     assert found.head.mean == pytest.approx(0, abs=2 * noise)
@@ -184,7 +183,7 @@ def test_a_study_of_one_seed_has_no_intervals():
     change = SeedMean(1, -0.01)
     best = BestAgainstBest(2, change, ((1.2, 0.95, 2e-3), (1.0, 0.99, 2e-3)) * 2)
     assert (best.label, best.equivalence) == (Label.INCONCLUSIVE, None)
-    row = SurfaceRow(2, 0.95, {1.0: change}, {1.2: change})
+    row = MemoryRow(2, 0.95, 3.7, {1.0: change}, {1.2: change}, {})
     text = memory_section(Causes(surface=Surface((row,), change, {}, (best,), 0)))
     assert "| 2 | 1 | -0.0100 | – | 1.2, 0.95, 0.002; 1, 0.99, 0.002; " in text
 

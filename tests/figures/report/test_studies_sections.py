@@ -206,9 +206,9 @@ def test_the_figures_rows_are_what_the_study_found(causes):
     drawn = rows(read([RESULTS / "causes"]))
     for row in causes.memory.rows:
         at = {"batch_size": 2, "beta2": row.beta2}
-        assert column(select(drawn, series="changes", power=1.2, **at), "mean") == [row.power.mean]
-        assert column(select(drawn, series="losses", power=1.2, **at), "low") == [row.both.low]
-        assert column(select(drawn, series="losses", power=1.0, **at), "high") == [row.memory.high]
+        assert column(select(drawn, series="changes", power=1.2, **at), "mean") == [row.changes[1.2].mean]
+        assert column(select(drawn, series="losses", power=1.2, **at), "low") == [row.losses[1.2].low]
+        assert column(select(drawn, series="losses", power=1.0, **at), "high") == [row.losses[1.0].high]
     drawn = where.rows(causes)
     modules, tenths, branch = (select(drawn, panel=panel) for panel in ("modules", "tenths", "branch"))
     for change, study in (("p = 1.2", causes.modules), ("β2 = 0.99", causes.memory_modules)):
