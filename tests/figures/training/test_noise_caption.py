@@ -8,6 +8,7 @@ from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, POWERS
 from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
+from experiments.studies.memory import read_memory
 from experiments.studies.modules import read_memory_modules, read_modules
 from gradpower.tools.labels import Label
 
@@ -60,6 +61,17 @@ def test_what_the_readme_says_of_the_head():
     assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
     assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
     assert small.symmetrised < 0.95
+
+
+def test_what_the_readme_says_of_the_memory():
+    assert "In two small LLaMAs, of 0.12M and 0.64M parameters, at β2 = 0.95" in README
+    for name in ("memory", "larger"):
+        found = read_memory(ROOT / "results" / "causes" / f"{name}.json", f"causes-{name}")
+        changes = {row.beta2: row.changes[1.2] for row in found.rows}
+        assert changes[0.95].high < 0  # "p = 1.2 lowers the loss"
+        assert found.longer.high < 0  # "β2 = 0.99 lowers it more"
+        assert changes[0.99].high > 0  # "on top of that, no gain is seen"
+        assert found.label is Label.IN_PART
 
 
 def test_what_the_readme_says_of_the_matrices():
