@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.studies.completed import read_if_completed
 from experiments.studies.figure_5 import Additivity, MuonPower, read_additivity, read_muon
+from experiments.studies.mixtures import Mixtures, read_mixtures
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class PaperStudies:
 
     additivity: Additivity | None = None
     muon: MuonPower | None = None
+    mixtures: Mixtures | None = None
 
 
 def read_paper_studies(folder: Path) -> PaperStudies:
@@ -22,4 +24,5 @@ def read_paper_studies(folder: Path) -> PaperStudies:
     return PaperStudies(
         read_if_completed(read_additivity, folder / "blockwise.json"),
         read_if_completed(read_muon, folder / "muon.json"),
+        read_if_completed(read_mixtures, folder / "mixtures.json"),
     )

@@ -89,6 +89,7 @@ def sections(found: Findings) -> dict[str, str]:
         "head": render("head", found=causes),
         "intervention": intervention_section(found.intervention, found.llama),
         "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
+        "figure_4": render("figure_4", found=found.paper.mixtures),
         "models": models_section(),
     }
 

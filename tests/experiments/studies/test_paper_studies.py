@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.studies.figure_5 import Additivity, MuonPower, read_additivity, read_muon
-from experiments.studies.mixtures import read_mixtures
+from experiments.studies.mixtures import Mixtures, read_mixtures
 from experiments.studies.paper import PaperStudies
 from figures.report.page import PAPERS_GAINS
 from figures.report.render import render
@@ -135,9 +135,20 @@ def test_mixtures(tmp_path, gap, label):
     assert found.others.means["D"].mean == pytest.approx(2 * gap / 3, abs=0.004)
     assert found.others.means["S"].mean == pytest.approx(2 * gap, abs=0.01)
     assert found.spikes[1.2] - found.spikes[1.0] == pytest.approx(found.others.means["N"].mean)
+    text = render("figure_4", found=found)
+    assert f"every size: {label}.**" in text
+    assert f"| loss of the mixture of width 48 | {found.gaps.means['48'].mean:+.4f} [" in text
     expected = {0.0: Label.INCONCLUSIVE, -0.03: Label.REPRODUCED, 0.03: Label.NOT_REPRODUCED}[gap]
     assert [found.other(name) for name in "DSN"] == [expected] * 3
 
 
-def test_mixtures_that_scatter(tmp_path):
-    assert mixtures(tmp_path, 0.0, 0.0, 0.0, 0, noise=0.1).label is Label.INCONCLUSIVE
+def test_mixtures_that_scatter(tmp_path, monkeypatch):
+    found = mixtures(tmp_path, 0.0, 0.0, 0.0, 0, noise=0.1)
+    assert found.label is Label.INCONCLUSIVE
+    for label in (Label.IN_PART, Label.INCONCLUSIVE):
+        monkeypatch.setattr(Mixtures, "label", label)
+        assert f"every size: {label}.**" in render("figure_4", found=found)
+    monkeypatch.setattr(Mixtures, "label", Label.HOLDS)
+    with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+        render("figure_4", found=found)
+    assert "every size: not attempted.**" in render("figure_4", found=None)
