@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from jinja2 import UndefinedError
 
+from experiments.recipes.model_size import model_size
 from experiments.studies.figure_5 import Additivity, MuonPower, read_additivity, read_muon
 from experiments.studies.mixtures import Mixtures, read_mixtures
 from experiments.studies.paper import PaperStudies
+from experiments.studies.sizes import Sizes, read_sizes
+from experiments.sweeps.study import Rule
 from figures.report.page import PAPERS_GAINS
 from figures.report.render import render
 from gradpower.tools.labels import Label
@@ -152,3 +155,72 @@ def test_mixtures_that_scatter(tmp_path, monkeypatch):
     with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
         render("figure_4", found=found)
     assert "every size: not attempted.**" in render("figure_4", found=None)
+
+
+def sizes(folder, gap, growth, noise=0.002):
+    """Write the studies of sizes, L = 3 + 20·N^(−0.3), with a gap that grows with ln N, and read them."""
+    rng = np.random.default_rng(0)
+    widths = ([16, 32], [48, 64])
+    written = []
+    for name, own, seeds in (("small", widths[0], 8), ("large", widths[1], 4), ("web", [16, 32, 48], 4)):
+        models = {
+            "model.width": own,
+            "model.hidden": [4 * width for width in own],
+            "model.heads": [2 if width == 16 else 4 for width in own],
+            "model.layers": [width // 16 for width in own],
+        }
+        axes = [models, {"optimizer.power": [1.0, 1.2]}]
+        axes += [] if name == "web" else [{"optimizer.schedule": ["cos", "wsd"]}]
+
+        def outcome(arm):
+            n = model_size(arm.recipe.model).total
+            change = (gap + growth * np.log(n / 25e3)) * (arm.values["optimizer.power"] == 1.2)
+            return {"loss": float(3 + 20 * n**-0.3 + change + noise * rng.normal())}
+
+        changes = {
+            "name": f"paper-sizes-{name}",
+            "axes": axes,
+            "seeds": [*range(seeds)],
+            "rule": Rule("optimizer.power", 1.0),
+        }
+        (folder / name).mkdir()
+        written.append(write_summary(folder / name, PAPER / "sizes-tuning.toml", outcome, **changes))
+    return read_sizes(*written)
+
+
+@pytest.mark.parametrize(
+    ("gap", "growth", "label", "steady"),
+    [
+        (-0.03, 0.0, Label.REPRODUCED, Label.REPRODUCED),
+        (-0.03, 0.015, Label.IN_PART, Label.NOT_REPRODUCED),
+        (0.03, 0.0, Label.NOT_REPRODUCED, Label.INCONCLUSIVE),
+    ],
+)
+def test_sizes(tmp_path, gap, growth, label, steady):
+    found = sizes(tmp_path, gap, growth)
+    assert (found.label, found.steady_label) == (label, steady)
+    assert [found.gaps.means[f"{size} {schedule}"].seeds for size, schedule in found.cells] == [8] * 4 + [
+        4
+    ] * 4
+    first, last = found.cells[0][0], found.cells[-1][0]
+    assert found.change[0] == pytest.approx(growth * np.log(last / first), abs=0.004)
+    assert found.change[1] < found.change[0] < found.change[2]
+    assert found.laws[1.0].exponent == pytest.approx(0.3, abs=0.05)
+    low, high = found.laws[1.0].exponent_interval
+    assert low < 0.3 < high
+    text = render("figures_1_3", found=found)
+    assert f"every size: {label}.**" in text
+    assert f"steady in size: {steady}.**" in text
+    assert text.count("wsd, web pages |") == 3
+
+
+def test_sizes_without_a_branch(tmp_path, monkeypatch):
+    found = sizes(tmp_path, 0.0, 0.0, noise=0.1)
+    assert found.label is Label.INCONCLUSIVE
+    assert "every size: inconclusive at this size.**" in render("figures_1_3", found=found)
+    assert "every size: not attempted.**" in render("figures_1_3", found=None)
+    for part in ("label", "steady_label"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Sizes, part, Label.HOLDS)
+            with pytest.raises(UndefinedError, match="no_branch_for_this_label"):
+                render("figures_1_3", found=found)
