@@ -95,6 +95,7 @@ def _table(cells: list[Cell]) -> Table:
             "law": [change.law for change in changes],
             "σ/|∇F|": [f"{change.ratio:.3g}" for change in changes],
             "p": [f"{change.power:g}" for change in changes],
+            "β2": [f"{change.beta2:g}" for change in changes],
             "q": [f"{change.equivalent:.3f}" for change in changes],
             "measured": [_pm(change.measured, change.measured_error) for change in changes],
             "predicted": [_pm(change.predicted, change.predicted_error) for change in changes],

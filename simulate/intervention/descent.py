@@ -13,7 +13,7 @@ _TOGETHER = 16  # copies whose gradients are computed at once: as many as the ca
 
 
 class Arm(NamedTuple):
-    """One setting of the optimizer: p, the noise, and the learning rate η, which falls linearly to 0.
+    """One setting of the optimizer: p, the noise, the learning rate η, which falls linearly to 0, and β2.
 
     `level` is σ of every coordinate over the root mean square of its tensor's gradient at the initial weights.
     """
@@ -21,6 +21,7 @@ class Arm(NamedTuple):
     power: float
     level: float
     rate: float
+    beta2: float = 0.95
 
 
 def descend(
@@ -30,7 +31,6 @@ def descend(
     steps: int,
     *,
     beta1: float = 0.9,
-    beta2: float = 0.95,
 ) -> tuple[Array, Array]:
     """Run Adam with ε = 0 on `φ_p(∇F + σ·ξ)` for every arm and seed; ξ is independent in every coordinate and step.
 
@@ -47,7 +47,7 @@ def descend(
     """
     generators = [np.random.default_rng([seed, 1]) for seed in seeds]
     start = np.concatenate([initial_weights(generator, 1) for generator in generators])
-    power, level, rate = np.transpose(arms)[..., None, None]
+    power, level, rate, beta2 = np.transpose(arms)[..., None, None]
     scale = level * _tensor_rms(loss_and_gradient(start)[1])
     weights = np.repeat(start[None], len(arms), axis=0)
     first, second = np.zeros((2, *weights.shape))

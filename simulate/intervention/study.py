@@ -2,7 +2,8 @@
 
 The replacement statement: under strong noise and at tuned rates, Adam on φ_p(g) with noise σ ends where p = 1 does
 with noise σ/q, q of `theory.adam.noise_equivalent`. So `L(p, σ) − L(1, σ)`, measured, is `L(1, σ/q) − L(1, σ)`,
-predicted by runs at p = 1 without a free parameter. results/intervention/design.md has the rule.
+predicted by runs at p = 1 without a free parameter. Another memory of v is a change like a power, with a q of its own.
+results/intervention/design.md has the rule.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradpower.tools.errors import require, whole
+from gradpower.tools.errors import real, require, whole
 from gradpower.tools.results import Kind, Provenance
 from simulate.intervention.descent import Arm, descend
-from theory.adam.noise_equivalent import PURE_NOISE, long_run_update, noise_equivalent
+from theory.adam.noise_equivalent import PURE_NOISE, LongRun, long_run_update, noise_equivalent
 from theory.laws import NoiseLaw, parse_law
 from theory.measured.calibration import Calibration, calibrate
 from theory.numerics.inputs import Array, positive, power_in_range
@@ -48,6 +49,8 @@ class Design:
     """Adam's β1."""
     beta2: float = 0.95
     """Adam's β2."""
+    memories: tuple[float, ...] = ()
+    """Other β2 that are compared with it, at p = 1 and at every power."""
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -56,13 +59,22 @@ class Design:
         power_in_range("powers", self.powers)
         require(1.0 not in self.powers, "powers", 1.0, "other powers than 1, with which they are compared")
         positive("levels", self.levels)
+        for beta2 in self.memories:
+            real("memories", beta2, gt=0, lt=1)
+        require(self.beta2 not in self.memories, "memories", self.beta2, "other β2 than beta2")
         whole("seeds", self.seeds, 4)
         whole("steps", self.steps, 50)
+
+    @property
+    def settings(self) -> list[tuple[float, float]]:
+        """The pairs (p, β2) that are compared with p = 1 at `beta2`."""
+        others = [(power, beta2) for beta2 in self.memories for power in (1.0, *self.powers)]
+        return [*((power, self.beta2) for power in self.powers), *others]
 
 
 @dataclass(frozen=True)
 class Change:
-    """The loss at a power less that at p = 1, in nats, at one law and level; errors are standard errors over seeds."""
+    """The loss at a power and β2 less that at p = 1, in nats, at one law and level; errors are standard errors."""
 
     law: str
     level: float
@@ -78,6 +90,7 @@ class Change:
     shared_error: float
     rate: float  # the tuned rate
     at_edge: bool  # whether it lies at an end of its grid
+    beta2: float = 0.95
 
     @property
     def strong(self) -> bool:
@@ -87,7 +100,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Cell:
-    """The changes of one law and level, and ΔL and its prediction seed by seed, shape (powers, seeds)."""
+    """The changes of one law and level, and ΔL and its prediction seed by seed, shape (changes, seeds)."""
 
     changes: tuple[Change, ...]
     measured: tuple[tuple[float, ...], ...]
@@ -108,18 +121,21 @@ INTERVENTION = Kind("intervention", InterventionResults, digits=6)
 def run_cell(law: str, level: float, design: Design) -> Cell:
     """Tune, run and compare at one law and level."""
     noise = parse_law(law)
-    equivalents = [noise_equivalent(power, noise, **_betas(design)) for power in design.powers]
-    settings = [(1.0, level), *((1.0, level / q) for q in equivalents), *((p, level) for p in design.powers)]
-    arms, edges = _tuned(noise, settings, design)
-    ours = slice(1 + len(design.powers), None)
-    shared = [arm._replace(rate=arms[0].rate) for arm in arms[ours]]
-    loss, ratio = descend(noise, [*arms, *shared], range(design.seeds), design.steps, **_betas(design))
+    equivalents = [_equivalent(noise, power, beta2, design) for power, beta2 in design.settings]
+    usual = Arm(1.0, level, 0.0, design.beta2)
+    ours = [Arm(power, level, 0.0, beta2) for power, beta2 in design.settings]
+    arms, edges = _tuned(
+        noise, [usual, *(usual._replace(level=level / q) for q in equivalents), *ours], design
+    )
+    start = 1 + len(ours)
+    shared = [arm._replace(rate=arms[0].rate) for arm in arms[start:]]
+    loss, ratio = descend(noise, [*arms, *shared], range(design.seeds), design.steps, beta1=design.beta1)
     predicted, measured, at_shared = np.split(loss[1:] - loss[0], 3)
     changes = tuple(
         Change(
             law,
             level,
-            power,
+            arm.power,
             float(ratio[0]),
             q,
             *_mean_and_error(m),
@@ -128,9 +144,10 @@ def run_cell(law: str, level: float, design: Design) -> Cell:
             *_mean_and_error(s),
             arm.rate,
             edge,
+            arm.beta2,
         )
-        for power, q, m, p, s, arm, edge in zip(
-            design.powers, equivalents, measured, predicted, at_shared, arms[ours], edges[ours], strict=True
+        for q, m, p, s, arm, edge in zip(
+            equivalents, measured, predicted, at_shared, arms[start:], edges[start:], strict=True
         )
     )
     return Cell(changes, *(tuple(map(tuple, part.tolist())) for part in (measured, predicted)))
@@ -145,39 +162,51 @@ def calibrated(cells: Sequence[Cell]) -> Calibration:
     return calibrate(*parts)
 
 
-def _betas(design: Design) -> dict[str, float]:
-    return {"beta1": design.beta1, "beta2": design.beta2}
+def _equivalent(law: NoiseLaw, power: float, beta2: float, design: Design) -> float:
+    """Return q of a power and β2 against p = 1 and the design's β2."""
+    own = noise_equivalent(power, law, beta1=design.beta1, beta2=beta2) if power != 1 else 1.0
+    if beta2 == design.beta2:
+        return own
+    ours, theirs = (_pure_noise(law, 1.0, each, design).progress for each in (beta2, design.beta2))
+    return own * ours / theirs
+
+
+def _pure_noise(law: NoiseLaw, power: float, beta2: float, design: Design) -> LongRun:
+    return long_run_update(power, PURE_NOISE, 1.0, law, beta1=design.beta1, beta2=beta2)
 
 
 def _mean_and_error(values: Array) -> tuple[float, float]:
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
 
 
-def _tuned(
-    law: NoiseLaw, settings: Sequence[tuple[float, float]], design: Design
-) -> tuple[list[Arm], list[bool]]:
-    """The arms of these powers and levels at tuned rates, and which of them lie at an end of the grid.
+def _tuned(law: NoiseLaw, settings: Sequence[Arm], design: Design) -> tuple[list[Arm], list[bool]]:
+    """Return the arms at tuned rates, and which of them lie at an end of the grid.
 
     The first setting is p = 1; theory says where about the others' best rates are.
     """
     seeds = range(_TUNING_SEED, _TUNING_SEED + design.seeds // 2)
-    level = settings[0][1]
-    coarse = [Arm(1.0, level, rate) for rate in _COARSE.tolist()]
-    first = descend(law, coarse, seeds, design.steps, **_betas(design))[0].mean(axis=1)
+    usual = settings[0]
+
+    def mean_losses(arms: Sequence[Arm]) -> Array:
+        means: Array = descend(law, arms, seeds, design.steps, beta1=design.beta1)[0].mean(axis=1)
+        return means
+
+    first = mean_losses([usual._replace(rate=rate) for rate in _COARSE.tolist()])
     centre = float(_COARSE[np.nanargmin(first)])
-    grids = [centre * _rate_shift(law, power, design) * level / own * _FINE for power, own in settings]
-    arms = [
-        Arm(*setting, rate) for setting, grid in zip(settings, grids, strict=True) for rate in grid.tolist()
+    grids = [
+        centre * _rate_shift(law, own, usual, design) * usual.level / own.level * _FINE for own in settings
     ]
-    losses = descend(law, arms, seeds, design.steps, **_betas(design))[0].mean(axis=1)
-    rows = losses.reshape(len(grids), -1)
+    arms = [
+        own._replace(rate=rate) for own, grid in zip(settings, grids, strict=True) for rate in grid.tolist()
+    ]
+    rows = mean_losses(arms).reshape(len(grids), -1)
     best, edges = zip(*(_best_rate(grid, row) for grid, row in zip(grids, rows, strict=True)), strict=True)
-    return [Arm(*setting, rate) for setting, rate in zip(settings, best, strict=True)], list(edges)
+    return [own._replace(rate=rate) for own, rate in zip(settings, best, strict=True)], list(edges)
 
 
-def _rate_shift(law: NoiseLaw, power: float, design: Design) -> float:
-    """How much larger the best rate of a power is than that of p = 1 by theory: E u/LRV over its value at 1."""
-    ours, theirs = (long_run_update(p, PURE_NOISE, 1.0, law, **_betas(design)) for p in (power, 1.0))
+def _rate_shift(law: NoiseLaw, own: Arm, usual: Arm, design: Design) -> float:
+    """How much larger the best rate is than the usual one by theory: E u/LRV over its value there."""
+    ours, theirs = (_pure_noise(law, arm.power, arm.beta2, design) for arm in (own, usual))
     return ours.drift / ours.variance / (theirs.drift / theirs.variance)
 
 

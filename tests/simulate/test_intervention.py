@@ -11,7 +11,8 @@ from gradpower.__main__ import main
 from gradpower.tools.labels import Label
 from simulate.intervention.descent import Arm, descend
 from simulate.intervention.network import COORDINATES, initial_weights, loss_and_gradient
-from simulate.intervention.study import INTERVENTION, Cell, Change, calibrated
+from simulate.intervention.study import INTERVENTION, Cell, Change, Design, calibrated, run_cell
+from theory.adam.noise_equivalent import PURE_NOISE, long_run_update
 from theory.laws import parse_law
 
 CHANGE = Change("uniform", 8.0, 1.2, 30.0, 1.06, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.03, at_edge=False)
@@ -90,6 +91,20 @@ def test_the_command_goes_on_where_it_was_interrupted(tmp_path, capsys):
     assert INTERVENTION.read(tmp_path).cells == found.cells
 
 
+def test_memories_are_compared_as_powers_are():
+    """Under heavy tails a longer memory acts like more noise, and by theory as much more as was derived."""
+    design = Design(powers=(1.2,), memories=(0.9, 0.999), seeds=4, steps=300)
+    assert design.settings == [(1.2, 0.95), (1.0, 0.9), (1.2, 0.9), (1.0, 0.999), (1.2, 0.999)]
+    cell = run_cell("generalized-normal:0.5", 24.0, design)
+    assert [(change.power, change.beta2) for change in cell.changes] == design.settings
+    law = parse_law("generalized-normal:0.5")
+    base = long_run_update(1.0, PURE_NOISE, 1.0, law).progress
+    for change in cell.changes:
+        own = long_run_update(change.power, PURE_NOISE, 1.0, law, beta2=change.beta2).progress
+        assert change.equivalent == pytest.approx(own / base, rel=1e-9)
+        assert np.sign(change.measured) == np.sign(change.predicted) == np.sign(1 - change.equivalent)
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -97,6 +112,8 @@ def test_the_command_goes_on_where_it_was_interrupted(tmp_path, capsys):
         (["--powers", "1.0"], "powers: 1"),
         (["--levels", "0"], "levels: 0"),
         (["--seeds", "3"], "seeds: 3"),
+        (["--memories", "0.95"], "memories: 0.95"),
+        (["--memories", "1.0"], "memories: 1.0"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, named):
