@@ -18,7 +18,7 @@ from experiments.studies.completed import losses_at, read_completed
 from gradpower.tools.labels import Label
 from theory.adam.noise_equivalent import PURE_NOISE, long_run_update
 from theory.laws import parse_law
-from theory.measured.calibration import Calibration, calibrate, slope_label
+from theory.measured.calibration import Calibration, calibrate
 
 LLAMA = "intervention/llama.json"  # in results
 LAWS, POWERS = ("uniform", "gaussian", "laplace"), (0.8, 1.5)
@@ -45,7 +45,7 @@ class ChosenNoise:
     @property
     def label(self) -> Label:
         """By the declared rule, on the interval by jackknife."""
-        return slope_label(*self.calibration.jackknife)
+        return self.calibration.jackknife_label
 
 
 def twin(law: str, power: float) -> tuple[float, float]:

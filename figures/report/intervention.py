@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+from experiments.statistics import Contrasts
 from experiments.studies.chosen_noise import ChosenNoise
 from figures.report.render import render
 from figures.style import grouped
+from gradpower.tools.labels import Label
 from simulate.intervention.study import InterventionResults, calibrated
 
 
-def intervention_section(results: InterventionResults | None, llama: ChosenNoise | None = None) -> str:
-    """Return the Markdown of the section, with that on the language model; None stands for a study not made."""
+class MemoryUnderNoise(Contrasts):
+    """What β2 = 0.99 instead of 0.95 changes at p = 1, by the law of the noise."""
+
+    @property
+    def label(self) -> Label:
+        """That noise of the shapes measured in a network explains what a longer memory gains."""
+        shapes = [law for law in self.means if law.startswith("generalized-normal")]
+        lower = [self.shown(law, -1) for law in shapes]
+        if any(lower):
+            return Label.REPRODUCED if all(lower) else Label.IN_PART
+        harm = any(self.shown(law, 1) for law in shapes)
+        return Label.NOT_REPRODUCED if harm else Label.INCONCLUSIVE
+
+
+def memory_under_noise(results: InterventionResults) -> MemoryUnderNoise:
+    """Test the changes by β2 = 0.99 at p = 1 under generalized normal noise; those under other laws are reported."""
+    numbers = {
+        change.law: seeds
+        for cell in results.cells
+        for change, seeds in zip(cell.changes, cell.measured, strict=True)
+        if (change.power, change.beta2) == (1.0, 0.99)
+    }
+    return MemoryUnderNoise.of(numbers, [law for law in numbers if law.startswith("generalized-normal")])
+
+
+def intervention_section(
+    results: InterventionResults | None,
+    llama: ChosenNoise | None = None,
+    memories: InterventionResults | None = None,
+) -> str:
+    """Return the Markdown of the section, with the language model and other memories; None: a study not made."""
     strong = [cell for cell in results.cells if cell.changes[0].strong] if results else []
+    other = {
+        "llama": llama,
+        "memory": memory_under_noise(memories) if memories else None,
+        "memories": [change for cell in memories.cells for change in cell.changes] if memories else [],
+        "memory_slope": calibrated(memories.cells) if memories else None,
+    }
     if results is None or not strong:
-        return render("intervention", label=None, llama=llama)
+        return render("intervention", label=None, **other)
     by_law = grouped(strong, lambda cell: cell.changes[0].law)
     sets = {
         "strong, all but binary (post hoc)": [cell for cell in strong if cell.changes[0].law != "binary"],
@@ -27,5 +64,5 @@ def intervention_section(results: InterventionResults | None, llama: ChosenNoise
         design=results.provenance.config,
         calibrations={name: calibrated(cells) for name, cells in sets.items() if cells},
         laws=list(by_law),
-        llama=llama,
+        **other,
     )

@@ -29,7 +29,7 @@ from simulate.questions import CONVERGENCE, ConvergenceResults
 
 # In results.
 CHOSEN_NOISE, CAUSES, MEASURED_NOISE = "intervention/intervention.json", "causes", "causes/noise.json"
-PAPER = "paper"
+PAPER, MEMORIES = "paper", "intervention/memory.json"
 PAPERS_GAINS = {"P": 0.015, "B": 0.030, "PB": 0.045}  # of Figure 5, in nats a token
 
 
@@ -46,13 +46,14 @@ class Findings:
     intervention: InterventionResults | None = None
     llama: ChosenNoise | None = None
     paper: PaperStudies = field(default_factory=PaperStudies)
+    memories: InterventionResults | None = None
 
 
 def read_findings(folder: Path) -> Findings:
     """Return what lies in a folder or else in the checkout's results; InputError without the theory's."""
     theory = THEORY.find(folder)
-    names = (PARTS, MEASURED_NOISE, CAUSES, CHOSEN_NOISE, LLAMA, PAPER)
-    parts, noise, causes, chosen_noise, llama, paper = (find_result(name, folder) for name in names)
+    names = (PARTS, MEASURED_NOISE, CAUSES, CHOSEN_NOISE, LLAMA, PAPER, MEMORIES)
+    parts, noise, causes, chosen_noise, llama, paper, memories = (find_result(name, folder) for name in names)
     if theory is None:
         raise InputError("folder", folder, "one with theory.json, which `gradpower reproduce` writes")
     return Findings(
@@ -65,6 +66,7 @@ def read_findings(folder: Path) -> Findings:
         INTERVENTION.read(chosen_noise) if chosen_noise else None,
         read_if_completed(read_chosen_noise, llama),
         read_paper_studies(paper) if paper else PaperStudies(),
+        INTERVENTION.read(memories) if memories else None,
     )
 
 
@@ -87,7 +89,7 @@ def sections(found: Findings) -> dict[str, str]:
         "bias": render("bias", noise=found.noise, study=causes.head_memory),
         "where": render("where", found=causes),
         "head": render("head", found=causes),
-        "intervention": intervention_section(found.intervention, found.llama),
+        "intervention": intervention_section(found.intervention, found.llama, found.memories),
         "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
         "figure_4": render("figure_4", found=found.paper.mixtures),
         "figures_1_3": render("figures_1_3", found=found.paper.sizes),

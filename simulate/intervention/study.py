@@ -115,7 +115,7 @@ class InterventionResults:
     cells: list[Cell]
 
 
-INTERVENTION = Kind("intervention", InterventionResults, digits=6)
+INTERVENTION = Kind("intervention", InterventionResults, digits=6, version=2)
 
 
 def run_cell(law: str, level: float, design: Design) -> Cell:

@@ -33,6 +33,11 @@ class Calibration:
         """By the t interval: reproduced if it lies within [0.8, 1.2], in part above 0."""
         return slope_label(self.low, self.high)
 
+    @property
+    def jackknife_label(self) -> Label:
+        """The same by the jackknife."""
+        return slope_label(*self.jackknife)
+
 
 def slope_label(low: float, high: float) -> Label:
     """Return the verdict on an interval of the slope: reproduced if it lies within [0.8, 1.2], in part above 0.
