@@ -113,11 +113,19 @@ class Optimization:
         return math.sqrt(squares / coordinates) if coordinates else None
 
     def scale_modules(self) -> dict[str, float]:
-        """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g)."""
-        limit = self.settings.mols_limit
-        scales = module_scales(
-            snr_from_adam(self.optimizer), exponent=self.settings.mols_exponent, clamp=(1 / limit, limit)
-        )
+        """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g).
+
+        Where a module's moments show no noise, an earlier factor stays; InputError if there is none.
+        """
+        limit, groups = self.settings.mols_limit, self.optimizer.param_groups
+        earlier = {group["name"]: group["module_scale"] for group in groups if "module_scale" in group}
+        try:
+            snrs = snr_from_adam(self.optimizer)
+        except InputError:
+            if earlier:
+                return earlier
+            raise
+        scales = module_scales(snrs, exponent=self.settings.mols_exponent, clamp=(1 / limit, limit))
         apply_module_scales(self.optimizer, scales, scheduler=self.learning_rate)
         return scales
 
