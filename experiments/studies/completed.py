@@ -39,10 +39,11 @@ def read_ended(path: Path, name: str) -> tuple[Summary, int]:
     A model that tells all tokens equally likely has the loss ln(vocabulary).
     """
     summary = read_completed(path, name, diverged=True)
-    nothing = math.log(summary.study.arms()[0].recipe.model.vocabulary)
     arms = [
-        arm if arm.status == "completed" else replace(arm, status="completed", loss=nothing)
-        for arm in summary.arms
+        arm
+        if arm.status == "completed"
+        else replace(arm, status="completed", loss=math.log(planned.recipe.model.vocabulary))
+        for arm, planned in zip(summary.arms, summary.study.arms(), strict=True)
     ]
     return replace(summary, arms=arms), sum(arm.status == "diverged" for arm in summary.arms)
 

@@ -41,7 +41,7 @@ class MemorySamples(Contrasts):
         """That more gradients in v do what the power does: both gain, and the power gains less with them."""
         if self.shown("power: A", -1) and self.shown("S", -1) and self.shown("R", 1):
             return Label.REPRODUCED
-        high = self.means["R"].high
+        high = self.means["R"].high if self.shown("power: A", -1) else None
         return Label.NOT_REPRODUCED if high is not None and high < SMALLEST_EFFECT else Label.INCONCLUSIVE
 
 
@@ -64,10 +64,11 @@ def read_memory_samples(path: Path) -> MemorySamples:
 
 
 def _mean_updates(summary: Summary, **values: Setting) -> Array:
-    """Return the mean RMS of the updates at the evaluations, by seed."""
+    """Return the mean RMS of the updates at the evaluations by seed, of those that have one; 0 if none has."""
     sizes = [
-        np.mean([each.get("update_rms") or 0.0 for each in arm.evaluations])
+        [size for each in arm.evaluations if (size := each.get("update_rms")) is not None]
         for arm in arms_at(summary, **values)
     ]
-    means: Array = np.array(sizes).reshape(len(summary.study.seeds), -1).mean(axis=1)
-    return means
+    means = [float(np.mean(own)) if own else 0.0 for own in sizes]
+    by_seed: Array = np.array(means).reshape(len(summary.study.seeds), -1).mean(axis=1)
+    return by_seed

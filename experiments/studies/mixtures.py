@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.statistics import Contrasts
-from experiments.studies.completed import arms_at, losses_at, read_ended, tried
+from experiments.studies.completed import arms_at, losses_at, read_completed, read_ended, tried
 from experiments.sweeps.results import ArmResult, Summary
+from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -33,7 +34,9 @@ class Mixtures:
     """"D": gap of the mixtures less that of their twins; "S": slope of the gap over the stable phase, in nats for all
     steps; "N": spikes at twice the best rate."""
     spikes: dict[float, float]
-    """Mean number a run at twice the best rate, all sizes together, by power."""
+    """Mean number of a seed at twice the best rate, in all sizes together, by power."""
+    unstable: dict[float, int]
+    """Runs there that diverged, by power: if any did, spikes are not compared."""
 
     @property
     def label(self) -> Label:
@@ -49,8 +52,11 @@ class Mixtures:
 
     def other(self, name: str) -> Label:
         """That the gap is larger in mixtures (D), grows in the stable phase (S), and that spikes are fewer (N)."""
+        if name == "N" and any(self.unstable.values()):
+            return Label.INCONCLUSIVE
         if self.others.shown(name, -1):
-            return Label.REPRODUCED
+            gains = sum(mean.mean for mean in self.gaps.means.values()) < 0
+            return Label.REPRODUCED if name == "N" or gains else Label.INCONCLUSIVE
         return Label.NOT_REPRODUCED if self.others.shown(name, 1) else Label.INCONCLUSIVE
 
 
@@ -60,7 +66,7 @@ def read_mixtures(path: Path) -> Mixtures:
     widths = [int(width) for width in tried(summary, "model.width")]
     gaps = {width: _change(summary, "qwen2-moe", width) for width in widths}
     twins = [_change(summary, "llama", width) for width in widths]
-    spiked = {p: np.mean([_spikes(summary, width, p) for width in widths], axis=0) for p in (1.0, POWER)}
+    spiked = {p: np.sum([_spikes(summary, width, p) for width in widths], axis=0) for p in (1.0, POWER)}
     others = {
         "D": np.mean(list(gaps.values()), axis=0) - np.mean(twins, axis=0),
         "S": np.mean([_slope(summary, width) for width in widths], axis=0),
@@ -70,6 +76,7 @@ def read_mixtures(path: Path) -> Mixtures:
         Contrasts.of({str(width): gap for width, gap in gaps.items()}, diverged=diverged),
         Contrasts.of(others),
         {p: float(counts.mean()) for p, counts in spiked.items()},
+        {p: sum(_diverged(path, width, p) for width in widths) for p in (1.0, POWER)},
     )
 
 
@@ -104,12 +111,10 @@ def _slope(summary: Summary, width: int) -> Array:
             for p in (POWER, 1.0)
         )
         whole = max(each["tokens"] for arm in (*powered, *plain) for each in arm.evaluations)
-        shares = sorted({each["tokens"] / whole for arm in plain for each in arm.evaluations})
-        shares = [share for share in shares if STABLE[0] <= share <= STABLE[1]]
-        curves = [
-            [[_loss(arm, share * whole, nothing) for share in shares] for arm in own]
-            for own in (powered, plain)
-        ]
+        tokens = np.array(sorted({each["tokens"] for arm in (*powered, *plain) for each in arm.evaluations}))
+        tokens = tokens[(tokens >= STABLE[0] * whole) & (tokens <= STABLE[1] * whole)]
+        curves = [[[_loss(arm, at, nothing) for at in tokens] for arm in own] for own in (powered, plain)]
+        shares = tokens / whole
         slopes.append(np.polyfit(shares, (np.array(curves[0]) - np.array(curves[1])).T, 1)[0])
     means: Array = np.mean(slopes, axis=0)
     return means
@@ -123,6 +128,17 @@ def _loss(arm: ArmResult, tokens: float, nothing: float) -> float:
 
 
 def _spikes(summary: Summary, width: int, power: float) -> Array:
+    """Return the spikes at the highest rate by seed; InputError if they were not counted."""
     rate = _rates(summary, "qwen2-moe", width)[-1]
     arms = arms_at(summary, family="qwen2-moe", width=width, learning_rate=rate, power=power)
-    return np.array([arm.spikes or 0 for arm in arms], dtype=np.float64)
+    counted = all(arm.spikes is not None for arm in arms)
+    require(counted, "study", summary.study.name, "one whose arms have counted spikes")
+    return np.array([arm.spikes for arm in arms], dtype=np.float64)
+
+
+def _diverged(path: Path, width: int, power: float) -> int:
+    """Count the runs at the highest rate that diverged."""
+    summary = read_completed(path, "paper-mixtures", diverged=True)
+    rate = _rates(summary, "qwen2-moe", width)[-1]
+    arms = arms_at(summary, family="qwen2-moe", width=width, learning_rate=rate, power=power)
+    return sum(arm.status == "diverged" for arm in arms)

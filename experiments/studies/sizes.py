@@ -19,7 +19,7 @@ from theory.numerics.inputs import Array
 
 POWER = 1.2
 SCHEDULES = ("cos", "wsd")
-_MARGIN = 0.01  # of the change of the gap, in nats a token
+_MARGIN = 0.02  # of the change of the gap, in nats a token
 _DRAWS = 1000
 
 Cell = tuple[int, str]
@@ -47,7 +47,7 @@ class Sizes:
     cells: tuple[Cell, ...]
     """In increasing order."""
     change: tuple[float, float, float]
-    """Gap at the largest size less that at the smallest, averaged over schedules, with a 95 % Welch interval."""
+    """Gap at the largest size less that at the smallest, averaged over schedules, with a 90 % Welch interval."""
     laws: dict[float, ScalingLaw]
     """By power, averaged over schedules."""
     web: Contrasts
@@ -128,10 +128,10 @@ def _on_web(path: Path) -> Contrasts:
 
 
 def _welch(these: Array, those: Array) -> tuple[float, float, float]:
-    """Return the difference of two means, with its 95 % interval for unequal variances."""
+    """Return the difference of two means, with its 90 % interval for unequal variances."""
     from scipy.stats import ttest_ind
 
-    found = ttest_ind(these, those, equal_var=False).confidence_interval()
+    found = ttest_ind(these, those, equal_var=False).confidence_interval(0.9)
     return float(these.mean() - those.mean()), float(found.low), float(found.high)
 
 

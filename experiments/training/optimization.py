@@ -115,7 +115,7 @@ class Optimization:
     def scale_modules(self) -> dict[str, float]:
         """Give every module its MoLS-style factor, from the moments that Adam keeps of φ_p(g).
 
-        Where a module's moments show no noise, an earlier factor stays; InputError if there is none.
+        Where any module's moments show no noise, all keep their earlier factors; InputError if there are none.
         """
         limit, groups = self.settings.mols_limit, self.optimizer.param_groups
         earlier = {group["name"]: group["module_scale"] for group in groups if "module_scale" in group}

@@ -6,8 +6,10 @@ from experiments.statistics import Contrasts
 from experiments.studies.chosen_noise import ChosenNoise
 from figures.report.render import render
 from figures.style import grouped
+from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
-from simulate.intervention.study import InterventionResults, calibrated
+from simulate.intervention.study import Cell, InterventionResults, calibrated
+from theory.measured.calibration import Calibration
 
 
 class MemoryUnderNoise(Contrasts):
@@ -25,7 +27,12 @@ class MemoryUnderNoise(Contrasts):
 
 
 def memory_under_noise(results: InterventionResults) -> MemoryUnderNoise:
-    """Test the changes by β2 = 0.99 at p = 1 under generalized normal noise; those under other laws are reported."""
+    """Test the changes by β2 = 0.99 at p = 1 under generalized normal noise; those under other laws are reported.
+
+    InputError if the run has several levels.
+    """
+    levels = results.provenance.config.levels
+    require(len(levels) == 1, "levels", levels, "one level of the noise")
     numbers = {
         change.law: seeds
         for cell in results.cells
@@ -33,6 +40,21 @@ def memory_under_noise(results: InterventionResults) -> MemoryUnderNoise:
         if (change.power, change.beta2) == (1.0, 0.99)
     }
     return MemoryUnderNoise.of(numbers, [law for law in numbers if law.startswith("generalized-normal")])
+
+
+def _memory_slopes(results: InterventionResults) -> dict[str, Calibration]:
+    """Calibrate all changes, those of each law, and those of memories that are short against the runs."""
+    by_law = grouped(results.cells, lambda cell: cell.changes[0].law)
+    short = [_without(cell, 0.999) for cell in results.cells]
+    sets = {"all": results.cells, **by_law, "all but β2 = 0.999": short}
+    return {name: calibrated(cells) for name, cells in sets.items()}
+
+
+def _without(cell: Cell, beta2: float) -> Cell:
+    """Leave out the changes at one β2."""
+    kept = [place for place, change in enumerate(cell.changes) if change.beta2 != beta2]
+    parts = (tuple(part[place] for place in kept) for part in (cell.measured, cell.predicted))
+    return Cell(tuple(cell.changes[place] for place in kept), *parts)
 
 
 def intervention_section(
@@ -46,7 +68,7 @@ def intervention_section(
         "llama": llama,
         "memory": memory_under_noise(memories) if memories else None,
         "memories": [change for cell in memories.cells for change in cell.changes] if memories else [],
-        "memory_slope": calibrated(memories.cells) if memories else None,
+        "memory_slopes": _memory_slopes(memories) if memories else {},
     }
     if results is None or not strong:
         return render("intervention", label=None, **other)

@@ -80,7 +80,7 @@ class Change:
     level: float
     power: float
     ratio: float  # mean σ/RMS(∇F) of the run at p = 1
-    equivalent: float  # q: the power is predicted to act like noise q times smaller
+    equivalent: float  # q: this power and β2 are predicted to act like noise q times smaller
     measured: float  # ΔL at tuned rates
     measured_error: float
     predicted: float  # L(1, σ/q) − L(1, σ)

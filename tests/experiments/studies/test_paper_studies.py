@@ -101,13 +101,14 @@ def test_a_label_without_a_branch_is_an_error(part, kind, monkeypatch):
     assert section(PaperStudies()).count("not attempted.**") == 2
 
 
-def mixtures(folder, gap, twin, growth, spikes, noise=0.002):
-    """Write a study of mixtures whose gap grows over the run, and read it."""
+def mixtures(folder, gap, twin, growth, spikes, noise=0.002, lost=lambda values: False):
+    """Write a study of mixtures whose gap grows over the run, some of whose runs diverge, and read it."""
     rng = np.random.default_rng(0)
     models = {
         "model.family": ["qwen2-moe"] * 9 + ["llama"] * 6,
         "model.experts": [8] * 9 + [0] * 6,
         "model.width": [32] * 3 + [48] * 3 + [96] * 3 + [32] * 2 + [48] * 2 + [96] * 2,
+        "model.vocabulary": [512] * 3 + [1024] * 6 + [512] * 2 + [1024] * 4,
         "optimizer.learning_rate": [2e-3, 2.83e-3, 5.66e-3] * 3 + [2e-3, 2.83e-3] * 3,
     }
     axes = [models, {"optimizer.power": [1.0, 1.2]}]
@@ -119,6 +120,8 @@ def mixtures(folder, gap, twin, growth, spikes, noise=0.002):
         def at(share):
             return float(3.7 + 0.1 * arm.seed + change + growth * (share - 1) * p + noise * rng.normal())
 
+        if lost(arm.values):
+            return {"status": "diverged", "loss": None, "standard_error": None, "spikes": 1}
         evaluations = [{"tokens": n, "validation_loss": at(n / 1000)} for n in range(100, 1001, 100)]
         return {"loss": at(1.0), "evaluations": evaluations, "spikes": int(4 + spikes * p + rng.integers(2))}
 
@@ -143,6 +146,26 @@ def test_mixtures(tmp_path, gap, label):
     assert f"| loss of the mixture of width 48 | {found.gaps.means['48'].mean:+.4f} [" in text
     expected = {0.0: Label.INCONCLUSIVE, -0.03: Label.REPRODUCED, 0.03: Label.NOT_REPRODUCED}[gap]
     assert [found.other(name) for name in "DSN"] == [expected] * 3
+
+
+def test_mixtures_that_diverge(tmp_path):
+    """At twice the best rate they leave spikes without a verdict; below, each has learnt nothing of its own tokens."""
+    found = mixtures(
+        tmp_path, -0.03, -0.01, -0.06, -2, lost=lambda values: values["optimizer.learning_rate"] > 5e-3
+    )
+    assert found.unstable == {1.0: 24, 1.2: 24}
+    assert [found.other(name) for name in "DN"] == [Label.REPRODUCED, Label.INCONCLUSIVE]
+
+    def one_cell(values):
+        return (values["model.width"], values["optimizer.learning_rate"], values["optimizer.power"]) == (
+            96,
+            2e-3,
+            1.2,
+        )
+
+    found = mixtures(tmp_path, 0.0, 0.0, 0.0, 0, lost=one_cell)
+    assert found.gaps.diverged == 16  # with the twin
+    assert found.gaps.means["96"].mean == pytest.approx((np.log(1024) - 4.05) / 2, abs=0.01)
 
 
 def test_mixtures_that_scatter(tmp_path, monkeypatch):
