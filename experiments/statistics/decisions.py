@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from experiments.statistics.paired import SeedMean, mean_over_seeds
+from gradpower.tools.labels import Label
 
 Decision = Literal["lower", "higher", "equal", "undecided"]
 
@@ -63,6 +64,20 @@ class Contrasts:
         """Whether a mean of this sign is shown."""
         p = self.adjusted[name]
         return p is not None and p <= alpha and sign * self.means[name].mean > 0
+
+    def all_lower(self, smallest_gain: float | None = None) -> Label:
+        """Return the label of the claim that all endpoints are below 0.
+
+        Reproduced if all are shown to be, in part if some are; not reproduced if none is and one is shown to be above
+        0, or the 95 % intervals of all lie above −`smallest_gain`; else inconclusive.
+        """
+        lower = [self.shown(name, -1) for name in self.adjusted]
+        if any(lower):
+            return Label.REPRODUCED if all(lower) else Label.IN_PART
+        lows = [self.means[name].low for name in self.adjusted]
+        small = smallest_gain is not None and all(low is not None and low > -smallest_gain for low in lows)
+        harm = any(self.shown(name, 1) for name in self.adjusted)
+        return Label.NOT_REPRODUCED if small or harm else Label.INCONCLUSIVE
 
 
 def equivalence_p_value(difference: SeedMean, smallest_effect: float) -> float | None:

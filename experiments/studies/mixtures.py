@@ -41,14 +41,7 @@ class Mixtures:
     @property
     def label(self) -> Label:
         """That p = 1.2 lowers the loss at every size."""
-        names = list(self.gaps.means)
-        lower = [self.gaps.shown(name, -1) for name in names]
-        if any(lower):
-            return Label.REPRODUCED if all(lower) else Label.IN_PART
-        lows = [mean.low for mean in self.gaps.means.values()]
-        nothing = all(low is not None and low > -_SMALLEST_GAIN for low in lows)
-        harm = any(self.gaps.shown(name, 1) for name in names)
-        return Label.NOT_REPRODUCED if nothing or harm else Label.INCONCLUSIVE
+        return self.gaps.all_lower(_SMALLEST_GAIN)
 
     def other(self, name: str) -> Label:
         """That the gap is larger in mixtures (D), grows in the stable phase (S), and that spikes are fewer (N)."""

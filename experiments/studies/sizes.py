@@ -56,12 +56,7 @@ class Sizes:
     @property
     def label(self) -> Label:
         """That p = 1.2 ends lower at every size and with both schedules."""
-        names = list(self.gaps.means)
-        lower = [self.gaps.shown(name, -1) for name in names]
-        if any(lower):
-            return Label.REPRODUCED if all(lower) else Label.IN_PART
-        harm = any(self.gaps.shown(name, 1) for name in names)
-        return Label.NOT_REPRODUCED if harm else Label.INCONCLUSIVE
+        return self.gaps.all_lower()
 
     @property
     def steady_label(self) -> Label:
