@@ -26,9 +26,9 @@ _HOLLOW = {"markerfacecolor": "white"}
 _MARK = law_style(0) | {"linestyle": "none", "markersize": 4}
 _WEAK = _MARK | {"color": "0.65", "marker": "s", "markersize": 3}
 _STYLES = {
-    f"p > 1, mean σ/|∇F| ≥ {STRONG:g}": _MARK,
+    f"p ≥ 1, mean σ/|∇F| ≥ {STRONG:g}": _MARK,
     "p < 1": _MARK | _HOLLOW,
-    "p > 1, weaker noise": _WEAK,
+    "p ≥ 1, weaker noise": _WEAK,
     "p < 1, weaker noise": _WEAK | _HOLLOW,
 }
 
