@@ -1,7 +1,7 @@
 """All figures by name. A figure is one file: it computes or reads its data, gives them as rows, and draws them.
 
-Every file has `FILE` (the name of what is written), `rows(data)` and `draw(data)`, and one of `compute(setting)`,
-`compute()` and `read(sources)`, as its entry says.
+Every file has `rows(data)` and `draw(data)`, and one of `compute(setting)`, `compute()` and `read(sources)`, as its
+entry says.
 """
 
 import re
@@ -27,6 +27,12 @@ class Entry:
     sources: str = ""  # what it reads
     default: str = ""  # where that lies in results if none is named
     flags: tuple[str, ...] = ()  # of the noise example that it is computed from instead
+    written: str = ""  # the name of what is written, if not the file's own
+
+    @property
+    def stem(self) -> str:
+        """The name of what is written, without its end."""
+        return self.written or self.file.rpartition(".")[2]
 
 
 _EXAMPLE = ("law", "noise_to_signal", "mean", "beta1", "beta2", "epsilon")
@@ -48,12 +54,32 @@ FIGURES = {
         "an intervention.json",
         "intervention/intervention.json",
     ),
-    "assumptions": Entry("convergence.assumptions", "where Assumptions 4.6 and 4.9 hold"),
-    "convergence-bounds": Entry("convergence.bounds", "Section 4.2's bounds against averages"),
-    "exponents": Entry("convergence.exponents", "how fast averages fall at low noise", *_ANSWERS),
-    "gain": Entry("convergence.gain", "the gain over Adagrad at high noise", *_ANSWERS),
+    "intervention-memory": Entry(
+        "adam.intervention",
+        "the same for powers with other memories of v",
+        "an intervention.json",
+        "intervention/memory.json",
+        written="intervention_memory",
+    ),
+    "assumptions": Entry(
+        "convergence.assumptions", "where Assumptions 4.6 and 4.9 hold", written="assumption_regions"
+    ),
+    "convergence-bounds": Entry(
+        "convergence.bounds", "Section 4.2's bounds against averages", written="convergence_bounds"
+    ),
+    "exponents": Entry(
+        "convergence.exponents",
+        "how fast averages fall at low noise",
+        *_ANSWERS,
+        written="convergence_exponents",
+    ),
+    "gain": Entry(
+        "convergence.gain", "the gain over Adagrad at high noise", *_ANSWERS, written="convergence_gain"
+    ),
     "step-time": Entry("training.step_time", "what the power costs", "a step_time.json", "step_time.json"),
-    "curves": Entry("training.curves", "losses of training runs", "folders of runs"),
+    "curves": Entry(
+        "training.curves", "losses of training runs", "folders of runs", written="training_curves"
+    ),
     "sweep-losses": Entry(
         "training.sweep_losses",
         "Figures 2 and 6 at our size, or any study's losses, judged by its rule",
@@ -141,5 +167,5 @@ def draw_figure(
         config = asdict(setting) | {"law": list(laws)}
     origin, rows = provenance(command, config), file.rows(data)
     words = [] if laws == own else [re.sub(r"\W+", "-", law) for law in laws]
-    written = save(file.draw(data), rows, origin, output, "_".join([file.FILE, *words]))
+    written = save(file.draw(data), rows, origin, output, "_".join([entry.stem, *words]))
     return written, {"rows": rows, **origin}

@@ -109,7 +109,6 @@ class OptimizerSettings:
     tensor)."""
     noise_level: float = 1.0
     """σ of a law's noise over the root mean square of each tensor's gradient; a factor of a batch's own noise."""
-
     moments: str = "batch"
     """Which gradients Adam's moments take, for interventions: those of the batch; first:K, those of its first K
     sequences alone; split:K, m that of the first K, and v the mean square over all parts of K."""

@@ -7,19 +7,20 @@ are counted; its twin at two rates. Seeds are paired.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from experiments.statistics import Contrasts
-from experiments.studies.completed import arms_at, losses_at, read_completed, read_ended, tried
-from experiments.sweeps.results import ArmResult, Summary
+from experiments.studies.completed import arms_at, losses_at, read_ended, tried
+from experiments.studies.memory import POWER
+from experiments.sweeps.results import ArmResult, Summary, read_summary
 from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
-POWER = 1.2
 STABLE = 0.3, 0.8  # shares of the steps
 _SMALLEST_GAIN = 0.005
 
@@ -56,10 +57,12 @@ class Mixtures:
 def read_mixtures(path: Path) -> Mixtures:
     """Read the study from its summary; InputError if it is another's, or arms are missing."""
     summary, diverged = read_ended(path, "paper-mixtures")
+    lost = {arm.fingerprint for arm in read_summary(path).arms if arm.status == "diverged"}
     widths = [int(width) for width in tried(summary, "model.width")]
     gaps = {width: _change(summary, "qwen2-moe", width) for width in widths}
     twins = [_change(summary, "llama", width) for width in widths]
-    spiked = {p: np.sum([_spikes(summary, width, p) for width in widths], axis=0) for p in (1.0, POWER)}
+    fast = {p: [_at_twice_the_rate(summary, width, p) for width in widths] for p in (1.0, POWER)}
+    spiked = {p: np.sum([_spikes(arms) for arms in own], axis=0) for p, own in fast.items()}
     others = {
         "D": np.mean(list(gaps.values()), axis=0) - np.mean(twins, axis=0),
         "S": np.mean([_slope(summary, width) for width in widths], axis=0),
@@ -69,7 +72,7 @@ def read_mixtures(path: Path) -> Mixtures:
         Contrasts.of({str(width): gap for width, gap in gaps.items()}, diverged=diverged),
         Contrasts.of(others),
         {p: float(counts.mean()) for p, counts in spiked.items()},
-        {p: sum(_diverged(path, width, p) for width in widths) for p in (1.0, POWER)},
+        {p: sum(arm.fingerprint in lost for arms in own for arm in arms) for p, own in fast.items()},
     )
 
 
@@ -120,18 +123,13 @@ def _loss(arm: ArmResult, tokens: float, nothing: float) -> float:
     return nothing if loss is None else loss
 
 
-def _spikes(summary: Summary, width: int, power: float) -> Array:
-    """Return the spikes at the highest rate by seed; InputError if they were not counted."""
+def _at_twice_the_rate(summary: Summary, width: int, power: float) -> list[ArmResult]:
     rate = _rates(summary, "qwen2-moe", width)[-1]
-    arms = arms_at(summary, family="qwen2-moe", width=width, learning_rate=rate, power=power)
+    return arms_at(summary, family="qwen2-moe", width=width, learning_rate=rate, power=power)
+
+
+def _spikes(arms: Sequence[ArmResult]) -> Array:
+    """Return the spikes by seed; InputError if they were not counted."""
     counted = all(arm.spikes is not None for arm in arms)
-    require(counted, "study", summary.study.name, "one whose arms have counted spikes")
+    require(counted, "study", "paper-mixtures", "one whose arms have counted spikes")
     return np.array([arm.spikes for arm in arms], dtype=np.float64)
-
-
-def _diverged(path: Path, width: int, power: float) -> int:
-    """Count the runs at the highest rate that diverged."""
-    summary = read_completed(path, "paper-mixtures", diverged=True)
-    rate = _rates(summary, "qwen2-moe", width)[-1]
-    arms = arms_at(summary, family="qwen2-moe", width=width, learning_rate=rate, power=power)
-    return sum(arm.status == "diverged" for arm in arms)

@@ -13,11 +13,11 @@ import numpy as np
 from experiments.recipes.model_size import model_size
 from experiments.statistics import Contrasts
 from experiments.studies.completed import arms_at, losses_at, read_ended, tried
+from experiments.studies.memory import POWER
 from experiments.sweeps.results import Summary
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
-POWER = 1.2
 SCHEDULES = ("cos", "wsd")
 _MARGIN = 0.02  # of the change of the gap, in nats a token
 _DRAWS = 1000

@@ -71,7 +71,7 @@ class Optimization:
 
     def scaling_due(self, step: int) -> bool:
         """Whether `scale_modules` is due after so many steps."""
-        if self.mols_step is None or step < self.mols_step:
+        if self.mols_step is None or step < self.mols_step or self.settings.mols_exponent == 0:
             return False
         every = self.settings.mols_every
         return step == self.mols_step or (every > 0 and (step - self.mols_step) % every == 0)

@@ -15,7 +15,6 @@ from figures.adam.panels import EDGE, MARK, Curve, Series, draw_by_law, tabulate
 from figures.style import Row, Style
 from theory.numerics.inputs import Array
 
-FILE = "drift_to_rms"
 LAWS = ("uniform", "gaussian", "laplace")
 POWERS = np.linspace(0.05, 3.0, 60)
 _FLAT = 1e-6  # curves that vary less, as without noise, have no maximum worth a mark

@@ -20,7 +20,6 @@ from simulate import simulate_adam
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
-FILE = "figure7"
 LAWS = ("uniform",)
 POWERS = np.linspace(0.05, 3.0, 200)
 _COARSE = np.linspace(0.05, 3.0, 60)  # enough for the narrow panels of several laws

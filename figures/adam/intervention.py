@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from figures.style import Row, grouped, law_style, legend, panels, plain_ticks, single
 from simulate.intervention.study import INTERVENTION, STRONG, Change
 
-FILE = "intervention"
 _COLUMNS = 3
 _UNIT = 1e3  # losses are drawn in 1e-3 nats
 _TICKS = (-500, -100, -20, -5, 0, 5, 20, 100, 500)

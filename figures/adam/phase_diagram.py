@@ -16,7 +16,6 @@ from figures.style import Row, Style, grouped, law_style, panels
 from theory.adam.optimum import OptimalPower
 from theory.numerics.inputs import Array
 
-FILE = "phase_diagram"
 LAWS = ("uniform", "generalized-normal:4", "gaussian", "laplace", "student-t:5", "binary")
 RATIOS = np.logspace(-1, 4, 31)
 EPSILONS = np.logspace(-12, -2, 31)

@@ -18,7 +18,6 @@ from theory.adagrad.distortion import mean_map_slope
 from theory.laws import parse_law
 from theory.numerics.inputs import Array
 
-FILE = "assumption_regions"
 LOW_POWERS = np.sin(np.linspace(0.12, 1.45, 57)) ** 2  # dense towards 0 and 1
 HIGH_POWERS = np.linspace(1.0, 5.0, 41)[1:]
 LOW_NOISE = (

@@ -22,7 +22,6 @@ from simulate.adagrad.monte_carlo import AdagradRuns, simulate_adagrad
 from theory.adagrad.relative_noise import relative_noise_bound
 from theory.numerics.inputs import Array
 
-FILE = "convergence_bounds"
 _DOTTED_POWERS = (0.5, 1.0)
 _ERRORS = 2.0  # standard errors that a bar reaches to either side
 

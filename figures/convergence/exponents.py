@@ -19,7 +19,6 @@ from figures.style import Row, columns, law_style, legend, panels, select, singl
 from simulate.questions import CONVERGENCE
 from simulate.questions.rates import AverageCurve, Exponents
 
-FILE = "convergence_exponents"
 _SHIFT = 0.018  # sideways, in units of p, from one kind of noise to the next
 _POWERS = np.linspace(0.2, 1.05, 35)
 _THEORY: dict[str, tuple[str, Any]] = {

@@ -24,7 +24,6 @@ from simulate.questions import CONVERGENCE
 from simulate.questions.gains import Gain, quality_ratio, rho
 from theory.laws import parse_law
 
-FILE = "convergence_gain"
 PROBLEMS = ("pseudo-huber", "river-valley")
 RATIO = 10.0  # of the panels against p
 RATIO_POWERS = (1.2, 2.0)  # of the panel against r

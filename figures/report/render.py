@@ -45,12 +45,12 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def verdict(claim: str, label: Label | None, command: str, sentences: Mapping[str, str]) -> str:
+def verdict(claim: str, label: Label | None, sentences: Mapping[str, str], command: str = "") -> str:
     """Return a claim with its label and the sentence for that; without a label, with the command that runs it.
 
-    >>> verdict("It gains", Label.REPRODUCED, "gradpower sweep it.toml", {"reproduced": "It does."})
+    >>> verdict("It gains", Label.REPRODUCED, {"reproduced": "It does."})
     '**It gains: reproduced.** It does.'
-    >>> verdict("It gains", None, "gradpower sweep it.toml", {})
+    >>> verdict("It gains", None, {}, "gradpower sweep it.toml")
     '**It gains: not attempted.** `gradpower sweep it.toml` runs it.'
     """
     if label is None:
@@ -130,7 +130,7 @@ _ENVIRONMENT.filters |= {
     "exp": exp,
     "factor": factor,
     "fixed": lambda number, digits: f"{number:.{digits}f}",
-    "general": lambda number, digits=6: f"{number:.{digits}g}",
+    "general": lambda number, digits=6: "–" if number is None else f"{number:.{digits}g}",
     "interval": interval,
     "listed": listed,
     "mark": mark,

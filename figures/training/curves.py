@@ -18,7 +18,6 @@ from experiments.training.records import read_metrics, read_recipe
 from figures.style import Row, columns, grouped, law_style, legend_of, panels
 from gradpower.tools.errors import require
 
-FILE = "training_curves"
 _LOSSES = ("loss", "validation_loss", "standard_error")
 _LONGEST = 8  # differences in a label
 _WIDE = 100  # characters of a label in one line

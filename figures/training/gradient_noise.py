@@ -21,7 +21,6 @@ from experiments.noise.statistics import ModuleRow
 from figures.style import Row, Style, law_style, legend_of, panels, plain_ticks, single
 from theory.measured.noise_to_signal import QUANTILES
 
-FILE = "gradient_noise"
 _Z = 1.96
 
 

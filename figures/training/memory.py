@@ -14,18 +14,20 @@ from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
 from experiments.studies.causes import read_causes
-from experiments.studies.memory import SMALLEST_EFFECT, USUAL, MemoryRow, read_memory
+from experiments.studies.memory import SMALLEST_EFFECT, USUAL, MemoryRow
 from figures.style import Row, grouped, law_style, panels, plain_ticks, single
 from figures.training.means import draw_means, interval_of
-
-FILE = "memory"
+from gradpower.tools.errors import InputError
 
 
 def read(sources: Sequence[Path]) -> tuple[MemoryRow, ...]:
     """Return all powers and memories of the studies in a folder, or else those of memory.json."""
     folder = single(sources)
-    found = read_causes(folder)
-    return (found.surface or found.memory or read_memory(folder / "memory.json")).rows
+    causes = read_causes(folder)
+    study = causes.surface or causes.memory
+    if study is None:
+        raise InputError("sources", folder, "the folder of these studies, as results/causes")
+    return study.rows
 
 
 def rows(study: Sequence[MemoryRow]) -> list[Row]:

@@ -20,7 +20,6 @@ from theory.adam.noise_bias import noise_bias
 from theory.laws import TwoPoint
 from theory.measured.micro_batch_gradients import GROUPS
 
-FILE = "noise_bias"
 _CHANCE = 0.03
 _MEMORIES = (0.95, 0.99, 0.999)
 _POWERS = np.linspace(0.7, 1.8, 34)

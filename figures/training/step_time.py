@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from experiments.training.step_cost import STEP_COST, StepTime
 from figures.style import Row, Style, law_style, legend, panels, plain_ticks, single
 
-FILE = "step_time"
-
 
 def read(sources: Sequence[Path]) -> list[StepTime]:
     """Return the steps of a step_time.json."""

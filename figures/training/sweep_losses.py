@@ -24,7 +24,6 @@ from experiments.sweeps.study import Settings
 from figures.style import Row, Style, law_style, legend_of, panels, plain_ticks, single
 from figures.training.means import draw_means, interval_of
 
-FILE = "sweep_losses"
 _COLUMNS = 3
 _BLUE, _RED = "#0072B2", "#D55E00"
 

@@ -22,8 +22,6 @@ from experiments.studies.rare_tokens import TENTHS
 from figures.style import Row, law_style, panels, single
 from figures.training.means import draw_means, interval_of
 
-FILE = "where"
-
 Panel = dict[str, dict[Any, SeedMean]]
 """Changes by place on the horizontal axis, a series each."""
 

@@ -164,9 +164,7 @@ def calibrated(cells: Sequence[Cell]) -> Calibration:
 
 def _equivalent(law: NoiseLaw, power: float, beta2: float, design: Design) -> float:
     """Return q of a power and β2 against p = 1 and the design's β2."""
-    own = noise_equivalent(power, law, beta1=design.beta1, beta2=beta2) if power != 1 else 1.0
-    if beta2 == design.beta2:
-        return own
+    own = noise_equivalent(power, law, beta1=design.beta1, beta2=beta2)
     ours, theirs = (_pure_noise(law, 1.0, each, design).progress for each in (beta2, design.beta2))
     return own * ours / theirs
 

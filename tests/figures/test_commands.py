@@ -142,7 +142,6 @@ def test_figures_are_listed(capsys):
 @pytest.mark.parametrize("name", registry.FIGURES)
 def test_every_figure_keeps_the_protocol(name):
     file, entry = registry.module(name), registry.FIGURES[name]
-    assert file.FILE
     assert callable(file.rows)
     assert callable(file.draw)
     assert callable(file.read if entry.sources else file.compute)
@@ -151,7 +150,7 @@ def test_every_figure_keeps_the_protocol(name):
 @pytest.mark.parametrize("name", [name for name, entry in registry.FIGURES.items() if entry.default])
 def test_what_is_committed_is_drawn_without_being_named(tmp_path, blank_pictures, name):
     assert main(["figure", name, "--output", str(tmp_path)]) == 0
-    stem = registry.module(name).FILE
+    stem = registry.FIGURES[name].stem
     assert rows_of(tmp_path / f"{stem}.csv")
     assert names(tmp_path) == [f"{stem}.{end}" for end in ("csv", "pdf", "png")]
 

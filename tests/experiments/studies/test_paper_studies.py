@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from experiments.recipes.model_size import model_size
+from experiments.statistics import Contrasts
 from experiments.studies.figure_5 import Additivity, MuonPower, read_additivity, read_muon
 from experiments.studies.mixtures import Mixtures, read_mixtures
 from experiments.studies.paper import PaperStudies
@@ -144,6 +146,8 @@ def test_mixtures(tmp_path, gap, label):
     text = render("figure_4", found=found)
     assert f"every size: {label}.**" in text
     assert f"| loss of the mixture of width 48 | {found.gaps.means['48'].mean:+.4f} [" in text
+    quiet = Contrasts.of({"D": [0.1, -0.1], "S": [0.1, -0.1], "N": [0.0, 0.0]})  # no spikes at all
+    assert "| +0.00 | – |" in render("figure_4", found=replace(found, others=quiet))
     expected = {0.0: Label.INCONCLUSIVE, -0.03: Label.REPRODUCED, 0.03: Label.NOT_REPRODUCED}[gap]
     assert [found.other(name) for name in "DSN"] == [expected] * 3
 

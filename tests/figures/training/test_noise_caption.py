@@ -11,6 +11,7 @@ from experiments.studies.head_memory import read_head_memory
 from experiments.studies.memory import read_memory
 from experiments.studies.modules import read_memory_modules, read_modules
 from gradpower.tools.labels import Label
+from simulate.intervention.study import INTERVENTION, calibrated
 
 ROOT = Path(__file__).parents[3]
 FOUND = NOISE.read(ROOT / "results" / "causes" / "noise.json")
@@ -72,6 +73,12 @@ def test_what_the_readme_says_of_the_memory():
         assert found.longer.high < 0  # "β2 = 0.99 lowers it more"
         assert changes[0.99].high > 0  # "on top of that, no gain is seen"
         assert found.label is Label.IN_PART
+
+
+def test_what_the_readme_says_of_other_memories_of_v():
+    assert "Another memory of v does, too." in README
+    found = INTERVENTION.read(ROOT / "results" / "intervention" / "memory.json")
+    assert calibrated(found.cells).jackknife_label is Label.REPRODUCED
 
 
 def test_what_the_readme_says_of_the_matrices():
