@@ -30,11 +30,7 @@ class MemorySamples(Contrasts):
     @property
     def label(self) -> Label:
         """That a longer memory gains because v averages more gradients: more than half of its gain."""
-        if not self.shown("M", -1):
-            return Label.INCONCLUSIVE
-        if self.shown("H", -1):
-            return Label.REPRODUCED
-        return Label.NOT_REPRODUCED if self.shown("H", 1) else Label.INCONCLUSIVE
+        return self.side("H", -1) if self.shown("M", -1) else Label.INCONCLUSIVE
 
     @property
     def power_label(self) -> Label:

@@ -48,10 +48,9 @@ class Mixtures:
         """That the gap is larger in mixtures (D), grows in the stable phase (S), and that spikes are fewer (N)."""
         if name == "N" and any(self.unstable.values()):
             return Label.INCONCLUSIVE
-        if self.others.shown(name, -1):
-            gains = sum(mean.mean for mean in self.gaps.means.values()) < 0
-            return Label.REPRODUCED if name == "N" or gains else Label.INCONCLUSIVE
-        return Label.NOT_REPRODUCED if self.others.shown(name, 1) else Label.INCONCLUSIVE
+        label = self.others.side(name, -1)
+        gains = name == "N" or sum(mean.mean for mean in self.gaps.means.values()) < 0
+        return label if gains or label is not Label.REPRODUCED else Label.INCONCLUSIVE
 
 
 def read_mixtures(path: Path) -> Mixtures:

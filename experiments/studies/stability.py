@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from experiments.statistics import SeedMean, mean_over_seeds
-from experiments.studies.completed import arms_at, read_completed
+from experiments.studies.completed import arms_at, read_completed, tried
+from experiments.sweeps.results import Summary
+from experiments.sweeps.study import Setting
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -46,19 +48,7 @@ def read_stability(rates: Path, sharpness: Path) -> Stability:
     """Read both studies from their summaries; InputError if arms are missing, or diverged in the second."""
     swept = read_completed(rates, "causes-stability", diverged=True)
     measured = read_completed(sharpness, "causes-sharpness")
-    tried = np.array(sorted({arm.values["optimizer.learning_rate"] for arm in swept.arms}))
-    highest = {}
-    for power in POWERS:
-        losses = np.array(
-            [
-                [
-                    np.inf if arm.loss is None else arm.loss
-                    for arm in arms_at(swept, power=power, learning_rate=rate)
-                ]
-                for rate in tried.tolist()
-            ]
-        )
-        highest[power] = _highest_stable(tried, losses)
+    highest = {power: highest_stable(swept, power=power) for power in POWERS}
     shifts = {p: mean_over_seeds(np.log(highest[p] / highest[1.0])) for p in POWERS if p != 1}
     products = {}
     for power in POWERS:
@@ -72,6 +62,14 @@ def read_stability(rates: Path, sharpness: Path) -> Stability:
         {power: (float(found.min()), float(found.max())) for power, found in products.items()},
         2 * (1 + beta1) / (1 - beta1),
     )
+
+
+def highest_stable(summary: Summary, **values: Setting) -> Array:
+    """Return the highest stable learning rate of the arms with some values, by seed."""
+    rates = tried(summary, "optimizer.learning_rate")
+    losses = [[arm.loss for arm in arms_at(summary, learning_rate=rate, **values)] for rate in rates]
+    diverged_last = np.array([[np.inf if loss is None else loss for loss in own] for own in losses])
+    return _highest_stable(np.array(rates), diverged_last)
 
 
 def _highest_stable(rates: Array, losses: Array) -> Array:

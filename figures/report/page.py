@@ -92,6 +92,7 @@ def sections(found: Findings) -> dict[str, str]:
         "intervention": intervention_section(found.intervention, found.llama, found.memories),
         "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
         "figure_4": render("figure_4", found=found.paper.mixtures),
+        "mols": render("mols", found=found.paper),
         "figures_1_3": render("figures_1_3", found=found.paper.sizes),
         "models": models_section(),
     }

@@ -87,3 +87,14 @@ def write_summary(
         for arm in study.arms()
     ]
     return write_json(folder / f"{declared.stem}.json", Summary(study, [], {}, arms), SUMMARY_SCHEMA)
+
+
+def noisy(loss: Callable[..., float], noise: float) -> Callable[[Arm], dict[str, Any]]:
+    """Return an outcome with a loss of the arm's values, a seed effect of 0.1, and noise."""
+    rng = np.random.default_rng(0)
+
+    def outcome(arm: Arm) -> dict[str, Any]:
+        values = {name.rpartition(".")[2]: value for name, value in arm.values.items()}
+        return {"loss": float(3.7 + 0.1 * arm.seed + loss(**values) + noise * rng.normal())}
+
+    return outcome

@@ -19,24 +19,13 @@ from experiments.sweeps.study import Rule
 from figures.report.page import PAPERS_GAINS
 from figures.report.render import render
 from gradpower.tools.labels import Label
-from tests.experiments.synthetic_study import write_summary
+from tests.experiments.synthetic_study import noisy, write_summary
 
 PAPER = Path(__file__).parents[3] / "results" / "paper"
 
 
 def section(found):
     return render("figure_5", papers=PAPERS_GAINS, found=found)
-
-
-def noisy(loss, noise):
-    """Return an outcome with a loss of the arm's values and noise."""
-    rng = np.random.default_rng(0)
-
-    def outcome(arm):
-        values = {name.rpartition(".")[2]: value for name, value in arm.values.items()}
-        return {"loss": float(3.7 + 0.1 * arm.seed + loss(**values) + noise * rng.normal())}
-
-    return outcome
 
 
 @pytest.mark.parametrize(
