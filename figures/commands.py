@@ -32,8 +32,8 @@ Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 _FIGURE_7 = Setting()
 _REPRODUCTION = Path("reproduction")
 _IN_DOCS = (
-    "7", "exponents", "gain", "step-time", "intervention", "intervention-memory", "sweep-losses", "memory",
-    "where", "gradient-noise", "noise-bias",
+    "7", "exponents", "gain", "step-time", "intervention", "intervention-memory", "sweep-losses", "gains",
+    "memory", "where", "gradient-noise", "noise-bias",
 )  # fmt: skip
 
 

@@ -98,6 +98,12 @@ FIGURES = {
         "a noise.json, or its folder",
         "causes/noise.json",
     ),
+    "gains": Entry(
+        "training.gains",
+        "what p = 1.2 changes of the loss in all studies, beside the paper",
+        "the folder of these studies, as results/causes, beside which results/paper lies",
+        "causes",
+    ),
     "where": Entry(
         "training.where",
         "where and when p = 1.2 gains, and what makes it gain",

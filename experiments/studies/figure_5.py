@@ -15,7 +15,8 @@ from experiments.studies.memory import POWER
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
-_MARGIN = 0.015  # of the interaction, in nats a token: the paper's gain of AdamPower
+PAPERS_GAINS = {"P": 0.015, "B": 0.030, "PB": 0.045}  # in nats a token
+_MARGIN = PAPERS_GAINS["P"]  # of the interaction
 _SMALLEST_GAIN = 0.005
 _ALPHA = 0.05
 

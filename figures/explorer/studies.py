@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments.statistics import SeedMean
 from experiments.studies.batch_size import PARTS, Reading, read_batch_size
 from experiments.studies.causes import read_causes
@@ -115,10 +117,10 @@ def _by_batch(reading: Reading) -> View:
 
 
 def _by_condition(panel: Mapping[str, Mapping[Any, SeedMean]]) -> View:
-    shifts = (0.0,) if len(panel) == 1 else (-0.1, 0.1)
+    shifts = 0.2 * (np.arange(len(panel)) - (len(panel) - 1) / 2)  # side by side
     return tuple(
         Series(name, tuple(_mark((str(place), shift), str(place), mean) for place, mean in means.items()))
-        for shift, (name, means) in zip(shifts, panel.items(), strict=True)
+        for shift, (name, means) in zip(shifts.tolist(), panel.items(), strict=True)
     )
 
 

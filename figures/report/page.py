@@ -10,6 +10,7 @@ from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_siz
 from experiments.studies.causes import Causes, read_causes
 from experiments.studies.chosen_noise import LLAMA, ChosenNoise, read_chosen_noise
 from experiments.studies.completed import read_if_completed
+from experiments.studies.figure_5 import PAPERS_GAINS
 from experiments.studies.paper import PaperStudies, read_paper_studies
 from experiments.training.step_cost import STEP_COST, StepCost
 from figures.report.adam import adam_section
@@ -30,7 +31,6 @@ from simulate.questions import CONVERGENCE, ConvergenceResults
 # In results.
 CHOSEN_NOISE, CAUSES, MEASURED_NOISE = "intervention/intervention.json", "causes", "causes/noise.json"
 PAPER, MEMORIES = "paper", "intervention/memory.json"
-PAPERS_GAINS = {"P": 0.015, "B": 0.030, "PB": 0.045}  # of Figure 5, in nats a token
 
 
 @dataclass(frozen=True)

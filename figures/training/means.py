@@ -14,8 +14,10 @@ def interval_of(mean: SeedMean) -> dict[str, float | None]:
     return {"mean": mean.mean, "low": mean.low, "high": mean.high}
 
 
-def draw_means(axis: Axes, places: Iterable[float], means: Sequence[SeedMean], **style: Any) -> None:
-    """Draw means at some places, each with its interval if it has one."""
+def draw_means(
+    axis: Axes, places: Iterable[float], means: Sequence[SeedMean], *, across: bool = False, **style: Any
+) -> None:
+    """Draw means at some places, each with its interval if it has one; `across` lays them flat."""
     lengths = [
         (math.nan, math.nan)
         if mean.low is None or mean.high is None
@@ -23,4 +25,9 @@ def draw_means(axis: Axes, places: Iterable[float], means: Sequence[SeedMean], *
         for mean in means
     ]
     style = {"linewidth": 1.1, "markersize": 4, "elinewidth": 1.0, "capsize": 2.5} | style
-    axis.errorbar(list(places), [mean.mean for mean in means], list(zip(*lengths, strict=True)), **style)
+    errors: Any = list(zip(*lengths, strict=True))
+    values = [mean.mean for mean in means]
+    if across:
+        axis.errorbar(values, list(places), xerr=errors, **style)
+    else:
+        axis.errorbar(list(places), values, yerr=errors, **style)

@@ -11,12 +11,11 @@ from jinja2 import UndefinedError
 
 from experiments.recipes.model_size import model_size
 from experiments.statistics import Contrasts
-from experiments.studies.figure_5 import Additivity, MuonPower, read_additivity, read_muon
+from experiments.studies.figure_5 import PAPERS_GAINS, Additivity, MuonPower, read_additivity, read_muon
 from experiments.studies.mixtures import Mixtures, read_mixtures
 from experiments.studies.paper import PaperStudies
 from experiments.studies.sizes import Sizes, read_sizes
 from experiments.sweeps.study import Rule
-from figures.report.page import PAPERS_GAINS
 from figures.report.render import render
 from gradpower.tools.labels import Label
 from tests.experiments.synthetic_study import noisy, write_summary
