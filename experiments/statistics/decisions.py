@@ -65,11 +65,19 @@ class Contrasts:
         p = self.adjusted[name]
         return p is not None and p <= alpha and sign * self.means[name].mean > 0
 
-    def side(self, name: str, sign: Literal[-1, 1]) -> Label:
-        """Return the label of the claim that a mean has this sign: (not) reproduced as it or the other is shown."""
+    def side(self, name: str, sign: Literal[-1, 1], smallest: float | None = None) -> Label:
+        """Return the label of the claim that a mean has this sign: (not) reproduced as it or the other is shown.
+
+        Not reproduced, too, if the 95 % interval lies beyond `smallest`, an effect of this sign too small to matter.
+        """
         if self.shown(name, sign):
             return Label.REPRODUCED
-        return Label.NOT_REPRODUCED if self.shown(name, -1 if sign > 0 else 1) else Label.INCONCLUSIVE
+        ends = {-1: self.means[name].low, 1: self.means[name].high}
+        end = ends[sign]
+        small = smallest is not None and end is not None and sign * end < smallest
+        return (
+            Label.NOT_REPRODUCED if small or self.shown(name, -1 if sign > 0 else 1) else Label.INCONCLUSIVE
+        )
 
     def all_lower(self, smallest_gain: float | None = None) -> Label:
         """Return the label of the claim that all endpoints are below 0.

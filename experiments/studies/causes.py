@@ -12,7 +12,7 @@ from experiments.studies.branching import Branching, read_branching
 from experiments.studies.completed import Found, read_if_completed
 from experiments.studies.head import HeadChanges, read_head_batch, read_signs
 from experiments.studies.head_memory import HeadMemory, read_head_memory
-from experiments.studies.memory import MemoryStudy, read_memory
+from experiments.studies.memory import BestRates, MemoryStudy, read_best_rates, read_memory
 from experiments.studies.memory_samples import MemorySamples, read_memory_samples
 from experiments.studies.modules import MemoryByModule, PowerByModule, read_memory_modules, read_modules
 from experiments.studies.rare_tokens import RareTokens, read_rare_tokens
@@ -38,6 +38,7 @@ class Causes:
     memory_samples: MemorySamples | None = None
     batch: Reading | None = None
     batch_web: Reading | None = None
+    best_rates: BestRates | None = None
 
 
 def read_causes(folder: Path) -> Causes:
@@ -61,4 +62,5 @@ def read_causes(folder: Path) -> Causes:
         found(read_memory_samples, "memory-samples"),
         found(read_deciding, "batch"),
         found(partial(read_deciding, name="causes-batch-web"), "batch-web"),
+        found(read_best_rates, "memory-rate", "memory-surface"),
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from experiments.statistics import SeedMean, equivalence_p_value, mean_over_seeds, one_sided
+from experiments.statistics import Contrasts, SeedMean, equivalence_p_value, mean_over_seeds, one_sided
 from experiments.studies.completed import losses_at, read_ended, tried
 from experiments.sweeps.results import Summary
 from experiments.sweeps.study import Study
+from gradpower.tools.errors import require
 from gradpower.tools.labels import Label
 from theory.numerics.inputs import Array
 
@@ -95,6 +96,34 @@ def read_memory(path: Path, name: str = "causes-memory") -> MemoryStudy:
         else None,
         diverged,
     )
+
+
+class BestRates(Contrasts):
+    """Each memory at its best rate, 5.66e-3 at β2 = 0.95 and 2.83e-3 at 0.99: step 15 of results/causes/design.md.
+
+    "P" is what p = 1.2 changes at β2 = 0.95, "M" what β2 = 0.99 changes at p = 1, "best" p = 1.2 at β2 = 0.95 less β2 =
+    0.99 at p = 1; "power: 0.99" is what p = 1.2 changes at β2 = 0.99 and 5.66e-3.
+    """
+
+    def label(self, name: str) -> Label:
+        """That the power (P), or a longer memory (M), gains."""
+        return self.side(name, -1, SMALLEST_EFFECT)
+
+
+def read_best_rates(path: Path, surface: Path) -> BestRates:
+    """Read the study, and the surface for the other rate, from their summaries; InputError as from `read_memory`."""
+    summary, diverged = read_ended(path, "causes-memory-rate")
+    others, _ = read_ended(surface, "causes-memory-surface")
+    require(others.study.seeds == summary.study.seeds, "study", path, "one with the seeds of the surface")
+    usual, powered = (_losses(summary, p, USUAL) for p in (1.0, POWER))
+    longer = _losses(others, 1.0, BEST, learning_rate=2.83e-3)
+    numbers = {
+        "P": powered - usual,
+        "M": longer - usual,
+        "best": powered - longer,
+        "power: 0.99": _losses(summary, POWER, BEST) - _losses(summary, 1.0, BEST),
+    }
+    return BestRates.of(numbers, ("P", "M"), diverged)
 
 
 def memory_rows(summary: Summary, size: float) -> list[MemoryRow]:

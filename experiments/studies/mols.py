@@ -139,9 +139,7 @@ class ModuleRates(Contrasts):
     @property
     def label(self) -> Label:
         """That the factors lower the loss."""
-        low = self.means["factors"].low
-        small = low is not None and low > -_SMALLEST_GAIN
-        return Label.NOT_REPRODUCED if small else self.side("factors", -1)
+        return self.side("factors", -1, _SMALLEST_GAIN)
 
     @property
     def half_label(self) -> Label:

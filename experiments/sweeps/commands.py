@@ -18,7 +18,7 @@ from experiments.sweeps.engine import Options, run_sweep
 from experiments.sweeps.judge import judged
 from experiments.sweeps.results import Known, Summary, read_known
 from experiments.sweeps.store import Store, read_outcome
-from experiments.sweeps.studies import RUNS, chosen_study, study_folder
+from experiments.sweeps.studies import RUNS, chosen_study, read_study, study_folder
 from experiments.training.commands import ExecutionFlags, Flag, require_torch
 from experiments.training.execution import Execution
 from gradpower.tools.errors import require, whole
@@ -201,7 +201,11 @@ def analyse(study: StudyWord, output: Path | None = None, json: Flag = False) ->
     folder = output or (source if source.is_dir() else None)
     if folder is not None:
         require_folder(folder)
-    analysis, written = _judge(read_outcome(source), folder, "analyse", json)
+    outcome = read_outcome(source)
+    if study.endswith(".toml"):
+        allowed = f"a study with the rule that it was run with, as in {source}"
+        require(read_study(Path(study)).rule == outcome.study.rule, "study", study, allowed)
+    analysis, written = _judge(outcome, folder, "analyse", json)
     if json:
         print(json_module.dumps(json_content(analysis, SCHEMA), allow_nan=False))
     out = sys.stderr if json else sys.stdout

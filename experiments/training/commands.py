@@ -146,6 +146,8 @@ def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> in
     from experiments.training.reporting import LiveReporter, Reporter, summary
 
     require_torch()
+    if RANK == 0:
+        _require_own(folder)
     with LiveReporter() if RANK == 0 else Reporter() as reporter:
         outcome = train(recipe, folder, execution=execution, reporter=reporter)
     if RANK != 0:
@@ -166,6 +168,13 @@ def _train(recipe: Recipe, execution: Execution, folder: Path, json: bool) -> in
             print(f"warning: diverged: a uniform guess has ln(vocabulary) = {guess:.4f}", file=sys.stderr)
         print(f"wrote {folder / 'result.json'}", file=out)
     return EXIT[outcome.status]
+
+
+def _require_own(folder: Path) -> None:
+    """Raise InputError if a folder holds other things than a run."""
+    others = {path.name for path in folder.iterdir()} - {"lock"} if folder.is_dir() else set()
+    own = not others or (folder / "recipe.json").exists()
+    require(own, "output", folder, "a new or empty folder, or that of a run: it holds other files")
 
 
 def require_torch() -> None:

@@ -2,7 +2,8 @@
 
 Each mark is a level of the noise and a power: the loss less that of p = 1 at tuned rates, measured, against the loss
 that p = 1 has at the noise level that the power is predicted to act like. Bars are standard errors over seeds. On the
-diagonal the prediction, which has no free parameter, is exact. It is made for strong noise: weaker noise is grey.
+diagonal the prediction, which has no free parameter, is exact. It is made for strong noise: weaker noise is grey. Axes
+are linear near 0 and logarithmic beyond.
 """
 
 from collections.abc import Sequence
@@ -15,21 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from figures.style import Row, grouped, law_style, legend, panels, plain_ticks, single
+from figures.style import Row, Style, grouped, law_style, legend, panels, plain_ticks, single
 from simulate.intervention.study import INTERVENTION, STRONG, Change
 
-_COLUMNS = 3
 _UNIT = 1e3  # losses are drawn in 1e-3 nats
 _TICKS = (-500, -100, -20, -5, 0, 5, 20, 100, 500)
-_HOLLOW = {"markerfacecolor": "white"}
 _MARK = law_style(0) | {"linestyle": "none", "markersize": 4}
+_OTHER, _BOTH = (_MARK | {"color": law_style(k)["color"], "marker": law_style(k)["marker"]} for k in (1, 2))
 _WEAK = _MARK | {"color": "0.65", "marker": "s", "markersize": 3}
-_STYLES = {
-    f"p ≥ 1, mean σ/|∇F| ≥ {STRONG:g}": _MARK,
-    "p < 1": _MARK | _HOLLOW,
-    "p ≥ 1, weaker noise": _WEAK,
-    "p < 1, weaker noise": _WEAK | _HOLLOW,
-}
+_HOLLOW = {"markerfacecolor": "white"}
+_USUAL = Change.beta2
+_STRONG = f"σ/|∇F| ≥ {STRONG:g}"
+
+
+def kind(change: Change) -> tuple[str, Style]:
+    """Return what a mark is, for the legend, and how it looks."""
+    if change.beta2 != _USUAL:
+        return ("another β2, p = 1", _OTHER) if change.power == 1 else ("another β2, another p", _BOTH)
+    power, hollow = ("p < 1", _HOLLOW) if change.power < 1 else ("p ≥ 1", {})
+    return (
+        (f"{power}, {_STRONG}", _MARK | hollow)
+        if change.strong
+        else (f"{power}, weaker noise", _WEAK | hollow)
+    )
 
 
 def read(sources: Sequence[Path]) -> list[Change]:
@@ -45,23 +54,24 @@ def rows(changes: Sequence[Change]) -> list[Row]:
 def draw(changes: Sequence[Change]) -> Figure:
     """Draw a panel a law, all on the same axes."""
     by_law = grouped(changes, lambda change: change.law)
-    lines = -(-len(by_law) // _COLUMNS)
-    with panels(
-        lines, min(_COLUMNS, len(by_law)), height=0.8 + 2 * lines, lines=False, sharex=True, sharey=True
-    ) as (figure, grid):
+    columns = 2 if len(by_law) == 4 else min(3, len(by_law))
+    lines = -(-len(by_law) // columns)
+    with panels(lines, columns, height=0.8 + 2 * lines, lines=False, sharex=True, sharey=True) as (
+        figure,
+        grid,
+    ):
         for axis, law in zip(grid.flat, by_law, strict=False):
             _draw_changes(axis, by_law[law])
             axis.set_title(law)
         for axis in grid.flat[len(by_law) :]:
             axis.set_visible(False)
         ends = [_UNIT * value for change in changes for value in (change.measured, change.predicted)]
-        _scale(grid, 1.15 * max(map(abs, ends)))
-        legend(figure, "upper", _STYLES)
+        _scale(grid, 1.5 * max(map(abs, ends)))
+        legend(figure, "upper", dict(map(kind, changes)))
     return figure
 
 
 def _draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
-    styles = list(_STYLES.values())
     for change in sorted(changes, key=lambda change: change.strong):
         axis.errorbar(
             _UNIT * change.predicted,
@@ -69,7 +79,7 @@ def _draw_changes(axis: Axes, changes: Sequence[Change]) -> None:
             xerr=_UNIT * change.predicted_error,
             yerr=_UNIT * change.measured_error,
             elinewidth=0.8,
-            **styles[(change.power < 1) + 2 * (not change.strong)],
+            **kind(change)[1],
         )
 
 

@@ -81,8 +81,12 @@ def sections(found: Findings) -> dict[str, str]:
         "convergence": render(
             "convergence_answers", answers=headlines(convergence_section(found.convergence))
         ),
-        "step_time": step_time_section(found.step_time),
         "batch_size": batch_size_section(found.batch_size, causes.batch, causes.batch_web),
+        "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
+        "figure_4": render("figure_4", found=found.paper.mixtures),
+        "figures_1_3": render("figures_1_3", found=found.paper.sizes),
+        "step_time": step_time_section(found.step_time),
+        "models": models_section(),
         "causes": render("causes", found=causes),
         "noise": noise_section(found.noise),
         "memory": memory_section(causes),
@@ -90,11 +94,7 @@ def sections(found: Findings) -> dict[str, str]:
         "where": render("where", found=causes),
         "head": render("head", found=causes),
         "intervention": intervention_section(found.intervention, found.llama, found.memories),
-        "figure_5": render("figure_5", papers=PAPERS_GAINS, found=found.paper),
-        "figure_4": render("figure_4", found=found.paper.mixtures),
         "mols": render("mols", found=found.paper),
-        "figures_1_3": render("figures_1_3", found=found.paper.sizes),
-        "models": models_section(),
     }
 
 

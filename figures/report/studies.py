@@ -34,8 +34,7 @@ def batch_size_section(
 
 def memory_section(found: Causes) -> str:
     """Return the Markdown of the section on the memory of the second moment."""
-    parts = {"larger": found.larger, "surface": found.surface, "samples": found.memory_samples}
-    return render("memory", study=found.memory, **parts)
+    return render("memory", found=found)
 
 
 def noise_section(found: Measurement | None) -> str:

@@ -22,6 +22,8 @@ def require_writable(path: Path) -> None:
     """Raise InputError unless `path` can be a file in an existing, writable folder."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError("output", path, "a file in an existing folder that can be written")
+    if path.exists() and path.suffix != ".json":
+        raise InputError("output", path, "a new file, or a .json file: this one is not replaced")
 
 
 def write_file(path: Path, content: str | bytes) -> Path:

@@ -227,3 +227,11 @@ def test_bad_input_makes_one_line(capsys, flags, message):
     assert message in captured.err
     assert captured.err.startswith("gradpower: error: ")
     assert captured.err.count("\n") == 1
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("mine", encoding="utf-8")
+    assert run("--output", str(page)) == 2
+    assert "a new file, or a .json file: this one is not replaced" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8") == "mine"

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.studies.memory import read_memory
+from experiments.studies.causes import Causes
+from experiments.studies.memory import read_best_rates, read_memory
 from experiments.sweeps.results import read_summary
+from figures.report.studies import memory_section
 from gradpower.tools.errors import InputError
 from gradpower.tools.labels import Label
+from tests.experiments.synthetic_study import noisy, write_summary
 
 COMMITTED = Path(__file__).parents[3] / "results" / "causes" / "memory.json"
 
@@ -72,3 +75,34 @@ def test_a_study_under_way_is_rejected(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="143 of 144 arms completed"):
         read_memory(path)
+
+
+@pytest.mark.parametrize(
+    ("power", "longer", "noise", "labels"),
+    [
+        (-0.03, -0.03, 0.003, (Label.REPRODUCED, Label.REPRODUCED)),
+        (0.0, 0.03, 0.003, (Label.NOT_REPRODUCED, Label.NOT_REPRODUCED)),
+        (0.0, 0.0, 0.1, (Label.INCONCLUSIVE, Label.INCONCLUSIVE)),
+    ],
+)
+def test_each_memory_at_its_best_rate(tmp_path, power, longer, noise, labels):
+    def loss(power_of, beta2, rate):
+        return (
+            power * (power_of == 1.2)
+            + longer * (beta2 == 0.99)
+            + 10 * abs(rate - (5.66e-3, 2.83e-3)[beta2 == 0.99])
+        )
+
+    here, others = (
+        noisy(lambda power, beta2, learning_rate=5.66e-3: loss(power, beta2, learning_rate), noise)
+        for _ in range(2)
+    )
+    path = write_summary(tmp_path, COMMITTED.with_name("memory-rate.toml"), here)
+    surface = write_summary(tmp_path, COMMITTED.with_name("memory-surface.toml"), others)
+    found = read_best_rates(path, surface)
+    assert (found.label("P"), found.label("M")) == labels
+    assert found.means["best"].mean == pytest.approx(power - longer, abs=2 * noise)
+    assert found.means["power: 0.99"].mean == pytest.approx(power, abs=2 * noise)
+    text = memory_section(Causes(best_rates=found))
+    assert f"p = 1.2 gains: {labels[0]}.**" in text
+    assert f"each at its best rate: {labels[1]}.**" in text

@@ -93,6 +93,14 @@ def test_mistakes_are_named_and_nothing_is_written(place, capsys, changed, messa
     assert not (place / "mistake" / "recipe.json").exists()
 
 
+def test_a_folder_of_other_things_is_refused(place, capsys):
+    (place / "papers").mkdir()
+    (place / "papers" / "thesis.tex").touch()
+    assert main(words(place, "papers")) == 2
+    assert "output: " in capsys.readouterr().err
+    assert [path.name for path in (place / "papers").iterdir()] == ["thesis.tex"]
+
+
 def test_the_recipes_are_listed(capsys):
     assert main(["recipes", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)

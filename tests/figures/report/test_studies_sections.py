@@ -227,4 +227,4 @@ def test_the_table_of_causes_has_a_row_for_what_was_tried(causes):
         for each in (causes, Causes())
     )
     assert (rows, without) == (2 + 14, 2)  # with the heads
-    assert "| the stability edge | factor of" in whole
+    assert "| the stability edge | largest η·curvature at p = 1" in whole

@@ -60,7 +60,7 @@ def test_what_the_readme_says_of_the_head():
     assert abs(large.noise_alone[0]) < 0.1 * abs(plain)
     memory = read_head_memory(ROOT / "results" / "causes" / "head-memory.json")
     assert memory.bias_label is Label.REPRODUCED
-    assert "With random signs of that noise most of it is gone." in README
+    assert "With random signs of that noise most of the gain is gone." in README
     signs = read_signs(ROOT / "results" / "causes" / "signs.json")
     assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
     assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
@@ -78,7 +78,7 @@ def test_what_the_readme_says_of_the_memory():
 
 
 def test_what_the_readme_says_of_all_memories():
-    assert "a memory of Adam's v twice as long does as much at p = 1" in README
+    assert "a memory 1/(1 − β2) of Adam's v twice as long does as much at p = 1" in README
     assert "from 0.995 on p = 1.2 does harm" in README
     assert "AdamPower and Adam are not told apart" in README
     found = read_surface(ROOT / "results" / "causes" / "memory-surface.json")
@@ -89,7 +89,7 @@ def test_what_the_readme_says_of_all_memories():
 
 
 def test_what_the_readme_says_of_other_memories_of_v():
-    assert "Another memory of v does, too." in README
+    assert "Another β2 does, too." in README
     found = INTERVENTION.read(ROOT / "results" / "intervention" / "memory.json")
     assert calibrated(found.cells).jackknife_label is Label.REPRODUCED
 
@@ -105,7 +105,8 @@ def test_what_the_readme_says_of_the_matrices():
 
 def test_what_the_readme_says_of_batch_sizes():
     assert (
-        "In the head p = 1.2 gains clearly at 2 sequences, a tenth of that at 8, and nothing at 32." in README
+        "In the head, the last matrix, p = 1.2 gains clearly at 2 sequences, a tenth of that at 8, and nothing at 32."
+        in README
     )
     found = read_head_batch(ROOT / "results" / "causes" / "head-batch.json")
     assert found.label is Label.REPRODUCED

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from experiments.sweeps.results import ArmResult
-from experiments.sweeps.studies import chosen_study
+from experiments.sweeps.studies import STUDIES, chosen_study
 from figures.training.sweep_losses import draw, rows
 from gradpower.__main__ import main
 from tests.experiments.sweep_helpers import write_summary
@@ -79,6 +79,21 @@ def test_command(tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "out" / "analysis.json").read_text())
     assert printed["label"] == "difference shown"
+
+
+def test_another_rule_than_that_of_the_runs_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = chosen_study("example")
+    results = [
+        ArmResult(arm.values, arm.seed, "completed", 3.0, 0.01, arm.fingerprint) for arm in study.arms()
+    ]
+    run_folder(tmp_path / "runs" / "example", study, results)
+    text = STUDIES["example"].read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert main(["analyse", "mine.toml"]) == 0
+    (tmp_path / "mine.toml").write_text(text.replace("[rule]", "[rule]\nalpha = 0.1"), encoding="utf-8")
+    assert main(["analyse", "mine.toml"]) == 2
+    assert "expected a study with the rule that it was run with" in capsys.readouterr().err
 
 
 def test_command_writes_into_the_study_s_own_folder(tmp_path, capsys, monkeypatch):
