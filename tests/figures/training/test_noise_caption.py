@@ -10,7 +10,7 @@ from experiments.noise.measurement import NOISE
 from experiments.noise.replay import CONTROL, POWERS
 from experiments.studies.head import read_head_batch, read_signs
 from experiments.studies.head_memory import read_head_memory
-from experiments.studies.memory import read_memory
+from experiments.studies.memory import read_best_rates, read_memory
 from experiments.studies.modules import read_memory_modules, read_modules
 from experiments.studies.surface import read_surface
 from gradpower.tools.labels import Label
@@ -86,6 +86,9 @@ def test_what_the_readme_says_of_all_memories():
         assert factor.low < np.log(2) < factor.high
     assert all((row.changes[1.2].low > 0) == (row.beta2 >= 0.995) for row in found.rows)
     assert found.best[0].label is Label.INCONCLUSIVE
+    assert "in the smaller one at the best rate of p = 1, too" in README
+    causes = ROOT / "results" / "causes"
+    assert read_best_rates(causes / "memory-rate.json", causes / "memory-surface.json").shown("P", -1)
 
 
 def test_what_the_readme_says_of_other_memories_of_v():
