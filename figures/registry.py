@@ -61,12 +61,6 @@ FIGURES = {
         "intervention/memory.json",
         written="intervention_memory",
     ),
-    "assumptions": Entry(
-        "convergence.assumptions", "where Assumptions 4.6 and 4.9 hold", written="assumption_regions"
-    ),
-    "convergence-bounds": Entry(
-        "convergence.bounds", "Section 4.2's bounds against averages", written="convergence_bounds"
-    ),
     "exponents": Entry(
         "convergence.exponents",
         "how fast averages fall at low noise",
@@ -100,7 +94,7 @@ FIGURES = {
     ),
     "gains": Entry(
         "training.gains",
-        "what p = 1.2 changes of the loss in all studies, beside the paper",
+        "what p = 1.2 changes of the loss by memory of v and batch size, beside the paper",
         "the folder of these studies, as results/causes, beside which results/paper lies",
         "causes",
     ),

@@ -47,6 +47,14 @@ class ChosenNoise:
         """By the declared rule, on the interval by jackknife."""
         return self.calibration.jackknife_label
 
+    def slope(self, law: str) -> float:
+        """Return the slope through 0 of a law's measured changes on its predicted ones; not declared."""
+        pairs = np.array(
+            [(each.measured.mean, each.predicted.mean) for each in self.changes if each.law == law]
+        )
+        measured, predicted = pairs.T
+        return float(measured @ predicted / (predicted @ predicted))
+
 
 def twin(law: str, power: float) -> tuple[float, float]:
     """Return the noise level of a power's twin, and the rate of the power, as rounded in the study's file.

@@ -1,4 +1,4 @@
-"""What p = 1.2 changes of the final loss, wherever it was trained, with the paper's changes beside.
+"""What p = 1.2 changes of the final loss by memory of v and batch size, with the paper's changes beside.
 
 Marks are means over paired seeds of the loss at p = 1.2 less that at p = 1, bars their 95 % t intervals; the paper has
 one seed and no intervals. Studies that are not completed are left out. Left of 0 the power helps.
@@ -12,11 +12,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
-from experiments.studies.causes import Causes, read_causes
+from experiments.studies.causes import Causes
 from experiments.studies.figure_5 import PAPERS_GAINS
 from experiments.studies.memory import POWER
 from experiments.studies.paper import PaperStudies, read_paper_studies
 from figures.style import Row, grouped, law_style, panels, single
+from figures.training import where
 from figures.training.means import draw_means, interval_of
 
 Change = tuple[str, str, SeedMean]
@@ -30,8 +31,7 @@ _PAPERS = {
 
 def read(sources: Sequence[Path]) -> list[Change]:
     """Return the changes of the studies in results/causes, and of those in results/paper beside it."""
-    folder = single(sources)
-    return changes(read_causes(folder), read_paper_studies(folder.parent / "paper"))
+    return changes(where.read(sources), read_paper_studies(single(sources).parent / "paper"))
 
 
 def changes(causes: Causes, paper: PaperStudies) -> list[Change]:

@@ -13,20 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.statistics import SeedMean
-from experiments.studies.causes import read_causes
 from experiments.studies.memory import SMALLEST_EFFECT, USUAL, MemoryRow
 from figures.style import Row, grouped, law_style, panels, plain_ticks, single
+from figures.training import where
 from figures.training.means import draw_means, interval_of
 from gradpower.tools.errors import InputError
 
 
 def read(sources: Sequence[Path]) -> tuple[MemoryRow, ...]:
     """Return all powers and memories of the studies in a folder, or else those of memory.json."""
-    folder = single(sources)
-    causes = read_causes(folder)
+    causes = where.read(sources)
     study = causes.surface or causes.memory
     if study is None:
-        raise InputError("sources", folder, "the folder of these studies, as results/causes")
+        raise InputError("sources", single(sources), "the folder of these studies, as results/causes")
     return study.rows
 
 

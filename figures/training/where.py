@@ -21,14 +21,18 @@ from experiments.studies.causes import Causes, read_causes
 from experiments.studies.rare_tokens import TENTHS
 from figures.style import Row, law_style, panels, single
 from figures.training.means import draw_means, interval_of
+from gradpower.tools.errors import require
 
 Panel = dict[str, dict[Any, SeedMean]]
 """Changes by place on the horizontal axis, a series each."""
 
 
 def read(sources: Sequence[Path]) -> Causes:
-    """Return the studies in a folder."""
-    return read_causes(single(sources))
+    """Return the studies in a folder; InputError if none of them is completed there."""
+    folder = single(sources)
+    found = read_causes(folder)
+    require(found != Causes(), "sources", folder, "the folder of these studies, as results/causes")
+    return found
 
 
 def changes(found: Causes) -> dict[str, Panel]:

@@ -155,6 +155,13 @@ def test_what_is_committed_is_drawn_without_being_named(tmp_path, blank_pictures
     assert names(tmp_path) == [f"{stem}.{end}" for end in ("csv", "pdf", "png")]
 
 
+@pytest.mark.parametrize("name", ["where", "gains", "memory"])
+def test_a_folder_without_the_studies_is_refused(name, tmp_path, capsys):
+    assert main(["figure", name, str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "expected the folder of these studies, as results/causes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def copy_of_the_checkout(tmp_path, monkeypatch):
     """A checkout of which only what the report needs and writes is there."""

@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from figures.convergence import assumptions, exponents, gain
-from figures.convergence import bounds as convergence_bounds
-from simulate import build_descent, simulate_adagrad
-from simulate.problems import parse_problem
+from figures.convergence import exponents, gain
 from simulate.questions.gains import Gain
 from simulate.questions.rates import AverageCurve, Exponents
 from tests.figures.rows import column, select
-from theory.adagrad.assumptions import alignment, contraction, high_noise_alignment
-from theory.adagrad.bounds import BoundConstants, high_noise_bound, second_moment_bound
+from theory.adagrad.assumptions import contraction
 from theory.adagrad.powered_noise import high_noise_quality
-from theory.adam.moments import power_moments
 from theory.laws import parse_law
 
 pytestmark = pytest.mark.slow
@@ -46,74 +41,6 @@ def check_bars(axis, rows):
     drawn, known = sorted(bars(axis)), sorted((row["low"], row["high"]) for row in rows)
     assert drawn
     assert np.asarray(drawn) == pytest.approx(np.asarray(known), rel=1e-9)
-
-
-# --- bounds against measurements
-
-
-@pytest.fixture(scope="module")
-def curves():
-    return convergence_bounds.compute(steps=120, seeds=4)
-
-
-def test_bounds_figure_has_the_measured_averages_and_the_theorems_bounds(curves):
-    rows = select(convergence_bounds.rows(curves), panel="high noise")
-    arms = "pseudo-huber", (1.0, 1.2, 2.0, 3.0), 5.0, 10.0, "binary"
-    runs = simulate_adagrad(build_descent(*arms, steps=120, seeds=4))
-    for j, power in enumerate((1.0, 1.2, 2.0, 3.0)):
-        own = select(rows, power=power, series="measured")
-        mean, error = runs.over_seeds(runs.mean_square[0, j, 0])
-        assert column(own, "value") == pytest.approx(mean.tolist(), rel=1e-12)
-        assert column(own, "low") == pytest.approx((mean - 2 * error).tolist(), rel=1e-12)
-        assert column(own, "high") == pytest.approx((mean + 2 * error).tolist(), rel=1e-12)
-    s = high_noise_alignment(3.0, 10.0, 1.0, parse_law("binary"))
-    constants = BoundConstants(
-        gap=parse_problem("pseudo-huber").start_value,
-        learning_rate=5.0,
-        smoothness=1.0,
-        gradient_bound=11.0,
-        epsilon=1e-8,
-    )
-    bound = high_noise_bound(runs.steps, constants, 3.0, alignment=s)
-    own = select(rows, power=3.0, series="Theorem 4.11")
-    assert column(own, "value") == pytest.approx(bound.total.tolist(), rel=1e-9)
-
-
-def test_bounds_figure_beyond_the_paper(curves):
-    rows = convergence_bounds.rows(curves)
-    law = parse_law("gaussian")
-    gap = parse_problem("pseudo-huber").start_value
-    bound = second_moment_bound(
-        120,
-        BoundConstants(gap=gap, learning_rate=5.0, smoothness=1.0, epsilon=1e-8),
-        alignment=high_noise_alignment(2.0, 10.0, 1.0, law),
-        second_moment=power_moments(2.0, 1.0, 10.0, law).second,
-    )
-    (last,) = select(rows, panel="unbounded", series="second-moment bound", power=2.0, steps=120)
-    assert last["value"] == pytest.approx(float(bound.total), rel=1e-12)
-    assert {row["power"] for row in select(rows, series="relative-noise bound")} == {0.5, 1.0}
-
-
-def test_every_bound_holds_and_is_drawn(curves):
-    rows = convergence_bounds.rows(curves)
-    for row in select(rows, series="measured"):
-        bounds = [
-            other["value"]
-            for other in rows
-            if other["series"] != "measured"
-            and all(other[name] == row[name] for name in ("panel", "power", "steps"))
-        ]
-        assert bounds
-        assert row["low"] <= row["value"] <= row["high"]
-        assert row["value"] < min(bounds)
-    figure = convergence_bounds.draw(curves)
-    for axis, panel in zip(figure.axes, ("low noise", "high noise", "unbounded"), strict=True):
-        own = select(rows, panel=panel)
-        assert points(axis, skip=(0.6,)) == {(row["steps"], row["value"]) for row in own}
-        known = {(row["low"], row["high"]) for row in select(own, series="measured")}
-        drawn = np.asarray(sorted(bars(axis)))
-        distance = np.abs(drawn[:, None] / np.asarray(sorted(known)) - 1).max(axis=-1)
-        assert distance.min(axis=1).max() < 1e-9
 
 
 # --- exponents
@@ -256,57 +183,3 @@ def test_gains_are_drawn_as_they_stand_in_the_rows():
         if panel != "steps":
             assert unknown == pytest.approx(np.asarray(sorted(caps)), rel=1e-9)
             check_bars(axis, [row for row in own if "low" in row])
-
-
-# --- assumptions
-
-
-@pytest.fixture(scope="module")
-def regions():
-    return assumptions.compute(low_powers=np.array([0.2, 0.5, 0.9]), high_powers=np.array([1.5, 2.0, 4.0]))
-
-
-def test_the_boundary_of_assumption_4_6_is_where_c_is_met(regions):
-    for row in select(assumptions.rows(regions), panel="4.6"):
-        reached = alignment(row["power"], row["value"], parse_law(row["law"]))
-        assert float(reached) == pytest.approx(float(row["constant"]), abs=1e-9)
-
-
-def test_contractions_in_closed_form(regions):
-    rows = select(assumptions.rows(regions), panel="C2")
-    closed = {
-        "binary": lambda p: 1 / p,
-        "uniform": lambda p: 1.0,
-        "triangular": lambda p: (p + 1) / 2,
-        "sparse:0.25": lambda p: 4 / p,
-    }
-    for name, formula in closed.items():
-        for row in select(rows, law=name):
-            assert row["value"] == pytest.approx(formula(row["power"]), rel=1e-12)
-    arcsine = {row["power"]: row["value"] for row in select(rows, law="arcsine")}
-    assert arcsine[2.0] == pytest.approx(np.pi / 4, rel=1e-12)
-    assert all(value < 1 for value in arcsine.values())
-
-
-def test_contractions_are_limits_of_those_at_small_gradients(regions):
-    for row in select(assumptions.rows(regions), panel="C2"):
-        law = parse_law(row["law"])
-        near = contraction(row["power"], law.reach * (1 + 1e-6), law)
-        assert float(near) == pytest.approx(row["value"], rel=2e-3)
-
-
-def test_example_4_10_needs_gradients_two_hundred_times_smaller_than_the_noise(regions):
-    rows = select(assumptions.rows(regions), panel="4.10")
-    (example,) = select(rows, constant="Example 4.10")
-    assert (example["power"], example["value"]) == pytest.approx((3.0, 0.004988), abs=1e-6)
-    for row in select(rows, constant="1.01/p"):
-        rho = contraction(row["power"], 1 + row["value"], parse_law("binary"))
-        assert float(rho) == pytest.approx(1.01 / row["power"], rel=1e-9)
-
-
-def test_the_regions_are_drawn(regions):
-    rows = assumptions.rows(regions)
-    figure = assumptions.draw(regions)
-    for axis, panel in zip(figure.axes, ("4.6", "C2", "4.10"), strict=True):
-        own = select(rows, panel=panel)
-        assert points(axis) == {(row["power"], row["value"]) for row in own}

@@ -60,7 +60,10 @@ def test_what_the_readme_says_of_the_head():
     assert abs(large.noise_alone[0]) < 0.1 * abs(plain)
     memory = read_head_memory(ROOT / "results" / "causes" / "head-memory.json")
     assert memory.bias_label is Label.REPRODUCED
-    assert "With random signs of that noise most of the gain is gone." in README
+    assert (
+        "With random signs of that noise most of the gain is gone, but then p = 1 learns faster, too."
+        in README
+    )
     signs = read_signs(ROOT / "results" / "causes" / "signs.json")
     assert -signs.changes["random-signs"].mean < -0.5 * signs.changes["own"].mean
     assert small.equivalent[POWERS.tolist().index(CONTROL)] > 1.1
@@ -73,22 +76,24 @@ def test_what_the_readme_says_of_the_memory():
         found = read_memory(ROOT / "results" / "causes" / f"{name}.json", f"causes-{name}")
         changes = {row.beta2: row.changes[1.2] for row in found.rows}
         assert changes[0.95].high < 0  # "p = 1.2 lowers the loss"
-        assert changes[0.99].high > 0  # "at β2 = 0.99 no gain is seen"
+        assert found.longer.high < 0  # "β2 = 0.99 at p = 1 lowers it more"
         assert found.label is Label.IN_PART
 
 
 def test_what_the_readme_says_of_all_memories():
-    assert "a memory 1/(1 − β2) of Adam's v twice as long does as much at p = 1" in README
-    assert "from 0.995 on p = 1.2 does harm" in README
-    assert "AdamPower and Adam are not told apart" in README
+    assert "from β2 = 0.995 on it does harm" in README
+    assert "with β2, p and the rate all tuned, nor are AdamPower and Adam" in README
     found = read_surface(ROOT / "results" / "causes" / "memory-surface.json")
-    for factor in found.exchange.values():
+    for factor in found.exchange.values():  # the guide says twice as long a memory
         assert factor.low < np.log(2) < factor.high
     assert all((row.changes[1.2].low > 0) == (row.beta2 >= 0.995) for row in found.rows)
     assert found.best[0].label is Label.INCONCLUSIVE
-    assert "in the smaller one at the best rate of p = 1, too" in README
+    assert "At the best rate of each, tried in the smaller one, the two are not told apart" in README
     causes = ROOT / "results" / "causes"
-    assert read_best_rates(causes / "memory-rate.json", causes / "memory-surface.json").shown("P", -1)
+    assert (
+        read_best_rates(causes / "memory-rate.json", causes / "memory-surface.json").means["best"].p_value
+        > 0.05
+    )
 
 
 def test_what_the_readme_says_of_other_memories_of_v():
@@ -98,7 +103,7 @@ def test_what_the_readme_says_of_other_memories_of_v():
 
 
 def test_what_the_readme_says_of_the_matrices():
-    assert "a longer memory also gains in the matrices, where p = 1.2 does not" in README
+    assert "a longer memory also gains in the matrices, where no gain of p = 1.2 is shown" in README
     causes = ROOT / "results" / "causes"
     assert read_memory_modules(causes / "memory-modules.json").shown("all else", -1)
     power = read_modules(causes / "modules.json")
