@@ -69,11 +69,11 @@ def single(sources: Sequence[Path]) -> Path:
 
 @contextmanager
 def panels(
-    rows: int, columns: int, *, height: float, lines: bool = True, **shared: Any
+    rows: int, columns: int, *, height: float, lines: bool = True, letters: bool = True, **shared: Any
 ) -> Iterator[tuple[Figure, Any]]:
     """Yield a figure as wide as the text of a page, `height` inches high, and its (rows, columns) array of axes.
 
-    When it is drawn, in the house style, its panels get letters before their titles, and grid lines if wanted.
+    When it is drawn, in the house style, its panels get letters before their titles and grid lines, if wanted.
     """
     with house_style():
         width = figsizes.icml2024_full()["figure.figsize"][0]
@@ -82,7 +82,8 @@ def panels(
         yield figure, grid
         shown = [axis for axis in grid.flat if axis.get_visible()]
         for name, axis in zip("abcdefghijklmnopqrstuvwxyz", shown, strict=False):
-            axis.set_title(f"({name}) {axis.get_title(loc='left')}")
+            if letters:
+                axis.set_title(f"({name}) {axis.get_title(loc='left')}")
             if lines:
                 axis.grid(alpha=0.25)
 

@@ -72,12 +72,10 @@ class Contrasts:
         """
         if self.shown(name, sign):
             return Label.REPRODUCED
-        ends = {-1: self.means[name].low, 1: self.means[name].high}
-        end = ends[sign]
+        end = self.means[name].low if sign < 0 else self.means[name].high
         small = smallest is not None and end is not None and sign * end < smallest
-        return (
-            Label.NOT_REPRODUCED if small or self.shown(name, -1 if sign > 0 else 1) else Label.INCONCLUSIVE
-        )
+        opposite = self.shown(name, -1 if sign > 0 else 1)
+        return Label.NOT_REPRODUCED if small or opposite else Label.INCONCLUSIVE
 
     def all_lower(self, smallest_gain: float | None = None) -> Label:
         """Return the label of the claim that all endpoints are below 0.

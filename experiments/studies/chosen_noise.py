@@ -41,19 +41,13 @@ class ChosenNoise:
 
     changes: tuple[ChosenNoiseChange, ...]
     calibration: Calibration
+    by_law: dict[str, Calibration]
+    """Of each law's changes alone; not declared."""
 
     @property
     def label(self) -> Label:
         """By the declared rule, on the interval by jackknife."""
         return self.calibration.jackknife_label
-
-    def slope(self, law: str) -> float:
-        """Return the slope through 0 of a law's measured changes on its predicted ones; not declared."""
-        pairs = np.array(
-            [(each.measured.mean, each.predicted.mean) for each in self.changes if each.law == law]
-        )
-        measured, predicted = pairs.T
-        return float(measured @ predicted / (predicted @ predicted))
 
 
 def twin(law: str, power: float) -> tuple[float, float]:
@@ -80,4 +74,6 @@ def read_chosen_noise(path: Path) -> ChosenNoise:
             parts.append((powered - plain, alike - plain))
             changes.append(ChosenNoiseChange(law, power, *map(mean_over_seeds, parts[-1])))
     measured, predicted = (np.array(part) for part in zip(*parts, strict=True))
-    return ChosenNoise(tuple(changes), calibrate(measured, predicted, weighted=False))
+    own = {law: [each.law == law for each in changes] for law in LAWS}
+    by_law = {law: calibrate(measured[rows], predicted[rows], weighted=False) for law, rows in own.items()}
+    return ChosenNoise(tuple(changes), calibrate(measured, predicted, weighted=False), by_law)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.noise.measurement import NOISE, Measurement
+from experiments.recipes.named import recipe
 from experiments.studies.batch_size import PARTS, BatchSizeStudy, read_batch_size
 from experiments.studies.causes import Causes, read_causes
 from experiments.studies.chosen_noise import LLAMA, ChosenNoise, read_chosen_noise
@@ -100,7 +101,15 @@ def sections(found: Findings) -> dict[str, str]:
 
 def page(found: Findings) -> str:
     """Return the text of `paper_repro.md`."""
-    return "\n\n".join([render("introduction"), *sections(found).values()]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                render("introduction", small=recipe("pocket-small"), papers=recipe("llama-66m")),
+                *sections(found).values(),
+            ]
+        )
+        + "\n"
+    )
 
 
 def claims_page(theory: TheoryResults) -> str:

@@ -1,7 +1,7 @@
 """What p = 1.2 changes of the final loss by memory of v and batch size, with the paper's changes beside.
 
 Marks are means over paired seeds of the loss at p = 1.2 less that at p = 1, bars their 95 % t intervals; the paper has
-one seed and no intervals. Studies that are not completed are left out. Left of 0 the power helps.
+no intervals. Studies that are not completed are left out. Left of 0 the power helps.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def rows(shown: Sequence[Change]) -> list[Row]:
 def draw(shown: Sequence[Change]) -> Figure:
     """Draw the changes below each other, a colour a group."""
     groups = grouped(shown, lambda change: change[0])
-    with panels(1, 1, height=1.0 + 0.17 * (len(shown) + len(groups))) as (figure, grid):
+    with panels(1, 1, height=1.0 + 0.17 * (len(shown) + len(groups)), letters=False) as (figure, grid):
         axis, place = grid[0, 0], 0
         labels: dict[int, str] = {}
         for index, (group, own) in enumerate(groups.items()):

@@ -19,7 +19,7 @@ def require_folder(path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Raise InputError unless `path` can be a file in an existing, writable folder."""
+    """Raise InputError unless `path` can be a file in a writable folder, and replaces no file but a .json one."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError("output", path, "a file in an existing folder that can be written")
     if path.exists() and path.suffix != ".json":

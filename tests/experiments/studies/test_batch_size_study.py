@@ -38,6 +38,13 @@ def test_the_gain_at_equal_sizes_of_the_updates(found):
     assert found.same_size.sd == pytest.approx(np.std(np.mean(changes, axis=1), ddof=1))
 
 
+def test_no_power_is_lower_by_the_rule_that_was_declared_before_the_runs(found):
+    """As the page says, and its design."""
+    assert all(each.decision != "lower" for each in found.as_run.analysis.comparisons)
+    smallest = found.as_run.analysis.groups[0].comparisons
+    assert next(each for each in smallest if each.value == 1.2).adjusted > 0.05
+
+
 def test_slopes_at_p_1(found):
     for reading, expected in (
         (found.as_run, (-0.195, -0.059, 0.132)),
